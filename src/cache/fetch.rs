@@ -1,0 +1,162 @@
+//! The flight of one provider: from the source's answer into the table.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use tokio::sync::Semaphore;
+
+use super::{Cache, Outcome, Policy, Slot};
+use crate::{
+    clock::{self, Instant},
+    entry::Entry,
+    error::{ListError, ListErrorKind, ProviderError},
+    flight::Flight,
+    provider::{Erased, ListModels, Provider},
+    tasks::compute,
+};
+
+/// How long a fetch may hold its place among those at once. A hung provider gives
+/// it back then, and so delays nobody else's turn for longer.
+const PLACE: Duration = Duration::from_millis(250);
+
+/// What a model costs at least while it is taken in, in bytes: for the choice
+/// where that is done.
+const MODEL: usize = 256;
+
+impl Cache {
+    /// Starts a fetch; the slot must have none. After the end there are no more.
+    pub(super) fn launch(
+        self: &Arc<Self>,
+        slot: &mut Slot,
+        now: Instant,
+    ) -> Option<Flight<Outcome>> {
+        if self.tasks.stopped() {
+            return None;
+        }
+        let (flight, landing) = Flight::take_off();
+        let stop = slot.begin(flight.clone(), now);
+        let generation = slot.generation;
+        let fetch = fetch(
+            slot.provider.clone(),
+            Arc::clone(&slot.source),
+            Arc::clone(&self.places),
+            &self.policy,
+        );
+        let cache = Arc::downgrade(self);
+        self.tasks.spawn_until(stop, async move {
+            let fetched = fetch.await;
+            let Some(cache) = cache.upgrade() else { return };
+            if let Some(outcome) = cache.land(generation, fetched).await {
+                landing.land(outcome);
+            }
+        });
+        Some(flight)
+    }
+
+    /// Commits what a flight brought, unless its slot was replaced in the meantime.
+    async fn land(
+        self: &Arc<Self>,
+        generation: u64,
+        fetched: Result<Entry, ListError>,
+    ) -> Option<Outcome> {
+        let now = clock::now();
+        let (outcome, changed) = {
+            let mut table = self.table();
+            let table = &mut *table;
+            let slot = table
+                .slots
+                .iter_mut()
+                .find(|slot| slot.generation == generation)?;
+            let (outcome, changed) = slot.settle(fetched, &self.policy, &mut table.jitter, now);
+            tell(slot, &outcome, now);
+            table.changes += u64::from(changed);
+            (outcome, changed)
+        };
+        if changed {
+            self.publish().await;
+        }
+        self.watch_out(&self.table(), clock::now());
+        self.wake.notify_one();
+        Some(outcome)
+    }
+}
+
+/// The kind of failure and nothing of its cause, which may quote the provider.
+fn tell(slot: &Slot, outcome: &Outcome, now: Instant) {
+    let provider = slot.provider.name();
+    match outcome {
+        Ok(()) => {
+            let entry = slot.entry();
+            tracing::debug!(
+                provider,
+                models = entry.map_or(0, |(entry, _)| entry.models().len()),
+                skipped = entry.map_or(0, |(entry, _)| entry.skipped()),
+                "list of models confirmed"
+            );
+        }
+        Err(error) => {
+            let pause = slot.next_attempt().map(|next| next.duration_since(now));
+            tracing::warn!(
+                provider,
+                kind = ?error.kind(),
+                failures = slot.failures(),
+                retry_in = ?pause.unwrap_or_default(),
+                "no list of models from provider"
+            );
+        }
+    }
+}
+
+/// Asks a source, and checks what it answers. Whatever happens, this ends by the
+/// deadline, and with a result.
+fn fetch(
+    provider: Provider,
+    source: Arc<dyn Erased>,
+    places: Arc<Semaphore>,
+    policy: &Policy,
+) -> impl Future<Output = Result<Entry, ListError>> + Send + 'static {
+    let own = provider.options.timeout;
+    let timeout = own.unwrap_or(policy.fetch_timeout);
+    let request = ListModels {
+        bounds: policy.bounds,
+        timeout,
+        headers_timeout: own.unwrap_or(policy.headers_timeout.min(timeout)),
+    };
+    let bounds = policy.bounds;
+    // A panic is caught in every part that runs code of others: the source, its
+    // futures, and the filter.
+    let asked = async move { source.list(request).await };
+    let asked = AssertUnwindSafe(asked).catch_unwind();
+    let taken_in = move |list: crate::model::ModelList| {
+        compute(list.models().len() * MODEL, move || {
+            let now = clock::unix_seconds();
+            Entry::new(list, &bounds, now, |model| provider.keeps(model))
+        })
+    };
+    async move {
+        let list = in_a_place(&places, clock::within(timeout, asked))
+            .await
+            .ok_or(ListErrorKind::Timeout)?
+            .map_err(|_| ListErrorKind::Panic)??;
+        AssertUnwindSafe(taken_in(list))
+            .catch_unwind()
+            .await
+            .map_err(|_| ListErrorKind::Panic)?
+    }
+}
+
+/// Waits for a place, then does `work`, in that place for as long as it may.
+async fn in_a_place<F: Future>(places: &Semaphore, work: F) -> F::Output {
+    let place = places.acquire().await;
+    let mut work = std::pin::pin!(work);
+    if let Some(done) = clock::within(PLACE, work.as_mut()).await {
+        return done;
+    }
+    drop(place);
+    work.await
+}
+
+/// What those get who wait for a flight that did not land.
+pub(crate) fn lost(provider: Arc<str>) -> ProviderError {
+    ProviderError::new(provider, ListErrorKind::Cancelled.into())
+}

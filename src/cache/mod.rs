@@ -1,0 +1,395 @@
+//! `Cache`: the snapshot that requests read, and the table behind it.
+//!
+//! Two sides meet here and nowhere else. Requests load the snapshot, which takes
+//! no lock; flights and the refresher change the table, which is a mutex held for
+//! a few instructions at a time and never across an `.await`, and publish a new
+//! snapshot made of it.
+//!
+//! Invariants:
+//!
+//! - Lists enter the table in `land` and `replace` alone, and the snapshot in
+//!   `publish` alone.
+//! - `attention` is recomputed under the table's lock by whoever changed the table,
+//!   so a request that finds it in the future has nothing to do.
+//! - Tasks hold a `Weak<Cache>`: the cache goes with its last owner, and `_guard`
+//!   then ends the tasks.
+
+mod fetch;
+mod policy;
+mod publish;
+mod slot;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::DropGuard;
+
+pub(crate) use self::{
+    fetch::lost,
+    policy::{Policy, Renewal},
+    slot::{Attempt, Outcome, Slot, Window},
+};
+use crate::{
+    clock::{self, Instant, Jitter},
+    entry::Entry,
+    error::BuildError,
+    flight::Flight,
+    provider::Provider,
+    snapshot::{ModelsSnapshot, Snapshot},
+    tasks::Tasks,
+};
+
+/// No request has anything to look after.
+const NEVER: u64 = u64::MAX;
+
+pub(crate) struct Cache {
+    snapshot: ArcSwap<Snapshot>,
+    /// A request that arrives from this moment on, in nanoseconds after `epoch`,
+    /// has to look at the table before it answers.
+    attention: AtomicU64,
+    epoch: Instant,
+    table: Mutex<Table>,
+    /// Whose turn it is to publish. What changes while one publishes goes into the
+    /// next turn, whoever's that is.
+    turn: tokio::sync::Mutex<()>,
+    news: watch::Sender<ModelsSnapshot>,
+    /// Told when the table changed, for whoever keeps the schedule.
+    wake: Arc<Notify>,
+    places: Arc<Semaphore>,
+    policy: Policy,
+    tasks: Tasks,
+    _guard: DropGuard,
+}
+
+pub(crate) struct Table {
+    slots: Vec<Slot>,
+    generations: u64,
+    jitter: Jitter,
+    /// How often what is published has changed, and up to which change it is published.
+    changes: u64,
+    published: u64,
+}
+
+impl Cache {
+    pub(crate) fn new(
+        providers: Vec<Provider>,
+        policy: Policy,
+        tasks: Tasks,
+        seed: Option<u64>,
+    ) -> Result<Arc<Self>, BuildError> {
+        let now = clock::now();
+        let mut table = Table {
+            slots: Vec::new(),
+            generations: 0,
+            jitter: Jitter::new(seed),
+            changes: 0,
+            published: 0,
+        };
+        table.replace(providers, &policy, &tasks, now)?;
+        table.published = table.changes;
+        let snapshot = Snapshot::assemble(table.parts(), None, &policy.document);
+        let snapshot = Arc::new(snapshot);
+        let cache = Self {
+            attention: AtomicU64::new(0),
+            epoch: now,
+            table: Mutex::new(table),
+            turn: tokio::sync::Mutex::new(()),
+            news: watch::Sender::new(ModelsSnapshot(Arc::clone(&snapshot))),
+            snapshot: ArcSwap::new(snapshot),
+            wake: Arc::new(Notify::new()),
+            places: Arc::new(Semaphore::new(policy.fetches_at_once.get())),
+            _guard: tasks.stop().clone().drop_guard(),
+            policy,
+            tasks,
+        };
+        Ok(Arc::new(cache))
+    }
+
+    // ----- reading -----
+
+    /// The snapshot of this moment. Read it and let go: it is not to be held.
+    pub(crate) fn load(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    pub(crate) fn snapshot(&self) -> ModelsSnapshot {
+        ModelsSnapshot(self.snapshot.load_full())
+    }
+
+    /// Every snapshot from now on. The latest replaces those not yet seen.
+    pub(crate) fn news(&self) -> watch::Receiver<ModelsSnapshot> {
+        self.news.subscribe()
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(crate) fn wake(&self) -> &Arc<Notify> {
+        &self.wake
+    }
+
+    /// Looks at every provider, in order.
+    pub(crate) fn inspect<T>(&self, look: impl FnMut(&Slot) -> T) -> Vec<T> {
+        self.table().slots.iter().map(look).collect()
+    }
+
+    // ----- requests -----
+
+    /// What a request must wait for before it is answered: `None`, nearly always.
+    #[inline]
+    pub(crate) fn attend(self: &Arc<Self>) -> Option<Vec<Window>> {
+        let from = self.attention.load(Ordering::Relaxed);
+        if from == NEVER {
+            return None;
+        }
+        self.attend_from(from)
+    }
+
+    #[cold]
+    fn attend_from(self: &Arc<Self>, from: u64) -> Option<Vec<Window>> {
+        let now = clock::now();
+        if self.moment(now) < from {
+            return None;
+        }
+        let mut table = self.table();
+        let expired = table.expire(&self.policy, now);
+        self.launch_due(&mut table, now);
+        let windows: Vec<_> = table
+            .slots
+            .iter()
+            .filter_map(|slot| slot.window(&self.policy, now))
+            .collect();
+        self.watch_out(&table, now);
+        drop(table);
+        if expired {
+            self.publish_soon();
+        }
+        (!windows.is_empty()).then_some(windows)
+    }
+
+    /// Waits until each flight has landed or its window is over.
+    pub(crate) async fn wait(windows: Vec<Window>) {
+        for (flight, end) in windows {
+            clock::until(end, flight.landed()).await;
+        }
+    }
+
+    /// When there may be more to serve than now, if that is known.
+    pub(crate) fn next_attempt(&self) -> Option<Instant> {
+        let table = self.table();
+        table.slots.iter().filter_map(Slot::next_attempt).min()
+    }
+
+    // ----- the schedule -----
+
+    /// Does what is due, and says when something is again.
+    pub(crate) fn tend(self: &Arc<Self>) -> Option<Instant> {
+        let now = clock::now();
+        let mut table = self.table();
+        let expired = table.expire(&self.policy, now);
+        self.launch_due(&mut table, now);
+        self.watch_out(&table, now);
+        let next = table.next_event(&self.policy);
+        drop(table);
+        if expired {
+            self.publish_soon();
+        }
+        next
+    }
+
+    fn launch_due(self: &Arc<Self>, table: &mut Table, now: Instant) {
+        for slot in &mut table.slots {
+            if slot.is_due(now) {
+                self.launch(slot, now);
+            }
+        }
+    }
+
+    /// Sets from when on requests have something to look after.
+    fn watch_out(&self, table: &Table, now: Instant) {
+        let at_once = self.policy.renewal.is_per_request()
+            || table.slots.iter().any(|slot| {
+                slot.window(&self.policy, now).is_some()
+                    || (slot.attempt().is_none() && slot.is_due(now))
+            });
+        let attention = if self.tasks.stopped() {
+            NEVER
+        } else if at_once {
+            0
+        } else if self.policy.renewal == Renewal::OnDemand {
+            let next = table.next_event(&self.policy);
+            next.map_or(NEVER, |next| self.moment(next))
+        } else {
+            NEVER
+        };
+        self.attention.store(attention, Ordering::Relaxed);
+    }
+
+    fn moment(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.epoch).as_nanos();
+        u64::try_from(since).unwrap_or(NEVER - 1)
+    }
+
+    // ----- steering -----
+
+    /// A fetch of each of the providers that `which` picks: the one in the air, or
+    /// a new one, due or not.
+    pub(crate) fn fetch(
+        self: &Arc<Self>,
+        which: impl Fn(&Slot) -> bool,
+    ) -> Vec<(Arc<str>, Option<Flight<Outcome>>)> {
+        let now = clock::now();
+        let mut table = self.table();
+        let mut flights = Vec::new();
+        for slot in table.slots.iter_mut().filter(|slot| which(slot)) {
+            let flight = slot.aloft().or_else(|| self.launch(slot, now));
+            flights.push((Arc::clone(slot.provider.shared_name()), flight));
+        }
+        self.watch_out(&table, now);
+        flights
+    }
+
+    /// Makes a provider's next attempt due. `false`: there is no such provider.
+    pub(crate) fn invalidate(&self, name: &str) -> bool {
+        let now = clock::now();
+        let mut table = self.table();
+        let slot = table
+            .slots
+            .iter_mut()
+            .find(|slot| slot.provider.name() == name);
+        let found = slot.map(|slot| slot.invalidate(now)).is_some();
+        self.watch_out(&table, now);
+        drop(table);
+        self.wake.notify_one();
+        found
+    }
+
+    /// Puts other providers in the place of those there are. The snapshot follows
+    /// with the next publication.
+    pub(crate) fn replace(&self, providers: Vec<Provider>) -> Result<(), BuildError> {
+        let now = clock::now();
+        let mut table = self.table();
+        table.replace(providers, &self.policy, &self.tasks, now)?;
+        self.watch_out(&table, now);
+        drop(table);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // The table is whole between any two statements that can panic.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn replace(
+        &mut self,
+        providers: Vec<Provider>,
+        policy: &Policy,
+        tasks: &Tasks,
+        now: Instant,
+    ) -> Result<(), BuildError> {
+        // Everything is checked before anything changes.
+        let mut checked: Vec<(Provider, _)> = Vec::with_capacity(providers.len());
+        for provider in providers {
+            let source = provider.open()?;
+            if checked
+                .iter()
+                .any(|(other, _)| other.name() == provider.name())
+            {
+                let expected = "a name that no other provider has";
+                return Err(BuildError::new("providers.name", provider.name(), expected));
+            }
+            checked.push((provider, source));
+        }
+        let mut declared = Vec::with_capacity(checked.len());
+        for (provider, _) in &checked {
+            declared.push(policy.declared(provider)?);
+        }
+
+        let mut before = std::mem::take(&mut self.slots);
+        for ((provider, source), declared) in checked.into_iter().zip(declared) {
+            let same = |slot: &Slot| slot.provider.offers_the_same(&provider);
+            let slot = match before.iter().position(same) {
+                Some(position) => {
+                    let mut slot = before.swap_remove(position);
+                    slot.adopt(provider, source, policy, now);
+                    slot
+                }
+                None => {
+                    self.generations += 1;
+                    let mut slot = Slot::new(provider, source, self.generations, tasks.stop(), now);
+                    if let Some(entry) = declared {
+                        slot.declare(entry, now);
+                    }
+                    slot
+                }
+            };
+            self.slots.push(slot);
+        }
+        self.changes += 1;
+        Ok(())
+    }
+
+    fn parts(&self) -> Vec<crate::snapshot::Part> {
+        self.slots.iter().map(Slot::part).collect()
+    }
+
+    fn expire(&mut self, policy: &Policy, now: Instant) -> bool {
+        let mut expired = false;
+        for slot in &mut self.slots {
+            expired |= slot.expire(policy, now);
+        }
+        self.changes += u64::from(expired);
+        expired
+    }
+
+    /// When a fetch is due or a list expires.
+    fn next_event(&self, policy: &Policy) -> Option<Instant> {
+        let events = |slot: &Slot| [slot.next_attempt(), slot.expires(policy)];
+        self.slots.iter().flat_map(events).flatten().min()
+    }
+}
+
+impl Policy {
+    /// The entry of a provider whose list is declared.
+    fn declared(&self, provider: &Provider) -> Result<Option<Entry>, BuildError> {
+        let Some(list) = provider.declared() else {
+            return Ok(None);
+        };
+        let offered = list.models().len();
+        let entry = Entry::new(list, &self.bounds, 0, |model| provider.keeps(model));
+        let field = || format!("providers.{}.models", provider.name());
+        match entry {
+            Ok(entry) if entry.skipped() == 0 => Ok(Some(entry)),
+            _ => {
+                let expected = format!(
+                    "at most {} models, with ids of 1 to {} bytes without control characters",
+                    self.bounds.models, self.bounds.id
+                );
+                Err(BuildError::new(field(), offered, expected))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("snapshot", &self.snapshot())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,44 @@
+//! What was set, once it has been checked.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use crate::{document, entry::Bounds};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    pub(crate) renewal: Renewal,
+    pub(crate) refresh_interval: Duration,
+    /// How long a provider's first attempt is waited for.
+    pub(crate) miss_timeout: Duration,
+    /// How long a fetch may take in all, and until its answer begins.
+    pub(crate) fetch_timeout: Duration,
+    pub(crate) headers_timeout: Duration,
+    /// After the first failure; doubling from then on.
+    pub(crate) backoff: Duration,
+    pub(crate) longest_retry_after: Duration,
+    pub(crate) max_stale: Option<Duration>,
+    /// Whether an empty list after a full one is taken for meant.
+    pub(crate) believe_empty: bool,
+    /// Whether a list in which a provider is missing is served.
+    pub(crate) serve_partial: bool,
+    pub(crate) fetches_at_once: NonZeroUsize,
+    pub(crate) bounds: Bounds,
+    pub(crate) document: document::Settings,
+}
+
+/// What makes a list be fetched again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// The refresher keeps every list fresh.
+    Background,
+    /// The first request after a list is due, which does not wait for it.
+    OnDemand,
+    /// Every request, which waits for it: caching is off.
+    PerRequest,
+}
+
+impl Renewal {
+    pub(crate) fn is_per_request(self) -> bool {
+        self == Self::PerRequest
+    }
+}

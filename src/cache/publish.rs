@@ -1,0 +1,62 @@
+//! Publication: from the table into the snapshot, one at a time.
+
+use std::sync::Arc;
+
+use super::Cache;
+use crate::{
+    snapshot::{ModelsSnapshot, Snapshot},
+    tasks::compute,
+};
+
+impl Cache {
+    /// Comes back when a snapshot is out that holds all that the table held.
+    ///
+    /// Whoever finds its change in the snapshot when its turn comes has nothing
+    /// left to do: what arrives during one publication goes into the next together.
+    ///
+    /// # Cancel safety
+    ///
+    /// A publication that is given up leaves its changes to the next one.
+    pub(crate) async fn publish(&self) {
+        let change = self.table().changes;
+        let _turn = self.turn.lock().await;
+        let (parts, up_to) = {
+            let table = self.table();
+            if table.published >= change {
+                return;
+            }
+            (table.parts(), table.changes)
+        };
+        let last = self.snapshot.load_full();
+        let settings = self.policy.document.clone();
+        let size = last.document().body().len();
+        let models = |part: &crate::snapshot::Part| {
+            part.entry.as_ref().map_or(0, |entry| entry.models().len())
+        };
+        let size = size.max(128 * parts.iter().map(models).sum::<usize>());
+        let next = compute(size, move || {
+            Snapshot::assemble(parts, Some(&last), &settings)
+        })
+        .await;
+        let next = Arc::new(next);
+        self.snapshot.store(Arc::clone(&next));
+        self.table().published = up_to;
+        self.news.send_replace(ModelsSnapshot(next));
+    }
+
+    /// Publishes in a task of its own, which runs to its end even when the cache
+    /// is being shut down.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub(crate) fn publish_soon(self: &Arc<Self>) -> tokio::sync::oneshot::Receiver<()> {
+        let (done, published) = tokio::sync::oneshot::channel();
+        let cache = Arc::clone(self);
+        self.tasks.spawn(async move {
+            cache.publish().await;
+            let _ = done.send(()); // nobody has to wait for it
+        });
+        published
+    }
+}

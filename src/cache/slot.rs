@@ -1,0 +1,314 @@
+//! One provider's state: its entry, its last attempt, the flight in the air, and
+//! when it is due. Pure: time and chance come in as arguments.
+
+use std::{sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::Policy;
+use crate::{
+    clock::{Instant, Jitter},
+    entry::Entry,
+    error::{ListError, ListErrorKind, ProviderError},
+    flight::Flight,
+    provider::{Erased, Provider},
+    snapshot::{Health, Part},
+};
+
+/// What a fetch of a provider comes to, for those who wait for it.
+pub(crate) type Outcome = Result<(), ProviderError>;
+
+pub(crate) struct Slot {
+    pub(crate) provider: Provider,
+    pub(crate) source: Arc<dyn Erased>,
+    /// Tells a flight of this slot from one of a slot that was here before.
+    pub(crate) generation: u64,
+    /// Ends the slot's flight when the slot goes.
+    stop: DropGuard,
+    entry: Option<Good>,
+    attempt: Option<Attempt>,
+    flight: Option<Aloft>,
+    /// When the next attempt may begin; never, for a list that is declared.
+    due: Option<Instant>,
+    /// Failures since the last success, and how long to wait after the next.
+    failures: u32,
+    backoff: Option<ExponentialBackoff>,
+}
+
+/// The last good list, and when it was last confirmed.
+#[derive(Debug)]
+struct Good {
+    entry: Arc<Entry>,
+    confirmed: Instant,
+}
+
+/// The last attempt that is over.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) ended: Instant,
+    pub(crate) took: Duration,
+    pub(crate) outcome: Outcome,
+}
+
+/// The attempt that is under way.
+#[derive(Clone, Debug)]
+struct Aloft {
+    flight: Flight<Outcome>,
+    began: Instant,
+}
+
+/// A flight that a request may wait for, and until when.
+pub(crate) type Window = (Flight<Outcome>, Instant);
+
+impl Slot {
+    pub(crate) fn new(
+        provider: Provider,
+        source: Arc<dyn Erased>,
+        generation: u64,
+        stop: &CancellationToken,
+        now: Instant,
+    ) -> Self {
+        Self {
+            provider,
+            source,
+            generation,
+            stop: stop.child_token().drop_guard(),
+            entry: None,
+            attempt: None,
+            flight: None,
+            due: Some(now),
+            failures: 0,
+            backoff: None,
+        }
+    }
+
+    /// Puts a declared list in, once and for all: it is never due.
+    pub(crate) fn declare(&mut self, entry: Entry, now: Instant) {
+        self.entry = Some(Good {
+            entry: Arc::new(entry),
+            confirmed: now,
+        });
+        self.attempt = Some(Attempt {
+            ended: now,
+            took: Duration::ZERO,
+            outcome: Ok(()),
+        });
+        self.due = None;
+    }
+
+    /// Takes over how the provider is listed and asked; what it offers is the same.
+    pub(crate) fn adopt(
+        &mut self,
+        provider: Provider,
+        source: Arc<dyn Erased>,
+        policy: &Policy,
+        now: Instant,
+    ) {
+        self.provider = provider;
+        self.source = source;
+        let soonest = now + self.interval(policy);
+        self.due = self.due.map(|due| due.min(soonest));
+    }
+
+    pub(crate) fn part(&self) -> Part {
+        Part {
+            provider: self.provider.clone(),
+            entry: self.entry.as_ref().map(|good| Arc::clone(&good.entry)),
+            health: self.health(),
+        }
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        match (&self.attempt, &self.entry) {
+            (None, _) => Health::Pending,
+            (Some(_), None) => Health::Missing,
+            (Some(Attempt { outcome: Ok(_), .. }), Some(_)) => Health::Fresh,
+            (Some(_), Some(_)) => Health::Stale,
+        }
+    }
+
+    // ----- flights -----
+
+    /// The flight in the air, if there is one.
+    pub(crate) fn aloft(&self) -> Option<Flight<Outcome>> {
+        let aloft = self.aloft_entry()?;
+        Some(aloft.flight.clone())
+    }
+
+    fn aloft_entry(&self) -> Option<&Aloft> {
+        // A task that was lost with its runtime never lands: it does not block the next.
+        self.flight
+            .as_ref()
+            .filter(|aloft| aloft.flight.is_in_the_air())
+    }
+
+    pub(crate) fn begin(&mut self, flight: Flight<Outcome>, now: Instant) -> CancellationToken {
+        self.flight = Some(Aloft { flight, began: now });
+        self.stop.token().clone()
+    }
+
+    /// Whether an attempt may begin now.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now) && self.aloft_entry().is_none()
+    }
+
+    /// When the next attempt may begin, unless one is under way.
+    pub(crate) fn next_attempt(&self) -> Option<Instant> {
+        self.due.filter(|_| self.aloft_entry().is_none())
+    }
+
+    /// What a request waits for here: the first attempt, and every attempt when
+    /// each request asks; never one that follows a failure.
+    pub(crate) fn window(&self, policy: &Policy, now: Instant) -> Option<Window> {
+        let aloft = self.aloft_entry()?;
+        let waited_for = match &self.attempt {
+            None => true,
+            Some(last) => policy.renewal.is_per_request() && last.outcome.is_ok(),
+        };
+        let end = aloft.began + policy.miss_timeout;
+        (waited_for && now < end).then(|| (aloft.flight.clone(), end))
+    }
+
+    /// Takes a fetch's end in, and says whether what is published has changed.
+    pub(crate) fn settle(
+        &mut self,
+        fetched: Result<Entry, ListError>,
+        policy: &Policy,
+        jitter: &mut Jitter,
+        now: Instant,
+    ) -> (Outcome, bool) {
+        let began = self.flight.take().map_or(now, |aloft| aloft.began);
+        let before = self.health();
+        let had_models = self
+            .entry
+            .as_ref()
+            .is_some_and(|good| !good.entry.is_empty());
+        let fetched = fetched.and_then(|entry| {
+            if entry.is_empty() && had_models && !policy.believe_empty {
+                return Err(ListErrorKind::Empty.into());
+            }
+            Ok(entry)
+        });
+        let (outcome, replaced) = match fetched {
+            Ok(entry) => {
+                self.failures = 0;
+                self.backoff = None;
+                self.due = Some(if policy.renewal.is_per_request() {
+                    now
+                } else {
+                    now + jitter.around(self.interval(policy), 0.1)
+                });
+                (Ok(()), self.confirm(entry, now))
+            }
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                self.due = Some(now + self.pause(error.retry_after(), policy, jitter));
+                let name = Arc::clone(self.provider.shared_name());
+                (Err(ProviderError::new(name, error)), false)
+            }
+        };
+        self.attempt = Some(Attempt {
+            ended: now,
+            took: now.duration_since(began),
+            outcome: outcome.clone(),
+        });
+        (outcome, replaced || self.health() != before)
+    }
+
+    /// Puts a good list in, and says whether it differs from the one before.
+    fn confirm(&mut self, entry: Entry, now: Instant) -> bool {
+        match &mut self.entry {
+            Some(good) if good.entry.same_content(&entry) => {
+                good.confirmed = now;
+                false
+            }
+            slot => {
+                *slot = Some(Good {
+                    entry: Arc::new(entry),
+                    confirmed: now,
+                });
+                true
+            }
+        }
+    }
+
+    /// How long to leave the provider alone after another failure.
+    fn pause(
+        &mut self,
+        retry_after: Option<Duration>,
+        policy: &Policy,
+        jitter: &mut Jitter,
+    ) -> Duration {
+        let longest = self.interval(policy).max(policy.backoff);
+        let backoff = self.backoff.get_or_insert_with(|| {
+            ExponentialBuilder::new()
+                .with_min_delay(policy.backoff)
+                .with_max_delay(longest)
+                .without_max_times()
+                .build()
+        });
+        let pause = jitter.full(backoff.next().unwrap_or(longest));
+        pause.max(
+            retry_after
+                .unwrap_or_default()
+                .min(policy.longest_retry_after),
+        )
+    }
+
+    fn interval(&self, policy: &Policy) -> Duration {
+        let own = self.provider.options.refresh_interval;
+        own.unwrap_or(policy.refresh_interval)
+    }
+
+    // ----- age -----
+
+    /// When the list grows too old to be served.
+    pub(crate) fn expires(&self, policy: &Policy) -> Option<Instant> {
+        let good = self.entry.as_ref()?;
+        self.due?; // a declared list does not age
+        Some(good.confirmed + policy.max_stale?)
+    }
+
+    /// Drops a list that no success has confirmed for too long. If nobody asked
+    /// for it in the meantime, the next attempt counts as the first again: it is
+    /// waited for, because there is nothing to serve.
+    pub(crate) fn expire(&mut self, policy: &Policy, now: Instant) -> bool {
+        if self.expires(policy).is_none_or(|end| now < end) {
+            return false;
+        }
+        self.entry = None;
+        if self
+            .attempt
+            .as_ref()
+            .is_some_and(|last| last.outcome.is_ok())
+        {
+            self.attempt = None;
+            self.due = Some(now);
+        }
+        true
+    }
+
+    /// Makes the next attempt due, unless the provider is being left alone.
+    pub(crate) fn invalidate(&mut self, now: Instant) {
+        if self.failures == 0 {
+            self.due = self.due.map(|due| due.min(now));
+        }
+    }
+
+    // ----- status -----
+
+    pub(crate) fn entry(&self) -> Option<(&Arc<Entry>, Instant)> {
+        self.entry
+            .as_ref()
+            .map(|good| (&good.entry, good.confirmed))
+    }
+
+    pub(crate) fn attempt(&self) -> Option<&Attempt> {
+        self.attempt.as_ref()
+    }
+
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+}

@@ -1,0 +1,250 @@
+//! What can go wrong: a bad setting, or a provider that gave no list.
+
+use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
+
+/// Any error, of any service.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+// ===== BuildError =====
+
+/// A setting that cannot work, found when the layer is built.
+///
+/// Its text names the field, the value and what would be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    field: Cow<'static, str>,
+    value: String,
+    expected: Cow<'static, str>,
+}
+
+impl BuildError {
+    pub(crate) fn new(
+        field: impl Into<Cow<'static, str>>,
+        value: impl fmt::Debug,
+        expected: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            field: field.into(),
+            value: format!("{value:?}"),
+            expected: expected.into(),
+        }
+    }
+
+    /// For a value that may hold a secret: only its kind is told.
+    pub(crate) fn hidden(
+        field: impl Into<Cow<'static, str>>,
+        value: &str,
+        expected: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            field: field.into(),
+            value: value.to_owned(),
+            expected: expected.into(),
+        }
+    }
+
+    /// The same error, of a field inside `parent`.
+    pub(crate) fn within(mut self, parent: impl fmt::Display) -> Self {
+        self.field = format!("{parent}.{}", self.field).into();
+        self
+    }
+
+    /// The setting at fault, such as `refresh_interval` or `providers.openai.base_url`.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            field,
+            value,
+            expected,
+        } = self;
+        write!(f, "{field} is {value}, expected {expected}")
+    }
+}
+
+impl Error for BuildError {}
+
+// ===== ListError =====
+
+/// Why a source gave no list.
+///
+/// A [source](crate::Source) may fail with any error; one that fails with this
+/// one says what kind of failure it was, and how long to leave the provider alone.
+///
+/// Neither `Display` nor `Debug` shows the cause, which may quote what a provider
+/// sent: ask [`source`](Error::source) for it.
+pub struct ListError {
+    kind: ListErrorKind,
+    retry_after: Option<Duration>,
+    cause: Option<BoxError>,
+}
+
+/// The kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ListErrorKind {
+    /// No answer, or not all of it, within the deadline.
+    Timeout,
+    /// The service failed before there was an answer, or the answer broke off.
+    Transport,
+    /// An HTTP status other than 2xx. 3xx stands for a redirect not followed.
+    Status(u16),
+    /// An answer larger than the bound, in bytes or in models.
+    TooLarge,
+    /// An answer under a content coding that nothing had decoded.
+    Encoding,
+    /// Something other than JSON.
+    NotJson,
+    /// JSON, but not a list of models in the provider's dialect.
+    NotAList,
+    /// An error in the place of a list, under a status that says success.
+    Refused,
+    /// No models, where there were some before.
+    Empty,
+    /// The source panicked.
+    Panic,
+    /// The cache was shut down, or the provider replaced, before there was an answer.
+    Cancelled,
+    /// Anything else that a source failed with.
+    Other,
+}
+
+impl ListError {
+    /// A failure of this kind.
+    pub fn new(kind: ListErrorKind) -> Self {
+        Self {
+            kind,
+            retry_after: None,
+            cause: None,
+        }
+    }
+
+    /// Sets what lies behind the failure.
+    pub fn with_cause(mut self, cause: impl Into<BoxError>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Sets how long the provider asked to be left alone.
+    pub fn with_retry_after(mut self, delay: impl Into<Option<Duration>>) -> Self {
+        self.retry_after = delay.into();
+        self
+    }
+
+    /// What kind of failure it was.
+    pub fn kind(&self) -> ListErrorKind {
+        self.kind
+    }
+
+    /// How long the provider asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// A source's error, whatever it is.
+    pub(crate) fn from_boxed(error: BoxError) -> Self {
+        match error.downcast::<Self>() {
+            Ok(ours) => *ours,
+            Err(error) => Self::new(ListErrorKind::Other).with_cause(error),
+        }
+    }
+}
+
+impl From<ListErrorKind> for ListError {
+    fn from(kind: ListErrorKind) -> Self {
+        Self::new(kind)
+    }
+}
+
+impl fmt::Debug for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListError")
+            .field("kind", &self.kind)
+            .field("retry_after", &self.retry_after)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl Error for ListError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+impl fmt::Display for ListErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no whole answer within the deadline"),
+            Self::Transport => f.write_str("the provider could not be reached"),
+            Self::Status(status) => write!(f, "the provider answered with status {status}"),
+            Self::TooLarge => f.write_str("the answer is larger than the bound"),
+            Self::Encoding => f.write_str("the answer is under a coding that was not decoded"),
+            Self::NotJson => f.write_str("the answer is not JSON"),
+            Self::NotAList => f.write_str("the answer is not a list of models"),
+            Self::Refused => f.write_str("the provider answered with an error"),
+            Self::Empty => f.write_str("the list is empty where it was not before"),
+            Self::Panic => f.write_str("the source panicked"),
+            Self::Cancelled => f.write_str("the fetch was cancelled"),
+            Self::Other => f.write_str("the source failed"),
+        }
+    }
+}
+
+// ===== ProviderError =====
+
+/// Which provider gave no list, and why. Cheap to clone.
+///
+/// ```text
+/// provider openai: the provider answered with status 401
+/// ```
+#[derive(Clone, Debug)]
+pub struct ProviderError {
+    provider: Arc<str>,
+    error: Arc<ListError>,
+}
+
+impl ProviderError {
+    pub(crate) fn new(provider: Arc<str>, error: ListError) -> Self {
+        Self {
+            provider,
+            error: Arc::new(error),
+        }
+    }
+
+    /// The provider's name.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// What kind of failure it was.
+    pub fn kind(&self) -> ListErrorKind {
+        self.error.kind()
+    }
+
+    /// How long the provider asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.error.retry_after()
+    }
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "provider {}: {}", self.provider, self.error)
+    }
+}
+
+impl Error for ProviderError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}

@@ -1,0 +1,86 @@
+//! `ResponseFuture<F>`: an answer at hand, one that is waited for, or the inner's.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::Response;
+use pin_project_lite::pin_project;
+
+use crate::body::ResponseBody;
+
+pin_project! {
+    /// Response future of [`StaticModelsCache`](crate::StaticModelsCache).
+    pub struct ResponseFuture<F> {
+        #[pin]
+        kind: Kind<F>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum Kind<F> {
+        Inner { #[pin] future: F },
+        // Taken when it is polled.
+        Ready { response: Option<Response<Bytes>> },
+        // Boxed, because a first attempt that is waited for is rare, and every
+        // other request would carry the room for it.
+        Awaited { answer: BoxFuture<'static, Response<Bytes>> },
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    #[inline]
+    pub(crate) fn inner(future: F) -> Self {
+        Self {
+            kind: Kind::Inner { future },
+        }
+    }
+
+    #[inline]
+    pub(crate) fn ready(response: Response<Bytes>) -> Self {
+        Self {
+            kind: Kind::Ready {
+                response: Some(response),
+            },
+        }
+    }
+
+    pub(crate) fn awaited(answer: BoxFuture<'static, Response<Bytes>>) -> Self {
+        Self {
+            kind: Kind::Awaited { answer },
+        }
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = match self.project().kind.project() {
+            Projected::Inner { future } => {
+                let response = ready!(future.poll(cx))?;
+                return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+            }
+            Projected::Ready { response } => response
+                .take()
+                .expect("a future is not polled after its end"),
+            Projected::Awaited { answer } => ready!(answer.as_mut().poll(cx)),
+        };
+        Poll::Ready(Ok(response.map(ResponseBody::prepared)))
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

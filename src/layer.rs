@@ -1,0 +1,80 @@
+//! `StaticModelsCacheLayer`: wraps a service, and shares one cache with its clones.
+
+use std::{fmt, sync::Arc};
+
+use tower_layer::Layer;
+
+use crate::{
+    builder::Builder,
+    cache::Cache,
+    handle::ModelsCache,
+    models_service::ModelsService,
+    request::Paths,
+    service::{Answerer, StaticModelsCache},
+};
+
+/// Layer that takes over the list of models of an HTTP service.
+///
+/// Clones share one cache, and so do all services that they wrap. See the
+/// [crate docs](crate) for an example and for what a deployment has to know.
+#[derive(Clone)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct StaticModelsCacheLayer {
+    answerer: Answerer,
+}
+
+impl StaticModelsCacheLayer {
+    /// Begins a layer without providers and with the default settings.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn new(cache: Arc<Cache>, paths: Paths) -> Self {
+        Self {
+            answerer: Answerer::new(cache, paths),
+        }
+    }
+
+    /// A handle on the cache, to look at the list and to steer what renews it.
+    pub fn cache(&self) -> ModelsCache {
+        self.answerer.cache()
+    }
+
+    /// A service that gives the same answers without an inner service.
+    ///
+    /// For a route of its own, where the list has to stay up while a limit on the
+    /// other routes is exhausted:
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
+    /// # let layer = StaticModelsCacheLayer::builder()
+    /// #     .provider(Provider::fixed("house", [Model::new("small")]))
+    /// #     .build()?;
+    /// let models = layer.service();
+    /// let app: axum::Router = axum::Router::new()
+    ///     .route_service("/v1/models", models.clone())
+    ///     .route_service("/v1/models/{*id}", models);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn service(&self) -> ModelsService {
+        ModelsService::new(self.answerer.clone())
+    }
+}
+
+impl<S> Layer<S> for StaticModelsCacheLayer {
+    type Service = StaticModelsCache<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        StaticModelsCache::new(inner, self.answerer.clone())
+    }
+}
+
+impl fmt::Debug for StaticModelsCacheLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StaticModelsCacheLayer")
+            .field("cache", &self.cache())
+            .finish()
+    }
+}

@@ -1,0 +1,42 @@
+//! Tower middleware that answers `GET /v1/models` from memory.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod answer;
+mod body;
+mod builder;
+mod cache;
+mod clock;
+mod conditional;
+mod document;
+mod entry;
+mod error;
+mod flight;
+mod future;
+mod handle;
+mod layer;
+mod model;
+mod models_service;
+mod provider;
+mod refresher;
+mod render;
+mod request;
+mod service;
+mod snapshot;
+mod status;
+mod tasks;
+
+pub use self::{
+    body::ResponseBody,
+    builder::Builder,
+    error::{BoxError, BuildError, ListError, ListErrorKind, ProviderError},
+    future::ResponseFuture,
+    handle::{ModelsCache, Readiness, RefreshError, Updates},
+    layer::StaticModelsCacheLayer,
+    model::{Model, ModelList},
+    models_service::{ModelsBody, ModelsService},
+    provider::{Dialect, ListModels, Provider, Source},
+    refresher::Refresher,
+    service::StaticModelsCache,
+    snapshot::{ListedModel, ModelsSnapshot},
+    status::{AttemptStatus, ProviderStatus, Status},
+};

@@ -1,0 +1,340 @@
+//! A provider: a name, where its list comes from, and how it is listed.
+
+mod dialect;
+mod http;
+mod source;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use ::http::{HeaderName, HeaderValue, Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+pub(crate) use self::source::Erased;
+pub use self::{
+    dialect::Dialect,
+    source::{ListModels, Source},
+};
+use self::{
+    http::HttpOrigin,
+    source::{Declared, Fallback},
+};
+use crate::{
+    entry::is_treacherous,
+    error::{BoxError, BuildError},
+    model::{Model, ModelList},
+};
+
+/// The longest interval and timeout that are taken for meant: a year.
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A named source of models, and how its models are listed.
+///
+/// Clones share the source. What the options promise is checked when the layer
+/// is built, so the setters cannot fail.
+#[derive(Clone)]
+pub struct Provider {
+    name: Arc<str>,
+    origin: Origin,
+    fallback: Option<Arc<[Model]>>,
+    filter: Option<Filter>,
+    pub(crate) options: Options,
+}
+
+/// How a provider is listed and asked; nothing of it changes what it offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) listing: Listing,
+    pub(crate) display_name: Option<Arc<str>>,
+    pub(crate) refresh_interval: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Under which ids a provider's models are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Listing {
+    /// `provider/id`.
+    #[default]
+    Prefixed,
+    /// The id alone.
+    Bare,
+}
+
+#[derive(Clone)]
+enum Origin {
+    Http(HttpOrigin),
+    Source(Arc<dyn Erased>),
+    Fixed(Arc<[Model]>),
+}
+
+/// Which of a provider's models are listed.
+#[derive(Clone)]
+pub(crate) struct Filter {
+    keep: Arc<dyn Fn(&Model) -> bool + Send + Sync>,
+    /// Filters of the same rule are the same filter; a closure has no rule to tell.
+    rule: Option<String>,
+}
+
+impl Provider {
+    /// A provider whose list an HTTP service answers with, in the OpenAI dialect
+    /// unless [`dialect`](Self::dialect) says otherwise.
+    ///
+    /// The service gets `GET /v1/models`, or the absolute address of the list
+    /// when a [`base_url`](Self::base_url) is set, with an empty body. It is
+    /// cloned for each fetch and polled ready first, so timeouts, retries, limits
+    /// and credentials can be tower layers around it. Nothing of a client's
+    /// request ever reaches it.
+    ///
+    /// Where the request body's type cannot be inferred (an axum `Router` takes
+    /// any), name it: `Provider::http::<_, axum::body::Body, _>("lab", router)`.
+    pub fn http<S, ReqBody, ResBody>(name: impl Into<String>, service: S) -> Self
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        ReqBody: Default + Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        Self::new(name, Origin::Http(HttpOrigin::new(service)))
+    }
+
+    /// A provider whose list any `Service<ListModels>` answers with.
+    ///
+    /// ```
+    /// use tower_models_cache::{ListModels, Model, ModelList, Provider};
+    ///
+    /// let source = tower::service_fn(|_: ListModels| async {
+    ///     Ok::<_, std::io::Error>(ModelList::from_iter([Model::new("house-small")]))
+    /// });
+    /// let provider = Provider::source("house", source);
+    /// # let _ = provider;
+    /// ```
+    pub fn source<S: Source>(name: impl Into<String>, service: S) -> Self {
+        Self::new(name, Origin::Source(source::erase(service)))
+    }
+
+    /// A provider whose models are declared here and never fetched.
+    pub fn fixed(name: impl Into<String>, models: impl IntoIterator<Item = Model>) -> Self {
+        Self::new(name, Origin::Fixed(models.into_iter().collect()))
+    }
+
+    fn new(name: impl Into<String>, origin: Origin) -> Self {
+        Self {
+            name: name.into().into(),
+            origin,
+            fallback: None,
+            filter: None,
+            options: Options::default(),
+        }
+    }
+
+    /// The provider's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sets the wire format of the list. HTTP providers only.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_dialect(dialect);
+        }
+        self
+    }
+
+    /// Sets the address under which the provider's API lies. HTTP providers only.
+    ///
+    /// A trailing slash does not matter. The list is taken from `{base}/models`,
+    /// and from `{base}/v1/models` when the address has no path at all; another
+    /// place is named by [`models_path`](Self::models_path).
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_base_url(url.into());
+        }
+        self
+    }
+
+    /// Sets the path of the list, from the root of the provider's host: it begins
+    /// with `/` and replaces the path of the base URL. HTTP providers only.
+    pub fn models_path(mut self, path: impl Into<String>) -> Self {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_models_path(path.into());
+        }
+        self
+    }
+
+    /// Sends this header with each fetch. HTTP providers only.
+    ///
+    /// The value is marked as sensitive: no `Debug` output shows it.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_header(name, value);
+        }
+        self
+    }
+
+    /// Lists the models under `provider/id` (`true`, the default) or under their
+    /// own ids (`false`).
+    ///
+    /// Where two models would be listed under one id, the provider declared first
+    /// has it; the status of the other counts what is
+    /// [shadowed](crate::ProviderStatus::shadowed).
+    pub fn prefixed(mut self, prefixed: bool) -> Self {
+        self.options.listing = if prefixed {
+            Listing::Prefixed
+        } else {
+            Listing::Bare
+        };
+        self
+    }
+
+    /// Sets the name that a person is shown: in the status, and as `owned_by` of
+    /// the models whose owner is not known. The default is the provider's name.
+    pub fn display_name(mut self, name: impl Into<String>) -> Self {
+        self.options.display_name = Some(name.into().into());
+        self
+    }
+
+    /// Sets how long a list is good, for this provider alone.
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.options.refresh_interval = Some(interval);
+        self
+    }
+
+    /// Sets how long a fetch may take in all, for this provider alone.
+    ///
+    /// It also takes the place of the shorter time that an answer's headers are
+    /// waited for otherwise.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// Lists only the models that `keep` says yes to. It sees each model once per
+    /// fetch, never per request.
+    pub fn filter(mut self, keep: impl Fn(&Model) -> bool + Send + Sync + 'static) -> Self {
+        self.filter = Some(Filter {
+            keep: Arc::new(keep),
+            rule: None,
+        });
+        self
+    }
+
+    /// A filter that is the same as any other of the same rule.
+    #[cfg(feature = "config")]
+    pub(crate) fn filter_by_rule(
+        mut self,
+        rule: String,
+        keep: impl Fn(&Model) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.filter = Some(Filter {
+            keep: Arc::new(keep),
+            rule: Some(rule),
+        });
+        self
+    }
+
+    /// Lists these models when the provider says that it has no list: when it
+    /// answers with status 404, 405 or 501. Every other failure stays one.
+    pub fn fallback(mut self, models: impl IntoIterator<Item = Model>) -> Self {
+        self.fallback = Some(models.into_iter().collect());
+        self
+    }
+
+    /// Takes HTTP services of the same `kind` for the same service, whoever built
+    /// them: a provider read again from its file keeps its list.
+    #[cfg(feature = "client")]
+    pub(crate) fn of_kind(mut self, kind: &'static str) -> Self {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_kind(kind);
+        }
+        self
+    }
+
+    /// Whether the list of one is as good as the list of the other: same name,
+    /// same source, same filter. How it is listed and asked does not matter.
+    pub(crate) fn offers_the_same(&self, other: &Self) -> bool {
+        let same_origin = match (&self.origin, &other.origin) {
+            (Origin::Http(a), Origin::Http(b)) => a.is_same(b),
+            (Origin::Source(a), Origin::Source(b)) => Arc::ptr_eq(a, b),
+            (Origin::Fixed(a), Origin::Fixed(b)) => a == b,
+            _ => false,
+        };
+        let same_filter = match (&self.filter, &other.filter) {
+            (None, None) => true,
+            (Some(a), Some(b)) => {
+                Arc::ptr_eq(&a.keep, &b.keep) || (a.rule.is_some() && a.rule == b.rule)
+            }
+            _ => false,
+        };
+        same_origin && same_filter && self.name == other.name && self.fallback == other.fallback
+    }
+
+    /// The declared list of a provider that is never asked.
+    pub(crate) fn declared(&self) -> Option<ModelList> {
+        match &self.origin {
+            Origin::Fixed(models) => Some(ModelList::from(models.to_vec()).into_declared()),
+            _ => None,
+        }
+    }
+
+    /// Whether the provider's model is listed.
+    pub(crate) fn keeps(&self, model: &Model) -> bool {
+        self.filter
+            .as_ref()
+            .is_none_or(|filter| (filter.keep)(model))
+    }
+
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Checks all that was set, and gives what can be asked for the list.
+    pub(crate) fn open(&self) -> Result<Arc<dyn Erased>, BuildError> {
+        check_name(&self.name)?;
+        let within = |error: BuildError| error.within(format_args!("providers.{}", self.name));
+        check_duration("refresh_interval", self.options.refresh_interval).map_err(within)?;
+        check_duration("timeout", self.options.timeout).map_err(within)?;
+        let source = match &self.origin {
+            Origin::Http(origin) => Arc::new(origin.open().map_err(within)?),
+            Origin::Source(source) => Arc::clone(source),
+            Origin::Fixed(models) => Arc::new(Declared::new(Arc::clone(models))),
+        };
+        Ok(match &self.fallback {
+            Some(models) => Arc::new(Fallback::new(source, Arc::clone(models))),
+            None => source,
+        })
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider")
+            .field("name", &self.name)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_name(name: &str) -> Result<(), BuildError> {
+    let good = !name.is_empty() && name.len() <= 128 && name.trim() == name;
+    if good && !name.contains('/') && !name.contains(is_treacherous) {
+        return Ok(());
+    }
+    let expected = "1 to 128 bytes without slash, control character or space at an end";
+    Err(BuildError::new("providers.name", name, expected))
+}
+
+/// Checks that a duration, where there is one, is more than nothing and at most a year.
+pub(crate) fn check_duration(
+    field: &'static str,
+    value: Option<Duration>,
+) -> Result<(), BuildError> {
+    match value {
+        Some(value) if value < Duration::from_millis(1) || value > LONGEST => {
+            Err(BuildError::new(field, value, "1 ms to 365 days"))
+        }
+        _ => Ok(()),
+    }
+}

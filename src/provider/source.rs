@@ -1,0 +1,152 @@
+//! Sources: whatever answers `ListModels`, with its type erased once, here.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use tower_service::Service;
+
+use crate::{
+    entry::Bounds,
+    error::{BoxError, ListError, ListErrorKind},
+    model::{Model, ModelList},
+};
+
+/// The request for a provider's list: what a [source](Source) is called with.
+#[derive(Clone, Debug)]
+pub struct ListModels {
+    pub(crate) bounds: Bounds,
+    pub(crate) timeout: Duration,
+    pub(crate) headers_timeout: Duration,
+}
+
+impl ListModels {
+    /// How long the answer is waited for in all. The cache keeps to it whatever
+    /// the source does.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// How many models are taken at the most; more is a failure.
+    pub fn max_models(&self) -> usize {
+        self.bounds.models
+    }
+
+    /// How many bytes of decoded answer are taken at the most; more is a failure.
+    pub fn max_bytes(&self) -> usize {
+        self.bounds.body
+    }
+}
+
+/// Anything that lists models: every cloneable `Service<ListModels>` whose
+/// response is a [`ModelList`]. Sealed: be a service, and you are one.
+///
+/// An error of type [`ListError`] keeps its kind; any other is told as
+/// [`ListErrorKind::Other`].
+pub trait Source: sealed::Sealed {}
+
+impl<S> Source for S
+where
+    S: Service<ListModels, Response = ModelList> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+}
+
+mod sealed {
+    use super::*;
+
+    /// The supertrait that carries what `Source` promises.
+    pub trait Sealed: Clone + Send + 'static {
+        fn list(self, request: ListModels) -> BoxFuture<'static, Result<ModelList, ListError>>;
+    }
+
+    impl<S> Sealed for S
+    where
+        S: Service<ListModels, Response = ModelList> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
+        fn list(mut self, request: ListModels) -> BoxFuture<'static, Result<ModelList, ListError>> {
+            Box::pin(async move {
+                let boxed = |error: S::Error| ListError::from_boxed(error.into());
+                poll_fn(|cx| self.poll_ready(cx)).await.map_err(boxed)?;
+                self.call(request).await.map_err(boxed)
+            })
+        }
+    }
+}
+
+/// A source of any type.
+pub(crate) trait Erased: Send + Sync {
+    fn list(&self, request: ListModels) -> BoxFuture<'static, Result<ModelList, ListError>>;
+}
+
+/// The lock is for cloning alone: it makes services shareable that are not `Sync`.
+struct Shared<S>(Mutex<S>);
+
+impl<S: Source> Erased for Shared<S> {
+    fn list(&self, request: ListModels) -> BoxFuture<'static, Result<ModelList, ListError>> {
+        let service = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        service.list(request)
+    }
+}
+
+pub(super) fn erase<S: Source>(service: S) -> Arc<dyn Erased> {
+    Arc::new(Shared(Mutex::new(service)))
+}
+
+/// A declared list.
+pub(super) struct Declared(Arc<[Model]>);
+
+impl Declared {
+    pub(super) fn new(models: Arc<[Model]>) -> Self {
+        Self(models)
+    }
+}
+
+impl Erased for Declared {
+    fn list(&self, _: ListModels) -> BoxFuture<'static, Result<ModelList, ListError>> {
+        let models = self.0.to_vec();
+        Box::pin(async { Ok(ModelList::from(models).into_declared()) })
+    }
+}
+
+/// A source, with a declared list for when it has none of its own.
+pub(super) struct Fallback {
+    source: Arc<dyn Erased>,
+    declared: Arc<[Model]>,
+}
+
+impl Fallback {
+    pub(super) fn new(source: Arc<dyn Erased>, declared: Arc<[Model]>) -> Self {
+        Self { source, declared }
+    }
+}
+
+impl Erased for Fallback {
+    fn list(&self, request: ListModels) -> BoxFuture<'static, Result<ModelList, ListError>> {
+        let listed = self.source.list(request);
+        let declared = Arc::clone(&self.declared);
+        Box::pin(async move {
+            match listed.await {
+                Err(error) if has_no_list(error.kind()) => {
+                    Ok(ModelList::from(declared.to_vec()).into_declared())
+                }
+                answer => answer,
+            }
+        })
+    }
+}
+
+/// Whether the provider said that there is no list, not that it has trouble.
+fn has_no_list(kind: ListErrorKind) -> bool {
+    matches!(kind, ListErrorKind::Status(404 | 405 | 501))
+}

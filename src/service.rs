@@ -1,0 +1,165 @@
+//! `StaticModelsCache<S>`: is it ours? Answer, wait, or forward.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, request};
+use tower_service::Service;
+
+use crate::{
+    answer::{self, Asked, Served},
+    body::ResponseBody,
+    cache::{Cache, Window},
+    future::ResponseFuture,
+    handle::ModelsCache,
+    request::{Paths, Target},
+};
+
+// ===== Answerer =====
+
+/// What answers the requests that are ours. Cloning it is one reference count.
+#[derive(Clone)]
+pub(crate) struct Answerer(Arc<Answers>);
+
+struct Answers {
+    cache: Arc<Cache>,
+    paths: Paths,
+}
+
+/// An answer, or what it takes to get one.
+enum Answer {
+    Ready(Response<Bytes>),
+    Awaited(BoxFuture<'static, Response<Bytes>>),
+}
+
+impl Answerer {
+    pub(crate) fn new(cache: Arc<Cache>, paths: Paths) -> Self {
+        Self(Arc::new(Answers { cache, paths }))
+    }
+
+    pub(crate) fn cache(&self) -> ModelsCache {
+        ModelsCache(Arc::clone(&self.0.cache))
+    }
+
+    #[inline]
+    fn target<'a, B>(&self, request: &'a Request<B>) -> Option<Target<'a>> {
+        self.0.paths.classify(request.method(), request.uri())
+    }
+
+    #[inline]
+    fn answer<B>(&self, target: Target<'_>, request: &Request<B>) -> Answer {
+        if let Some(windows) = self.0.cache.attend()
+            && !answer::is_listed(&self.0.cache, target)
+        {
+            return self.answer_after(windows, request);
+        }
+        let asked = Asked {
+            target,
+            method: request.method(),
+            headers: request.headers(),
+        };
+        Answer::Ready(answer::answer(&self.0.cache, asked, Served::Hit))
+    }
+
+    /// Answers from what is there once the windows are over. The head of the
+    /// request is kept until then, its body is not.
+    #[cold]
+    fn answer_after<B>(&self, windows: Vec<Window>, request: &Request<B>) -> Answer {
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = request.method().clone();
+        head.uri = request.uri().clone();
+        head.headers = request.headers().clone();
+        let answers = Arc::clone(&self.0);
+        Answer::Awaited(Box::pin(async move {
+            Cache::wait(windows).await;
+            answers.answer_now(&head)
+        }))
+    }
+}
+
+impl Answers {
+    fn answer_now(&self, head: &request::Parts) -> Response<Bytes> {
+        let target = self.paths.classify(&head.method, &head.uri);
+        let asked = Asked {
+            target: target.expect("the request was ours when it came"),
+            method: &head.method,
+            headers: &head.headers,
+        };
+        answer::answer(&self.cache, asked, Served::Awaited)
+    }
+}
+
+// ===== StaticModelsCache =====
+
+/// Service that answers the list of models from memory, and leaves all other
+/// requests to the one inside.
+///
+/// Its readiness is the inner service's: behind a limit that is exhausted the list
+/// waits like everything else. Put the layer outside of limits, or give the list a
+/// route of its own with a [`ModelsService`]. An inner service that reserves
+/// something when it is ready, as `ConcurrencyLimit` does, keeps it reserved while
+/// the list is answered, until the next request through the same clone.
+#[derive(Clone)]
+pub struct StaticModelsCache<S> {
+    inner: S,
+    answerer: Answerer,
+}
+
+impl<S> StaticModelsCache<S> {
+    pub(crate) fn new(inner: S, answerer: Answerer) -> Self {
+        Self { inner, answerer }
+    }
+
+    /// A handle on the cache, to look at the list and to steer what renews it.
+    pub fn cache(&self) -> ModelsCache {
+        self.answerer.cache()
+    }
+
+    /// The service inside.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside, without the list.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for StaticModelsCache<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let Some(target) = self.answerer.target(&request) else {
+            return ResponseFuture::inner(self.inner.call(request));
+        };
+        match self.answerer.answer(target, &request) {
+            Answer::Ready(response) => ResponseFuture::ready(response),
+            Answer::Awaited(answer) => ResponseFuture::awaited(answer),
+        }
+    }
+}
+
+impl<S> fmt::Debug for StaticModelsCache<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StaticModelsCache")
+            .field("cache", &self.cache())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,137 @@
+//! How the providers stand: a read-only view, for people and for alerts.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    cache::{Attempt, Cache},
+    clock,
+    error::ProviderError,
+};
+
+/// How the cache and its providers stand at one moment.
+///
+/// It names providers, so it is for operators and not for clients. Serialised, a
+/// duration is a number of seconds.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// How many models are listed.
+    pub models: usize,
+    /// The strong entity tag of the list.
+    pub etag: String,
+    /// Every provider, in the order of declaration.
+    pub providers: Vec<ProviderStatus>,
+}
+
+/// How one provider stands.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ProviderStatus {
+    /// The provider's name.
+    pub name: String,
+    /// The name that a person is shown, if another was set.
+    pub display_name: Option<String>,
+    /// How many of its models are listed.
+    pub models: usize,
+    /// How many are not, because a provider declared before it lists their ids.
+    pub shadowed: usize,
+    /// Records of its list that could not be read or served.
+    pub skipped: usize,
+    /// Records of its list that gave way to another of the same id.
+    pub duplicates: usize,
+    /// Whether its list is a declared one and not its own.
+    pub declared: bool,
+    /// How long ago its list was last confirmed; `None`: there is no list.
+    #[serde(serialize_with = "seconds")]
+    pub confirmed: Option<Duration>,
+    /// The last attempt that is over.
+    pub last_attempt: Option<AttemptStatus>,
+    /// Failures since the last success.
+    pub failures: u32,
+    /// Whether a fetch is in the air.
+    pub fetching: bool,
+    /// How long until the next attempt may begin; `None`: one is under way, or the
+    /// list is declared.
+    #[serde(serialize_with = "seconds")]
+    pub next_attempt: Option<Duration>,
+}
+
+/// How an attempt at a provider's list ended.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct AttemptStatus {
+    /// How long ago it ended.
+    #[serde(serialize_with = "some_seconds")]
+    pub ended: Duration,
+    /// How long it took.
+    #[serde(serialize_with = "some_seconds")]
+    pub took: Duration,
+    /// Why it gave no list; `None`: it did.
+    #[serde(serialize_with = "text")]
+    pub error: Option<ProviderError>,
+}
+
+impl Status {
+    pub(crate) fn of(cache: &Cache) -> Self {
+        let snapshot = cache.snapshot();
+        let now = clock::now();
+        let providers = cache.inspect(|slot| {
+            let entry = slot.entry();
+            let (models, shadowed) = snapshot.0.counts(slot.provider.name());
+            ProviderStatus {
+                name: slot.provider.name().to_owned(),
+                display_name: slot
+                    .provider
+                    .options
+                    .display_name
+                    .as_deref()
+                    .map(str::to_owned),
+                models,
+                shadowed,
+                skipped: entry.map_or(0, |(entry, _)| entry.skipped()),
+                duplicates: entry.map_or(0, |(entry, _)| entry.duplicates()),
+                declared: entry.is_some_and(|(entry, _)| entry.is_declared()),
+                confirmed: entry.map(|(_, confirmed)| now.duration_since(confirmed)),
+                last_attempt: slot
+                    .attempt()
+                    .map(|attempt| AttemptStatus::of(attempt, now)),
+                failures: slot.failures(),
+                fetching: slot.aloft().is_some(),
+                next_attempt: slot
+                    .next_attempt()
+                    .map(|next| next.saturating_duration_since(now)),
+            }
+        });
+        Self {
+            models: snapshot.len(),
+            etag: snapshot.etag().to_owned(),
+            providers,
+        }
+    }
+}
+
+impl AttemptStatus {
+    fn of(attempt: &Attempt, now: clock::Instant) -> Self {
+        Self {
+            ended: now.duration_since(attempt.ended),
+            took: attempt.took,
+            error: attempt.outcome.clone().err(),
+        }
+    }
+}
+
+fn seconds<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    duration
+        .map(|duration| duration.as_secs_f64())
+        .serialize(to)
+}
+
+fn some_seconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    duration.as_secs_f64().serialize(to)
+}
+
+fn text<S: Serializer>(error: &Option<ProviderError>, to: S) -> Result<S::Ok, S::Error> {
+    error.as_ref().map(ToString::to_string).serialize(to)
+}

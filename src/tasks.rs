@@ -1,0 +1,96 @@
+//! Spawning: every task of a cache is tracked, and ends when its token does.
+
+use std::future::Future;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Where a cache's tasks run, and what ends them.
+#[derive(Clone, Debug)]
+pub(crate) struct Tasks {
+    /// Cancelled: no task starts any more, and those under way are dropped.
+    stop: CancellationToken,
+    ours: TaskTracker,
+    /// The caller's tracker, when tasks shall show up there too.
+    theirs: Option<TaskTracker>,
+}
+
+impl Tasks {
+    pub(crate) fn new(stop: CancellationToken, theirs: Option<TaskTracker>) -> Self {
+        let ours = TaskTracker::new();
+        ours.close();
+        Self { stop, ours, theirs }
+    }
+
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Runs `task` until it ends or `stop` is cancelled, whichever is first: its
+    /// future is dropped then, wherever it stands.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub(crate) fn spawn_until<F>(&self, stop: CancellationToken, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Runs `task` to its end, which must not be far.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub(crate) fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let task = self.ours.track_future(task);
+        match &self.theirs {
+            Some(theirs) => tokio::spawn(theirs.track_future(task)),
+            None => tokio::spawn(task),
+        };
+    }
+
+    /// Comes back when no task is left.
+    pub(crate) async fn finished(&self) {
+        self.ours.wait().await;
+    }
+}
+
+/// From this many bytes on, work goes to a thread of its own: below, it takes
+/// less than a millisecond, and the way there and back is not worth it.
+const LARGE: usize = 256 * 1024;
+
+/// What `work` gives, off the async workers when it goes through `bytes` that are many.
+///
+/// # Panics
+///
+/// When `work` does.
+pub(crate) async fn compute<T, F>(bytes: usize, work: F) -> T
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    if bytes < LARGE {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Blocking work that has begun is never cancelled, and what has not
+            // is only cancelled when the runtime goes: then so do we.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
