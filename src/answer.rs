@@ -66,22 +66,26 @@ pub(crate) fn is_listed(cache: &Cache, target: Target<'_>) -> bool {
 /// partial list is not to be served.
 #[inline]
 fn is_whole(snapshot: &Snapshot, cache: &Cache) -> bool {
-    !snapshot.is_partial() || (cache.policy().serve_partial && snapshot.has_entries())
+    let standing = &snapshot.standing;
+    standing.complete || (standing.listing && cache.policy().serve_partial)
 }
 
+#[inline]
 fn list(snapshot: &Snapshot, asked: Asked<'_>) -> Response<Bytes> {
-    let document = snapshot.document();
-    if conditional::none_match_hits(asked.headers, document.etag_bytes()) {
+    let Some(variant) = snapshot.document().select(asked.headers) else {
+        return not_acceptable();
+    };
+    if conditional::none_match_hits(asked.headers, variant.etag_bytes()) {
         return respond(
             StatusCode::NOT_MODIFIED,
-            document.not_modified().clone(),
+            variant.not_modified.clone(),
             Bytes::new(),
         );
     }
     respond(
         StatusCode::OK,
-        document.found().clone(),
-        document.body().clone(),
+        variant.found.clone(),
+        variant.body().clone(),
     )
 }
 
@@ -103,7 +107,7 @@ fn model(snapshot: &Snapshot, raw: &str, asked: Asked<'_>) -> Option<Response<By
 /// A model that is not listed: unknown, or not known yet.
 #[cold]
 fn no_model(snapshot: &Snapshot, cache: &Cache, raw: &str) -> Response<Bytes> {
-    if !snapshot.has_entries() && !snapshot.has_no_providers() {
+    if !snapshot.standing.listing {
         return unavailable(cache);
     }
     let id = decode_id(raw).unwrap_or_default();
@@ -128,6 +132,17 @@ fn unavailable(cache: &Cache) -> Response<Bytes> {
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, seconds.into());
+    response
+}
+
+/// The client refuses every coding there is, and no coding at all.
+#[cold]
+fn not_acceptable() -> Response<Bytes> {
+    let status = "tower-models-cache; hit";
+    let body = openai::not_acceptable();
+    let mut response = failure(StatusCode::NOT_ACCEPTABLE, body, status);
+    let vary = HeaderValue::from_static("accept-encoding");
+    response.headers_mut().insert(header::VARY, vary);
     response
 }
 

@@ -40,6 +40,7 @@ pub struct Builder {
     max_concurrent_fetches: usize,
     bounds: Bounds,
     cache_control: HeaderValue,
+    name_providers: bool,
     token: Option<CancellationToken>,
     jitter_seed: Option<u64>,
 }
@@ -62,6 +63,7 @@ impl Builder {
             max_concurrent_fetches: 16,
             bounds: Bounds::default(),
             cache_control: HeaderValue::from_static("private, no-cache"),
+            name_providers: false,
             token: None,
             jitter_seed: None,
         }
@@ -181,6 +183,14 @@ impl Builder {
         self
     }
 
+    /// Names stale and missing providers to clients, in `x-models-incomplete`: a
+    /// structured list (RFC 8941) such as `"lab";missing, "openai";stale`. The
+    /// default is not to name them.
+    pub fn name_providers(mut self, name: bool) -> Self {
+        self.name_providers = name;
+        self
+    }
+
     /// Ends all work of the cache when this token is cancelled.
     pub fn cancellation_token(mut self, token: CancellationToken) -> Self {
         self.token = Some(token);
@@ -290,6 +300,7 @@ impl Builder {
             bounds,
             document: document::Settings {
                 cache_control: self.cache_control,
+                name_providers: self.name_providers,
             },
         };
         let stop = self.token.unwrap_or_default().child_token();

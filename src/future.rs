@@ -25,12 +25,17 @@ pin_project! {
     #[project = Projected]
     enum Kind<F> {
         Inner { #[pin] future: F },
-        // Taken when it is polled.
-        Ready { response: Option<Response<Bytes>> },
-        // Boxed, because a first attempt that is waited for is rare, and every
-        // other request would carry the room for it.
-        Awaited { answer: BoxFuture<'static, Response<Bytes>> },
+        Ours { answer: Answer },
     }
+}
+
+/// An answer of ours, or what it takes to get one.
+pub(crate) enum Answer {
+    /// Taken when it is polled.
+    Ready(Option<Response<Bytes>>),
+    /// Boxed, because a first attempt that is waited for is rare, and every other
+    /// request would carry the room for it.
+    Awaited(BoxFuture<'static, Response<Bytes>>),
 }
 
 impl<F> ResponseFuture<F> {
@@ -42,17 +47,9 @@ impl<F> ResponseFuture<F> {
     }
 
     #[inline]
-    pub(crate) fn ready(response: Response<Bytes>) -> Self {
+    pub(crate) fn ours(answer: Answer) -> Self {
         Self {
-            kind: Kind::Ready {
-                response: Some(response),
-            },
-        }
-    }
-
-    pub(crate) fn awaited(answer: BoxFuture<'static, Response<Bytes>>) -> Self {
-        Self {
-            kind: Kind::Awaited { answer },
+            kind: Kind::Ours { answer },
         }
     }
 }
@@ -65,17 +62,21 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = match self.project().kind.project() {
+        match self.project().kind.project() {
             Projected::Inner { future } => {
                 let response = ready!(future.poll(cx))?;
-                return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                Poll::Ready(Ok(response.map(ResponseBody::inner)))
             }
-            Projected::Ready { response } => response
-                .take()
-                .expect("a future is not polled after its end"),
-            Projected::Awaited { answer } => ready!(answer.as_mut().poll(cx)),
-        };
-        Poll::Ready(Ok(response.map(ResponseBody::prepared)))
+            Projected::Ours { answer } => {
+                let response = match answer {
+                    Answer::Ready(response) => response
+                        .take()
+                        .expect("a future is not polled after its end"),
+                    Answer::Awaited(answer) => ready!(answer.as_mut().poll(cx)),
+                };
+                Poll::Ready(Ok(response.map(ResponseBody::prepared)))
+            }
+        }
     }
 }
 

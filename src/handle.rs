@@ -180,8 +180,8 @@ impl ModelsCache {
 impl Readiness {
     fn holds(self, snapshot: &Snapshot) -> bool {
         match self {
-            Self::Attempted => snapshot.is_settled(),
-            Self::Listing => snapshot.has_entries() || snapshot.has_no_providers(),
+            Self::Attempted => snapshot.standing.settled,
+            Self::Listing => snapshot.standing.listing,
         }
     }
 }

@@ -6,8 +6,14 @@ mod body;
 mod builder;
 mod cache;
 mod clock;
+#[cfg(feature = "compression")]
+mod compress;
+#[cfg(not(feature = "compression"))]
+#[path = "compress/none.rs"]
+mod compress;
 mod conditional;
 mod document;
+mod encoding;
 mod entry;
 mod error;
 mod flight;

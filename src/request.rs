@@ -57,15 +57,9 @@ impl Paths {
     /// What is asked for, when the request is ours.
     #[inline]
     pub(crate) fn classify<'a>(&self, method: &Method, uri: &'a Uri) -> Option<Target<'a>> {
-        if method != Method::GET && method != Method::HEAD {
+        if !matches!(*method, Method::GET | Method::HEAD) {
             return None;
         }
-        self.find(uri)
-    }
-
-    /// What the path names, whatever the method.
-    #[inline]
-    pub(crate) fn find<'a>(&self, uri: &'a Uri) -> Option<Target<'a>> {
         let path = uri.path();
         self.0
             .iter()

@@ -6,16 +6,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use http::{Request, Response, request};
+use http::{Request, Response, Uri};
 use tower_service::Service;
 
 use crate::{
     answer::{self, Asked, Served},
     body::ResponseBody,
     cache::{Cache, Window},
-    future::ResponseFuture,
+    future::{Answer, ResponseFuture},
     handle::ModelsCache,
     request::{Paths, Target},
 };
@@ -31,12 +29,6 @@ struct Answers {
     paths: Paths,
 }
 
-/// An answer, or what it takes to get one.
-enum Answer {
-    Ready(Response<Bytes>),
-    Awaited(BoxFuture<'static, Response<Bytes>>),
-}
-
 impl Answerer {
     pub(crate) fn new(cache: Arc<Cache>, paths: Paths) -> Self {
         Self(Arc::new(Answers { cache, paths }))
@@ -46,51 +38,42 @@ impl Answerer {
         ModelsCache(Arc::clone(&self.0.cache))
     }
 
+    /// What the request asks for, when it is ours.
     #[inline]
     fn target<'a, B>(&self, request: &'a Request<B>) -> Option<Target<'a>> {
         self.0.paths.classify(request.method(), request.uri())
     }
 
-    #[inline]
-    fn answer<B>(&self, target: Target<'_>, request: &Request<B>) -> Answer {
+    // Not inlined, and so not generic: a request that is not ours passes by
+    // without the room on the stack that this takes.
+    #[inline(never)]
+    fn answer(&self, asked: Asked<'_>, uri: &Uri) -> Answer {
         if let Some(windows) = self.0.cache.attend()
-            && !answer::is_listed(&self.0.cache, target)
+            && !answer::is_listed(&self.0.cache, asked.target)
         {
-            return self.answer_after(windows, request);
+            return self.answer_after(windows, asked, uri);
         }
-        let asked = Asked {
-            target,
-            method: request.method(),
-            headers: request.headers(),
-        };
-        Answer::Ready(answer::answer(&self.0.cache, asked, Served::Hit))
+        Answer::Ready(Some(answer::answer(&self.0.cache, asked, Served::Hit)))
     }
 
     /// Answers from what is there once the windows are over. The head of the
     /// request is kept until then, its body is not.
     #[cold]
-    fn answer_after<B>(&self, windows: Vec<Window>, request: &Request<B>) -> Answer {
-        let (mut head, ()) = Request::new(()).into_parts();
-        head.method = request.method().clone();
-        head.uri = request.uri().clone();
-        head.headers = request.headers().clone();
+    fn answer_after(&self, windows: Vec<Window>, asked: Asked<'_>, uri: &Uri) -> Answer {
+        let method = asked.method.clone();
+        let uri = uri.clone();
+        let headers = asked.headers.clone();
         let answers = Arc::clone(&self.0);
         Answer::Awaited(Box::pin(async move {
             Cache::wait(windows).await;
-            answers.answer_now(&head)
+            let target = answers.paths.classify(&method, &uri);
+            let asked = Asked {
+                target: target.expect("the request was ours when it came"),
+                method: &method,
+                headers: &headers,
+            };
+            answer::answer(&answers.cache, asked, Served::Awaited)
         }))
-    }
-}
-
-impl Answers {
-    fn answer_now(&self, head: &request::Parts) -> Response<Bytes> {
-        let target = self.paths.classify(&head.method, &head.uri);
-        let asked = Asked {
-            target: target.expect("the request was ours when it came"),
-            method: &head.method,
-            headers: &head.headers,
-        };
-        answer::answer(&self.cache, asked, Served::Awaited)
     }
 }
 
@@ -149,10 +132,12 @@ where
         let Some(target) = self.answerer.target(&request) else {
             return ResponseFuture::inner(self.inner.call(request));
         };
-        match self.answerer.answer(target, &request) {
-            Answer::Ready(response) => ResponseFuture::ready(response),
-            Answer::Awaited(answer) => ResponseFuture::awaited(answer),
-        }
+        let asked = Asked {
+            target,
+            method: request.method(),
+            headers: request.headers(),
+        };
+        ResponseFuture::ours(self.answerer.answer(asked, request.uri()))
     }
 }
 

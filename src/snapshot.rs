@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 
 use crate::{
     document::{Document, Settings, Tags},
+    encoding::Coding,
     entry::Entry,
     model::Model,
     provider::{Listing, Provider},
@@ -39,7 +40,7 @@ pub(crate) struct Part {
 }
 
 /// A provider's part of the body.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Section {
     part: Part,
     /// Where the part stands in the body.
@@ -72,6 +73,31 @@ pub(crate) struct Snapshot {
     bare: Box<[usize]>,
     models: usize,
     document: Document,
+    pub(crate) standing: Standing,
+}
+
+/// How the providers stand together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Every first attempt is over.
+    pub(crate) settled: bool,
+    /// There is something to serve: a list of some provider, or no providers.
+    pub(crate) listing: bool,
+    /// No provider is missing.
+    pub(crate) complete: bool,
+}
+
+impl Standing {
+    fn of(sections: &[Section]) -> Self {
+        let has_list = |section: &Section| section.part.entry.is_some();
+        Self {
+            settled: !sections
+                .iter()
+                .any(|section| section.part.health == Health::Pending),
+            listing: sections.is_empty() || sections.iter().any(has_list),
+            complete: sections.iter().all(has_list),
+        }
+    }
 }
 
 /// The bytes of one model inside the list, and its validator.
@@ -132,11 +158,25 @@ impl Snapshot {
             }
         };
         Self {
+            standing: Standing::of(&sections),
             sections: sections.into_boxed_slice(),
             prefixed,
             bare: bare.into_boxed_slice(),
             models,
             document,
+        }
+    }
+
+    /// The same list, with variants under codings.
+    pub(crate) fn with_encoded(&self, encoded: Vec<(Coding, Bytes)>, settings: &Settings) -> Self {
+        let parts = self.sections.iter().map(|section| &section.part);
+        Self {
+            document: self.document.with_encoded(encoded, parts, settings),
+            sections: self.sections.clone(),
+            prefixed: self.prefixed.clone(),
+            bare: self.bare.clone(),
+            models: self.models,
+            standing: self.standing,
         }
     }
 
@@ -208,27 +248,6 @@ impl Snapshot {
             .iter()
             .find(|section| section.part.provider.name() == provider)
             .map_or((0, 0), |section| (section.listed(), section.shadowed))
-    }
-
-    pub(crate) fn has_entries(&self) -> bool {
-        self.sections
-            .iter()
-            .any(|section| section.part.entry.is_some())
-    }
-
-    pub(crate) fn has_no_providers(&self) -> bool {
-        self.sections.is_empty()
-    }
-
-    pub(crate) fn is_partial(&self) -> bool {
-        self.sections
-            .iter()
-            .any(|section| section.part.entry.is_none())
-    }
-
-    pub(crate) fn is_settled(&self) -> bool {
-        let pending = |section: &Section| section.part.health == Health::Pending;
-        !self.sections.iter().any(pending)
     }
 }
 

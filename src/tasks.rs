@@ -84,6 +84,19 @@ where
     if bytes < LARGE {
         return work();
     }
+    compute_apart(work).await
+}
+
+/// What `work` gives, off the async workers.
+///
+/// # Panics
+///
+/// When `work` does.
+pub(crate) async fn compute_apart<T, F>(work: F) -> T
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {

@@ -23,7 +23,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -60,6 +60,8 @@ pub(crate) struct Cache {
     /// next turn, whoever's that is.
     turn: tokio::sync::Mutex<()>,
     news: watch::Sender<ModelsSnapshot>,
+    /// Whether the variants of a list are being made.
+    encoding: AtomicBool,
     /// Told when the table changed, for whoever keeps the schedule.
     wake: Arc<Notify>,
     places: Arc<Semaphore>,
@@ -103,6 +105,7 @@ impl Cache {
             turn: tokio::sync::Mutex::new(()),
             news: watch::Sender::new(ModelsSnapshot(Arc::clone(&snapshot))),
             snapshot: ArcSwap::new(snapshot),
+            encoding: AtomicBool::new(false),
             wake: Arc::new(Notify::new()),
             places: Arc::new(Semaphore::new(policy.fetches_at_once.get())),
             _guard: tasks.stop().clone().drop_guard(),
@@ -176,6 +179,7 @@ impl Cache {
         if expired {
             self.publish_soon();
         }
+        self.encode_soon(); // of a list that was there when the layer was built
         (!windows.is_empty()).then_some(windows)
     }
 
@@ -206,6 +210,7 @@ impl Cache {
         if expired {
             self.publish_soon();
         }
+        self.encode_soon();
         next
     }
 

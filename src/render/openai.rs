@@ -79,6 +79,16 @@ pub(crate) fn unavailable() -> Vec<u8> {
     })
 }
 
+/// The error for a client that refuses every coding there is.
+pub(crate) fn not_acceptable() -> Vec<u8> {
+    failure(FailureBody {
+        message: "The list of models is available as identity, gzip, zstd and br.",
+        r#type: "invalid_request_error",
+        param: None,
+        code: Some("not_acceptable"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

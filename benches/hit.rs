@@ -1,0 +1,61 @@
+//! A hit beside its floors: `cargo bench --bench hit`.
+
+mod support;
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use http::header;
+use support::{Cached, Constant, cached, get, request, run, with};
+use tower::Service;
+
+fn measure<S, B>(
+    group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
+    name: &str,
+    service: &mut S,
+    make: impl Fn() -> support::Incoming,
+) where
+    S: Service<support::Incoming, Response = http::Response<B>, Error = std::convert::Infallible>,
+{
+    group.bench_function(name, |bencher| {
+        // The response is dropped inside of the measurement: it is part of the cost.
+        bencher.iter_batched(
+            &make,
+            |request| drop(black_box(run(service, black_box(request)))),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+fn hit(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("hit");
+    let mut ours: Cached = cached(500);
+    let mut constant_etag = Constant::like(&mut ours);
+    let mut constant = Constant::plain(ours.cache().snapshot().body());
+    let etag = ours.cache().snapshot().etag().to_owned();
+    measure(&mut group, "constant", &mut constant, || get("/v1/models"));
+    measure(&mut group, "constant-etag", &mut constant_etag, || {
+        get("/v1/models")
+    });
+    for models in [50, 500, 5_000, 50_000] {
+        let name = format!("hit, {models} models");
+        measure(&mut group, &name, &mut cached(models), || get("/v1/models"));
+    }
+    measure(&mut group, "304", &mut ours, || {
+        with(get("/v1/models"), header::IF_NONE_MATCH, &etag)
+    });
+    measure(&mut group, "one model", &mut ours, || {
+        get("/v1/models/provider-3/vendor-3/a-model-with-a-long-name-000007-instruct")
+    });
+    let mut bare = Constant::plain("{}".into());
+    let chat = || request("POST", "/v1/chat/completions");
+    measure(&mut group, "pass-through, bare", &mut bare, chat);
+    measure(&mut group, "pass-through, ours", &mut ours, chat);
+    let health = || get("/healthz");
+    measure(&mut group, "pass-through GET, bare", &mut bare, health);
+    measure(&mut group, "pass-through GET, ours", &mut ours, health);
+    group.finish();
+}
+
+criterion_group!(benches, hit);
+criterion_main!(benches);

@@ -1,0 +1,146 @@
+//! What the benches share: a gateway's providers, the floors, and one request.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "each bench uses its part of it"
+)]
+
+use std::{
+    convert::Infallible,
+    future::{Future, Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body_util::Full;
+use tower::{Layer, Service};
+use tower_models_cache::{Model, Provider, StaticModelsCache, StaticModelsCacheLayer};
+
+/// A request as a server hands it over: without a body, with the headers that a
+/// client library sends.
+pub type Incoming = Request<Full<Bytes>>;
+
+pub fn get(path: &'static str) -> Incoming {
+    request("GET", path)
+}
+
+pub fn request(method: &'static str, path: &'static str) -> Incoming {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "127.0.0.1:8080")
+        .header(header::ACCEPT, "application/json")
+        .header(header::USER_AGENT, "OpenAI/Python 2.1.0")
+        .header(header::AUTHORIZATION, "Bearer sk-0123456789abcdef")
+        .body(Full::default())
+        .unwrap()
+}
+
+/// The same request with one more header.
+pub fn with(mut request: Incoming, name: header::HeaderName, value: &str) -> Incoming {
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+/// Models of about 300 bytes each when rendered, spread over ten providers.
+pub fn providers(models: usize) -> Vec<Provider> {
+    let model = |provider: usize, index: usize| {
+        Model::new(format!(
+            "vendor-{provider}/a-model-with-a-long-name-{index:06}-instruct"
+        ))
+        .with_created(1_700_000_000 + index as u32 * 60)
+        .with_owned_by(format!("An Owner of Models {provider}"))
+        .with_display_name(format!(
+            "Vendor {provider}: A Model With a Long Name, Number {index:06} (Instruct)"
+        ))
+        .with_context_length(131_072)
+        .with_max_output_tokens(16_384)
+    };
+    (0..10)
+        .map(|provider| {
+            let models = (0..models / 10).map(|index| model(provider, index));
+            Provider::fixed(format!("provider-{provider}"), models)
+        })
+        .collect()
+}
+
+pub fn layer(models: usize) -> StaticModelsCacheLayer {
+    StaticModelsCacheLayer::builder()
+        .providers(providers(models))
+        .build()
+        .unwrap()
+}
+
+/// Answers everything with the same bytes and headers.
+#[derive(Clone)]
+pub struct Constant {
+    body: Bytes,
+    head: HeaderMap,
+}
+
+impl Constant {
+    /// The floor: a body and its type.
+    pub fn plain(body: Bytes) -> Self {
+        let head = HeaderMap::from_iter([(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )]);
+        Self { body, head }
+    }
+
+    /// The floor under the very headers that our answer has.
+    pub fn like(service: &mut Cached) -> Self {
+        let response = run(service, get("/v1/models"));
+        let head = response.headers().clone();
+        Self {
+            body: service.cache().snapshot().body(),
+            head,
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for Constant {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        let mut response = Response::new(Full::new(self.body.clone()));
+        *response.headers_mut() = self.head.clone();
+        ready(Ok(response))
+    }
+}
+
+pub type Cached = StaticModelsCache<Constant>;
+
+pub fn cached(models: usize) -> Cached {
+    layer(models).layer(Constant::plain(Bytes::from_static(b"{}")))
+}
+
+/// One request through a service whose answer is there at the first poll. Never
+/// inlined, so that every service is called across the same boundary.
+#[inline(never)]
+pub fn run<S, B>(service: &mut S, request: Incoming) -> Response<B>
+where
+    S: Service<Incoming, Response = Response<B>, Error = Infallible>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Ok(())) = service.poll_ready(&mut cx) else {
+        panic!("the service is always ready")
+    };
+    let answer = pin!(service.call(request));
+    let Poll::Ready(Ok(response)) = answer.poll(&mut cx) else {
+        panic!("the answer is there at once")
+    };
+    response
+}

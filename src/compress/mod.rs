@@ -1,0 +1,73 @@
+//! The list under content codings: made once at publication, off the async workers.
+//!
+//! Each coding gets the level with the best ratio that stays within about 200 ms
+//! of one core for a list of its size (`benches/publish.rs` measures it): lists
+//! change a few times a day and are sent many thousand times.
+
+use std::io::Write;
+
+use bytes::Bytes;
+
+use crate::encoding::Coding;
+
+/// Below this many bytes a list fits into one packet as it is.
+const WORTHWHILE: usize = 1024;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Whether a list of so many bytes is compressed at all.
+pub(crate) fn is_worthwhile(bytes: usize) -> bool {
+    bytes >= WORTHWHILE
+}
+
+/// The list under every coding, unless `stopped` says in between that nobody
+/// wants it any more.
+pub(crate) fn encode(body: &Bytes, stopped: impl Fn() -> bool) -> Option<Vec<(Coding, Bytes)>> {
+    let codings: [(Coding, fn(&[u8]) -> Vec<u8>); 3] = [
+        (Coding::Gzip, gzip),
+        (Coding::Zstd, zstd),
+        (Coding::Br, brotli),
+    ];
+    let mut encoded = Vec::with_capacity(codings.len());
+    for (coding, encode) in codings {
+        if stopped() {
+            return None;
+        }
+        encoded.push((coding, encode(body).into()));
+    }
+    Some(encoded)
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let level = if body.len() <= 4 * MIB { 9 } else { 6 };
+    let level = flate2::Compression::new(level);
+    let mut to = flate2::write::GzEncoder::new(Vec::new(), level);
+    to.write_all(body).expect("a vector takes all");
+    to.finish().expect("a vector takes all")
+}
+
+fn zstd(body: &[u8]) -> Vec<u8> {
+    let level = match body.len() {
+        0..=MIB => 19,
+        ..=4_194_304 => 12,
+        _ => 6,
+    };
+    zstd::bulk::compress(body, level).expect("a list fits into memory once more")
+}
+
+fn brotli(body: &[u8]) -> Vec<u8> {
+    let params = brotli::enc::BrotliEncoderParams {
+        quality: match body.len() {
+            0..=131_072 => 11,
+            ..=2_097_152 => 9,
+            _ => 5,
+        },
+        size_hint: body.len(),
+        lgwin: 22,
+        ..Default::default()
+    };
+    let mut to = Vec::new();
+    brotli::BrotliCompress(&mut &body[..], &mut to, &params).expect("a vector takes all");
+    to
+}

@@ -1,0 +1,13 @@
+//! No codings: the stand-in for when the feature `compression` is off.
+
+use bytes::Bytes;
+
+use crate::encoding::Coding;
+
+pub(crate) fn is_worthwhile(_: usize) -> bool {
+    false
+}
+
+pub(crate) fn encode(_: &Bytes, _: impl Fn() -> bool) -> Option<Vec<(Coding, Bytes)>> {
+    None
+}
