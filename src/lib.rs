@@ -20,6 +20,7 @@ mod provider;
 mod refresher;
 mod render;
 mod request;
+mod secret;
 mod service;
 mod snapshot;
 mod status;
@@ -36,6 +37,7 @@ pub use self::{
     models_service::{ModelsBody, ModelsService},
     provider::{Dialect, ListModels, Provider, Source},
     refresher::Refresher,
+    secret::Secret,
     service::StaticModelsCache,
     snapshot::{ListedModel, ModelsSnapshot},
     status::{AttemptStatus, ProviderStatus, Status},
