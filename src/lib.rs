@@ -5,6 +5,8 @@ mod answer;
 mod body;
 mod builder;
 mod cache;
+#[cfg(feature = "client")]
+mod client;
 mod clock;
 mod conditional;
 mod document;
