@@ -9,6 +9,8 @@ mod cache;
 mod client;
 mod clock;
 mod conditional;
+#[cfg(feature = "config")]
+mod config;
 mod document;
 mod entry;
 mod error;
@@ -44,3 +46,7 @@ pub use self::{
     snapshot::{ListedModel, ModelsSnapshot},
     status::{AttemptStatus, ProviderStatus, Status},
 };
+
+#[cfg(feature = "config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+pub use self::config::{MaxStale, ProviderConfig, StaticModelsCacheConfig};
