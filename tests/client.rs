@@ -346,6 +346,33 @@ async fn a_hung_server_ends_with_the_deadline() {
     .await;
 }
 
+#[tokio::test]
+async fn a_shutdown_hangs_up_on_a_server_that_hangs() {
+    in_time(async {
+        let (asked, mut was_asked) = tokio::sync::mpsc::channel::<()>(1);
+        let (held, mut let_go) = tokio::sync::mpsc::channel::<()>(1);
+        let hung = move || async move {
+            let _held = held; // until the server finds nobody there to answer
+            asked.send(()).await.unwrap();
+            std::future::pending::<String>().await
+        };
+        // The route keeps no copy of what the one call of it holds.
+        let hung = Arc::new(Mutex::new(Some(hung)));
+        let once = move || {
+            let hung = hung.lock().unwrap().take().unwrap();
+            hung()
+        };
+        let server = Server::start(Router::new().route("/v1/models", get(once))).await;
+        let provider = lab(server.url("")).timeout(Duration::from_secs(3600));
+        let builder = StaticModelsCacheLayer::builder().provider(provider);
+        let (_layer, refresher) = builder.spawn().unwrap();
+        was_asked.recv().await.unwrap();
+        refresher.shutdown().await;
+        assert_eq!(let_go.recv().await, None);
+    })
+    .await;
+}
+
 /// Headers at once, and a byte now and then.
 async fn drip() -> Response {
     let bytes = futures_util::stream::unfold((), |()| async {
