@@ -166,7 +166,7 @@ fn facts(model: &Model) -> impl Ord + Hash {
 }
 
 /// Whether an id can stand in a list, a path and a log line.
-fn is_servable(id: &str, longest: usize) -> bool {
+pub(crate) fn is_servable(id: &str, longest: usize) -> bool {
     !id.is_empty() && id.len() <= longest && !id.chars().any(is_treacherous)
 }
 

@@ -5,6 +5,8 @@ mod answer;
 mod body;
 mod builder;
 mod cache;
+#[cfg(feature = "client")]
+mod client;
 mod clock;
 #[cfg(feature = "compression")]
 mod compress;
@@ -12,6 +14,8 @@ mod compress;
 #[path = "compress/none.rs"]
 mod compress;
 mod conditional;
+#[cfg(feature = "config")]
+mod config;
 mod document;
 mod encoding;
 mod entry;
@@ -26,6 +30,7 @@ mod provider;
 mod refresher;
 mod render;
 mod request;
+mod secret;
 mod service;
 mod snapshot;
 mod status;
@@ -42,7 +47,12 @@ pub use self::{
     models_service::{ModelsBody, ModelsService},
     provider::{Dialect, ListModels, Provider, Source},
     refresher::Refresher,
+    secret::Secret,
     service::StaticModelsCache,
     snapshot::{ListedModel, ModelsSnapshot},
     status::{AttemptStatus, ProviderStatus, Status},
 };
+
+#[cfg(feature = "config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+pub use self::config::{MaxStale, ProviderConfig, StaticModelsCacheConfig};

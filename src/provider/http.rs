@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    net::IpAddr,
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -9,7 +10,7 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header, uri::Scheme};
 use http_body::Body;
 use tower_service::Service;
 
@@ -21,6 +22,7 @@ use crate::{
     clock,
     error::{BoxError, BuildError, ListError, ListErrorKind},
     model::ModelList,
+    secret::Secret,
 };
 
 // ===== HttpOrigin: what was set =====
@@ -34,7 +36,18 @@ pub(super) struct HttpOrigin {
     dialect: Dialect,
     base_url: Option<String>,
     models_path: Option<String>,
-    headers: HeaderMap,
+    headers: HeaderMap<Header>,
+    /// Whether a key may only go over TLS, or to this machine.
+    guards_keys: bool,
+}
+
+/// A header that was set.
+#[derive(Clone, PartialEq, Eq)]
+struct Header {
+    /// `None`: what was set cannot stand in a header.
+    value: Option<HeaderValue>,
+    /// Whether whoever reads it can use it.
+    is_key: bool,
 }
 
 impl HttpOrigin {
@@ -66,7 +79,8 @@ impl HttpOrigin {
             dialect: Dialect::default(),
             base_url: None,
             models_path: None,
-            headers: HeaderMap::new(),
+            headers: HeaderMap::default(),
+            guards_keys: false,
         }
     }
 
@@ -84,7 +98,20 @@ impl HttpOrigin {
 
     pub(super) fn set_header(&mut self, name: HeaderName, mut value: HeaderValue) {
         value.set_sensitive(true);
-        self.headers.insert(name, value);
+        let is_key = names_a_key(&name);
+        let value = Some(value);
+        self.headers.insert(name, Header { value, is_key });
+    }
+
+    pub(super) fn set_secret(&mut self, name: HeaderName, scheme: &str, secret: &Secret) {
+        let value = secret.header_value(scheme);
+        let is_key = true;
+        self.headers.insert(name, Header { value, is_key });
+    }
+
+    #[cfg(feature = "client")]
+    pub(super) fn set_guards_keys(&mut self, guards: bool) {
+        self.guards_keys = guards;
     }
 
     #[cfg(feature = "client")]
@@ -103,7 +130,9 @@ impl HttpOrigin {
     }
 
     pub(super) fn open(&self) -> Result<HttpSource, BuildError> {
-        let mut headers = self.headers.clone();
+        let uri = list_uri(self.base_url.as_deref(), self.models_path.as_deref())?;
+        self.check_way(&uri)?;
+        let mut headers = self.header_map()?;
         headers
             .entry(header::ACCEPT)
             .or_insert(HeaderValue::from_static("application/json"));
@@ -113,10 +142,50 @@ impl HttpOrigin {
         Ok(HttpSource {
             transport: Arc::clone(&self.transport),
             dialect: self.dialect,
-            uri: list_uri(self.base_url.as_deref(), self.models_path.as_deref())?,
+            uri,
             headers,
         })
     }
+
+    /// The headers, or the name of one whose value cannot be sent.
+    fn header_map(&self) -> Result<HeaderMap, BuildError> {
+        let value = |(name, header): (&HeaderName, &Header)| match &header.value {
+            Some(value) => Ok((name.clone(), value.clone())),
+            None => {
+                let expected = "visible ASCII characters, and at least one";
+                let field = format!("headers.{name}");
+                Err(BuildError::hidden(field, "not a header value", expected))
+            }
+        };
+        self.headers.iter().map(value).collect()
+    }
+
+    /// Checks that no key goes where others can read it.
+    fn check_way(&self, uri: &Uri) -> Result<(), BuildError> {
+        let open = uri.scheme() == Some(&Scheme::HTTP) && !uri.host().is_some_and(is_loopback);
+        if self.guards_keys && open && self.headers.values().any(|header| header.is_key) {
+            let value = "plain http to another machine, while a key is set";
+            let expected = "https, a loopback host, or allow_plain_http_key";
+            return Err(BuildError::hidden("base_url", value, expected));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a header of this name holds a credential, as far as its name tells.
+fn names_a_key(name: &HeaderName) -> bool {
+    ["auth", "cookie", "key", "password", "secret", "token"]
+        .iter()
+        .any(|part| name.as_str().contains(part))
+}
+
+/// Whether a host is this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || bare
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -133,19 +202,22 @@ fn list_uri(base_url: Option<&str>, models_path: Option<&str>) -> Result<Uri, Bu
         Some(path) if path.starts_with('/') => path.to_owned(),
         Some(path) => {
             let expected = "a path that begins with a slash";
-            return Err(BuildError::new("models_path", path, expected));
+            return Err(BuildError::new("models_path", shown(path), expected));
         }
         None => match base.path().trim_end_matches('/') {
             "" => "/v1/models".to_owned(),
             path => format!("{path}/models"),
         },
     };
+    let invalid = || BuildError::new("models_path", shown(&path), "a valid path");
     let mut parts = base.into_parts();
-    parts.path_and_query = Some(
-        path.parse()
-            .map_err(|_| BuildError::new("models_path", &path, "a valid path"))?,
-    );
-    Uri::from_parts(parts).map_err(|_| BuildError::new("models_path", &path, "a valid path"))
+    parts.path_and_query = Some(path.parse().map_err(|_| invalid())?);
+    Uri::from_parts(parts).map_err(|_| invalid())
+}
+
+/// A path without its query, which may hold a key.
+fn shown(path: &str) -> &str {
+    path.split_once('?').map_or(path, |(path, _)| path)
 }
 
 fn parse_base(url: &str) -> Result<Uri, BuildError> {
@@ -377,6 +449,41 @@ mod tests {
         }
         let error = list_uri(None, Some("models")).expect_err("has no slash");
         assert_eq!(error.field(), "models_path");
+        for path in ["models?key=hunter2", "/a b?key=hunter2"] {
+            let error = list_uri(None, Some(path)).expect_err(path);
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_what_never_leaves_the_machine() {
+        for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "a.test",
+            "localhost.a.test",
+            "127.0.0.1.a.test",
+            "128.0.0.1",
+            "10.0.0.1",
+            "0.0.0.0",
+            "[::2]",
+            "[::]",
+            "",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_credential_is_known_by_the_name_of_its_header() {
+        let name = |name| HeaderName::from_static(name);
+        for key in ["authorization", "x-api-key", "cookie", "x-goog-api-key"] {
+            assert!(names_a_key(&name(key)), "{key}");
+        }
+        for other in ["x-team", "anthropic-version", "host", "accept"] {
+            assert!(!names_a_key(&name(other)), "{other}");
+        }
     }
 
     #[test]

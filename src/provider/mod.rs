@@ -6,7 +6,7 @@ mod source;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use ::http::{HeaderName, HeaderValue, Request, Response};
+use ::http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower_service::Service;
 
@@ -23,6 +23,7 @@ use crate::{
     entry::is_treacherous,
     error::{BoxError, BuildError},
     model::{Model, ModelList},
+    secret::Secret,
 };
 
 /// The longest interval and timeout that are taken for meant: a year.
@@ -174,6 +175,27 @@ impl Provider {
         self
     }
 
+    /// Sends `authorization: Bearer` with this secret. HTTP providers only.
+    ///
+    /// A secret that is empty or cannot stand in a header is found when the layer is
+    /// built; the error names the header, never the secret.
+    pub fn bearer(mut self, secret: Secret) -> Self {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_secret(header::AUTHORIZATION, "Bearer ", &secret);
+        }
+        self
+    }
+
+    /// Sends this secret as a header, such as `x-api-key`. HTTP providers only.
+    ///
+    /// A secret is checked as in [`bearer`](Self::bearer).
+    pub fn secret_header(mut self, name: HeaderName, secret: Secret) -> Self {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_secret(name, "", &secret);
+        }
+        self
+    }
+
     /// Lists the models under `provider/id` (`true`, the default) or under their
     /// own ids (`false`).
     ///
@@ -252,6 +274,15 @@ impl Provider {
         self
     }
 
+    /// Whether building fails when a key would go over plain http to another machine.
+    #[cfg(feature = "client")]
+    pub(crate) fn guarding_keys(mut self, guards: bool) -> Self {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_guards_keys(guards);
+        }
+        self
+    }
+
     /// Whether the list of one is as good as the list of the other: same name,
     /// same source, same filter. How it is listed and asked does not matter.
     pub(crate) fn offers_the_same(&self, other: &Self) -> bool {
@@ -317,7 +348,7 @@ impl fmt::Debug for Provider {
     }
 }
 
-fn check_name(name: &str) -> Result<(), BuildError> {
+pub(crate) fn check_name(name: &str) -> Result<(), BuildError> {
     let good = !name.is_empty() && name.len() <= 128 && name.trim() == name;
     if good && !name.contains('/') && !name.contains(is_treacherous) {
         return Ok(());

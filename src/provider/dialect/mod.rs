@@ -9,6 +9,11 @@ use crate::{error::ListError, model::Model};
 
 /// The wire format of a provider's list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "config",
+    derive(Deserialize),
+    serde(rename_all = "lowercase")
+)]
 #[non_exhaustive]
 pub enum Dialect {
     /// `{"object":"list","data":[{"id":...}]}`: OpenAI and all that speak like it.

@@ -1,0 +1,177 @@
+//! `StaticModelsCacheConfig`: the settings of the cache.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use serde::Deserialize;
+
+use super::{MaxStale, ProviderConfig, duration};
+use crate::{
+    builder::Builder, error::BuildError, layer::StaticModelsCacheLayer, provider::check_duration,
+};
+
+/// The settings of a [`StaticModelsCacheLayer`] as they stand in a file.
+///
+/// What is absent keeps its default, an unknown field is an error, and durations are
+/// text: `"5m"`, `"1500ms"`, `"1h 30m"`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_models_cache::StaticModelsCacheConfig;
+///
+/// let config: StaticModelsCacheConfig = toml::from_str(
+///     r#"
+///     refresh_interval = "10m"
+///     paths = ["/v1/models", "/api/v1/models"]
+///
+///     [[providers]]
+///     name = "house"
+///     models = ["small", "large"]
+///     "#,
+/// )?;
+/// let (layer, refresher) = config.builder()?.spawn()?;
+/// assert_eq!(layer.cache().snapshot().len(), 2);
+/// # refresher.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// In code, set what you need and leave the rest: `StaticModelsCacheConfig {
+/// believe_empty: Some(true), ..Default::default() }`. Fields may be added.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaticModelsCacheConfig {
+    /// How long a list is good, from `"1ms"` to a year. The default is `"5m"`.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub refresh_interval: Option<Duration>,
+    /// The same in seconds, where 0 switches caching off, as
+    /// [`Builder::uncached`] does. Only one of both may be set.
+    #[serde(default)]
+    pub refresh_interval_secs: Option<u64>,
+    /// How long a provider's first attempt is waited for. The default is `"1500ms"`.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub miss_timeout: Option<Duration>,
+    /// How long a fetch may take in all. The default is `"15s"`.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub fetch_timeout: Option<Duration>,
+    /// The pause after a first failure. The default is `"1s"`.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub backoff: Option<Duration>,
+    /// The longest `Retry-After` that is kept to, up to a year; `"0s"` ignores them.
+    /// The default is `"1h"`.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub max_retry_after: Option<Duration>,
+    /// How long after its last success a list is dropped, or `"off"`. The default is
+    /// `"24h"`.
+    #[serde(default)]
+    pub max_stale: Option<MaxStale>,
+    /// The paths of the list. The default is `["/v1/models"]`.
+    #[serde(default)]
+    pub paths: Option<Vec<String>>,
+    /// Whether an empty list after a full one is taken for meant. The default is
+    /// `false`.
+    #[serde(default)]
+    pub believe_empty: Option<bool>,
+    /// Whether the list is served while a provider is missing in it. The default is
+    /// `true`.
+    #[serde(default)]
+    pub serve_partial: Option<bool>,
+    /// How many fetches begin at once. The default is 16.
+    #[serde(default)]
+    pub max_concurrent_fetches: Option<usize>,
+    /// How many bytes of a provider's decoded answer are read. The default is 16 MiB.
+    #[serde(default)]
+    pub max_bytes: Option<usize>,
+    /// How many models of a provider are taken. The default is 100,000.
+    #[serde(default)]
+    pub max_models: Option<usize>,
+    /// The `Cache-Control` of the answers. The default is `"private, no-cache"`.
+    #[serde(default)]
+    pub cache_control: Option<String>,
+    /// The providers; their order is that of the list.
+    #[serde(default)]
+    pub providers: Vec<ProviderConfig>,
+}
+
+impl StaticModelsCacheConfig {
+    /// A builder with these settings and, in this order, these providers.
+    ///
+    /// A provider with a `base_url` is asked by a client of the crate's own, which
+    /// takes feature `client`. To ask over a service of your own instead, take the
+    /// providers out, and add each with [`ProviderConfig::provider_over`].
+    ///
+    /// Environment variables that providers name are read here.
+    ///
+    /// # Errors
+    ///
+    /// A setting cannot work; the error names the field, the value unless it may be
+    /// secret, and what would do. [`build`](Builder::build) and
+    /// [`spawn`](Builder::spawn) check the rest and name fields as they stand here.
+    pub fn builder(&self) -> Result<Builder, BuildError> {
+        let builder = self.with_interval(StaticModelsCacheLayer::builder())?;
+        let builder = self.with_times(builder);
+        let builder = self.with_answers(builder)?;
+        let builder = self.with_bounds(builder);
+        let providers = self.providers.iter().map(ProviderConfig::provider);
+        Ok(builder.providers(providers.collect::<Result<Vec<_>, _>>()?))
+    }
+
+    fn with_interval(&self, builder: Builder) -> Result<Builder, BuildError> {
+        let field = "refresh_interval_secs";
+        match (self.refresh_interval, self.refresh_interval_secs) {
+            (Some(_), Some(seconds)) => {
+                let expected = "only one of it and refresh_interval";
+                Err(BuildError::new(field, seconds, expected))
+            }
+            (None, None) => Ok(builder),
+            (None, Some(0)) => Ok(builder.uncached()),
+            (Some(interval), None) => Ok(builder.refresh_interval(interval)),
+            (None, Some(seconds)) => {
+                let interval = Duration::from_secs(seconds);
+                check_duration(field, Some(interval))?;
+                Ok(builder.refresh_interval(interval))
+            }
+        }
+    }
+
+    fn with_times(&self, builder: Builder) -> Builder {
+        let builder = apply(builder, self.miss_timeout, Builder::miss_timeout);
+        let builder = apply(builder, self.fetch_timeout, Builder::fetch_timeout);
+        let builder = apply(builder, self.backoff, Builder::backoff);
+        let builder = apply(builder, self.max_retry_after, Builder::max_retry_after);
+        apply(builder, self.max_stale, Builder::max_stale)
+    }
+
+    fn with_answers(&self, builder: Builder) -> Result<Builder, BuildError> {
+        let cache_control = self.cache_control.as_ref().map(|text| {
+            let value = HeaderValue::from_str(text).ok();
+            let expected = "a header value such as \"private, no-cache\"";
+            value
+                .filter(|_| !text.trim().is_empty())
+                .ok_or_else(|| BuildError::new("cache_control", text, expected))
+        });
+        let builder = apply(builder, cache_control.transpose()?, Builder::cache_control);
+        let builder = apply(builder, self.paths.clone(), Builder::paths);
+        let builder = apply(builder, self.believe_empty, Builder::believe_empty);
+        Ok(apply(builder, self.serve_partial, Builder::serve_partial))
+    }
+
+    fn with_bounds(&self, builder: Builder) -> Builder {
+        let fetches = self.max_concurrent_fetches;
+        let builder = apply(builder, fetches, Builder::max_concurrent_fetches);
+        let builder = apply(builder, self.max_bytes, Builder::max_bytes);
+        apply(builder, self.max_models, Builder::max_models)
+    }
+}
+
+fn apply<T>(
+    builder: Builder,
+    value: Option<T>,
+    set: impl FnOnce(Builder, T) -> Builder,
+) -> Builder {
+    match value {
+        Some(value) => set(builder, value),
+        None => builder,
+    }
+}

@@ -1,0 +1,304 @@
+//! `ProviderConfig`: one provider.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use http::{HeaderMap, HeaderName, Request, Response, header};
+use http_body::Body;
+use serde::Deserialize;
+use tower_service::Service;
+
+use super::{duration, globs::Globs};
+use crate::{
+    entry::{Bounds, is_servable},
+    error::{BoxError, BuildError},
+    model::Model,
+    provider::{Dialect, Provider, check_name},
+    secret::Secret,
+};
+
+/// A provider as it stands in a file.
+///
+/// With a `base_url` its list is fetched, without one its `models` are the list.
+/// Unknown fields are errors, and no key stands here: `api_key_env` names the
+/// variable that holds it.
+///
+/// ```toml
+/// [[providers]]
+/// name = "openai"
+/// base_url = "https://api.openai.com/v1"
+/// api_key_env = "OPENAI_API_KEY"
+/// include = ["gpt-*", "o*"]
+/// exclude = ["*-preview"]
+/// ```
+///
+/// `Debug` leaves out all that may hold a credential: addresses, headers and the
+/// name of the variable.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// The name, unlike all others: 1 to 128 bytes, without a slash.
+    pub name: String,
+    /// Where the provider's API lies; the list is at `{base_url}/models`. An absolute
+    /// http or https URL without user name, password and query.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// Another path of the list, from the root of the host: it begins with a slash.
+    #[serde(default)]
+    pub models_path: Option<String>,
+    /// The wire format of the list. The default is `"openai"`.
+    #[serde(default)]
+    pub dialect: Dialect,
+    /// The name of the environment variable with the key, which goes out as
+    /// `authorization: Bearer`. Never the key itself.
+    #[serde(default)]
+    pub api_key_env: Option<String>,
+    /// Further headers of each fetch. Their values never show. One whose name says
+    /// so, such as `x-api-key`, is taken for a key.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Secret>,
+    /// Whether models are listed as `name/id`, not as `id`. The default is `true`.
+    #[serde(default = "yes")]
+    pub prefix: bool,
+    /// The name that a person is shown. The default is `name`.
+    #[serde(default)]
+    pub display_name: Option<String>,
+    /// Globs over the provider's own ids, without the prefix. When there are any,
+    /// only what one of them matches is listed.
+    ///
+    /// `*` stands for anything, slashes included: `*llama*` matches
+    /// `meta/llama-3`. `?` is one byte, `[ab]` one of these, `{a,b}` either, a
+    /// backslash takes the meaning from what follows. The case counts.
+    #[serde(default)]
+    pub include: Vec<String>,
+    /// Globs, as in [`include`](Self::include): what one of them matches is not
+    /// listed, included or not.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// How long the list of this provider is good.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub refresh_interval: Option<Duration>,
+    /// How long a fetch from this provider may take.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub timeout: Option<Duration>,
+    /// Declared ids. Without a `base_url` they are the list; with one they stand in
+    /// for it where the provider has none (status 404, 405 or 501).
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Lets a key go over plain http to another machine. The default is `false`.
+    /// [`provider_over`](Self::provider_over) does not look at it: there it is up to
+    /// the service.
+    #[serde(default)]
+    pub allow_plain_http_key: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for ProviderConfig {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            base_url: None,
+            models_path: None,
+            dialect: Dialect::default(),
+            api_key_env: None,
+            headers: BTreeMap::new(),
+            prefix: true,
+            display_name: None,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            refresh_interval: None,
+            timeout: None,
+            models: Vec::new(),
+            allow_plain_http_key: false,
+        }
+    }
+}
+
+impl ProviderConfig {
+    /// The provider: fetched by a client of the crate's own when there is a
+    /// `base_url`, which takes feature `client`, and declared otherwise.
+    ///
+    /// # Errors
+    ///
+    /// A setting cannot work; the error names the field, and the value unless it may
+    /// be secret.
+    pub fn provider(&self) -> Result<Provider, BuildError> {
+        check_name(&self.name)?;
+        let provider = match &self.base_url {
+            Some(url) => fetched(&self.name, url, self.allow_plain_http_key)
+                .and_then(|provider| self.with_address(provider)),
+            None => self.declared(),
+        };
+        self.within(provider.and_then(|provider| self.with_options(provider)))
+    }
+
+    /// The provider, fetched over a service of your own, as by [`Provider::http`].
+    ///
+    /// # Errors
+    ///
+    /// As [`provider`](Self::provider).
+    pub fn provider_over<S, ReqBody, ResBody>(&self, service: S) -> Result<Provider, BuildError>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        ReqBody: Default + Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        check_name(&self.name)?;
+        let provider = Provider::http(&*self.name, service);
+        let provider = match &self.base_url {
+            Some(url) => provider.base_url(url),
+            None => provider,
+        };
+        let provider = self.with_address(provider);
+        self.within(provider.and_then(|provider| self.with_options(provider)))
+    }
+
+    /// The headers that go with each request to the provider: those set, and the
+    /// key. They are marked as sensitive, so no `Debug` output shows them.
+    ///
+    /// For a gateway that sends more to a provider than the cache does.
+    ///
+    /// # Errors
+    ///
+    /// The variable of the key or a header cannot work; the error names it.
+    pub fn header_map(&self) -> Result<HeaderMap, BuildError> {
+        self.within(self.read_headers())
+    }
+
+    fn within<T>(&self, result: Result<T, BuildError>) -> Result<T, BuildError> {
+        result.map_err(|error| error.within(format_args!("providers.{}", self.name)))
+    }
+
+    fn read_headers(&self) -> Result<HeaderMap, BuildError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let expected = "names of headers, such as x-team";
+            let parsed = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| BuildError::new("headers", name, expected))?;
+            let value = value.header_value("").ok_or_else(|| {
+                let expected = "visible ASCII characters, and at least one";
+                BuildError::hidden(format!("headers.{parsed}"), "not a header value", expected)
+            })?;
+            if headers.insert(parsed, value).is_some() {
+                let expected = "each name once, in whatever case";
+                return Err(BuildError::new("headers", name, expected));
+            }
+        }
+        if let Some(variable) = &self.api_key_env {
+            let field = "api_key_env";
+            let value = Secret::from_env_set_in(field, variable)?.header_value("Bearer ");
+            let value = value.expect("a secret from the environment can stand in a header");
+            if headers.insert(header::AUTHORIZATION, value).is_some() {
+                let expected = "only one of it and headers.authorization";
+                return Err(BuildError::hidden(field, "set", expected));
+            }
+        }
+        Ok(headers)
+    }
+
+    /// Where and how the list is asked for, but for the base URL.
+    fn with_address(&self, provider: Provider) -> Result<Provider, BuildError> {
+        let mut provider = provider.dialect(self.dialect);
+        for (name, value) in self.read_headers()?.into_iter() {
+            let name = name.expect("each name has one value");
+            provider = provider.header(name, value);
+        }
+        if let Some(path) = &self.models_path {
+            provider = provider.models_path(path);
+        }
+        let models = self.declared_models()?;
+        Ok(if models.is_empty() {
+            provider
+        } else {
+            provider.fallback(models)
+        })
+    }
+
+    fn with_options(&self, provider: Provider) -> Result<Provider, BuildError> {
+        let globs = Globs::new(&self.include, &self.exclude)?;
+        let mut provider = provider.prefixed(self.prefix);
+        if let Some(name) = &self.display_name {
+            provider = provider.display_name(name);
+        }
+        if let Some(interval) = self.refresh_interval {
+            provider = provider.refresh_interval(interval);
+        }
+        if let Some(timeout) = self.timeout {
+            provider = provider.timeout(timeout);
+        }
+        if !self.include.is_empty() || !self.exclude.is_empty() {
+            let rule = format!("include {:?} exclude {:?}", self.include, self.exclude);
+            provider = provider.filter_by_rule(rule, move |model| globs.keep(model.id()));
+        }
+        Ok(provider)
+    }
+
+    /// A provider without an address, which then must not have what needs one.
+    fn declared(&self) -> Result<Provider, BuildError> {
+        if self.models.is_empty() {
+            let expected = "an absolute http or https URL, or models in its place";
+            return Err(BuildError::hidden("base_url", "missing", expected));
+        }
+        for (field, set) in [
+            ("models_path", self.models_path.is_some()),
+            ("api_key_env", self.api_key_env.is_some()),
+            ("headers", !self.headers.is_empty()),
+            ("refresh_interval", self.refresh_interval.is_some()),
+            ("timeout", self.timeout.is_some()),
+        ] {
+            if set {
+                let value = "set for a provider without base_url";
+                let expected = "a base_url with it, or none of both";
+                return Err(BuildError::hidden(field, value, expected));
+            }
+        }
+        Ok(Provider::fixed(&*self.name, self.declared_models()?))
+    }
+
+    fn declared_models(&self) -> Result<Vec<Model>, BuildError> {
+        let longest = Bounds::default().id;
+        let model = |id: &String| {
+            if is_servable(id, longest) {
+                return Ok(Model::new(id));
+            }
+            let expected = format!("ids of 1 to {longest} bytes without control characters");
+            Err(BuildError::new("models", id, expected))
+        };
+        self.models.iter().map(model).collect()
+    }
+}
+
+#[cfg(feature = "client")]
+fn fetched(name: &str, url: &str, plain_key: bool) -> Result<Provider, BuildError> {
+    Ok(Provider::client(name, url).allow_plain_http_key(plain_key))
+}
+
+#[cfg(not(feature = "client"))]
+fn fetched(_: &str, _: &str, _: bool) -> Result<Provider, BuildError> {
+    let value = "set while nothing can fetch from it";
+    let expected = "feature `client`, or a service given to ProviderConfig::provider_over";
+    Err(BuildError::hidden("base_url", value, expected))
+}
+
+impl fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderConfig")
+            .field("name", &self.name)
+            .field("dialect", &self.dialect)
+            .field("prefix", &self.prefix)
+            .field("display_name", &self.display_name)
+            .field("include", &self.include)
+            .field("exclude", &self.exclude)
+            .field("refresh_interval", &self.refresh_interval)
+            .field("timeout", &self.timeout)
+            .field("models", &self.models)
+            .field("allow_plain_http_key", &self.allow_plain_http_key)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,167 @@
+//! `Secret`: a string that never shows.
+
+use std::{env, ffi::OsString, fmt};
+
+use http::HeaderValue;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::error::BuildError;
+
+/// A key, or another text that must not show: it has no `Display` and no
+/// `Serialize`, and `Debug` prints the same for all.
+///
+/// ```
+/// use tower_models_cache::Secret;
+///
+/// let secret = Secret::new("sk-7d1f");
+/// assert_eq!(format!("{secret:?}"), "Secret(..)");
+/// assert_eq!(secret.expose(), "sk-7d1f");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Takes this text for a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into().into_boxed_str())
+    }
+
+    /// The secret that an environment variable holds.
+    ///
+    /// # Errors
+    ///
+    /// The variable is not set, is empty, or holds what no header value can be, such
+    /// as a line break. The error names the variable and never its value, nor a
+    /// "name" that looks like a key put in the wrong place.
+    pub fn from_env(variable: impl AsRef<str>) -> Result<Self, BuildError> {
+        let variable = variable.as_ref();
+        Self::read(env::var_os(variable)).map_err(|flaw| {
+            let expected = "an environment variable that holds a key";
+            BuildError::hidden(shown(variable).to_owned(), flaw, expected)
+        })
+    }
+
+    /// The same, for a variable that the setting `field` names.
+    #[cfg(feature = "config")]
+    pub(crate) fn from_env_set_in(field: &'static str, variable: &str) -> Result<Self, BuildError> {
+        Self::read(env::var_os(variable)).map_err(|flaw| {
+            let value = format!("{}, which is {flaw}", shown(variable));
+            let expected = "the name of an environment variable that holds a key";
+            BuildError::hidden(field, &value, expected)
+        })
+    }
+
+    fn read(value: Option<OsString>) -> Result<Self, &'static str> {
+        let value = value.ok_or("not set")?;
+        if value.is_empty() {
+            return Err("empty");
+        }
+        let secret = value.into_string().map(Self::new).ok();
+        secret
+            .filter(|secret| secret.header_value("").is_some())
+            .ok_or("not a header value")
+    }
+
+    /// The text itself, for whoever has to send it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The text after `scheme`, as a header that no `Debug` output shows; `None`:
+    /// the text cannot stand in a header.
+    pub(crate) fn header_value(&self, scheme: &str) -> Option<HeaderValue> {
+        // What is not ASCII would be allowed, and is never a key: a dash or a quote
+        // that a text editor has made typographic.
+        if self.0.is_empty() || !self.0.is_ascii() {
+            return None;
+        }
+        let mut value = HeaderValue::from_str(&format!("{scheme}{}", self.0)).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+/// The name of a variable as an error may show it: not when it may be a key that
+/// was put in the place of the name.
+fn shown(variable: &str) -> &str {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let lower = variable.contains(|c: char| c.is_ascii_lowercase());
+    let digit = variable.contains(|c: char| c.is_ascii_digit());
+    if variable.is_empty() || !variable.chars().all(word) || (lower && digit) {
+        return "a variable whose name is not shown";
+    }
+    variable
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // What stands there instead of a text is not told: it may be a key of digits.
+        String::deserialize(deserializer)
+            .map(Self::new)
+            .map_err(|_| de::Error::custom("expected a text"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_value_of_a_variable_is_named_and_not_shown() {
+        for (value, expected) in [
+            (None, "not set"),
+            (Some(""), "empty"),
+            (Some("hunter2\n"), "not a header value"),
+            (Some("hunter2\0"), "not a header value"),
+            (Some("hünter2"), "not a header value"),
+        ] {
+            assert_eq!(Secret::read(value.map(Into::into)), Err(expected));
+        }
+        let good = Secret::read(Some("hunter2".into())).expect("is good");
+        assert_eq!(good, Secret::new("hunter2"));
+    }
+
+    #[test]
+    fn an_error_names_the_variable_unless_it_may_be_a_key() {
+        for name in ["TOWER_MODELS_CACHE_NO_SUCH_KEY", "no_such_key_is_set"] {
+            let error = Secret::from_env(name).expect_err("is not set");
+            assert_eq!(error.field(), name);
+            let expected =
+                format!("{name} is not set, expected an environment variable that holds a key");
+            assert_eq!(error.to_string(), expected);
+        }
+        for name in ["sk-hunter", "gsk_hunter2x", "a b", "hunter\n", "hünter"] {
+            let error = Secret::from_env(name).expect_err("is not set");
+            assert!(!format!("{error} {error:?}").contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_debug_output_shows_a_secret() {
+        let secret = Secret::new("hunter2");
+        let header = secret.header_value("Bearer ").expect("is good");
+        assert_eq!(header, "Bearer hunter2");
+        let shown = format!("{secret:?} {header:?} {:#?}", Some(&secret));
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let error = serde_json::from_str::<Secret>("1234567").expect_err("is no text");
+        assert!(!error.to_string().contains("1234567"), "{error}");
+    }
+}
