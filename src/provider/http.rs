@@ -132,8 +132,13 @@ fn list_uri(base_url: Option<&str>, models_path: Option<&str>) -> Result<Uri, Bu
     let path = match models_path {
         Some(path) if path.starts_with('/') => path.to_owned(),
         Some(path) => {
-            let expected = "a path that begins with a slash";
-            return Err(BuildError::new("models_path", path, expected));
+            let expected = "a path such as /v1/models";
+            let value = if path.is_empty() {
+                "empty"
+            } else {
+                "without a slash in front"
+            };
+            return Err(BuildError::hidden("models_path", value, expected));
         }
         None => match base.path().trim_end_matches('/') {
             "" => "/v1/models".to_owned(),
@@ -141,11 +146,10 @@ fn list_uri(base_url: Option<&str>, models_path: Option<&str>) -> Result<Uri, Bu
         },
     };
     let mut parts = base.into_parts();
-    parts.path_and_query = Some(
-        path.parse()
-            .map_err(|_| BuildError::new("models_path", &path, "a valid path"))?,
-    );
-    Uri::from_parts(parts).map_err(|_| BuildError::new("models_path", &path, "a valid path"))
+    // Its text is not repeated: the query may be a credential.
+    let bad = || BuildError::hidden("models_path", "not a path", "a path such as /v1/models");
+    parts.path_and_query = Some(path.parse().map_err(|_| bad())?);
+    Uri::from_parts(parts).map_err(|_| bad())
 }
 
 fn parse_base(url: &str) -> Result<Uri, BuildError> {
@@ -167,6 +171,14 @@ fn parse_base(url: &str) -> Result<Uri, BuildError> {
         return Err(BuildError::hidden(
             "base_url",
             "a URL with userinfo",
+            expected,
+        ));
+    }
+    // What stands behind the host is taken as it is, port or not.
+    if authority.as_str() != authority.host() && authority.port_u16().is_none() {
+        return Err(BuildError::hidden(
+            "base_url",
+            "a URL with a port that is none",
             expected,
         ));
     }
@@ -370,13 +382,19 @@ mod tests {
             "ftp://a.test/hunter2",
             "/hunter2",
             "https://a.test/v1?key=hunter2",
+            "https://a.test:hunter2/v1",
+            "https://a.test:/hunter2",
+            "https://a.test:99999/hunter2",
         ] {
             let error = list_uri(Some(base), None).expect_err(base);
             assert_eq!(error.field(), "base_url");
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         }
-        let error = list_uri(None, Some("models")).expect_err("has no slash");
-        assert_eq!(error.field(), "models_path");
+        for path in ["models?key=hunter2", "/models?key=hunter2 ", "/hunter2\n"] {
+            let error = list_uri(None, Some(path)).expect_err(path);
+            assert_eq!(error.field(), "models_path");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
     }
 
     #[test]
