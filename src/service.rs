@@ -101,7 +101,7 @@ impl Answers {
 ///
 /// Its readiness is the inner service's: behind a limit that is exhausted the list
 /// waits like everything else. Put the layer outside of limits, or give the list a
-/// route of its own with a [`ModelsService`]. An inner service that reserves
+/// route of its own with a [`ModelsService`](crate::ModelsService). An inner service that reserves
 /// something when it is ready, as `ConcurrencyLimit` does, keeps it reserved while
 /// the list is answered, until the next request through the same clone.
 #[derive(Clone)]
