@@ -38,9 +38,13 @@ use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::CompressionLayer,
     cors::CorsLayer,
+    csrf::CsrfLayer,
     decompression::DecompressionLayer,
     map_response_body::MapResponseBodyLayer,
+    metrics::InFlightRequestsLayer,
     normalize_path::NormalizePathLayer,
+    propagate_header::PropagateHeaderLayer,
+    sensitive_headers::SetSensitiveHeadersLayer,
     set_header::{SetRequestHeaderLayer, SetResponseHeaderLayer},
     trace::TraceLayer,
     validate_request::ValidateRequestHeaderLayer,
@@ -706,4 +710,13 @@ async fn normalize_path_outside_tidies_our_paths_and_inside_only_the_others() {
     ] {
         assert!(answer.body().starts_with(b"inside GET /x "));
     }
+}
+
+#[tokio::test]
+async fn the_layers_that_look_on_or_refuse_compose_as_well() {
+    let (in_flight, _) = InFlightRequestsLayer::pair();
+    serves_under_and_over!(in_flight.clone());
+    serves_under_and_over!(CsrfLayer::new());
+    serves_under_and_over!(PropagateHeaderLayer::new(header::USER_AGENT));
+    serves_under_and_over!(SetSensitiveHeadersLayer::new([header::ETAG]));
 }
