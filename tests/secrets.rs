@@ -56,8 +56,8 @@ const SECRETS: [&str; 6] = [
     CLIENT_HEADER,
 ];
 
-/// Which of the secrets are in this text, as they are or as a URL, base64 or a
-/// list of bytes would write them.
+/// Which of the secrets are in this text: in capitals or not, as text or as a list
+/// of bytes.
 fn leaks(text: &str) -> Vec<&'static str> {
     let text = text.to_ascii_lowercase();
     let written = |secret: &&&str| {

@@ -338,7 +338,6 @@ async fn a_timeout_outside_ends_the_wait_for_a_provider_but_not_its_fetch() {
     serves_everything(&inside_of.service(service_fn(inside))).await;
 }
 
-/// A limit of one inside of the layer, and a request that holds it.
 #[tokio::test]
 async fn under_a_saturated_inner_limit_the_list_waits_but_the_service_of_its_own_does_not() {
     let hung =
@@ -354,7 +353,6 @@ async fn under_a_saturated_inner_limit_the_list_waits_but_the_service_of_its_own
     assert!(waits.ready().now_or_never().is_none());
     let models = layer.service();
     assert_eq!(ask(&models, get("/v1/models")).await.body(), &expected());
-    // And so does the layer around the limit, where the limit is behind a route.
     drop(holds);
     assert!(waits.ready().now_or_never().is_some());
 }
