@@ -41,6 +41,14 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// The empty body: what tower-http's CORS and auth layers answer with where they
+/// stand around the service.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::prepared(Bytes::new())
+    }
+}
+
 impl<B> Body for ResponseBody<B>
 where
     B: Body,

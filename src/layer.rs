@@ -17,6 +17,12 @@ use crate::{
 ///
 /// Clones share one cache, and so do all services that they wrap. See the
 /// [crate docs](crate) for an example and for what a deployment has to know.
+///
+/// On an axum `Router`, `Router::layer` puts it around all routes and around the
+/// fallback, so the list needs no route. Inside `nest` it sees the path without the
+/// prefix, and it needs a fallback that was set: axum drops the layers of a nested
+/// router's default one. Around the outer router it takes the whole path, as named
+/// by [`Builder::paths`].
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct StaticModelsCacheLayer {
@@ -54,10 +60,14 @@ impl StaticModelsCacheLayer {
     /// let models = layer.service();
     /// let app: axum::Router = axum::Router::new()
     ///     .route_service("/v1/models", models.clone())
+    ///     .route_service("/v1/models/", models.clone())
     ///     .route_service("/v1/models/{*id}", models);
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// It looks at the path itself: `nest_service`, which takes the prefix off,
+    /// leaves it nothing that it knows.
     pub fn service(&self) -> ModelsService {
         ModelsService::new(self.answerer.clone())
     }

@@ -242,6 +242,14 @@ fn parse_base(url: &str) -> Result<Uri, BuildError> {
             expected,
         ));
     }
+    // What stands behind the host is taken as it is, port or not.
+    if authority.as_str() != authority.host() && authority.port_u16().is_none() {
+        return Err(BuildError::hidden(
+            "base_url",
+            "a URL with a port that is none",
+            expected,
+        ));
+    }
     if uri.query().is_some() {
         let expected = "a URL without a query: put it into models_path";
         return Err(BuildError::hidden(
@@ -442,6 +450,9 @@ mod tests {
             "ftp://a.test/hunter2",
             "/hunter2",
             "https://a.test/v1?key=hunter2",
+            "https://a.test:hunter2/v1",
+            "https://a.test:/hunter2",
+            "https://a.test:99999/hunter2",
         ] {
             let error = list_uri(Some(base), None).expect_err(base);
             assert_eq!(error.field(), "base_url");
