@@ -1,0 +1,158 @@
+//! The file that names the providers. Whatever is wrong with it is told with its
+//! place, and without its values: a key may have been put in the wrong one.
+
+mod place;
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use tower_models_cache::{BuildError, Builder, ProviderConfig, StaticModelsCacheConfig};
+
+use self::place::Fields;
+use crate::{
+    gateway::{LISTEN, Setup},
+    proxy::Route,
+};
+
+/// The file as a whole.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    listen: SocketAddr,
+    static_models_cache: StaticModelsCacheConfig,
+    providers: Vec<ProviderConfig>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            listen: LISTEN,
+            static_models_cache: StaticModelsCacheConfig::default(),
+            providers: Vec::new(),
+        }
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<Setup, BadFile> {
+    let bad = |line, what| BadFile {
+        path: path.to_owned(),
+        line,
+        what,
+    };
+    let text = fs::read_to_string(path).map_err(|error| bad(None, error.to_string()))?;
+    let fields = Fields::of(&text);
+
+    let file: File = toml::from_str(&text).map_err(|error| {
+        let (line, field) = fields.at(error.span().map_or(0, |span| span.start));
+        bad(
+            Some(line),
+            format!("{field}: {}", without_value(error.message())),
+        )
+    })?;
+    file.setup().map_err(|Unfit { field, what }| {
+        let line = fields.line_of(&field);
+        bad(Some(line), format!("{field}{what}"))
+    })
+}
+
+impl File {
+    fn setup(self) -> Result<Setup, Unfit> {
+        let mut settings = self.static_models_cache;
+        if !settings.providers.is_empty() {
+            return Err(Unfit {
+                field: "static_models_cache.providers".to_owned(),
+                what: " is set, expected [[providers]] in its place".to_owned(),
+            });
+        }
+        let unfit = |error| Unfit::new("static_models_cache", "", &error);
+        let mut models = check(&settings).map_err(unfit)?;
+        let mut routes = HashMap::new();
+        for (index, provider) in self.providers.into_iter().enumerate() {
+            let place = format!("providers[{index}]");
+            let unfit = |error| Unfit::new(&place, &provider.name, &error);
+            settings.providers.push(provider.clone());
+            // One more each time: what is wrong now is of the last, a name that is
+            // taken included.
+            models = check(&settings).map_err(unfit)?;
+            // One that is only declared has no place to send chats to.
+            if let Some(base_url) = &provider.base_url {
+                let headers = provider.header_map().map_err(unfit)?;
+                let route = Route::new(base_url, headers).expect("was checked to be a URL");
+                routes.insert(provider.name.clone(), route);
+            }
+        }
+        Ok(Setup {
+            listen: self.listen,
+            models,
+            routes,
+        })
+    }
+}
+
+/// Builds a layer, which begins nothing, to see whether it can be built.
+fn check(settings: &StaticModelsCacheConfig) -> Result<Builder, BuildError> {
+    let builder = settings.builder()?;
+    drop(builder.clone().build()?);
+    Ok(builder)
+}
+
+// ===== What is wrong =====
+
+/// A file that the gateway cannot run by.
+#[derive(Debug)]
+pub(crate) struct BadFile {
+    path: PathBuf,
+    line: Option<usize>,
+    what: String,
+}
+
+impl fmt::Display for BadFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match self.line {
+            Some(line) => write!(f, "{path}:{line}: {}", self.what),
+            None => write!(f, "{path}: {}", self.what),
+        }
+    }
+}
+
+impl Error for BadFile {}
+
+/// A setting that is of the right type and yet cannot work.
+struct Unfit {
+    field: String,
+    what: String,
+}
+
+impl Unfit {
+    /// Names the field by its place in the file, where the crate names its provider.
+    fn new(place: &str, provider: &str, error: &BuildError) -> Self {
+        let field = error.field();
+        let name = field.strip_prefix("providers.").unwrap_or(field);
+        let name = name.strip_prefix(&format!("{provider}.")).unwrap_or(name);
+        let text = error.to_string();
+        Self {
+            field: format!("{place}.{name}"),
+            what: text.strip_prefix(field).unwrap_or(&text).to_owned(),
+        }
+    }
+}
+
+/// What serde says, without what stands in the file: `invalid type: string "...",
+/// expected a map` without the string.
+fn without_value(message: &str) -> String {
+    let kind = message
+        .split([':', '`', '"', ','])
+        .next()
+        .unwrap_or_default();
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("{}, expected {expected}", kind.trim_end()),
+        None => message.to_owned(),
+    }
+}

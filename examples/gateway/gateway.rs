@@ -1,0 +1,51 @@
+//! The gateway as a whole: what it is made of, and its routes.
+
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddr},
+};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
+use tower_models_cache::{Builder, StaticModelsCacheLayer};
+
+use crate::{
+    health,
+    proxy::{self, Proxy, Route},
+};
+
+/// What a gateway is made of: a file says so, or the demo does.
+pub(crate) struct Setup {
+    pub(crate) listen: SocketAddr,
+    /// Where the list of models comes from.
+    pub(crate) models: Builder,
+    /// Where the chats go, by the provider's name.
+    pub(crate) routes: HashMap<String, Route>,
+}
+
+pub(crate) const LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// A chat may carry images. It is held in memory until its model is known.
+const LARGEST_CHAT: usize = 16 << 20;
+
+pub(crate) fn router(models: StaticModelsCacheLayer, routes: HashMap<String, Route>) -> Router {
+    let cache = models.cache();
+    let chats = Router::new()
+        .route("/v1/chat/completions", post(proxy::chat))
+        .layer(DefaultBodyLimit::max(LARGEST_CHAT))
+        .with_state(Proxy::new(cache.clone(), routes));
+    let health = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        // Names providers and their failures: for operators. Where clients can reach
+        // the gateway's port, put this behind a key or on a port of its own.
+        .route("/status", get(health::status))
+        .with_state(cache);
+    // Last, and so outermost: the list is answered before anything inside is asked,
+    // also for paths that have no route.
+    chats.merge(health).layer(models)
+}

@@ -1,0 +1,29 @@
+//! How the gateway is, for load balancers and for operators.
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde_json::{Value, json};
+use tower_models_cache::{ModelsCache, Readiness, Status};
+
+/// The process runs. A restart would not cure what is wrong with a provider, so
+/// nothing else counts here.
+pub(crate) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// There is a list to serve. One provider is enough: the gateway must not leave the
+/// load balancer because another one is down.
+pub(crate) async fn ready(State(cache): State<ModelsCache>) -> (StatusCode, Json<Value>) {
+    let ready = cache.is_ready(Readiness::Listing);
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let models = cache.snapshot().len();
+    (status, Json(json!({ "ready": ready, "models": models })))
+}
+
+/// How each provider stands: when its list was confirmed, why the last attempt failed.
+pub(crate) async fn status(State(cache): State<ModelsCache>) -> Json<Status> {
+    Json(cache.status())
+}

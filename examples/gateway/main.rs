@@ -1,0 +1,87 @@
+//! A small LLM gateway: one list of all models, and chat completions by any of them.
+//!
+//! ```text
+//! cargo run --example gateway                                     # providers of its own, to play with
+//! cargo run --example gateway -- --config examples/gateway.toml   # real providers
+//! ```
+//!
+//! Read `gateway.rs` first: it is where the layer goes.
+
+mod args;
+mod file;
+mod gateway;
+mod health;
+mod proxy;
+mod refusal;
+mod serve;
+mod upstreams;
+
+use std::{
+    error::Error,
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use tokio::{net::TcpListener, runtime::Runtime};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+use self::{args::Args, file::BadFile, gateway::Setup, serve::Stop};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let logged = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env_lossy(); // RUST_LOG=debug tells of every list that is fetched
+    tracing_subscriber::fmt()
+        .with_env_filter(logged)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+
+    let runtime = Runtime::new().expect("threads can be spawned");
+    let outcome = runtime.block_on(run(args));
+    // Dropping the runtime would wait for its blocking threads, and so for a look-up
+    // of a provider's host name that hangs.
+    runtime.shutdown_background();
+
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("error: {error}");
+    if error.is::<BadFile>() {
+        ExitCode::from(2) // as clap does for bad arguments
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    let stop = Stop::on_signal()?;
+    // The upstreams live as long as `_demo`.
+    let (setup, _demo) = match &args.config {
+        Some(path) => (file::read(path)?, None),
+        None => {
+            let (demo, setup) = upstreams::start().await?;
+            (setup, Some(demo))
+        }
+    };
+    let Setup {
+        listen,
+        models,
+        routes,
+    } = setup;
+    let listen = args.listen.unwrap_or(listen);
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| format!("cannot listen on {listen}: {error} (try another --listen)"))?;
+
+    let (layer, refresher) = models.cancellation_token(stop.token()).spawn()?;
+    println!("listening on http://{}", listener.local_addr()?);
+    if args.config.is_none() {
+        upstreams::print_what_to_try(listener.local_addr()?);
+    }
+    serve::serve(listener, gateway::router(layer, routes), &stop).await?;
+    refresher.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Why a chat was not passed on, in the form that OpenAI's clients raise from.
+
+use axum::{
+    Json,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The body could not be read.
+    Body(StatusCode, String),
+    /// The body names no model.
+    NoModel,
+    /// No such model is listed.
+    UnknownModel(String),
+    /// No such model is listed yet: a provider was not heard of so far.
+    NotYet,
+    /// The provider cannot be reached, or wants nothing of the gateway.
+    Upstream(&'static str),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        const BAD: &str = "invalid_request_error";
+        const OURS: &str = "api_error";
+        let (status, kind, code, message) = match self {
+            Self::Body(status, why) => (status, BAD, None, why),
+            Self::NoModel => {
+                let why = "the body must be a JSON object with one string `model`".to_owned();
+                (StatusCode::BAD_REQUEST, BAD, None, why)
+            }
+            Self::UnknownModel(id) => {
+                let why = format!("The model `{id}` does not exist.");
+                (StatusCode::NOT_FOUND, BAD, Some("model_not_found"), why)
+            }
+            Self::NotYet => {
+                let why = "the list of models is not complete yet".to_owned();
+                (StatusCode::SERVICE_UNAVAILABLE, OURS, None, why)
+            }
+            Self::Upstream(why) => (
+                StatusCode::BAD_GATEWAY,
+                OURS,
+                Some("bad_gateway"),
+                why.into(),
+            ),
+        };
+        let error = json!({ "message": message, "type": kind, "param": null, "code": code });
+        let answer = (status, Json(json!({ "error": error })));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return ([(header::RETRY_AFTER, "1")], answer).into_response();
+        }
+        answer.into_response()
+    }
+}

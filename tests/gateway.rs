@@ -1,0 +1,622 @@
+//! The example gateway, run as users run it: a process, asked over HTTP.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{
+    collections::BTreeMap,
+    env,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Output, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_openai::{Client as OpenAi, config::OpenAIConfig};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    routing::{get, post},
+};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    net::{TcpListener, TcpStream},
+    process::{Child, ChildStdout, Command},
+    sync::mpsc,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+/// Ends a test that would hang. Nothing that is promised here is as slow as that.
+const SAFETY: Duration = Duration::from_secs(30);
+
+// ===== The process =====
+
+struct Gateway {
+    process: Child,
+    address: SocketAddr,
+    /// Open for as long as the process may print.
+    _stdout: Lines<BufReader<ChildStdout>>,
+}
+
+/// The example as `cargo test` built it, next to the tests.
+fn gateway() -> Command {
+    let test = env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let example = profile.join("examples/gateway");
+    let missing = "is built by `cargo test` and by `cargo build --example gateway`";
+    assert!(example.exists(), "{} {missing}", example.display());
+    let mut command = Command::new(example);
+    command
+        .args(["--listen", "127.0.0.1:0"])
+        .env("GATEWAY_TEST_KEY", "key-of-the-lab")
+        .env("RUST_LOG", "error")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+impl Gateway {
+    async fn demo() -> Self {
+        Self::start(&mut gateway()).await
+    }
+
+    async fn of_file(file: &Path) -> Self {
+        Self::start(gateway().arg("--config").arg(file)).await
+    }
+
+    async fn start(command: &mut Command) -> Self {
+        let mut process = command.stderr(Stdio::inherit()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let line = timeout(SAFETY, lines.next_line()).await.unwrap().unwrap();
+        let line = line.expect("says where it listens before it ends");
+        let address = line.strip_prefix("listening on http://").expect(&line);
+        Self {
+            address: address.parse().unwrap(),
+            process,
+            _stdout: lines,
+        }
+    }
+
+    async fn ask(&self, request: http::request::Builder, body: impl Into<Body>) -> Response<Body> {
+        let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+        let mut request = request.body(body.into()).unwrap();
+        let uri = format!("http://{}{}", self.address, request.uri());
+        *request.uri_mut() = uri.parse().unwrap();
+        let answer = timeout(SAFETY, client.request(request)).await.unwrap();
+        answer.unwrap().map(Body::new)
+    }
+
+    async fn get(&self, path: &str) -> Response<Bytes> {
+        whole(self.ask(Request::get(path), Body::empty()).await).await
+    }
+
+    async fn chat(&self, body: impl Into<Body>) -> Response<Bytes> {
+        let request = Request::post("/v1/chat/completions");
+        whole(self.ask(request, body).await).await
+    }
+
+    /// Waits until every provider is listed.
+    async fn listing_all(self) -> Self {
+        timeout(SAFETY, async {
+            while self.status().await.values().any(|&models| models == 0) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .unwrap();
+        self
+    }
+
+    /// How many models of each provider are listed.
+    async fn status(&self) -> BTreeMap<String, u64> {
+        let status = self.get("/status").await;
+        let status = json_of(status.body());
+        let providers = status["providers"].as_array().unwrap().iter();
+        let models = |provider: &Value| {
+            let name = provider["name"].as_str().unwrap().to_owned();
+            (name, provider["models"].as_u64().unwrap())
+        };
+        providers.map(models).collect()
+    }
+
+    async fn terminate(mut self) -> ExitStatus {
+        let pid = self.process.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
+        assert!(sent.unwrap().success());
+        timeout(SAFETY, self.process.wait()).await.unwrap().unwrap()
+    }
+}
+
+async fn whole(answer: Response<Body>) -> Response<Bytes> {
+    let (head, body) = answer.into_parts();
+    let body = timeout(SAFETY, body.collect()).await.unwrap().unwrap();
+    Response::from_parts(head, body.to_bytes())
+}
+
+fn json_of(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap()
+}
+
+// ===== A provider of the test's own =====
+
+/// Lists the one model `x:1`, and answers each chat as the test tells it to.
+struct Lab {
+    base_url: String,
+    /// The chats that came, as they came.
+    chats: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
+    answers: mpsc::UnboundedSender<Response<Body>>,
+    _server: JoinSet<()>,
+}
+
+type Answers = Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Response<Body>>>>;
+
+impl Lab {
+    async fn open() -> Self {
+        let chats = Arc::new(Mutex::new(Vec::new()));
+        let (answers, given) = mpsc::unbounded_channel();
+        let given: Answers = Arc::new(tokio::sync::Mutex::new(given));
+        let seen = Arc::clone(&chats);
+        let chat = move |State(given): State<Answers>, headers: HeaderMap, body: Bytes| async move {
+            seen.lock().unwrap().push((headers, body));
+            given.lock().await.recv().await.unwrap()
+        };
+        let list = json!({ "object": "list", "data": [{ "id": "x:1", "object": "model" }] });
+        let router = Router::new()
+            .route("/v1/models", get(|| async { Json(list) }))
+            .route("/v1/chat/completions", post(chat))
+            .with_state(given);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        server.spawn(async { axum::serve(listener, router).await.unwrap() });
+        Self {
+            base_url,
+            chats,
+            answers,
+            _server: server,
+        }
+    }
+
+    fn table(&self) -> String {
+        let base_url = &self.base_url;
+        format!(
+            "[[providers]]\nname = \"lab\"\nbase_url = \"{base_url}\"\n\
+             api_key_env = \"GATEWAY_TEST_KEY\"\nheaders = {{ \"x-team\" = \"infra\" }}\n"
+        )
+    }
+
+    async fn gateway(&self, test: &str) -> Gateway {
+        let file = file(test, &self.table());
+        Gateway::of_file(&file).await.listing_all().await
+    }
+}
+
+fn file(test: &str, text: &str) -> PathBuf {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.toml"));
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+// ===== The list =====
+
+#[tokio::test]
+async fn the_demo_lists_its_three_upstreams_in_the_exact_envelope() {
+    let gateway = Gateway::demo().await.listing_all().await;
+    let answer = gateway.get("/v1/models").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    let head = gateway.ask(Request::head("/v1/models"), Body::empty());
+    let head = whole(head.await).await;
+    for header in ["content-length", "content-type", "etag", "cache-control"] {
+        assert_eq!(head.headers()[header], answer.headers()[header]);
+    }
+    assert!(head.body().is_empty());
+
+    assert!(answer.body().starts_with(br#"{"object":"list","data":[{"#));
+    let list = json_of(answer.body());
+    assert_eq!(list.as_object().unwrap().len(), 2);
+    let mut of_provider = BTreeMap::new();
+    for model in list["data"].as_array().unwrap() {
+        let id = model["id"].as_str().unwrap();
+        assert_eq!(model["object"], "model");
+        assert!(u32::try_from(model["created"].as_u64().unwrap()).is_ok());
+        assert!(!model["owned_by"].as_str().unwrap().is_empty());
+        let (provider, _) = id.split_once('/').unwrap();
+        *of_provider.entry(provider.to_owned()).or_default() += 1;
+    }
+    let sizes = [("acme", 120), ("bazaar", 350), ("cellar", 5)];
+    let sizes = sizes.map(|(name, size)| (name.to_owned(), size));
+    assert_eq!(of_provider, BTreeMap::from(sizes));
+}
+
+#[tokio::test]
+async fn async_openai_reads_every_model_of_the_demo() {
+    let gateway = Gateway::demo().await.listing_all().await;
+    let config = OpenAIConfig::new()
+        .with_api_base(format!("http://{}/v1", gateway.address))
+        .with_api_key("the-client's");
+    let client = OpenAi::with_config(config);
+    let list = client.models().list().await.unwrap();
+    assert_eq!((list.object.as_str(), list.data.len()), ("list", 475));
+    for model in list.data {
+        let read = client.models().retrieve(&model.id).await.unwrap();
+        assert_eq!(read, model);
+    }
+    let unknown = client.models().retrieve("acme/nothing").await;
+    let unknown = unknown.expect_err("is not listed").to_string();
+    assert!(unknown.contains("acme/nothing"), "{unknown}");
+}
+
+// ===== Chats =====
+
+#[tokio::test]
+async fn a_chat_goes_to_the_provider_of_its_model_under_the_id_known_there() {
+    let gateway = Gateway::demo().await.listing_all().await;
+    for (listed, upstream_id, provider) in [
+        ("acme/quill-3-mini", "quill-3-mini", "acme"),
+        (
+            "bazaar/fernhill/moss-2:free",
+            "fernhill/moss-2:free",
+            "bazaar",
+        ),
+        ("cellar/ember:8b", "ember:8b", "cellar"),
+    ] {
+        let said = format!("I am {upstream_id} of {provider}.");
+        let answer = gateway.chat(json!({ "model": listed }).to_string()).await;
+        let answer = json_of(answer.body());
+        assert_eq!(answer["choices"][0]["message"]["content"], said);
+
+        let streamed = json!({ "model": listed, "stream": true }).to_string();
+        let answer = gateway.chat(streamed).await;
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        let events = str::from_utf8(answer.body()).unwrap();
+        let events: Vec<_> = events
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .collect();
+        let (&end, chunks) = events.split_last().unwrap();
+        assert_eq!(end, "[DONE]");
+        let word = |chunk: &&str| {
+            let delta = &json_of(chunk.as_bytes())["choices"][0]["delta"];
+            delta["content"].as_str().unwrap_or_default().to_owned()
+        };
+        assert_eq!(chunks.iter().map(word).collect::<String>(), said);
+    }
+}
+
+#[tokio::test]
+async fn each_part_of_a_stream_is_passed_on_as_it_comes() {
+    let lab = Lab::open().await;
+    let gateway = lab.gateway("stream").await;
+    let (parts, mut given) = mpsc::unbounded_channel::<&'static str>();
+    let body = futures_util::stream::poll_fn(move |cx| {
+        given
+            .poll_recv(cx)
+            .map(|part| part.map(Ok::<_, std::io::Error>))
+    });
+    let answer = Response::builder()
+        .header("content-type", "text/event-stream")
+        .header("x-request-id", "17")
+        .header("set-cookie", "of-the-lab=1")
+        .body(Body::from_stream(body))
+        .unwrap();
+    lab.answers.send(answer).unwrap();
+    let request = Request::post("/v1/chat/completions");
+    let answer = gateway
+        .ask(request, r#"{"model":"lab/x:1","stream":true}"#)
+        .await;
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    assert_eq!(answer.headers()["x-request-id"], "17");
+    assert!(!answer.headers().contains_key("set-cookie"));
+    let mut body = answer.into_body();
+    for part in ["data: 1\n\n", "data: 2\n", "\n", "da", "ta: [DONE]\n\n"] {
+        // The next is not sent before this one has arrived.
+        parts.send(part).unwrap();
+        let frame = timeout(SAFETY, body.frame()).await.unwrap();
+        assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), part);
+    }
+    drop(parts);
+    assert!(timeout(SAFETY, body.frame()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_provider_sees_its_own_key_and_the_clients_bytes_and_nothing_else_of_the_client() {
+    let lab = Lab::open().await;
+    let gateway = lab.gateway("key").await;
+    lab.answers.send(Response::new(Body::from("{}"))).unwrap();
+    let request = Request::post("/v1/chat/completions?key=the-client's")
+        .header("authorization", "Bearer the-client's")
+        .header("cookie", "the-client's")
+        .header("x-api-key", "the-client's")
+        .header("x-team", "the-client's")
+        .header("idempotency-key", "5");
+    let sent = r#" { "temperature" : 0.100000000000000000001, "model" : "lab\/x:1", "seed":1e2 }"#;
+    let answer = whole(gateway.ask(request, sent).await).await;
+    assert_eq!(answer.body(), "{}");
+
+    let chats = lab.chats.lock().unwrap();
+    let [(headers, body)] = &chats[..] else {
+        panic!("{} chats", chats.len());
+    };
+    assert_eq!(body, &sent.replace(r"lab\/x:1", "x:1"));
+    assert_eq!(headers["authorization"], "Bearer key-of-the-lab");
+    assert_eq!(headers["x-team"], "infra");
+    assert_eq!(headers["idempotency-key"], "5");
+    assert_eq!(headers["content-type"], "application/json");
+    assert!(
+        !format!("{headers:?}").contains("the-client's"),
+        "{headers:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_chat_that_cannot_be_passed_on_is_refused_in_openais_form() {
+    let lab = Lab::open().await;
+    let gateway = lab.gateway("refused").await;
+    let refused = |status: u16, body: &'static str| {
+        let answer = Response::builder().status(status).header("location", "/x");
+        lab.answers
+            .send(answer.body(Body::from(body)).unwrap())
+            .unwrap();
+    };
+    let known = r#"{"model":"lab/x:1"}"#;
+    let huge = format!(r#"{{"model":"lab/x:1","x":"{}"}}"#, "x".repeat(16 << 20));
+    for (body, status, kind) in [
+        (r#"{"model":"lab/y"}"#, 404, "invalid_request_error"),
+        (r#"{"model":"x:1"}"#, 404, "invalid_request_error"),
+        (r#"{"model":7}"#, 400, "invalid_request_error"),
+        (r#"{"messages":[]}"#, 400, "invalid_request_error"),
+        (
+            r#"{"model":"lab/x:1","model":"lab/y"}"#,
+            400,
+            "invalid_request_error",
+        ),
+        ("[]", 400, "invalid_request_error"),
+        (&huge, 413, "invalid_request_error"),
+    ] {
+        let answer = gateway.chat(body.to_owned()).await;
+        assert_eq!(answer.status(), status, "{:.40}", body);
+        assert_eq!(json_of(answer.body())["error"]["type"], kind);
+    }
+    assert!(lab.chats.lock().unwrap().is_empty());
+
+    // Of what a provider refuses to the gateway, the client hears no more than that.
+    for status in [401, 403, 307] {
+        refused(status, "no such key: key-of-the-lab");
+        let answer = gateway.chat(known).await;
+        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+        assert!(!format!("{answer:?}").contains("key-of-the-lab"));
+        assert_eq!(json_of(answer.body())["error"]["type"], "api_error");
+    }
+    // What it refuses to the client is the client's to see.
+    refused(429, r#"{"error":"slow down"}"#);
+    let answer = gateway.chat(known).await;
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(answer.body(), r#"{"error":"slow down"}"#);
+
+    drop(lab);
+    let answer = gateway.chat(known).await;
+    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+    assert_eq!(json_of(answer.body())["error"]["code"], "bad_gateway");
+}
+
+// ===== Health =====
+
+#[tokio::test]
+async fn the_gateway_is_alive_at_once_and_ready_when_one_provider_is_listed() {
+    let hung = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = hung.local_addr().unwrap();
+    let table = format!("[[providers]]\nname = \"hung\"\nbase_url = \"http://{address}\"\n");
+    let gateway = Gateway::of_file(&file("hung", &table)).await;
+    assert_eq!(gateway.get("/healthz").await.status(), StatusCode::OK);
+    let answer = gateway.get("/readyz").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        json_of(answer.body()),
+        json!({ "ready": false, "models": 0 })
+    );
+    // A model may be one of those that are not known yet.
+    let answer = gateway.chat(r#"{"model":"hung/x"}"#).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key("retry-after"));
+
+    let lab = Lab::open().await;
+    let both = file("hung-and-lab", &format!("{table}{}", lab.table()));
+    let gateway = Gateway::of_file(&both).await;
+    timeout(SAFETY, async {
+        while gateway.get("/readyz").await.status() != StatusCode::OK {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(gateway.get("/healthz").await.status(), StatusCode::OK);
+}
+
+// ===== The end =====
+
+#[tokio::test]
+async fn sigterm_ends_the_gateway_whatever_hangs() {
+    let hung = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = hung.local_addr().unwrap();
+    let lab = Lab::open().await;
+    // Whoever waits for the hung provider waits for longer than this test may take.
+    let table = format!(
+        "[static_models_cache]\nfetch_timeout = \"1h\"\n\
+         [[providers]]\nname = \"hung\"\nbase_url = \"http://{address}\"\ntimeout = \"1h\"\n{}",
+        lab.table()
+    );
+    let gateway = Gateway::of_file(&file("sigterm", &table)).await;
+    let (_fetch, _) = timeout(SAFETY, hung.accept()).await.unwrap().unwrap();
+    timeout(SAFETY, async {
+        while gateway.status().await["lab"] == 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+
+    // A client that holds a connection, one in the middle of a request, and a stream
+    // that never ends.
+    let mut idle = TcpStream::connect(gateway.address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = [0; 12];
+    idle.read_exact(&mut answer).await.unwrap();
+    let mut slow = TcpStream::connect(gateway.address).await.unwrap();
+    slow.write_all(b"GET /healthz HT").await.unwrap();
+    let endless = futures_util::stream::iter([Ok::<_, std::io::Error>("data: 1\n\n")]);
+    let endless = futures_util::StreamExt::chain(endless, futures_util::stream::pending());
+    lab.answers
+        .send(Response::new(Body::from_stream(endless)))
+        .unwrap();
+    let request = Request::post("/v1/chat/completions");
+    let mut stream = gateway
+        .ask(request, r#"{"model":"lab/x:1"}"#)
+        .await
+        .into_body();
+    assert!(stream.frame().await.unwrap().is_ok());
+
+    assert_eq!(gateway.terminate().await.code(), Some(0));
+}
+
+// ===== Bad files =====
+
+async fn refused(test: &str, text: &str) -> Output {
+    let mut command = gateway();
+    let refused = command.arg("--config").arg(file(test, text)).output();
+    timeout(SAFETY, refused).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_bad_file_is_refused_with_code_2_naming_line_and_field() {
+    let provider = "[[providers]]\nname = \"lab\"\nbase_url = \"http://127.0.0.1:9/v1\"\n";
+    for (index, (text, line, field)) in [
+        // Not TOML.
+        (
+            "listen = \"127.0.0.1:0\"\nproviders = [".to_owned(),
+            2,
+            "providers",
+        ),
+        ("listen =\n".to_owned(), 1, "listen"),
+        // No such field.
+        ("\n\nlisten_on = 5\n".to_owned(), 3, "listen_on"),
+        (
+            format!("{provider}api_key = \"hunter2\"\n"),
+            4,
+            "providers[0].api_key",
+        ),
+        (
+            "[static_models_cache]\nrefresh = \"5m\"".to_owned(),
+            2,
+            "static_models_cache.refresh",
+        ),
+        // Of another type.
+        ("listen = \"here\"".to_owned(), 1, "listen"),
+        (
+            format!("{provider}\n{provider}headers = \"hunter2\""),
+            8,
+            "providers[1].headers",
+        ),
+        (
+            format!("{provider}models = [\n  \"a\",\n  7,\n]"),
+            6,
+            "providers[0].models",
+        ),
+        (
+            format!("{provider}timeout = \"soon\"\n"),
+            4,
+            "providers[0].timeout",
+        ),
+        ("[[providers]]\nname = \"lab\"".to_owned(), 1, "base_url"),
+        // Not what can be built.
+        (
+            "[static_models_cache]\nrefresh_interval = \"5m\"\nmiss_timeout = \"0s\"\n".to_owned(),
+            3,
+            "static_models_cache.miss_timeout",
+        ),
+        (
+            format!("{provider}{}", provider.replace("lab", "a/b")),
+            5,
+            "providers[1].name",
+        ),
+        (format!("{provider}\n\n{provider}"), 7, "providers[1].name"),
+        (
+            format!("{provider}include = [\"[\"]"),
+            4,
+            "providers[0].include",
+        ),
+        (
+            provider.replace("http://", "http://user:hunter2@"),
+            3,
+            "providers[0].base_url",
+        ),
+        (
+            format!("{provider}api_key_env = \"GATEWAY_TEST_NO_KEY\""),
+            4,
+            "providers[0].api_key_env",
+        ),
+        (
+            format!("{provider}headers = {{ \"a b\" = \"hunter2\" }}"),
+            4,
+            "providers[0].headers",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let output = refused(&format!("bad-{index}"), &text).await;
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}\n{told}");
+        assert!(output.stdout.is_empty(), "{text}\n{told}");
+        let place = format!("bad-{index}.toml:{line}: ");
+        assert!(told.contains(&place), "{text}\n{told}");
+        let (_, what) = told.split_once(&place).unwrap();
+        assert!(what.contains(field), "{text}\n{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_refused_with_code_2() {
+    let output = gateway().args(["--config", "no-such-file.toml"]).output();
+    let output = timeout(SAFETY, output).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("no-such-file.toml"), "{told}");
+}
+
+#[tokio::test]
+async fn the_sample_file_is_good() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateway.toml");
+    let sample = std::fs::read_to_string(sample).unwrap();
+    // The same, with nobody behind it: no test calls the real ones.
+    let sample = sample.replace("https://", "http://127.0.0.1:9/");
+    let sample = sample.replace("localhost:11434", "127.0.0.1:9");
+    for key in [Some("OPENAI_API_KEY"), None] {
+        let mut command = gateway();
+        command.arg("--config").arg(file("sample", &sample));
+        command
+            .env_remove("OPENAI_API_KEY")
+            .env("OPENROUTER_API_KEY", "k");
+        if let Some(key) = key {
+            let gateway = Gateway::start(command.env(key, "k")).await;
+            let providers = gateway.status().await.into_keys().collect::<Vec<_>>();
+            assert_eq!(providers, ["lab", "openai", "openrouter"]);
+        } else {
+            let output = timeout(SAFETY, command.output()).await.unwrap().unwrap();
+            assert_eq!(output.status.code(), Some(2));
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert!(told.contains("OPENAI_API_KEY"), "{told}");
+        }
+    }
+}
