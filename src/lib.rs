@@ -1,4 +1,107 @@
-//! Tower middleware that answers `GET /v1/models` from memory.
+//! Tower middleware that answers the list of models of an LLM gateway from memory.
+//!
+//! Every client of a gateway calls `GET /v1/models` first and often. This layer takes
+//! that endpoint over from any HTTP service and serves one merged, pre-rendered list
+//! of what all configured providers offer. What is missing is fetched from the
+//! providers, once, and written back; a refresher keeps it fresh, and ends the moment
+//! it is told to.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use axum::{Router, body::Body, routing::post};
+//! use http::Request;
+//! use http_body_util::BodyExt;
+//! use tower::ServiceExt;
+//! use tower_models_cache::{ListModels, Model, ModelList, Provider, StaticModelsCacheLayer};
+//!
+//! // Anything that lists models is a source: an HTTP service of a provider
+//! // (`Provider::http`), a client of our own (`Provider::openai`, feature `client`),
+//! // a list that is declared, or any `Service<ListModels>`, as here.
+//! let lab = tower::service_fn(|_: ListModels| async {
+//!     Ok::<_, std::io::Error>(ModelList::from_iter([Model::new("llama-4")]))
+//! });
+//! let (layer, refresher) = StaticModelsCacheLayer::builder()
+//!     .provider(Provider::source("lab", lab))
+//!     .provider(Provider::fixed("house", [Model::new("house-small")]))
+//!     .spawn()?;
+//!
+//! let app = Router::new()
+//!     .route("/v1/chat/completions", post(|| async { "..." }))
+//!     .layer(layer);
+//!
+//! let request = Request::get("/v1/models").body(Body::empty())?;
+//! let list = app.oneshot(request).await?.into_body().collect().await?.to_bytes();
+//! let list: serde_json::Value = serde_json::from_slice(&list)?;
+//! assert_eq!(list["object"], "list");
+//! assert_eq!(list["data"][0]["id"], "lab/llama-4");
+//! assert_eq!(list["data"][1]["id"], "house/house-small");
+//!
+//! refresher.shutdown().await; // dropping it ends the refreshing as well
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it promises
+//!
+//! - **A hit does no work.** The snapshot is immutable and swapped atomically; a
+//!   request takes no lock, waits for nothing and renders nothing. It costs the same
+//!   for 10 models and for 50,000.
+//! - **One fetch of a provider at a time**, whoever asks. It is a task of its own: a
+//!   client that hangs up cancels nothing, and what came is written back.
+//! - **Nobody waits while there is something to serve**, but for a provider's first
+//!   attempt, and for that no longer than 1.5 s
+//!   ([`miss_timeout`](Builder::miss_timeout)) after it began.
+//! - **Providers are independent.** One that is slow, hung, failing, panicking or
+//!   lying changes nothing about the models of the others.
+//! - **Only a valid answer replaces a list.** A failure keeps the last good one, for
+//!   24 h at the most ([`max_stale`](Builder::max_stale)); an empty answer after a full
+//!   one is not believed ([`believe_empty`](Builder::believe_empty)).
+//! - **Failures are remembered**: exponential backoff with full jitter, `Retry-After`
+//!   within a cap, shared by the refresher and all requests.
+//! - **Equal models have equal bytes and an equal strong `ETag`** in every process.
+//!   Order, duplicates and made-up dates of a provider's answer change nothing.
+//! - **What is not the list passes through untouched**, readiness and errors included.
+//! - **Nothing leaks.** A client's credentials never reach a provider, and a
+//!   provider's key, address and error text never reach a client, a log or a `Debug`
+//!   output.
+//!
+//! # What a client gets
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /v1/models`, with or without a slash at the end | 200: OpenAI's envelope with `ETag`, `Cache-Control`, `Cache-Status` (RFC 9211), `Content-Length` |
+//! | the same with an `If-None-Match` that matches (RFC 9110, section 13) | 304 |
+//! | the same with `Accept-Encoding` (RFC 9110, section 12.5.3), feature `compression` | br, zstd, gzip or identity, each with its own `ETag` |
+//! | `GET /v1/models/{id}` | 200: the model, the same bytes as in the list; 404 in OpenAI's form for an id that is not listed |
+//! | `HEAD` of all these | the same without a body |
+//! | a provider is still missing | 200 with the others', and `detail=partial` in `Cache-Status` ([`serve_partial`](Builder::serve_partial)) |
+//! | there are providers, and none ever had a list | 503 with `Retry-After`, never an empty list |
+//! | everything else | the inner service's answer |
+//!
+//! No client can make the cache ask a provider: `Cache-Control: no-cache` and query
+//! parameters are ignored. [Sources](Source) are asked by the schedule.
+//!
+//! # What a deployment has to know
+//!
+//! - The layer's readiness is the inner service's. Put it outside of concurrency
+//!   limits, or give the list a route of its own with
+//!   [`StaticModelsCacheLayer::service`].
+//! - With [`build`](Builder::build) there is no task until a request comes: the first
+//!   after a list is due renews it, and is answered from what is there. With
+//!   [`spawn`](Builder::spawn) a refresher does it, and requests never do.
+//! - Whoever may see the list sees all of it: put authentication around the layer.
+//! - Behind axum's `nest`, the path that is seen is the stripped one.
+//!
+//! # Features
+//!
+//! None is on by default, and each works without the others.
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `client` | `Provider::openai` and `Provider::client`: an HTTPS client over hyper-util and rustls |
+//! | `compression` | br, zstd and gzip variants of the list, made at publication |
+//! | `config` | `StaticModelsCacheConfig`: settings and providers as serde types, durations as `"5m"`, globs |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer;
@@ -56,3 +159,7 @@ pub use self::{
 #[cfg(feature = "config")]
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]
 pub use self::config::{MaxStale, ProviderConfig, StaticModelsCacheConfig};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -89,6 +89,10 @@ pub struct StaticModelsCacheConfig {
     /// The `Cache-Control` of the answers. The default is `"private, no-cache"`.
     #[serde(default)]
     pub cache_control: Option<String>,
+    /// Whether stale and missing providers are named to clients, in
+    /// `x-models-incomplete`. The default is `false`.
+    #[serde(default)]
+    pub name_providers: Option<bool>,
     /// The providers; their order is that of the list.
     #[serde(default)]
     pub providers: Vec<ProviderConfig>,
@@ -154,6 +158,7 @@ impl StaticModelsCacheConfig {
         let builder = apply(builder, cache_control.transpose()?, Builder::cache_control);
         let builder = apply(builder, self.paths.clone(), Builder::paths);
         let builder = apply(builder, self.believe_empty, Builder::believe_empty);
+        let builder = apply(builder, self.name_providers, Builder::name_providers);
         Ok(apply(builder, self.serve_partial, Builder::serve_partial))
     }
 
