@@ -10,7 +10,7 @@ use std::{convert::Infallible, hint::black_box};
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use http::{Response, header};
-use support::{Cached, Constant, Incoming, cached, get, request, run, with};
+use support::{Cached, Constant, Incoming, cached, encoded, get, request, run, with};
 use tower::Service;
 
 /// A service and its request, boxed: handing them over costs the same for all.
@@ -65,6 +65,14 @@ fn hit(models: usize) -> Case<Cached> {
     case(warm(models), get(LIST))
 }
 
+/// As browsers and client libraries ask.
+const CODINGS: &str = "gzip, deflate, br, zstd";
+
+fn negotiated() -> Case<Cached> {
+    let request = with(get(LIST), header::ACCEPT_ENCODING, CODINGS);
+    case(encoded(500), request)
+}
+
 fn not_modified() -> Case<Cached> {
     let service = warm(500);
     let etag = service.cache().snapshot().etag().to_owned();
@@ -95,6 +103,7 @@ fn floor(input: Case<Constant>) -> Case<Constant> {
 #[bench::hit_50(hit(50))]
 #[bench::hit_500(hit(500))]
 #[bench::hit_50000(hit(50_000))]
+#[bench::negotiated(negotiated())]
 #[bench::not_modified(not_modified())]
 #[bench::model(model())]
 fn answer(input: Case<Cached>) -> Case<Cached> {

@@ -3,7 +3,6 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -241,7 +240,7 @@ impl Builder {
         self,
         tracker: Option<TaskTracker>,
     ) -> Result<(StaticModelsCacheLayer, Refresher), BuildError> {
-        if Handle::try_current().is_err() {
+        if !Tasks::can_spawn() {
             let expected = "a call inside of one, or `build` instead of `spawn`";
             return Err(BuildError::hidden("runtime", "no tokio runtime", expected));
         }

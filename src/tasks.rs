@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Where a cache's tasks run, and what ends them.
@@ -27,6 +28,11 @@ impl Tasks {
 
     pub(crate) fn stopped(&self) -> bool {
         self.stop.is_cancelled()
+    }
+
+    /// Whether a task can be spawned here at all: inside of a tokio runtime.
+    pub(crate) fn can_spawn() -> bool {
+        Handle::try_current().is_ok()
     }
 
     /// Runs `task` until it ends or `stop` is cancelled, whichever is first: its

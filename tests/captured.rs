@@ -20,7 +20,10 @@ const CAPTURES: &[(&str, Expected)] = &[
     ("bedrock/mantle_models_2026-08-19.json", Ok((48, 0))),
     ("deepgram/models_2026.json", Err(ListErrorKind::NotAList)),
     ("deepseek/models_2026-02-10.json", Ok((2, 0))),
-    ("gpustack/error_401_2026-02-10.json", Err(ListErrorKind::NotAList)),
+    (
+        "gpustack/error_401_2026-02-10.json",
+        Err(ListErrorKind::NotAList),
+    ),
     ("groq/models_2026-08.json", Ok((14, 0))),
     ("litellm/v1_models_2025-07.json", Ok((1, 0))),
     ("llamacpp/v1_models_2025-02.json", Ok((1, 0))),
@@ -32,7 +35,10 @@ const CAPTURES: &[(&str, Expected)] = &[
     ("openai/models_2026-08-04.json", Ok((132, 0))),
     ("openai/models_2026-08-05.json", Ok((132, 0))),
     ("openrouter/models_2026-02-10.json", Ok((344, 0))),
-    ("openrouter/models_all_modalities_2026-08-04.json", Ok((456, 0))),
+    (
+        "openrouter/models_all_modalities_2026-08-04.json",
+        Ok((456, 0)),
+    ),
     ("tgi/v1_models_2024-08.json", Ok((1, 0))),
     ("xai/models_2026-02-10.json", Ok((13, 0))),
 ];

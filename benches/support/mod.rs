@@ -127,6 +127,24 @@ pub fn cached(models: usize) -> Cached {
     layer(models).layer(Constant::plain(Bytes::from_static(b"{}")))
 }
 
+/// The same, once the list is there under all codings.
+pub fn encoded(models: usize) -> Cached {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let mut service = cached(models);
+    runtime.block_on(async {
+        let br = || with(get("/v1/models"), header::ACCEPT_ENCODING, "br");
+        while !run(&mut service, br())
+            .headers()
+            .contains_key(header::CONTENT_ENCODING)
+        {
+            tokio::task::yield_now().await;
+        }
+    });
+    service
+}
+
 /// One request through a service whose answer is there at the first poll. Never
 /// inlined, so that every service is called across the same boundary.
 #[inline(never)]

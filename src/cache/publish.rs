@@ -9,7 +9,7 @@ use crate::{
     compress,
     encoding::Coding,
     snapshot::{ModelsSnapshot, Snapshot},
-    tasks::{compute, compute_apart},
+    tasks::{Tasks, compute, compute_apart},
 };
 
 impl Cache {
@@ -53,8 +53,10 @@ impl Cache {
     /// until they are there all at once, identity is served. One list at a time,
     /// and what was replaced meanwhile is forgotten.
     pub(crate) fn encode_soon(self: &Arc<Self>) {
+        // Outside of a runtime a layer of declared lists still answers: as it is.
         if !self.load().document().lacks_encodings()
             || self.tasks.stopped()
+            || !Tasks::can_spawn()
             || self.encoding.swap(true, Ordering::AcqRel)
         {
             return;
