@@ -10,7 +10,7 @@ use crate::{
     clock::{self, Instant},
     entry::Entry,
     error::{ListError, ListErrorKind, ProviderError},
-    flight::Flight,
+    flight::{Flight, Landing},
     provider::{Erased, ListModels, Provider},
     tasks::compute,
 };
@@ -34,7 +34,7 @@ impl Cache {
             return None;
         }
         let (flight, landing) = Flight::take_off();
-        let stop = slot.begin(flight.clone(), now);
+        let stop = slot.begin(flight.clone(), &self.policy, now);
         let generation = slot.generation;
         let fetch = fetch(
             slot.provider.clone(),
@@ -45,9 +45,8 @@ impl Cache {
         let cache = Arc::downgrade(self);
         self.tasks.spawn_until(stop, async move {
             let fetched = fetch.await;
-            let Some(cache) = cache.upgrade() else { return };
-            if let Some(outcome) = cache.land(generation, fetched).await {
-                landing.land(outcome);
+            if let Some(cache) = cache.upgrade() {
+                cache.land(generation, fetched, landing).await;
             }
         });
         Some(flight)
@@ -58,7 +57,8 @@ impl Cache {
         self: &Arc<Self>,
         generation: u64,
         fetched: Result<Entry, ListError>,
-    ) -> Option<Outcome> {
+        landing: Landing<Outcome>,
+    ) {
         let now = clock::now();
         let (outcome, changed) = {
             let mut table = self.table();
@@ -66,7 +66,8 @@ impl Cache {
             let slot = table
                 .slots
                 .iter_mut()
-                .find(|slot| slot.generation == generation)?;
+                .find(|slot| slot.generation == generation);
+            let Some(slot) = slot else { return };
             let (outcome, changed) = slot.settle(fetched, &self.policy, &mut table.jitter, now);
             tell(slot, &outcome, now);
             table.changes += u64::from(changed);
@@ -75,9 +76,11 @@ impl Cache {
         if changed {
             self.publish().await;
         }
+        // Only now: those who wait find it in the snapshot, and whoever comes in
+        // between waits too. The schedule goes on from the landing.
+        landing.land(outcome);
         self.watch_out(&self.table(), clock::now());
         self.wake.notify_one();
-        Some(outcome)
     }
 }
 
@@ -95,7 +98,7 @@ fn tell(slot: &Slot, outcome: &Outcome, now: Instant) {
             );
         }
         Err(error) => {
-            let pause = slot.next_attempt().map(|next| next.duration_since(now));
+            let pause = slot.due().map(|next| next.duration_since(now));
             tracing::warn!(
                 provider,
                 kind = ?error.kind(),

@@ -150,7 +150,9 @@ impl Cache {
     /// What a request must wait for before it is answered: `None`, nearly always.
     #[inline]
     pub(crate) fn attend(self: &Arc<Self>) -> Option<Vec<Window>> {
-        let from = self.attention.load(Ordering::Relaxed);
+        // Pairs with the store in `watch_out`: who has nothing to look after sees
+        // the snapshot for which that is so.
+        let from = self.attention.load(Ordering::Acquire);
         if from == NEVER {
             return None;
         }
@@ -234,7 +236,7 @@ impl Cache {
         } else {
             NEVER
         };
-        self.attention.store(attention, Ordering::Relaxed);
+        self.attention.store(attention, Ordering::Release);
     }
 
     fn moment(&self, at: Instant) -> u64 {

@@ -56,6 +56,9 @@ pub(crate) struct Attempt {
 struct Aloft {
     flight: Flight<Outcome>,
     began: Instant,
+    /// Whether requests wait for it, which its end does not change: there is nothing
+    /// to serve before what it brought is published.
+    awaited: bool,
 }
 
 /// A flight that a request may wait for, and until when.
@@ -143,9 +146,27 @@ impl Slot {
             .filter(|aloft| aloft.flight.is_in_the_air())
     }
 
-    pub(crate) fn begin(&mut self, flight: Flight<Outcome>, now: Instant) -> CancellationToken {
-        self.flight = Some(Aloft { flight, began: now });
+    pub(crate) fn begin(
+        &mut self,
+        flight: Flight<Outcome>,
+        policy: &Policy,
+        now: Instant,
+    ) -> CancellationToken {
+        self.flight = Some(Aloft {
+            flight,
+            began: now,
+            awaited: self.is_awaited(policy),
+        });
         self.stop.token().clone()
+    }
+
+    /// What requests wait for: the first attempt, and every attempt when each
+    /// request asks; never one that follows a failure.
+    fn is_awaited(&self, policy: &Policy) -> bool {
+        match &self.attempt {
+            None => true,
+            Some(last) => policy.renewal.is_per_request() && last.outcome.is_ok(),
+        }
     }
 
     /// Whether an attempt may begin now.
@@ -153,24 +174,26 @@ impl Slot {
         self.due.is_some_and(|due| due <= now) && self.aloft_entry().is_none()
     }
 
+    /// When the next attempt may begin, once the one under way has landed.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
     /// When the next attempt may begin, unless one is under way.
     pub(crate) fn next_attempt(&self) -> Option<Instant> {
         self.due.filter(|_| self.aloft_entry().is_none())
     }
 
-    /// What a request waits for here: the first attempt, and every attempt when
-    /// each request asks; never one that follows a failure.
+    /// What a request waits for here, if there is something.
     pub(crate) fn window(&self, policy: &Policy, now: Instant) -> Option<Window> {
         let aloft = self.aloft_entry()?;
-        let waited_for = match &self.attempt {
-            None => true,
-            Some(last) => policy.renewal.is_per_request() && last.outcome.is_ok(),
-        };
+        let awaited = aloft.awaited || self.is_awaited(policy);
         let end = aloft.began + policy.miss_timeout;
-        (waited_for && now < end).then(|| (aloft.flight.clone(), end))
+        (awaited && now < end).then(|| (aloft.flight.clone(), end))
     }
 
-    /// Takes a fetch's end in, and says whether what is published has changed.
+    /// Takes a fetch's end in, and says whether what is published has changed. The
+    /// flight is in the air until it lands, which is after the publication.
     pub(crate) fn settle(
         &mut self,
         fetched: Result<Entry, ListError>,
@@ -178,7 +201,7 @@ impl Slot {
         jitter: &mut Jitter,
         now: Instant,
     ) -> (Outcome, bool) {
-        let began = self.flight.take().map_or(now, |aloft| aloft.began);
+        let began = self.flight.as_ref().map_or(now, |aloft| aloft.began);
         let before = self.health();
         let had_models = self
             .entry
