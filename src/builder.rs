@@ -98,7 +98,8 @@ impl Builder {
     /// alone after a failure, and waits for them, up to the
     /// [`miss_timeout`](Self::miss_timeout). There is still one fetch of a provider
     /// at a time, however many requests wait for it, and a failed one still leaves
-    /// the last good list in place.
+    /// the last good list in place. There is nothing to do in the background then:
+    /// [`spawn`](Self::spawn) spawns no refresher.
     pub fn uncached(mut self) -> Self {
         self.uncached = true;
         self
