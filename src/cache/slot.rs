@@ -59,6 +59,8 @@ struct Aloft {
     /// Whether requests wait for it, which its end does not change: there is nothing
     /// to serve before what it brought is published.
     awaited: bool,
+    /// Whether the list was invalidated since it began: what it brings may be older.
+    outdated: bool,
 }
 
 /// A flight that a request may wait for, and until when.
@@ -156,6 +158,7 @@ impl Slot {
             flight,
             began: now,
             awaited: self.is_awaited(policy),
+            outdated: false,
         });
         self.stop.token().clone()
     }
@@ -201,7 +204,9 @@ impl Slot {
         jitter: &mut Jitter,
         now: Instant,
     ) -> (Outcome, bool) {
-        let began = self.flight.as_ref().map_or(now, |aloft| aloft.began);
+        let aloft = self.flight.as_ref();
+        let began = aloft.map_or(now, |aloft| aloft.began);
+        let outdated = aloft.is_some_and(|aloft| aloft.outdated);
         let before = self.health();
         let had_models = self
             .entry
@@ -217,7 +222,7 @@ impl Slot {
             Ok(entry) => {
                 self.failures = 0;
                 self.backoff = None;
-                self.due = Some(if policy.renewal.is_per_request() {
+                self.due = Some(if outdated || policy.renewal.is_per_request() {
                     now
                 } else {
                     now + jitter.around(self.interval(policy), 0.1)
@@ -312,8 +317,12 @@ impl Slot {
         true
     }
 
-    /// Makes the next attempt due, unless the provider is being left alone.
+    /// Makes the next attempt due, unless the provider is being left alone. One that
+    /// is under way may have read the list before: it does not count.
     pub(crate) fn invalidate(&mut self, now: Instant) {
+        if let Some(aloft) = &mut self.flight {
+            aloft.outdated = true;
+        }
         if self.failures == 0 {
             self.due = self.due.map(|due| due.min(now));
         }
