@@ -89,11 +89,11 @@ fn tell(slot: &Slot, outcome: &Outcome, now: Instant) {
     let provider = slot.provider.name();
     match outcome {
         Ok(()) => {
-            let entry = slot.entry();
+            let good = slot.last_good();
             tracing::debug!(
                 provider,
-                models = entry.map_or(0, |(entry, _)| entry.models().len()),
-                skipped = entry.map_or(0, |(entry, _)| entry.skipped()),
+                models = good.map_or(0, |(tally, _)| tally.models),
+                skipped = good.map_or(0, |(tally, _)| tally.skipped),
                 "list of models confirmed"
             );
         }

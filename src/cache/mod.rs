@@ -376,7 +376,7 @@ impl Policy {
         let entry = Entry::new(list, &self.bounds, 0, |model| provider.keeps(model));
         let field = || format!("providers.{}.models", provider.name());
         match entry {
-            Ok(entry) if entry.skipped() == 0 => Ok(Some(entry)),
+            Ok(entry) if entry.tally().skipped == 0 => Ok(Some(entry)),
             _ => {
                 let expected = format!(
                     "at most {} models, with ids of 1 to {} bytes without control characters",

@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Policy;
 use crate::{
     clock::{Instant, Jitter},
-    entry::Entry,
+    entry::{Entry, Tally},
     error::{ListError, ListErrorKind, ProviderError},
     flight::Flight,
     provider::{Erased, Provider},
@@ -40,6 +40,8 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 struct Good {
     entry: Arc<Entry>,
+    /// Of the last answer, which may list the same as an earlier one, `entry`.
+    tally: Tally,
     confirmed: Instant,
 }
 
@@ -91,6 +93,7 @@ impl Slot {
     /// Puts a declared list in, once and for all: it is never due.
     pub(crate) fn declare(&mut self, entry: Entry, now: Instant) {
         self.entry = Some(Good {
+            tally: entry.tally(),
             entry: Arc::new(entry),
             confirmed: now,
         });
@@ -112,8 +115,11 @@ impl Slot {
     ) {
         self.provider = provider;
         self.source = source;
-        let soonest = now + self.interval(policy);
-        self.due = self.due.map(|due| due.min(soonest));
+        // What the provider asked for, or its failures cost it, still holds.
+        if self.failures == 0 {
+            let soonest = now + self.interval(policy);
+            self.due = self.due.map(|due| due.min(soonest));
+        }
     }
 
     pub(crate) fn part(&self) -> Part {
@@ -211,9 +217,9 @@ impl Slot {
         let had_models = self
             .entry
             .as_ref()
-            .is_some_and(|good| !good.entry.is_empty());
+            .is_some_and(|good| good.tally.offered > 0);
         let fetched = fetched.and_then(|entry| {
-            if entry.is_empty() && had_models && !policy.believe_empty {
+            if entry.tally().offered == 0 && had_models && !policy.believe_empty {
                 return Err(ListErrorKind::Empty.into());
             }
             Ok(entry)
@@ -248,11 +254,13 @@ impl Slot {
     fn confirm(&mut self, entry: Entry, now: Instant) -> bool {
         match &mut self.entry {
             Some(good) if good.entry.same_content(&entry) => {
+                good.tally = entry.tally();
                 good.confirmed = now;
                 false
             }
             slot => {
                 *slot = Some(Good {
+                    tally: entry.tally(),
                     entry: Arc::new(entry),
                     confirmed: now,
                 });
@@ -330,10 +338,9 @@ impl Slot {
 
     // ----- status -----
 
-    pub(crate) fn entry(&self) -> Option<(&Arc<Entry>, Instant)> {
-        self.entry
-            .as_ref()
-            .map(|good| (&good.entry, good.confirmed))
+    /// What the last good answer held, and when it came.
+    pub(crate) fn last_good(&self) -> Option<(Tally, Instant)> {
+        self.entry.as_ref().map(|good| (good.tally, good.confirmed))
     }
 
     pub(crate) fn attempt(&self) -> Option<&Attempt> {
