@@ -14,7 +14,7 @@ use tower_service::Service;
 use crate::{
     answer::{self, Asked, Served},
     body::ResponseBody,
-    cache::{Cache, Window},
+    cache::{Cache, Wait},
     future::ResponseFuture,
     handle::ModelsCache,
     request::{Paths, Target},
@@ -53,10 +53,10 @@ impl Answerer {
 
     #[inline]
     fn answer<B>(&self, target: Target<'_>, request: &Request<B>) -> Answer {
-        if let Some(windows) = self.0.cache.attend()
-            && !answer::is_listed(&self.0.cache, target)
+        if let Some(wait) = self.0.cache.attend()
+            && (wait.is_for_what_is_listed() || !answer::is_listed(&self.0.cache, target))
         {
-            return self.answer_after(windows, request);
+            return self.answer_after(wait, request);
         }
         let asked = Asked {
             target,
@@ -66,17 +66,17 @@ impl Answerer {
         Answer::Ready(answer::answer(&self.0.cache, asked, Served::Hit))
     }
 
-    /// Answers from what is there once the windows are over. The head of the
+    /// Answers from what is there once the wait is over. The head of the
     /// request is kept until then, its body is not.
     #[cold]
-    fn answer_after<B>(&self, windows: Vec<Window>, request: &Request<B>) -> Answer {
+    fn answer_after<B>(&self, wait: Wait, request: &Request<B>) -> Answer {
         let (mut head, ()) = Request::new(()).into_parts();
         head.method = request.method().clone();
         head.uri = request.uri().clone();
         head.headers = request.headers().clone();
         let answers = Arc::clone(&self.0);
         Answer::Awaited(Box::pin(async move {
-            Cache::wait(windows).await;
+            wait.over().await;
             answers.answer_now(&head)
         }))
     }

@@ -126,26 +126,22 @@ fn fetch(
         headers_timeout: own.unwrap_or(policy.headers_timeout.min(timeout)),
     };
     let bounds = policy.bounds;
-    // A panic is caught in every part that runs code of others: the source, its
-    // futures, and the filter.
     let asked = async move { source.list(request).await };
-    let asked = AssertUnwindSafe(asked).catch_unwind();
-    let taken_in = move |list: crate::model::ModelList| {
+    let fetched = async move {
+        let list = in_a_place(&places, clock::within(timeout, asked))
+            .await
+            .ok_or(ListErrorKind::Timeout)??;
         compute(list.models().len() * MODEL, move || {
             let now = clock::unix_seconds();
             Entry::new(list, &bounds, now, |model| provider.keeps(model))
         })
+        .await
     };
-    async move {
-        let list = in_a_place(&places, clock::within(timeout, asked))
-            .await
-            .ok_or(ListErrorKind::Timeout)?
-            .map_err(|_| ListErrorKind::Panic)??;
-        AssertUnwindSafe(taken_in(list))
-            .catch_unwind()
-            .await
-            .map_err(|_| ListErrorKind::Panic)?
-    }
+    // Around all that runs code of others: the source, its futures, their end, and
+    // the filter.
+    AssertUnwindSafe(fetched)
+        .catch_unwind()
+        .map(|caught| caught.unwrap_or_else(|_| Err(ListErrorKind::Panic.into())))
 }
 
 /// Waits for a place, then does `work`, in that place for as long as it may.

@@ -28,13 +28,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio_util::sync::DropGuard;
 
+use self::slot::Window;
 pub(crate) use self::{
     fetch::lost,
     policy::{Policy, Renewal},
-    slot::{Attempt, Outcome, Slot, Window},
+    slot::{Attempt, Outcome, Slot},
 };
 use crate::{
     clock::{self, Instant, Jitter},
@@ -149,7 +150,7 @@ impl Cache {
 
     /// What a request must wait for before it is answered: `None`, nearly always.
     #[inline]
-    pub(crate) fn attend(self: &Arc<Self>) -> Option<Vec<Window>> {
+    pub(crate) fn attend(self: &Arc<Self>) -> Option<Wait> {
         // Pairs with the store in `watch_out`: who has nothing to look after sees
         // the snapshot for which that is so.
         let from = self.attention.load(Ordering::Acquire);
@@ -160,7 +161,7 @@ impl Cache {
     }
 
     #[cold]
-    fn attend_from(self: &Arc<Self>, from: u64) -> Option<Vec<Window>> {
+    fn attend_from(self: &Arc<Self>, from: u64) -> Option<Wait> {
         let now = clock::now();
         if self.moment(now) < from {
             return None;
@@ -175,17 +176,8 @@ impl Cache {
             .collect();
         self.watch_out(&table, now);
         drop(table);
-        if expired {
-            self.publish_soon();
-        }
-        (!windows.is_empty()).then_some(windows)
-    }
-
-    /// Waits until each flight has landed or its window is over.
-    pub(crate) async fn wait(windows: Vec<Window>) {
-        for (flight, end) in windows {
-            clock::until(end, flight.landed()).await;
-        }
+        let dropped = expired.then(|| self.publish_soon());
+        (dropped.is_some() || !windows.is_empty()).then_some(Wait { dropped, windows })
     }
 
     /// When there may be more to serve than now, if that is known.
@@ -293,6 +285,31 @@ impl Cache {
     fn table(&self) -> MutexGuard<'_, Table> {
         // The table is whole between any two statements that can panic.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a request waits for.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    /// The publication without the lists that this request found too old.
+    dropped: Option<oneshot::Receiver<()>>,
+    windows: Vec<Window>,
+}
+
+impl Wait {
+    /// Whether what is listed at the moment must not be served any more.
+    pub(crate) fn is_for_what_is_listed(&self) -> bool {
+        self.dropped.is_some()
+    }
+
+    /// Waits until each flight has landed or its window is over.
+    pub(crate) async fn over(self) {
+        if let Some(dropped) = self.dropped {
+            let _ = dropped.await; // lost only with the runtime
+        }
+        for (flight, end) in self.windows {
+            clock::until(end, flight.landed()).await;
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     clock,
     error::{BoxError, BuildError, ListError, ListErrorKind},
     model::ModelList,
+    tasks::compute,
 };
 
 // ===== HttpOrigin: what was set =====
@@ -211,7 +212,7 @@ impl Erased for HttpSource {
                 .await
                 .ok_or(ListErrorKind::Timeout)??;
             let body = check_head(head)?.await?;
-            let page = dialect.read_page(&body)?;
+            let page = compute(body.len(), move || dialect.read_page(&body)).await?;
             Ok(ModelList::from(page.models).with_skipped(page.skipped))
         })
     }
