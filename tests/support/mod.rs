@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tower::{Layer, Service, ServiceExt};
 use tower_models_cache::{
     BoxError, Builder, ListError, ListErrorKind, ListModels, Model, ModelList, Provider, Refresher,
@@ -90,7 +90,7 @@ impl Script {
     pub fn desk(desk: &Desk) -> Self {
         let desk = desk.clone();
         Self::new(move |_| {
-            let answer = desk.0.lock().unwrap().clone();
+            let answer = desk.read();
             async move { answer.map_err(ListError::from) }
         })
     }
@@ -136,6 +136,10 @@ impl Desk {
 
     pub fn lay<const N: usize>(&self, ids: [&str; N]) {
         self.set(Ok(models(ids)));
+    }
+
+    pub fn read(&self) -> Result<ModelList, ListErrorKind> {
+        self.0.lock().unwrap().clone()
     }
 
     pub fn set(&self, answer: Result<ModelList, ListErrorKind>) {
@@ -214,9 +218,14 @@ pub async fn calm() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
+/// The paused clock's time.
+pub fn now() -> Instant {
+    Instant::now()
+}
+
 /// What the future gives, and how long it took by the paused clock.
 pub async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
-    let began = tokio::time::Instant::now();
+    let began = now();
     let output = future.await;
     (output, began.elapsed())
 }
