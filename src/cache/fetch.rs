@@ -1,6 +1,10 @@
 //! The flight of one provider: from the source's answer into the table.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
@@ -42,11 +46,14 @@ impl Cache {
             Arc::clone(&self.places),
             &self.policy,
         );
-        let cache = Arc::downgrade(self);
+        let aboard = Aboard {
+            landing: Some(landing),
+            cache: Arc::downgrade(self),
+        };
         self.tasks.spawn_until(stop, async move {
             let fetched = fetch.await;
-            if let Some(cache) = cache.upgrade() {
-                cache.land(generation, fetched, landing).await;
+            if let Some(cache) = aboard.cache.upgrade() {
+                cache.land(generation, fetched, aboard).await;
             }
         });
         Some(flight)
@@ -57,7 +64,7 @@ impl Cache {
         self: &Arc<Self>,
         generation: u64,
         fetched: Result<Entry, ListError>,
-        landing: Landing<Outcome>,
+        aboard: Aboard,
     ) {
         let now = clock::now();
         let (outcome, changed) = {
@@ -78,9 +85,36 @@ impl Cache {
         }
         // Only now: those who wait find it in the snapshot, and whoever comes in
         // between waits too. The schedule goes on from the landing.
-        landing.land(outcome);
+        aboard.land(outcome);
         self.watch_out(&self.table(), clock::now());
         self.wake.notify_one();
+    }
+}
+
+/// A flight's end, whichever it is: it lands, or is lost with its task.
+struct Aboard {
+    landing: Option<Landing<Outcome>>,
+    cache: Weak<Cache>,
+}
+
+impl Aboard {
+    fn land(mut self, outcome: Outcome) {
+        if let Some(landing) = self.landing.take() {
+            landing.land(outcome);
+        }
+    }
+}
+
+impl Drop for Aboard {
+    /// Nobody settles a flight that is lost, so the next request has to look: a
+    /// cache outlives the runtime that it was asked in.
+    fn drop(&mut self) {
+        if let Some(landing) = self.landing.take() {
+            drop(landing);
+            if let Some(cache) = self.cache.upgrade() {
+                cache.attention.store(0, Ordering::Release);
+            }
+        }
     }
 }
 
