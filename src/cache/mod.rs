@@ -21,6 +21,7 @@ mod slot;
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -42,7 +43,7 @@ use crate::{
     entry::Entry,
     error::BuildError,
     flight::Flight,
-    provider::Provider,
+    provider::{Erased, Provider},
     snapshot::{ModelsSnapshot, Snapshot},
     tasks::Tasks,
 };
@@ -93,7 +94,8 @@ impl Cache {
             changes: 0,
             published: 0,
         };
-        table.replace(providers, &policy, &tasks, now)?;
+        let providers = policy.check(providers)?;
+        drop(table.replace(providers, &policy, &tasks, now)); // none are gone
         table.published = table.changes;
         let snapshot = Snapshot::assemble(table.parts(), None, &policy.document);
         let snapshot = Arc::new(snapshot);
@@ -273,11 +275,13 @@ impl Cache {
     /// Puts other providers in the place of those there are. The snapshot follows
     /// with the next publication.
     pub(crate) fn replace(&self, providers: Vec<Provider>) -> Result<(), BuildError> {
+        let providers = self.policy.check(providers)?;
         let now = clock::now();
         let mut table = self.table();
-        table.replace(providers, &self.policy, &self.tasks, now)?;
+        let gone = table.replace(providers, &self.policy, &self.tasks, now);
         self.watch_out(&table, now);
         drop(table);
+        drop(gone);
         self.wake.notify_one();
         Ok(())
     }
@@ -313,34 +317,31 @@ impl Wait {
     }
 }
 
+/// A provider in which nothing is wrong, and what its slot is made of.
+struct Checked {
+    provider: Provider,
+    source: Arc<dyn Erased>,
+    declared: Option<Entry>,
+}
+
 impl Table {
+    /// Gives back the slots that are gone. Dropping them ends their flights, and
+    /// runs code of others: that is for when the table is not locked any more.
+    #[must_use]
     fn replace(
         &mut self,
-        providers: Vec<Provider>,
+        providers: Vec<Checked>,
         policy: &Policy,
         tasks: &Tasks,
         now: Instant,
-    ) -> Result<(), BuildError> {
-        // Everything is checked before anything changes.
-        let mut checked: Vec<(Provider, _)> = Vec::with_capacity(providers.len());
-        for provider in providers {
-            let source = provider.open()?;
-            if checked
-                .iter()
-                .any(|(other, _)| other.name() == provider.name())
-            {
-                let expected = "a name that no other provider has";
-                return Err(BuildError::new("providers.name", provider.name(), expected));
-            }
-            checked.push((provider, source));
-        }
-        let mut declared = Vec::with_capacity(checked.len());
-        for (provider, _) in &checked {
-            declared.push(policy.declared(provider)?);
-        }
-
+    ) -> Vec<Slot> {
         let mut before = std::mem::take(&mut self.slots);
-        for ((provider, source), declared) in checked.into_iter().zip(declared) {
+        for checked in providers {
+            let Checked {
+                provider,
+                source,
+                declared,
+            } = checked;
             let same = |slot: &Slot| slot.provider.offers_the_same(&provider);
             let slot = match before.iter().position(same) {
                 Some(position) => {
@@ -360,7 +361,7 @@ impl Table {
             self.slots.push(slot);
         }
         self.changes += 1;
-        Ok(())
+        before
     }
 
     fn parts(&self) -> Vec<crate::snapshot::Part> {
@@ -384,14 +385,38 @@ impl Table {
 }
 
 impl Policy {
+    /// Checks all providers before anything changes. Runs filters, which are code of
+    /// others: not while the table is locked.
+    fn check(&self, providers: Vec<Provider>) -> Result<Vec<Checked>, BuildError> {
+        let mut checked: Vec<Checked> = Vec::with_capacity(providers.len());
+        for provider in providers {
+            let source = provider.open()?;
+            let name = provider.name();
+            if checked.iter().any(|other| other.provider.name() == name) {
+                let expected = "a name that no other provider has";
+                return Err(BuildError::new("providers.name", name, expected));
+            }
+            checked.push(Checked {
+                declared: self.declared(&provider)?,
+                provider,
+                source,
+            });
+        }
+        Ok(checked)
+    }
+
     /// The entry of a provider whose list is declared.
     fn declared(&self, provider: &Provider) -> Result<Option<Entry>, BuildError> {
         let Some(list) = provider.declared() else {
             return Ok(None);
         };
+        let field = |of: &str| format!("providers.{}.{of}", provider.name());
         let offered = list.models().len();
-        let entry = Entry::new(list, &self.bounds, 0, |model| provider.keeps(model));
-        let field = || format!("providers.{}.models", provider.name());
+        let entry = || Entry::new(list, &self.bounds, 0, |model| provider.keeps(model));
+        let entry = catch_unwind(AssertUnwindSafe(entry)).map_err(|_| {
+            let expected = "one that judges every model";
+            BuildError::hidden(field("filter"), "a closure that panicked", expected)
+        })?;
         match entry {
             Ok(entry) if entry.tally().skipped == 0 => Ok(Some(entry)),
             _ => {
@@ -399,7 +424,7 @@ impl Policy {
                     "at most {} models, with ids of 1 to {} bytes without control characters",
                     self.bounds.models, self.bounds.id
                 );
-                Err(BuildError::new(field(), offered, expected))
+                Err(BuildError::new(field("models"), offered, expected))
             }
         }
     }
