@@ -56,7 +56,9 @@ fn http(name: &str, body: impl Fn() -> AnyBody + Clone + Send + 'static) -> Prov
 }
 
 fn garbage() -> AnyBody {
-    let bytes: Vec<u8> = (0..5_000_000_u32).map(|at| (at * 31 >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..5_000_000_u32)
+        .map(|at| ((at * 31) >> 3) as u8)
+        .collect();
     Either::Left(Full::new(bytes.into()))
 }
 
