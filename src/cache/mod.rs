@@ -43,6 +43,7 @@ use crate::{
     entry::Entry,
     error::BuildError,
     flight::Flight,
+    model::ModelList,
     provider::{Erased, Provider},
     snapshot::{ModelsSnapshot, Snapshot},
     tasks::Tasks,
@@ -396,35 +397,43 @@ impl Policy {
                 let expected = "a name that no other provider has";
                 return Err(BuildError::new("providers.name", name, expected));
             }
+            let take_in = |list, field| self.declared(&provider, list, field);
+            // A fallback is looked at now, not when it is needed.
+            let fallback = provider.fallback_list();
+            fallback.map(|list| take_in(list, "fallback")).transpose()?;
+            let declared = provider.declared();
+            let declared = declared.map(|list| take_in(list, "models")).transpose()?;
             checked.push(Checked {
-                declared: self.declared(&provider)?,
                 provider,
                 source,
+                declared,
             });
         }
         Ok(checked)
     }
 
-    /// The entry of a provider whose list is declared.
-    fn declared(&self, provider: &Provider) -> Result<Option<Entry>, BuildError> {
-        let Some(list) = provider.declared() else {
-            return Ok(None);
-        };
-        let field = |of: &str| format!("providers.{}.{of}", provider.name());
+    /// The entry of a list that was declared as this field of a provider.
+    fn declared(
+        &self,
+        provider: &Provider,
+        list: ModelList,
+        field: &str,
+    ) -> Result<Entry, BuildError> {
+        let within = |of: &str| format!("providers.{}.{of}", provider.name());
         let offered = list.models().len();
         let entry = || Entry::new(list, &self.bounds, 0, |model| provider.keeps(model));
         let entry = catch_unwind(AssertUnwindSafe(entry)).map_err(|_| {
             let expected = "one that judges every model";
-            BuildError::hidden(field("filter"), "a closure that panicked", expected)
+            BuildError::hidden(within("filter"), "a closure that panicked", expected)
         })?;
         match entry {
-            Ok(entry) if entry.tally().skipped == 0 => Ok(Some(entry)),
+            Ok(entry) if entry.tally().skipped == 0 => Ok(entry),
             _ => {
                 let expected = format!(
                     "at most {} models, with ids of 1 to {} bytes without control characters",
                     self.bounds.models, self.bounds.id
                 );
-                Err(BuildError::new(field("models"), offered, expected))
+                Err(BuildError::new(within(field), offered, expected))
             }
         }
     }
