@@ -147,6 +147,16 @@ impl Entry {
         self.fingerprint == other.fingerprint && self.models.len() == other.models.len()
     }
 
+    /// Whether this knows a date that `other`, of the same content, does not: a model
+    /// that came out within the hour has none at first, and the list has to end up
+    /// as one that was fetched later.
+    pub(crate) fn dates_more_than(&self, other: &Self) -> bool {
+        let pairs = self.models.iter().zip(&other.models);
+        pairs
+            .into_iter()
+            .any(|(ours, theirs)| ours.created().is_some() && theirs.created().is_none())
+    }
+
     pub(crate) fn tally(&self) -> Tally {
         self.tally
     }

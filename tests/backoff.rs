@@ -1,5 +1,11 @@
 //! A provider that fails is left alone, by the refresher and by requests alike.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests spawn, and fail by panicking"
+)]
+
 mod support;
 
 use std::{

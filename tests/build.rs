@@ -1,6 +1,12 @@
 //! What cannot work is an error when the layer is built, which names field, value
 //! and what would be accepted.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests spawn, and fail by panicking"
+)]
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,11 @@
 //! A provider that hangs, fails, panics or lies delays and alters no other.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests spawn, and fail by panicking"
+)]
+
 mod support;
 
 use std::{

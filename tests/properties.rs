@@ -1,5 +1,11 @@
 //! What holds for every set of providers, every history and every upstream body.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests spawn, and fail by panicking"
+)]
+
 mod support;
 
 use std::{collections::HashSet, convert::Infallible};

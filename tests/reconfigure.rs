@@ -1,5 +1,11 @@
 //! Other providers take the place of those there are, all at once.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests spawn, and fail by panicking"
+)]
+
 mod support;
 
 use std::{

@@ -1,5 +1,11 @@
 //! What renews a list, what replaces it, and what preserves it.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests spawn, and fail by panicking"
+)]
+
 mod support;
 
 use std::{
@@ -456,7 +462,7 @@ async fn neither_order_nor_duplicates_nor_dates_of_the_request_change_a_byte() {
         ];
         let length = models.len();
         models.rotate_left(call as usize % length);
-        if call % 2 == 0 {
+        if call.is_multiple_of(2) {
             models.extend([Model::new("a"), b, dated("now", now)]);
         }
         Ok::<_, Infallible>(ModelList::from(models))
@@ -481,6 +487,33 @@ async fn neither_order_nor_duplicates_nor_dates_of_the_request_change_a_byte() {
         .map(|model| model["created"].as_u64().unwrap())
         .collect();
     assert_eq!(created, [1_600_000_000, 0, 0, 0, 0]);
+}
+
+/// A regression: a model that came out within the hour was listed without its date
+/// until its list changed, and with it by replicas that were started later.
+#[tokio::test(start_paused = true)]
+async fn a_date_that_becomes_known_is_listed_and_then_stays() {
+    let (old, older) = (1_700_000_000, 1_600_000_000);
+    let script = Script::new(move |call| async move {
+        let created = [unix_now(), old, older, unix_now()][call - 1];
+        let list = [Model::new("a").with_created(created), Model::new("b")];
+        Ok::<_, Infallible>(ModelList::from_iter(list))
+    });
+    let layer = builder([lab(&script)]).build().unwrap();
+    let mut dates = Vec::new();
+    for _ in 0..4 {
+        layer.cache().refresh().await.unwrap();
+        dates.push(
+            layer
+                .cache()
+                .snapshot()
+                .get("lab/a")
+                .unwrap()
+                .model()
+                .created(),
+        );
+    }
+    assert_eq!(dates, [None, Some(old), Some(old), Some(old)]);
 }
 
 #[tokio::test(start_paused = true)]

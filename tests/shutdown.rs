@@ -1,5 +1,11 @@
 //! The end comes at once, whatever is in the air, and nothing comes after it.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests spawn, and fail by panicking"
+)]
+
 mod support;
 
 use std::{convert::Infallible, time::Duration};

@@ -1,5 +1,11 @@
 //! However many ask, a provider is called once, and whoever leaves cancels nothing.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests spawn, and fail by panicking"
+)]
+
 mod support;
 
 use std::convert::Infallible;

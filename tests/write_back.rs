@@ -1,5 +1,11 @@
 //! What a miss fetched is kept, and nothing is fetched again before it is due.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests spawn, and fail by panicking"
+)]
+
 mod support;
 
 use std::time::Duration;

@@ -253,7 +253,9 @@ impl Slot {
     /// Puts a good list in, and says whether it differs from the one before.
     fn confirm(&mut self, entry: Entry, now: Instant) -> bool {
         match &mut self.entry {
-            Some(good) if good.entry.same_content(&entry) => {
+            Some(good)
+                if good.entry.same_content(&entry) && !entry.dates_more_than(&good.entry) =>
+            {
                 good.tally = entry.tally();
                 good.confirmed = now;
                 false
