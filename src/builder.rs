@@ -99,7 +99,8 @@ impl Builder {
     /// alone after a failure, and waits for them, up to the
     /// [`miss_timeout`](Self::miss_timeout). There is still one fetch of a provider
     /// at a time, however many requests wait for it, and a failed one still leaves
-    /// the last good list in place.
+    /// the last good list in place. There is nothing to do in the background then:
+    /// [`spawn`](Self::spawn) spawns no refresher.
     pub fn uncached(mut self) -> Self {
         self.uncached = true;
         self
@@ -271,7 +272,7 @@ impl Builder {
                 expected,
             ));
         }
-        let fetches = "1 or more";
+        let most_fetches = tokio::sync::Semaphore::MAX_PERMITS;
         let paths = self.paths.unwrap_or_else(|| vec!["/v1/models".to_owned()]);
         let paths = Paths::new(paths)?;
         let bounds = check_bounds(self.bounds)?;
@@ -291,10 +292,11 @@ impl Builder {
             believe_empty: self.believe_empty,
             serve_partial: self.serve_partial,
             fetches_at_once: NonZeroUsize::new(self.max_concurrent_fetches)
-                .filter(|fetches| fetches.get() <= tokio::sync::Semaphore::MAX_PERMITS)
+                .filter(|fetches| fetches.get() <= most_fetches)
                 .ok_or_else(|| {
                     let value = self.max_concurrent_fetches;
-                    BuildError::new("max_concurrent_fetches", value, fetches)
+                    let expected = format!("1 to {most_fetches}");
+                    BuildError::new("max_concurrent_fetches", value, expected)
                 })?,
             bounds,
             document: document::Settings {

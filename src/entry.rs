@@ -47,11 +47,22 @@ pub(crate) struct Entry {
     hasher: DefaultHashBuilder,
     /// Of all that is served but `created`, which some providers make up.
     fingerprint: u128,
+    tally: Tally,
+}
+
+/// What is counted of an answer, and makes no difference to what is served.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tally {
     /// Models offered, before any filter.
-    offered: usize,
-    skipped: usize,
-    duplicates: usize,
-    declared: bool,
+    pub(crate) offered: usize,
+    /// Models kept.
+    pub(crate) models: usize,
+    /// Records that could not be read or served.
+    pub(crate) skipped: usize,
+    /// Records that gave way to another of the same id.
+    pub(crate) duplicates: usize,
+    /// Whether this is the declared list, in the place of an answer.
+    pub(crate) declared: bool,
 }
 
 impl Entry {
@@ -107,10 +118,13 @@ impl Entry {
             index,
             hasher,
             fingerprint: content.finish_128(),
-            offered,
-            skipped,
-            duplicates: kept - models.len(),
-            declared,
+            tally: Tally {
+                offered,
+                models: models.len(),
+                skipped,
+                duplicates: kept - models.len(),
+                declared,
+            },
             models: models.into_boxed_slice(),
         })
     }
@@ -133,24 +147,18 @@ impl Entry {
         self.fingerprint == other.fingerprint && self.models.len() == other.models.len()
     }
 
-    /// Whether the provider offers nothing at all, filter or not.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.offered == 0
+    /// Whether this knows a date that `other`, of the same content, does not: a model
+    /// that came out within the hour has none at first, and the list has to end up
+    /// as one that was fetched later.
+    pub(crate) fn dates_more_than(&self, other: &Self) -> bool {
+        let pairs = self.models.iter().zip(&other.models);
+        pairs
+            .into_iter()
+            .any(|(ours, theirs)| ours.created().is_some() && theirs.created().is_none())
     }
 
-    /// Records that could not be read or served.
-    pub(crate) fn skipped(&self) -> usize {
-        self.skipped
-    }
-
-    /// Records that gave way to another of the same id.
-    pub(crate) fn duplicates(&self) -> usize {
-        self.duplicates
-    }
-
-    /// Whether this is the declared list, in the place of an answer.
-    pub(crate) fn is_declared(&self) -> bool {
-        self.declared
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally
     }
 }
 

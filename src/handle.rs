@@ -132,7 +132,8 @@ impl ModelsCache {
         }
     }
 
-    /// Makes a provider's list due: the refresher, or the next request, fetches it.
+    /// Makes a provider's list due: the refresher, or the next request, fetches it. A
+    /// fetch in the air may have read the list before, and is followed by another.
     /// Until then the list there is stays; a provider that is failing is left alone
     /// for as long as it was to be.
     ///

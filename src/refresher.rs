@@ -22,8 +22,11 @@ impl Refresher {
     pub(crate) fn spawn(cache: &Arc<Cache>) -> Self {
         let tasks = cache.tasks().clone();
         let stop = tasks.stop().clone();
-        let keep = keep_fresh(Arc::downgrade(cache), Arc::clone(cache.wake()));
-        tasks.spawn_until(stop.clone(), keep);
+        // With caching off every list is always due, and requests alone ask.
+        if !cache.policy().renewal.is_per_request() {
+            let keep = keep_fresh(Arc::downgrade(cache), Arc::clone(cache.wake()));
+            tasks.spawn_until(stop.clone(), keep);
+        }
         Self {
             guard: stop.drop_guard(),
             tasks,

@@ -12,7 +12,7 @@ use tower_service::Service;
 use crate::{
     answer::{self, Asked, Served},
     body::ResponseBody,
-    cache::{Cache, Window},
+    cache::{Cache, Wait},
     future::{Answer, ResponseFuture},
     handle::ModelsCache,
     request::{Paths, Target},
@@ -48,24 +48,24 @@ impl Answerer {
     // without the room on the stack that this takes.
     #[inline(never)]
     fn answer(&self, asked: Asked<'_>, uri: &Uri) -> Answer {
-        if let Some(windows) = self.0.cache.attend()
-            && !answer::is_listed(&self.0.cache, asked.target)
+        if let Some(wait) = self.0.cache.attend()
+            && (wait.is_for_what_is_listed() || !answer::is_listed(&self.0.cache, asked.target))
         {
-            return self.answer_after(windows, asked, uri);
+            return self.answer_after(wait, asked, uri);
         }
         Answer::Ready(Some(answer::answer(&self.0.cache, asked, Served::Hit)))
     }
 
-    /// Answers from what is there once the windows are over. The head of the
+    /// Answers from what is there once the wait is over. The head of the
     /// request is kept until then, its body is not.
     #[cold]
-    fn answer_after(&self, windows: Vec<Window>, asked: Asked<'_>, uri: &Uri) -> Answer {
+    fn answer_after(&self, wait: Wait, asked: Asked<'_>, uri: &Uri) -> Answer {
         let method = asked.method.clone();
         let uri = uri.clone();
         let headers = asked.headers.clone();
         let answers = Arc::clone(&self.0);
         Answer::Awaited(Box::pin(async move {
-            Cache::wait(windows).await;
+            wait.over().await;
             let target = answers.paths.classify(&method, &uri);
             let asked = Asked {
                 target: target.expect("the request was ours when it came"),

@@ -78,7 +78,7 @@ impl Status {
         let snapshot = cache.snapshot();
         let now = clock::now();
         let providers = cache.inspect(|slot| {
-            let entry = slot.entry();
+            let good = slot.last_good();
             let (models, shadowed) = snapshot.0.counts(slot.provider.name());
             ProviderStatus {
                 name: slot.provider.name().to_owned(),
@@ -90,10 +90,10 @@ impl Status {
                     .map(str::to_owned),
                 models,
                 shadowed,
-                skipped: entry.map_or(0, |(entry, _)| entry.skipped()),
-                duplicates: entry.map_or(0, |(entry, _)| entry.duplicates()),
-                declared: entry.is_some_and(|(entry, _)| entry.is_declared()),
-                confirmed: entry.map(|(_, confirmed)| now.duration_since(confirmed)),
+                skipped: good.map_or(0, |(tally, _)| tally.skipped),
+                duplicates: good.map_or(0, |(tally, _)| tally.duplicates),
+                declared: good.is_some_and(|(tally, _)| tally.declared),
+                confirmed: good.map(|(_, confirmed)| now.duration_since(confirmed)),
                 last_attempt: slot
                     .attempt()
                     .map(|attempt| AttemptStatus::of(attempt, now)),

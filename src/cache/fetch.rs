@@ -1,6 +1,10 @@
 //! The flight of one provider: from the source's answer into the table.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
@@ -10,7 +14,7 @@ use crate::{
     clock::{self, Instant},
     entry::Entry,
     error::{ListError, ListErrorKind, ProviderError},
-    flight::Flight,
+    flight::{Flight, Landing},
     provider::{Erased, ListModels, Provider},
     tasks::compute,
 };
@@ -34,7 +38,7 @@ impl Cache {
             return None;
         }
         let (flight, landing) = Flight::take_off();
-        let stop = slot.begin(flight.clone(), now);
+        let stop = slot.begin(flight.clone(), &self.policy, now);
         let generation = slot.generation;
         let fetch = fetch(
             slot.provider.clone(),
@@ -42,12 +46,14 @@ impl Cache {
             Arc::clone(&self.places),
             &self.policy,
         );
-        let cache = Arc::downgrade(self);
+        let aboard = Aboard {
+            landing: Some(landing),
+            cache: Arc::downgrade(self),
+        };
         self.tasks.spawn_until(stop, async move {
             let fetched = fetch.await;
-            let Some(cache) = cache.upgrade() else { return };
-            if let Some(outcome) = cache.land(generation, fetched).await {
-                landing.land(outcome);
+            if let Some(cache) = aboard.cache.upgrade() {
+                cache.land(generation, fetched, aboard).await;
             }
         });
         Some(flight)
@@ -58,7 +64,8 @@ impl Cache {
         self: &Arc<Self>,
         generation: u64,
         fetched: Result<Entry, ListError>,
-    ) -> Option<Outcome> {
+        aboard: Aboard,
+    ) {
         let now = clock::now();
         let (outcome, changed) = {
             let mut table = self.table();
@@ -66,7 +73,8 @@ impl Cache {
             let slot = table
                 .slots
                 .iter_mut()
-                .find(|slot| slot.generation == generation)?;
+                .find(|slot| slot.generation == generation);
+            let Some(slot) = slot else { return };
             let (outcome, changed) = slot.settle(fetched, &self.policy, &mut table.jitter, now);
             tell(slot, &outcome, now);
             table.changes += u64::from(changed);
@@ -75,9 +83,38 @@ impl Cache {
         if changed {
             self.publish().await;
         }
+        // Only now: those who wait find it in the snapshot, and whoever comes in
+        // between waits too. The schedule goes on from the landing.
+        aboard.land(outcome);
         self.watch_out(&self.table(), clock::now());
         self.wake.notify_one();
-        Some(outcome)
+    }
+}
+
+/// A flight's end, whichever it is: it lands, or is lost with its task.
+struct Aboard {
+    landing: Option<Landing<Outcome>>,
+    cache: Weak<Cache>,
+}
+
+impl Aboard {
+    fn land(mut self, outcome: Outcome) {
+        if let Some(landing) = self.landing.take() {
+            landing.land(outcome);
+        }
+    }
+}
+
+impl Drop for Aboard {
+    /// Nobody settles a flight that is lost, so the next request has to look: a
+    /// cache outlives the runtime that it was asked in.
+    fn drop(&mut self) {
+        if let Some(landing) = self.landing.take() {
+            drop(landing);
+            if let Some(cache) = self.cache.upgrade() {
+                cache.attention.store(0, Ordering::Release);
+            }
+        }
     }
 }
 
@@ -86,16 +123,16 @@ fn tell(slot: &Slot, outcome: &Outcome, now: Instant) {
     let provider = slot.provider.name();
     match outcome {
         Ok(()) => {
-            let entry = slot.entry();
+            let good = slot.last_good();
             tracing::debug!(
                 provider,
-                models = entry.map_or(0, |(entry, _)| entry.models().len()),
-                skipped = entry.map_or(0, |(entry, _)| entry.skipped()),
+                models = good.map_or(0, |(tally, _)| tally.models),
+                skipped = good.map_or(0, |(tally, _)| tally.skipped),
                 "list of models confirmed"
             );
         }
         Err(error) => {
-            let pause = slot.next_attempt().map(|next| next.duration_since(now));
+            let pause = slot.due().map(|next| next.duration_since(now));
             tracing::warn!(
                 provider,
                 kind = ?error.kind(),
@@ -123,26 +160,22 @@ fn fetch(
         headers_timeout: own.unwrap_or(policy.headers_timeout.min(timeout)),
     };
     let bounds = policy.bounds;
-    // A panic is caught in every part that runs code of others: the source, its
-    // futures, and the filter.
     let asked = async move { source.list(request).await };
-    let asked = AssertUnwindSafe(asked).catch_unwind();
-    let taken_in = move |list: crate::model::ModelList| {
+    let fetched = async move {
+        let list = in_a_place(&places, clock::within(timeout, asked))
+            .await
+            .ok_or(ListErrorKind::Timeout)??;
         compute(list.models().len() * MODEL, move || {
             let now = clock::unix_seconds();
             Entry::new(list, &bounds, now, |model| provider.keeps(model))
         })
+        .await
     };
-    async move {
-        let list = in_a_place(&places, clock::within(timeout, asked))
-            .await
-            .ok_or(ListErrorKind::Timeout)?
-            .map_err(|_| ListErrorKind::Panic)??;
-        AssertUnwindSafe(taken_in(list))
-            .catch_unwind()
-            .await
-            .map_err(|_| ListErrorKind::Panic)?
-    }
+    // Around all that runs code of others: the source, its futures, their end, and
+    // the filter.
+    AssertUnwindSafe(fetched)
+        .catch_unwind()
+        .map(|caught| caught.unwrap_or_else(|_| Err(ListErrorKind::Panic.into())))
 }
 
 /// Waits for a place, then does `work`, in that place for as long as it may.

@@ -21,6 +21,7 @@ mod slot;
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -28,20 +29,22 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio_util::sync::DropGuard;
 
+use self::slot::Window;
 pub(crate) use self::{
     fetch::lost,
     policy::{Policy, Renewal},
-    slot::{Attempt, Outcome, Slot, Window},
+    slot::{Attempt, Outcome, Slot},
 };
 use crate::{
     clock::{self, Instant, Jitter},
     entry::Entry,
     error::BuildError,
     flight::Flight,
-    provider::Provider,
+    model::ModelList,
+    provider::{Erased, Provider},
     snapshot::{ModelsSnapshot, Snapshot},
     tasks::Tasks,
 };
@@ -94,7 +97,8 @@ impl Cache {
             changes: 0,
             published: 0,
         };
-        table.replace(providers, &policy, &tasks, now)?;
+        let providers = policy.check(providers)?;
+        drop(table.replace(providers, &policy, &tasks, now)); // none are gone
         table.published = table.changes;
         let snapshot = Snapshot::assemble(table.parts(), None, &policy.document);
         let snapshot = Arc::new(snapshot);
@@ -152,8 +156,10 @@ impl Cache {
 
     /// What a request must wait for before it is answered: `None`, nearly always.
     #[inline]
-    pub(crate) fn attend(self: &Arc<Self>) -> Option<Vec<Window>> {
-        let from = self.attention.load(Ordering::Relaxed);
+    pub(crate) fn attend(self: &Arc<Self>) -> Option<Wait> {
+        // Pairs with the store in `watch_out`: who has nothing to look after sees
+        // the snapshot for which that is so.
+        let from = self.attention.load(Ordering::Acquire);
         if from == NEVER {
             return None;
         }
@@ -161,7 +167,7 @@ impl Cache {
     }
 
     #[cold]
-    fn attend_from(self: &Arc<Self>, from: u64) -> Option<Vec<Window>> {
+    fn attend_from(self: &Arc<Self>, from: u64) -> Option<Wait> {
         let now = clock::now();
         if self.moment(now) < from {
             return None;
@@ -176,18 +182,9 @@ impl Cache {
             .collect();
         self.watch_out(&table, now);
         drop(table);
-        if expired {
-            self.publish_soon();
-        }
         self.encode_soon(); // of a list that was there when the layer was built
-        (!windows.is_empty()).then_some(windows)
-    }
-
-    /// Waits until each flight has landed or its window is over.
-    pub(crate) async fn wait(windows: Vec<Window>) {
-        for (flight, end) in windows {
-            clock::until(end, flight.landed()).await;
-        }
+        let dropped = expired.then(|| self.publish_soon());
+        (dropped.is_some() || !windows.is_empty()).then_some(Wait { dropped, windows })
     }
 
     /// When there may be more to serve than now, if that is known.
@@ -239,7 +236,7 @@ impl Cache {
         } else {
             NEVER
         };
-        self.attention.store(attention, Ordering::Relaxed);
+        self.attention.store(attention, Ordering::Release);
     }
 
     fn moment(&self, at: Instant) -> u64 {
@@ -284,11 +281,13 @@ impl Cache {
     /// Puts other providers in the place of those there are. The snapshot follows
     /// with the next publication.
     pub(crate) fn replace(&self, providers: Vec<Provider>) -> Result<(), BuildError> {
+        let providers = self.policy.check(providers)?;
         let now = clock::now();
         let mut table = self.table();
-        table.replace(providers, &self.policy, &self.tasks, now)?;
+        let gone = table.replace(providers, &self.policy, &self.tasks, now);
         self.watch_out(&table, now);
         drop(table);
+        drop(gone);
         self.wake.notify_one();
         Ok(())
     }
@@ -299,34 +298,56 @@ impl Cache {
     }
 }
 
+/// What a request waits for.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    /// The publication without the lists that this request found too old.
+    dropped: Option<oneshot::Receiver<()>>,
+    windows: Vec<Window>,
+}
+
+impl Wait {
+    /// Whether what is listed at the moment must not be served any more.
+    pub(crate) fn is_for_what_is_listed(&self) -> bool {
+        self.dropped.is_some()
+    }
+
+    /// Waits until each flight has landed or its window is over.
+    pub(crate) async fn over(self) {
+        if let Some(dropped) = self.dropped {
+            let _ = dropped.await; // lost only with the runtime
+        }
+        for (flight, end) in self.windows {
+            clock::until(end, flight.landed()).await;
+        }
+    }
+}
+
+/// A provider in which nothing is wrong, and what its slot is made of.
+struct Checked {
+    provider: Provider,
+    source: Arc<dyn Erased>,
+    declared: Option<Entry>,
+}
+
 impl Table {
+    /// Gives back the slots that are gone. Dropping them ends their flights, and
+    /// runs code of others: that is for when the table is not locked any more.
+    #[must_use]
     fn replace(
         &mut self,
-        providers: Vec<Provider>,
+        providers: Vec<Checked>,
         policy: &Policy,
         tasks: &Tasks,
         now: Instant,
-    ) -> Result<(), BuildError> {
-        // Everything is checked before anything changes.
-        let mut checked: Vec<(Provider, _)> = Vec::with_capacity(providers.len());
-        for provider in providers {
-            let source = provider.open()?;
-            if checked
-                .iter()
-                .any(|(other, _)| other.name() == provider.name())
-            {
-                let expected = "a name that no other provider has";
-                return Err(BuildError::new("providers.name", provider.name(), expected));
-            }
-            checked.push((provider, source));
-        }
-        let mut declared = Vec::with_capacity(checked.len());
-        for (provider, _) in &checked {
-            declared.push(policy.declared(provider)?);
-        }
-
+    ) -> Vec<Slot> {
         let mut before = std::mem::take(&mut self.slots);
-        for ((provider, source), declared) in checked.into_iter().zip(declared) {
+        for checked in providers {
+            let Checked {
+                provider,
+                source,
+                declared,
+            } = checked;
             let same = |slot: &Slot| slot.provider.offers_the_same(&provider);
             let slot = match before.iter().position(same) {
                 Some(position) => {
@@ -346,7 +367,7 @@ impl Table {
             self.slots.push(slot);
         }
         self.changes += 1;
-        Ok(())
+        before
     }
 
     fn parts(&self) -> Vec<crate::snapshot::Part> {
@@ -370,22 +391,54 @@ impl Table {
 }
 
 impl Policy {
-    /// The entry of a provider whose list is declared.
-    fn declared(&self, provider: &Provider) -> Result<Option<Entry>, BuildError> {
-        let Some(list) = provider.declared() else {
-            return Ok(None);
-        };
+    /// Checks all providers before anything changes. Runs filters, which are code of
+    /// others: not while the table is locked.
+    fn check(&self, providers: Vec<Provider>) -> Result<Vec<Checked>, BuildError> {
+        let mut checked: Vec<Checked> = Vec::with_capacity(providers.len());
+        for provider in providers {
+            let source = provider.open()?;
+            let name = provider.name();
+            if checked.iter().any(|other| other.provider.name() == name) {
+                let expected = "a name that no other provider has";
+                return Err(BuildError::new("providers.name", name, expected));
+            }
+            let take_in = |list, field| self.declared(&provider, list, field);
+            // A fallback is looked at now, not when it is needed.
+            let fallback = provider.fallback_list();
+            fallback.map(|list| take_in(list, "fallback")).transpose()?;
+            let declared = provider.declared();
+            let declared = declared.map(|list| take_in(list, "models")).transpose()?;
+            checked.push(Checked {
+                provider,
+                source,
+                declared,
+            });
+        }
+        Ok(checked)
+    }
+
+    /// The entry of a list that was declared as this field of a provider.
+    fn declared(
+        &self,
+        provider: &Provider,
+        list: ModelList,
+        field: &str,
+    ) -> Result<Entry, BuildError> {
+        let within = |of: &str| format!("providers.{}.{of}", provider.name());
         let offered = list.models().len();
-        let entry = Entry::new(list, &self.bounds, 0, |model| provider.keeps(model));
-        let field = || format!("providers.{}.models", provider.name());
+        let entry = || Entry::new(list, &self.bounds, 0, |model| provider.keeps(model));
+        let entry = catch_unwind(AssertUnwindSafe(entry)).map_err(|_| {
+            let expected = "one that judges every model";
+            BuildError::hidden(within("filter"), "a closure that panicked", expected)
+        })?;
         match entry {
-            Ok(entry) if entry.skipped() == 0 => Ok(Some(entry)),
+            Ok(entry) if entry.tally().skipped == 0 => Ok(entry),
             _ => {
                 let expected = format!(
                     "at most {} models, with ids of 1 to {} bytes without control characters",
                     self.bounds.models, self.bounds.id
                 );
-                Err(BuildError::new(field(), offered, expected))
+                Err(BuildError::new(within(field), offered, expected))
             }
         }
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Policy;
 use crate::{
     clock::{Instant, Jitter},
-    entry::Entry,
+    entry::{Entry, Tally},
     error::{ListError, ListErrorKind, ProviderError},
     flight::Flight,
     provider::{Erased, Provider},
@@ -40,6 +40,8 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 struct Good {
     entry: Arc<Entry>,
+    /// Of the last answer, which may list the same as an earlier one, `entry`.
+    tally: Tally,
     confirmed: Instant,
 }
 
@@ -56,6 +58,11 @@ pub(crate) struct Attempt {
 struct Aloft {
     flight: Flight<Outcome>,
     began: Instant,
+    /// Whether requests wait for it, which its end does not change: there is nothing
+    /// to serve before what it brought is published.
+    awaited: bool,
+    /// Whether the list was invalidated since it began: what it brings may be older.
+    outdated: bool,
 }
 
 /// A flight that a request may wait for, and until when.
@@ -86,6 +93,7 @@ impl Slot {
     /// Puts a declared list in, once and for all: it is never due.
     pub(crate) fn declare(&mut self, entry: Entry, now: Instant) {
         self.entry = Some(Good {
+            tally: entry.tally(),
             entry: Arc::new(entry),
             confirmed: now,
         });
@@ -107,8 +115,11 @@ impl Slot {
     ) {
         self.provider = provider;
         self.source = source;
-        let soonest = now + self.interval(policy);
-        self.due = self.due.map(|due| due.min(soonest));
+        // What the provider asked for, or its failures cost it, still holds.
+        if self.failures == 0 {
+            let soonest = now + self.interval(policy);
+            self.due = self.due.map(|due| due.min(soonest));
+        }
     }
 
     pub(crate) fn part(&self) -> Part {
@@ -143,9 +154,28 @@ impl Slot {
             .filter(|aloft| aloft.flight.is_in_the_air())
     }
 
-    pub(crate) fn begin(&mut self, flight: Flight<Outcome>, now: Instant) -> CancellationToken {
-        self.flight = Some(Aloft { flight, began: now });
+    pub(crate) fn begin(
+        &mut self,
+        flight: Flight<Outcome>,
+        policy: &Policy,
+        now: Instant,
+    ) -> CancellationToken {
+        self.flight = Some(Aloft {
+            flight,
+            began: now,
+            awaited: self.is_awaited(policy),
+            outdated: false,
+        });
         self.stop.token().clone()
+    }
+
+    /// What requests wait for: the first attempt, and every attempt when each
+    /// request asks; never one that follows a failure.
+    fn is_awaited(&self, policy: &Policy) -> bool {
+        match &self.attempt {
+            None => true,
+            Some(last) => policy.renewal.is_per_request() && last.outcome.is_ok(),
+        }
     }
 
     /// Whether an attempt may begin now.
@@ -153,24 +183,26 @@ impl Slot {
         self.due.is_some_and(|due| due <= now) && self.aloft_entry().is_none()
     }
 
+    /// When the next attempt may begin, once the one under way has landed.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
     /// When the next attempt may begin, unless one is under way.
     pub(crate) fn next_attempt(&self) -> Option<Instant> {
         self.due.filter(|_| self.aloft_entry().is_none())
     }
 
-    /// What a request waits for here: the first attempt, and every attempt when
-    /// each request asks; never one that follows a failure.
+    /// What a request waits for here, if there is something.
     pub(crate) fn window(&self, policy: &Policy, now: Instant) -> Option<Window> {
         let aloft = self.aloft_entry()?;
-        let waited_for = match &self.attempt {
-            None => true,
-            Some(last) => policy.renewal.is_per_request() && last.outcome.is_ok(),
-        };
+        let awaited = aloft.awaited || self.is_awaited(policy);
         let end = aloft.began + policy.miss_timeout;
-        (waited_for && now < end).then(|| (aloft.flight.clone(), end))
+        (awaited && now < end).then(|| (aloft.flight.clone(), end))
     }
 
-    /// Takes a fetch's end in, and says whether what is published has changed.
+    /// Takes a fetch's end in, and says whether what is published has changed. The
+    /// flight is in the air until it lands, which is after the publication.
     pub(crate) fn settle(
         &mut self,
         fetched: Result<Entry, ListError>,
@@ -178,14 +210,16 @@ impl Slot {
         jitter: &mut Jitter,
         now: Instant,
     ) -> (Outcome, bool) {
-        let began = self.flight.take().map_or(now, |aloft| aloft.began);
+        let aloft = self.flight.as_ref();
+        let began = aloft.map_or(now, |aloft| aloft.began);
+        let outdated = aloft.is_some_and(|aloft| aloft.outdated);
         let before = self.health();
         let had_models = self
             .entry
             .as_ref()
-            .is_some_and(|good| !good.entry.is_empty());
+            .is_some_and(|good| good.tally.offered > 0);
         let fetched = fetched.and_then(|entry| {
-            if entry.is_empty() && had_models && !policy.believe_empty {
+            if entry.tally().offered == 0 && had_models && !policy.believe_empty {
                 return Err(ListErrorKind::Empty.into());
             }
             Ok(entry)
@@ -194,7 +228,7 @@ impl Slot {
             Ok(entry) => {
                 self.failures = 0;
                 self.backoff = None;
-                self.due = Some(if policy.renewal.is_per_request() {
+                self.due = Some(if outdated || policy.renewal.is_per_request() {
                     now
                 } else {
                     now + jitter.around(self.interval(policy), 0.1)
@@ -219,12 +253,16 @@ impl Slot {
     /// Puts a good list in, and says whether it differs from the one before.
     fn confirm(&mut self, entry: Entry, now: Instant) -> bool {
         match &mut self.entry {
-            Some(good) if good.entry.same_content(&entry) => {
+            Some(good)
+                if good.entry.same_content(&entry) && !entry.dates_more_than(&good.entry) =>
+            {
+                good.tally = entry.tally();
                 good.confirmed = now;
                 false
             }
             slot => {
                 *slot = Some(Good {
+                    tally: entry.tally(),
                     entry: Arc::new(entry),
                     confirmed: now,
                 });
@@ -289,8 +327,12 @@ impl Slot {
         true
     }
 
-    /// Makes the next attempt due, unless the provider is being left alone.
+    /// Makes the next attempt due, unless the provider is being left alone. One that
+    /// is under way may have read the list before: it does not count.
     pub(crate) fn invalidate(&mut self, now: Instant) {
+        if let Some(aloft) = &mut self.flight {
+            aloft.outdated = true;
+        }
         if self.failures == 0 {
             self.due = self.due.map(|due| due.min(now));
         }
@@ -298,10 +340,9 @@ impl Slot {
 
     // ----- status -----
 
-    pub(crate) fn entry(&self) -> Option<(&Arc<Entry>, Instant)> {
-        self.entry
-            .as_ref()
-            .map(|good| (&good.entry, good.confirmed))
+    /// What the last good answer held, and when it came.
+    pub(crate) fn last_good(&self) -> Option<(Tally, Instant)> {
+        self.entry.as_ref().map(|good| (good.tally, good.confirmed))
     }
 
     pub(crate) fn attempt(&self) -> Option<&Attempt> {

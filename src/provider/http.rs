@@ -23,6 +23,7 @@ use crate::{
     error::{BoxError, BuildError, ListError, ListErrorKind},
     model::ModelList,
     secret::Secret,
+    tasks::compute,
 };
 
 // ===== HttpOrigin: what was set =====
@@ -291,7 +292,7 @@ impl Erased for HttpSource {
                 .await
                 .ok_or(ListErrorKind::Timeout)??;
             let body = check_head(head)?.await?;
-            let page = dialect.read_page(&body)?;
+            let page = compute(body.len(), move || dialect.read_page(&body)).await?;
             Ok(ModelList::from(page.models).with_skipped(page.skipped))
         })
     }

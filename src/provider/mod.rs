@@ -310,6 +310,12 @@ impl Provider {
         }
     }
 
+    /// The declared list that stands in where the provider has none.
+    pub(crate) fn fallback_list(&self) -> Option<ModelList> {
+        let models = self.fallback.as_ref()?;
+        Some(ModelList::from(models.to_vec()).into_declared())
+    }
+
     /// Whether the provider's model is listed.
     pub(crate) fn keeps(&self, model: &Model) -> bool {
         self.filter

@@ -2,7 +2,9 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "each test file uses its part of it"
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "each test file uses its part of it, measures by the paused clock, and fails by panicking"
 )]
 
 use std::{
@@ -10,27 +12,31 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
+use tokio::{sync::Semaphore, time::Instant};
 use tower::{Layer, Service, ServiceExt};
 use tower_models_cache::{
-    BoxError, ListModels, Model, ModelList, ResponseBody, StaticModelsCache, StaticModelsCacheLayer,
+    BoxError, Builder, ListError, ListErrorKind, ListModels, Model, ModelList, Provider, Refresher,
+    ResponseBody, StaticModelsCache, StaticModelsCacheLayer,
 };
 
 type Answer = Pin<Box<dyn Future<Output = Result<ModelList, BoxError>> + Send>>;
 
 /// A source that answers by a script, which is given the number of the call (from
-/// 1 on), and counts the calls.
+/// 1 on), and counts the calls, and those of them that are not over.
 #[derive(Clone)]
 pub struct Script {
     calls: Arc<AtomicUsize>,
+    alive: Arc<AtomicUsize>,
     answer: Arc<Mutex<dyn FnMut(usize) -> Answer + Send>>,
 }
 
@@ -46,7 +52,8 @@ impl Script {
             Box::pin(async { answer.await.map_err(Into::into) })
         };
         Self {
-            calls: Arc::new(AtomicUsize::new(0)),
+            calls: Arc::default(),
+            alive: Arc::default(),
             answer: Arc::new(Mutex::new(answer)),
         }
     }
@@ -61,8 +68,91 @@ impl Script {
         Self::new(|_| std::future::pending::<Result<_, Infallible>>())
     }
 
+    /// A source that always fails.
+    pub fn failing() -> Self {
+        Self::new(|_| async { Err("down") })
+    }
+
+    /// A source that has these models, and answers each call when it is told to.
+    pub fn held<const N: usize>(ids: [&'static str; N]) -> (Self, Gate) {
+        let gate = Gate::default();
+        let opened = gate.clone();
+        let script = Self::new(move |_| {
+            let opened = opened.clone();
+            async move {
+                opened.passed().await;
+                Ok::<_, Infallible>(models(ids))
+            }
+        });
+        (script, gate)
+    }
+
+    /// A source that has what the desk lists at the moment, or fails.
+    pub fn desk(desk: &Desk) -> Self {
+        let desk = desk.clone();
+        Self::new(move |_| {
+            let answer = desk.read();
+            async move { answer.map_err(ListError::from) }
+        })
+    }
+
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// How many calls have neither been answered nor been dropped.
+    pub fn alive(&self) -> usize {
+        self.alive.load(Ordering::SeqCst)
+    }
+}
+
+/// Lets answers pass, one at a time.
+#[derive(Clone)]
+pub struct Gate(Arc<Semaphore>);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+}
+
+impl Gate {
+    pub fn open(&self, answers: usize) {
+        self.0.add_permits(answers);
+    }
+
+    pub async fn passed(&self) {
+        self.0.acquire().await.unwrap().forget();
+    }
+}
+
+/// What a provider has at the moment, to be changed by the test.
+#[derive(Clone)]
+pub struct Desk(Arc<Mutex<Result<ModelList, ListErrorKind>>>);
+
+impl Desk {
+    pub fn new<const N: usize>(ids: [&str; N]) -> Self {
+        Self(Arc::new(Mutex::new(Ok(models(ids)))))
+    }
+
+    pub fn lay<const N: usize>(&self, ids: [&str; N]) {
+        self.set(Ok(models(ids)));
+    }
+
+    pub fn read(&self) -> Result<ModelList, ListErrorKind> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn set(&self, answer: Result<ModelList, ListErrorKind>) {
+        *self.0.lock().unwrap() = answer;
+    }
+}
+
+struct Alive(Arc<AtomicUsize>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -77,12 +167,68 @@ impl Service<ListModels> for Script {
 
     fn call(&mut self, _: ListModels) -> Answer {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        (self.answer.lock().unwrap())(call)
+        self.alive.fetch_add(1, Ordering::SeqCst);
+        let alive = Alive(Arc::clone(&self.alive));
+        // A script that panics does so in `call`, and the next call is as good as any.
+        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = answer(call);
+        Box::pin(async move {
+            let _alive = alive;
+            answer.await
+        })
     }
 }
 
 pub fn models<const N: usize>(ids: [&str; N]) -> ModelList {
     ids.map(Model::new).into_iter().collect()
+}
+
+/// The two ways to run a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Renewal by requests.
+    Build,
+    /// Renewal by the refresher.
+    Spawn,
+}
+
+pub const MODES: [Mode; 2] = [Mode::Build, Mode::Spawn];
+
+impl Mode {
+    /// The layer, with what keeps its refresher going.
+    pub fn start(self, builder: Builder) -> (StaticModelsCacheLayer, Option<Refresher>) {
+        match self {
+            Self::Build => (builder.build().unwrap(), None),
+            Self::Spawn => {
+                let (layer, refresher) = builder.spawn().unwrap();
+                (layer, Some(refresher))
+            }
+        }
+    }
+}
+
+/// A builder whose delays repeat, with these providers.
+pub fn builder(providers: impl IntoIterator<Item = Provider>) -> Builder {
+    StaticModelsCacheLayer::builder()
+        .jitter_seed(7)
+        .providers(providers)
+}
+
+/// Lets everything happen that takes no time. Under a paused clock only.
+pub async fn calm() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// The paused clock's time.
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// What the future gives, and how long it took by the paused clock.
+pub async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
+    let began = now();
+    let output = future.await;
+    (output, began.elapsed())
 }
 
 /// An inner service that must not be asked.
