@@ -135,7 +135,8 @@ impl Builder {
     }
 
     /// Sets how long after its last success a provider's list is dropped; `None`:
-    /// never. The default is 24 h.
+    /// never. The default is 24 h. It is longer than every refresh interval, so that
+    /// no list is dropped for not having been asked for.
     pub fn max_stale(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.max_stale = age.into();
         self
@@ -264,6 +265,9 @@ impl Builder {
             check_duration(field, Some(value))?;
         }
         check_duration("max_stale", self.max_stale)?;
+        if !self.uncached {
+            check_age(self.max_stale, self.refresh_interval)?;
+        }
         if self.max_retry_after > LONGEST {
             let expected = "at most 365 days";
             return Err(BuildError::new(
@@ -272,7 +276,6 @@ impl Builder {
                 expected,
             ));
         }
-        let most_fetches = tokio::sync::Semaphore::MAX_PERMITS;
         let paths = self.paths.unwrap_or_else(|| vec!["/v1/models".to_owned()]);
         let paths = Paths::new(paths)?;
         let bounds = check_bounds(self.bounds)?;
@@ -292,10 +295,10 @@ impl Builder {
             believe_empty: self.believe_empty,
             serve_partial: self.serve_partial,
             fetches_at_once: NonZeroUsize::new(self.max_concurrent_fetches)
-                .filter(|fetches| fetches.get() <= most_fetches)
+                .filter(|fetches| fetches.get() <= MOST_FETCHES)
                 .ok_or_else(|| {
                     let value = self.max_concurrent_fetches;
-                    let expected = format!("1 to {most_fetches}");
+                    let expected = format!("1 to {MOST_FETCHES}");
                     BuildError::new("max_concurrent_fetches", value, expected)
                 })?,
             bounds,
@@ -310,6 +313,19 @@ impl Builder {
         Ok((cache, paths))
     }
 }
+
+/// Checks that a list is renewed before it is too old, jitter included.
+fn check_age(max_stale: Option<Duration>, interval: Duration) -> Result<(), BuildError> {
+    match max_stale {
+        Some(age) if age <= interval.mul_f64(1.1) => {
+            let expected = format!("more than the refresh interval of {interval:?} and a tenth");
+            Err(BuildError::new("max_stale", age, expected))
+        }
+        _ => Ok(()),
+    }
+}
+
+const MOST_FETCHES: usize = 65_536;
 
 fn check_bounds(bounds: Bounds) -> Result<Bounds, BuildError> {
     const MOST: usize = 1 << 30;

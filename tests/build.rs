@@ -72,7 +72,13 @@ fn durations_that_are_nothing_or_absurd_are_refused() {
             refused(set(builder(), bad), field, &value, "1 ms to 365 days");
         }
         for good in [MILLISECOND, YEAR] {
-            accepted(set(builder(), good));
+            let interval = builder().refresh_interval(MILLISECOND);
+            let fits = match field {
+                "refresh_interval" => interval.max_stale(None),
+                "max_stale" if good == MILLISECOND => continue, // no interval is shorter
+                _ => interval,
+            };
+            accepted(set(fits, good));
         }
     }
     accepted(builder().max_stale(None));
@@ -163,7 +169,7 @@ fn a_providers_own_durations_are_checked_under_its_name() {
         }
     }
     let provider = lab("lab").refresh_interval(YEAR).timeout(MILLISECOND);
-    accepted(builder().provider(provider));
+    accepted(builder().provider(provider).max_stale(None));
 }
 
 #[test]
@@ -302,4 +308,28 @@ fn spawning_outside_of_a_runtime_is_an_error_and_building_is_not() {
     assert_eq!(error.field(), "runtime");
     assert!(tracker.is_empty());
     accepted(builder().provider(lab("lab")));
+}
+
+#[test]
+fn a_list_that_would_age_before_it_is_renewed_is_refused() {
+    let day = Duration::from_secs(24 * 3600);
+    let text = "more than the refresh interval of 86400s";
+    let default = builder().refresh_interval(day);
+    refused(default, "max_stale", "86400s", text);
+    accepted(builder().refresh_interval(day).max_stale(2 * day));
+    accepted(builder().refresh_interval(day).max_stale(None));
+    accepted(builder().refresh_interval(day).uncached());
+    let own = |age: Option<Duration>| {
+        let lab = Provider::fixed("lab", [Model::new("x")]).refresh_interval(day);
+        builder().provider(lab).max_stale(age)
+    };
+    let field = "providers.lab.refresh_interval";
+    refused(
+        own(Some(day)),
+        field,
+        "86400s",
+        "less than max_stale, 86400s",
+    );
+    accepted(own(Some(2 * day)));
+    accepted(own(None));
 }

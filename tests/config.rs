@@ -173,7 +173,7 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
         // Bounds and headers.
         (
             "max_concurrent_fetches = 0",
-            "max_concurrent_fetches is 0, expected 1 or more",
+            "max_concurrent_fetches is 0, expected 1 to 65536",
         ),
         ("max_bytes = 0", "max_bytes is 0, expected 1 to 1073741824"),
         (

@@ -402,6 +402,7 @@ impl Policy {
                 let expected = "a name that no other provider has";
                 return Err(BuildError::new("providers.name", name, expected));
             }
+            self.check_interval(&provider)?;
             let take_in = |list, field| self.declared(&provider, list, field);
             // A fallback is looked at now, not when it is needed.
             let fallback = provider.fallback_list();
@@ -415,6 +416,18 @@ impl Policy {
             });
         }
         Ok(checked)
+    }
+
+    /// Checks that a list is renewed before it is too old, jitter included.
+    fn check_interval(&self, provider: &Provider) -> Result<(), BuildError> {
+        match (provider.options.refresh_interval, self.max_stale) {
+            (Some(own), Some(age)) if age <= own.mul_f64(1.1) => {
+                let expected = format!("less than max_stale, {age:?}, by more than a tenth");
+                let error = BuildError::new("refresh_interval", own, expected);
+                Err(error.within(format_args!("providers.{}", provider.name())))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The entry of a list that was declared as this field of a provider.

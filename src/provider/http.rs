@@ -216,9 +216,14 @@ fn list_uri(base_url: Option<&str>, models_path: Option<&str>) -> Result<Uri, Bu
     Uri::from_parts(parts).map_err(|_| invalid())
 }
 
-/// A path without its query, which may hold a key.
+/// A path without its query, which may hold a key; of a whole URL, which may hold
+/// a password, nothing but that it is one.
 fn shown(path: &str) -> &str {
-    path.split_once('?').map_or(path, |(path, _)| path)
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    if path.contains("://") || path.contains('@') {
+        return "a URL";
+    }
+    path
 }
 
 fn parse_base(url: &str) -> Result<Uri, BuildError> {
