@@ -4,6 +4,8 @@
 //! `cargo bench --bench instructions` prints them; `benches/instructions.toml`
 //! holds the figures that a change is held against.
 
+#![allow(missing_docs, reason = "the macros make items that nobody reads")]
+
 mod support;
 
 use std::{convert::Infallible, hint::black_box};

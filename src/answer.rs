@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 
 use crate::{
     cache::Cache,
@@ -17,8 +17,9 @@ use crate::{
 /// What of a request decides the answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
-    pub(crate) target: Target<'a>,
+    pub(crate) target: Target,
     pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
     pub(crate) headers: &'a HeaderMap,
 }
 
@@ -35,10 +36,10 @@ pub(crate) enum Served {
 #[inline]
 pub(crate) fn answer(cache: &Cache, asked: Asked<'_>, served: Served) -> Response<Bytes> {
     let snapshot = cache.load();
-    let mut response = match asked.target {
-        Target::List if is_whole(&snapshot, cache) => list(&snapshot, asked),
-        Target::List => unavailable(cache),
-        Target::Model(raw) => {
+    let mut response = match asked.target.id(asked.uri) {
+        None if is_whole(&snapshot, cache) => list(&snapshot, asked),
+        None => unavailable(cache),
+        Some(raw) => {
             model(&snapshot, raw, asked).unwrap_or_else(|| no_model(&snapshot, cache, raw))
         }
     };
@@ -55,11 +56,9 @@ pub(crate) fn answer(cache: &Cache, asked: Asked<'_>, served: Served) -> Respons
 }
 
 /// Whether the model that is asked for is there already: then nothing is waited for.
-pub(crate) fn is_listed(cache: &Cache, target: Target<'_>) -> bool {
-    match target {
-        Target::List => false,
-        Target::Model(raw) => decode_id(raw).is_some_and(|id| cache.load().find(&id).is_some()),
-    }
+pub(crate) fn is_listed(cache: &Cache, asked: Asked<'_>) -> bool {
+    let id = asked.target.id(asked.uri).and_then(decode_id);
+    id.is_some_and(|id| cache.load().find(&id).is_some())
 }
 
 /// Whether there is a list to serve: some provider's, and all of them where a

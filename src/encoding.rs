@@ -19,8 +19,8 @@ use http::header::ACCEPT_ENCODING;
 /// A content coding that a response can have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Coding {
-    // The numbers are the bits in `Codings`. Identity has none, which is how it
-    // comes to be in every set.
+    // The numbers are the bits in `Codings`, the better coding has the higher one.
+    // Identity has none, which is how it comes to be in every set.
     Identity = 0,
     Gzip = 1,
     Zstd = 2,
@@ -54,13 +54,46 @@ impl Codings {
     pub(crate) const fn has(self, coding: Coding) -> bool {
         self.0 & coding as u8 == coding as u8
     }
+
+    /// The best coding for the server that both sets have.
+    const fn best_of(self, named: Self) -> Coding {
+        // The better coding has the higher bit.
+        match self.0 & named.0 {
+            4.. => Coding::Br,
+            2.. => Coding::Zstd,
+            1 => Coding::Gzip,
+            0 => Coding::Identity,
+        }
+    }
+}
+
+/// What the usual clients send, word by word: these are not scanned. They name
+/// codings without weights, so that the best of them for the server is taken.
+fn usual(line: &[u8]) -> Option<Codings> {
+    const GZIP: Codings = Codings::NONE.with(Coding::Gzip);
+    const GZIP_BR: Codings = GZIP.with(Coding::Br);
+    const ALL: Codings = GZIP_BR.with(Coding::Zstd);
+    match line {
+        b"gzip" | b"gzip, deflate" => Some(GZIP),
+        b"gzip, deflate, br" | b"br, gzip, deflate" | b"gzip, compress, deflate, br" => {
+            Some(GZIP_BR)
+        }
+        b"gzip, deflate, br, zstd" => Some(ALL),
+        _ => None,
+    }
 }
 
 /// The coding to answer with, or `None` if nothing available is acceptable.
 pub(crate) fn choose(headers: &HeaderMap, have: Codings) -> Option<Coding> {
     let lines = headers.get_all(ACCEPT_ENCODING);
-    if lines.iter().next().is_none() {
+    let mut first_and_more = lines.iter();
+    let Some(first) = first_and_more.next() else {
         return Some(Coding::Identity);
+    };
+    if let Some(named) = usual(first.as_bytes())
+        && first_and_more.next().is_none()
+    {
+        return Some(have.best_of(named));
     }
     // Only a weight of zero can exclude identity, and each spelling of zero
     // that the grammar allows ("0", "0.", "0.000") begins with the digit.
@@ -182,6 +215,35 @@ mod tests {
     const GZIP: Codings = NONE.with(Gzip);
     const ZSTD_GZIP: Codings = GZIP.with(Zstd);
     const ALL: Codings = ZSTD_GZIP.with(Br);
+
+    #[test]
+    fn what_is_usual_is_chosen_as_if_it_was_scanned() {
+        for line in [
+            "gzip",
+            "gzip, deflate",
+            "gzip, deflate, br",
+            "br, gzip, deflate",
+            "gzip, compress, deflate, br",
+            "gzip, deflate, br, zstd",
+        ] {
+            assert!(usual(line.as_bytes()).is_some(), "{line}");
+            // A space more makes it unusual, and nothing else.
+            let scanned = format!("{line} ,");
+            assert!(usual(scanned.as_bytes()).is_none());
+            for bits in 0..8 {
+                let have = Codings(bits);
+                let chosen = choose(&header_map(&[line]), have);
+                assert_eq!(
+                    chosen,
+                    choose(&header_map(&[&scanned]), have),
+                    "{line} {bits}"
+                );
+            }
+        }
+        // Usual is a line that stands alone.
+        let refused = header_map(&["gzip", "gzip;q=0, br"]);
+        assert_eq!(choose(&refused, ALL), Some(Br));
+    }
 
     fn header_map<L: AsRef<[u8]>>(lines: &[L]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -9,15 +9,20 @@ use crate::error::BuildError;
 
 /// The paths under which the list lies.
 #[derive(Clone, Debug)]
-pub(crate) struct Paths(Box<[Box<str>]>);
+pub(crate) struct Paths {
+    mounts: Box<[Box<str>]>,
+    /// The length of the shortest, which most other paths do not even have.
+    shortest: usize,
+}
 
-/// What a request asks for.
+/// What a request asks for. It borrows nothing of the request: a service that moves
+/// one on after it has been looked at would copy it first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target<'a> {
+pub(crate) enum Target {
     /// The list.
     List,
-    /// One model, by its id as it stands in the path.
-    Model(&'a str),
+    /// One model, by the id that begins here in the path.
+    Model { at: u16 },
 }
 
 /// The longest id that is looked for, in bytes before decoding: three for each of
@@ -51,30 +56,49 @@ impl Paths {
             }
             mounts.push(mount.into());
         }
-        Ok(Self(mounts.into()))
+        Ok(Self {
+            shortest: mounts.iter().map(|mount| mount.len()).min().unwrap_or(0),
+            mounts: mounts.into(),
+        })
     }
 
     /// What is asked for, when the request is ours.
     #[inline]
-    pub(crate) fn classify<'a>(&self, method: &Method, uri: &'a Uri) -> Option<Target<'a>> {
+    pub(crate) fn classify(&self, method: &Method, uri: &Uri) -> Option<Target> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return None;
         }
-        let path = uri.path();
-        self.0
+        // With the query, which costs less than to find out where the path ends.
+        let path = uri.path_and_query()?.as_str();
+        if path.len() < self.shortest {
+            return None;
+        }
+        let mount = self
+            .mounts
             .iter()
-            .find_map(|mount| path.strip_prefix(&**mount))
-            .and_then(Target::below)
+            .find(|mount| path.starts_with(&***mount))?;
+        Target::below(&path.as_bytes()[mount.len()..], mount.len())
     }
 }
 
-impl<'a> Target<'a> {
-    fn below(rest: &'a str) -> Option<Self> {
-        match rest.strip_prefix('/') {
-            None if rest.is_empty() => Some(Self::List),
-            None => None,
-            Some("") => Some(Self::List),
-            Some(id) => Some(Self::Model(id)),
+impl Target {
+    /// What `rest` names, which stands below a mount of so many bytes.
+    fn below(rest: &[u8], mount: usize) -> Option<Self> {
+        match rest {
+            [] | [b'?', ..] | [b'/'] | [b'/', b'?', ..] => Some(Self::List),
+            [b'/', ..] => Some(Self::Model {
+                // Where an offset does not fit, no URI of `http` is that long either.
+                at: u16::try_from(mount + 1).ok()?,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The id in the path of the request that this was found for, as it stands there.
+    pub(crate) fn id(self, uri: &Uri) -> Option<&str> {
+        match self {
+            Self::List => None,
+            Self::Model { at } => uri.path().get(usize::from(at)..),
         }
     }
 }
@@ -105,17 +129,21 @@ mod tests {
 
     #[test]
     fn ours_are_the_list_and_what_lies_below_it() {
+        const LIST: Option<Option<&str>> = Some(None);
         let paths = paths(&["/v1/models", "/models/"]).expect("are good");
         for (uri, expected) in [
-            ("/v1/models", Some(Target::List)),
-            ("/v1/models/", Some(Target::List)),
-            ("/v1/models?limit=5", Some(Target::List)),
-            ("http://host/v1/models", Some(Target::List)),
-            ("/models", Some(Target::List)),
-            ("/v1/models/a", Some(Target::Model("a"))),
-            ("/v1/models/a/b:c@d", Some(Target::Model("a/b:c@d"))),
-            ("/v1/models/a%2Fb?x", Some(Target::Model("a%2Fb"))),
-            ("/v1/models//", Some(Target::Model("/"))),
+            ("/v1/models", LIST),
+            ("/v1/models/", LIST),
+            ("/v1/models?limit=5", LIST),
+            ("http://host/v1/models", LIST),
+            ("/models", LIST),
+            ("/v1/models/?limit=5", LIST),
+            ("/v1/models?/a", LIST),
+            ("/v1/models?", LIST),
+            ("/v1/models/a", Some(Some("a"))),
+            ("/v1/models/a/b:c@d", Some(Some("a/b:c@d"))),
+            ("/v1/models/a%2Fb?x", Some(Some("a%2Fb"))),
+            ("/v1/models//", Some(Some("/"))),
             ("/v1/modelsx", None),
             ("/v1/model", None),
             ("/v2/models", None),
@@ -125,8 +153,10 @@ mod tests {
             ("*", None),
         ] {
             let uri: Uri = uri.parse().expect(uri);
-            assert_eq!(paths.classify(&Method::GET, &uri), expected, "{uri}");
-            assert_eq!(paths.classify(&Method::HEAD, &uri), expected, "{uri}");
+            for method in [Method::GET, Method::HEAD] {
+                let found = paths.classify(&method, &uri);
+                assert_eq!(found.map(|found| found.id(&uri)), expected, "{uri}");
+            }
             for other in [Method::POST, Method::OPTIONS, Method::DELETE, Method::PUT] {
                 assert_eq!(paths.classify(&other, &uri), None, "{other} {uri}");
             }

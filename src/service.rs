@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 use tower_service::Service;
 
 use crate::{
@@ -40,18 +40,24 @@ impl Answerer {
 
     /// What the request asks for, when it is ours.
     #[inline]
-    fn target<'a, B>(&self, request: &'a Request<B>) -> Option<Target<'a>> {
+    fn target<B>(&self, request: &Request<B>) -> Option<Target> {
         self.0.paths.classify(request.method(), request.uri())
     }
 
-    // Not inlined, and so not generic: a request that is not ours passes by
-    // without the room on the stack that this takes.
+    // Not inlined, and given the whole request: one that is not ours then passes by
+    // without a copy, and without the room on the stack that this takes.
     #[inline(never)]
-    fn answer(&self, asked: Asked<'_>, uri: &Uri) -> Answer {
+    fn answer<B>(&self, target: Target, request: Request<B>) -> Answer {
+        let asked = Asked {
+            target,
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+        };
         if let Some(wait) = self.0.cache.attend()
-            && (wait.is_for_what_is_listed() || !answer::is_listed(&self.0.cache, asked.target))
+            && (wait.is_for_what_is_listed() || !answer::is_listed(&self.0.cache, asked))
         {
-            return self.answer_after(wait, asked, uri);
+            return self.answer_after(wait, asked);
         }
         Answer::Ready(Some(answer::answer(&self.0.cache, asked, Served::Hit)))
     }
@@ -59,17 +65,18 @@ impl Answerer {
     /// Answers from what is there once the wait is over. The head of the
     /// request is kept until then, its body is not.
     #[cold]
-    fn answer_after(&self, wait: Wait, asked: Asked<'_>, uri: &Uri) -> Answer {
+    fn answer_after(&self, wait: Wait, asked: Asked<'_>) -> Answer {
+        let target = asked.target;
         let method = asked.method.clone();
-        let uri = uri.clone();
+        let uri = asked.uri.clone();
         let headers = asked.headers.clone();
         let answers = Arc::clone(&self.0);
         Answer::Awaited(Box::pin(async move {
             wait.over().await;
-            let target = answers.paths.classify(&method, &uri);
             let asked = Asked {
-                target: target.expect("the request was ours when it came"),
+                target,
                 method: &method,
+                uri: &uri,
                 headers: &headers,
             };
             answer::answer(&answers.cache, asked, Served::Awaited)
@@ -129,15 +136,10 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let Some(target) = self.answerer.target(&request) else {
-            return ResponseFuture::inner(self.inner.call(request));
-        };
-        let asked = Asked {
-            target,
-            method: request.method(),
-            headers: request.headers(),
-        };
-        ResponseFuture::ours(self.answerer.answer(asked, request.uri()))
+        match self.answerer.target(&request) {
+            None => ResponseFuture::inner(self.inner.call(request)),
+            Some(target) => ResponseFuture::ours(self.answerer.answer(target, request)),
+        }
     }
 }
 
