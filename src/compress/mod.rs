@@ -21,10 +21,12 @@ pub(crate) fn is_worthwhile(bytes: usize) -> bool {
     bytes >= WORTHWHILE
 }
 
+type Encoder = fn(&[u8]) -> Vec<u8>;
+
 /// The list under every coding, unless `stopped` says in between that nobody
 /// wants it any more.
 pub(crate) fn encode(body: &Bytes, stopped: impl Fn() -> bool) -> Option<Vec<(Coding, Bytes)>> {
-    let codings: [(Coding, fn(&[u8]) -> Vec<u8>); 3] = [
+    let codings: [(Coding, Encoder); 3] = [
         (Coding::Gzip, gzip),
         (Coding::Zstd, zstd),
         (Coding::Br, brotli),
@@ -49,8 +51,8 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 
 fn zstd(body: &[u8]) -> Vec<u8> {
     let level = match body.len() {
-        0..=MIB => 19,
-        ..=4_194_304 => 12,
+        bytes if bytes <= MIB => 19,
+        bytes if bytes <= 4 * MIB => 12,
         _ => 6,
     };
     zstd::bulk::compress(body, level).expect("a list fits into memory once more")
@@ -59,8 +61,8 @@ fn zstd(body: &[u8]) -> Vec<u8> {
 fn brotli(body: &[u8]) -> Vec<u8> {
     let params = brotli::enc::BrotliEncoderParams {
         quality: match body.len() {
-            0..=131_072 => 11,
-            ..=2_097_152 => 9,
+            bytes if bytes <= 128 * KIB => 11,
+            bytes if bytes <= 2 * MIB => 9,
             _ => 5,
         },
         size_hint: body.len(),
