@@ -1,4 +1,5 @@
 //! The list and its models, as clients get them.
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
 
 mod support;
 

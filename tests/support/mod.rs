@@ -2,7 +2,8 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "each test file uses its part of it"
+    clippy::unwrap_used,
+    reason = "each test file uses its part of it, and tests unwrap"
 )]
 
 use std::{
