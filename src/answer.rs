@@ -71,8 +71,9 @@ fn is_whole(snapshot: &Snapshot, cache: &Cache) -> bool {
 
 #[inline]
 fn list(snapshot: &Snapshot, asked: Asked<'_>) -> Response<Bytes> {
-    let Some(variant) = snapshot.document().select(asked.headers) else {
-        return not_acceptable();
+    let document = snapshot.document();
+    let Some(variant) = document.select(asked.headers) else {
+        return not_acceptable(document.cache_status());
     };
     if conditional::none_match_hits(asked.headers, variant.etag_bytes()) {
         return respond(
@@ -106,12 +107,13 @@ fn model(snapshot: &Snapshot, raw: &str, asked: Asked<'_>) -> Option<Response<By
 /// A model that is not listed: unknown, or not known yet.
 #[cold]
 fn no_model(snapshot: &Snapshot, cache: &Cache, raw: &str) -> Response<Bytes> {
-    if !snapshot.standing.listing {
+    // Of a model that is not in a list that is not to be served nobody knows.
+    if !is_whole(snapshot, cache) {
         return unavailable(cache);
     }
     let id = decode_id(raw).unwrap_or_default();
-    let body = openai::not_found(&id);
-    failure(StatusCode::NOT_FOUND, body, "tower-models-cache; hit")
+    let status = snapshot.document().cache_status().clone();
+    failure(StatusCode::NOT_FOUND, openai::not_found(&id), status)
 }
 
 /// Nothing was ever had, and there are providers: an empty list would be a lie.
@@ -122,11 +124,10 @@ fn unavailable(cache: &Cache) -> Response<Bytes> {
     });
     // Whole seconds, at least one; and in a minute much may have changed.
     let seconds = (wait.as_secs() + 1).min(60);
-    let status = "tower-models-cache; detail=unavailable";
     let mut response = failure(
         StatusCode::SERVICE_UNAVAILABLE,
         openai::unavailable(),
-        status,
+        document::UNAVAILABLE,
     );
     response
         .headers_mut()
@@ -136,21 +137,20 @@ fn unavailable(cache: &Cache) -> Response<Bytes> {
 
 /// The client refuses every coding there is, and no coding at all.
 #[cold]
-fn not_acceptable() -> Response<Bytes> {
-    let status = "tower-models-cache; hit";
+fn not_acceptable(status: &HeaderValue) -> Response<Bytes> {
     let body = openai::not_acceptable();
-    let mut response = failure(StatusCode::NOT_ACCEPTABLE, body, status);
+    let mut response = failure(StatusCode::NOT_ACCEPTABLE, body, status.clone());
     let vary = HeaderValue::from_static("accept-encoding");
     response.headers_mut().insert(header::VARY, vary);
     response
 }
 
-fn failure(status: StatusCode, body: Vec<u8>, cache_status: &'static str) -> Response<Bytes> {
+fn failure(status: StatusCode, body: Vec<u8>, cache_status: HeaderValue) -> Response<Bytes> {
     let head = HeaderMap::from_iter([
         (header::CONTENT_TYPE, JSON),
         (header::CONTENT_LENGTH, body.len().into()),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::CACHE_STATUS, HeaderValue::from_static(cache_status)),
+        (header::CACHE_STATUS, cache_status),
     ]);
     respond(status, head, body.into())
 }

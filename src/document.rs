@@ -127,6 +127,11 @@ impl Document {
         self.identity.content.etag.to_str().unwrap_or_default()
     }
 
+    /// What a hit says of itself.
+    pub(crate) fn cache_status(&self) -> &HeaderValue {
+        &self.identity.found[header::CACHE_STATUS]
+    }
+
     /// Whether variants are still to be made.
     pub(crate) fn lacks_encodings(&self) -> bool {
         self.encoded.is_empty() && compress::is_worthwhile(self.body().len())
@@ -264,11 +269,18 @@ fn cache_status(worst: Health) -> HeaderValue {
     })
 }
 
+/// What an answer says of itself when there is nothing to serve.
+pub(crate) const UNAVAILABLE: HeaderValue =
+    HeaderValue::from_static("tower-models-cache; detail=unavailable");
+
 /// What an answer says of itself that waited for the providers.
 pub(crate) fn forwarded_status(hit: &HeaderValue) -> HeaderValue {
     HeaderValue::from_static(match hit.as_bytes() {
         b"tower-models-cache; hit" => "tower-models-cache; fwd=miss; stored",
         b"tower-models-cache; hit; detail=stale" => "tower-models-cache; fwd=miss; detail=stale",
+        b"tower-models-cache; detail=unavailable" => {
+            "tower-models-cache; fwd=miss; detail=unavailable"
+        }
         _ => "tower-models-cache; fwd=miss; detail=partial",
     })
 }

@@ -26,8 +26,8 @@ pub(crate) enum Target {
 }
 
 /// The longest id that is looked for, in bytes before decoding: three for each of
-/// the longest listed id, with room for its provider's name.
-const LONGEST: usize = 3 * (512 + 1 + 128);
+/// the longest listed id, with room for its provider's name and a slash at the end.
+const LONGEST: usize = 3 * (128 + 1 + 512 + 1);
 
 impl Paths {
     pub(crate) fn new(paths: Vec<String>) -> Result<Self, BuildError> {

@@ -21,22 +21,24 @@ pub(crate) fn is_worthwhile(bytes: usize) -> bool {
     bytes >= WORTHWHILE
 }
 
+type Encoder = fn(&[u8]) -> Vec<u8>;
+
 /// The list under every coding, unless `stopped` says in between that nobody
 /// wants it any more.
 pub(crate) fn encode(body: &Bytes, stopped: impl Fn() -> bool) -> Option<Vec<(Coding, Bytes)>> {
-    let codings = [Coding::Gzip, Coding::Zstd, Coding::Br].into_iter();
-    codings
-        .map(|coding| {
-            let encoded = match coding {
-                _ if stopped() => return None,
-                Coding::Gzip => gzip(body).into(),
-                Coding::Zstd => zstd(body).into(),
-                Coding::Br => brotli(body).into(),
-                Coding::Identity => body.clone(),
-            };
-            Some((coding, encoded))
-        })
-        .collect()
+    let codings: [(Coding, Encoder); 3] = [
+        (Coding::Gzip, gzip),
+        (Coding::Zstd, zstd),
+        (Coding::Br, brotli),
+    ];
+    let mut encoded = Vec::with_capacity(codings.len());
+    for (coding, encode) in codings {
+        if stopped() {
+            return None;
+        }
+        encoded.push((coding, encode(body).into()));
+    }
+    Some(encoded)
 }
 
 fn gzip(body: &[u8]) -> Vec<u8> {
@@ -48,9 +50,9 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 }
 
 fn zstd(body: &[u8]) -> Vec<u8> {
-    let level = match body.len() / MIB {
-        0 => 19,
-        1..4 => 12,
+    let level = match body.len() {
+        bytes if bytes <= MIB => 19,
+        bytes if bytes <= 4 * MIB => 12,
         _ => 6,
     };
     zstd::bulk::compress(body, level).expect("a list fits into memory once more")
@@ -58,9 +60,9 @@ fn zstd(body: &[u8]) -> Vec<u8> {
 
 fn brotli(body: &[u8]) -> Vec<u8> {
     let params = brotli::enc::BrotliEncoderParams {
-        quality: match body.len() / KIB {
-            0..128 => 11,
-            128..2048 => 9,
+        quality: match body.len() {
+            bytes if bytes <= 128 * KIB => 11,
+            bytes if bytes <= 2 * MIB => 9,
             _ => 5,
         },
         size_hint: body.len(),

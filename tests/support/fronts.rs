@@ -1,0 +1,186 @@
+//! Every way in at once: a request in process, over HTTP/1.1 and over HTTP/2, and one
+//! answer that was the same on all of them.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test file uses its part of it, and tests unwrap"
+)]
+
+use std::{io::Read, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header};
+use http_body_util::Empty;
+use tower::Layer;
+use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
+
+use crate::{
+    net::{Client, Server, dateless, empty, within},
+    support::{Unasked, ask},
+};
+
+/// A layer, and a server in front of it with a connection of each version.
+pub struct Fronts {
+    pub layer: StaticModelsCacheLayer,
+    pub server: Server,
+    http1: Client,
+    http2: Client,
+}
+
+impl Fronts {
+    pub async fn of(layer: &StaticModelsCacheLayer) -> Self {
+        let server = Server::hyper(layer.layer(Unasked)).await;
+        Self {
+            layer: layer.clone(),
+            http1: Client::connect(server.addr(), Version::HTTP_11).await,
+            http2: Client::connect(server.addr(), Version::HTTP_2).await,
+            server,
+        }
+    }
+
+    /// The answer, which is the same whichever way the request goes.
+    pub async fn ask(&mut self, request: &Request<()>) -> Response<Bytes> {
+        let answer = ask(&self.layer, with_body(request, Empty::new())).await;
+        for client in [&mut self.http1, &mut self.http2] {
+            let other = client.send(with_body(request, empty())).await;
+            let way = other.version();
+            assert_eq!(other.status(), answer.status(), "{way:?} {request:?}");
+            let headers = dateless(other.headers());
+            assert_eq!(&headers, answer.headers(), "{way:?} {request:?}");
+            assert!(other.body() == answer.body(), "{way:?} {request:?}");
+        }
+        answer
+    }
+
+    pub async fn get(&mut self, path: &str, headers: &[(&str, &[u8])]) -> Response<Bytes> {
+        self.ask(&request(Method::GET, path, headers)).await
+    }
+
+    /// The answer to a `GET`, to which that to a `HEAD` is the same but for the body.
+    pub async fn get_and_head(&mut self, path: &str, headers: &[(&str, &[u8])]) -> Response<Bytes> {
+        let got = self.get(path, headers).await;
+        let head = self.ask(&request(Method::HEAD, path, headers)).await;
+        assert_eq!(head.status(), got.status(), "{path} {headers:?}");
+        assert_eq!(head.headers(), got.headers(), "{path} {headers:?}");
+        assert!(head.body().is_empty());
+        got
+    }
+}
+
+fn with_body<B>(request: &Request<()>, body: B) -> Request<B> {
+    request.clone().map(|()| body)
+}
+
+/// A request; the path may hold any bytes that can stand in a URI, and so may the
+/// headers' values.
+pub fn request(method: Method, path: impl AsRef<[u8]>, headers: &[(&str, &[u8])]) -> Request<()> {
+    let path = path.as_ref();
+    let uri = Uri::try_from(path).unwrap_or_else(|_| panic!("{}", path.escape_ascii()));
+    let mut request = Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap()
+}
+
+// ===== A list that is worth compressing =====
+
+/// The codings, identity last.
+pub const CODINGS: [&str; 4] = ["br", "zstd", "gzip", "identity"];
+
+/// A layer whose list has variants, with these among its models: `house/small`.
+pub fn house() -> StaticModelsCacheLayer {
+    let more = (0..40).map(|n| Model::new(format!("model-{n}")).with_created(1_700_000_000));
+    StaticModelsCacheLayer::builder()
+        .provider(Provider::fixed(
+            "house",
+            more.chain([Model::new("small"), Model::new("large")]),
+        ))
+        .build()
+        .unwrap()
+}
+
+/// The list, as a client gets it that takes this coding alone.
+pub async fn list_under(layer: &StaticModelsCacheLayer, coding: &str) -> Response<Bytes> {
+    let headers = [("accept-encoding", coding.as_bytes())];
+    let request = request(Method::GET, "/v1/models", &headers);
+    ask(layer, with_body(&request, Empty::new())).await
+}
+
+/// Comes back when the list is served under codings.
+pub async fn encoded(layer: &StaticModelsCacheLayer) {
+    within(async {
+        while coding(list_under(layer, "gzip").await.headers()) == "identity" {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+/// The coding that an answer says it has.
+pub fn coding(headers: &HeaderMap) -> &str {
+    let lines: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().collect();
+    match lines[..] {
+        [] => "identity",
+        [one] => {
+            let one = one.to_str().unwrap();
+            assert_ne!(one, "identity", "is never said");
+            one
+        }
+        _ => panic!("{lines:?}"),
+    }
+}
+
+pub fn decode(coding: &str, body: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    match coding {
+        "identity" => decoded.extend_from_slice(body),
+        "gzip" => {
+            let mut from = flate2::read::MultiGzDecoder::new(body);
+            from.read_to_end(&mut decoded).unwrap();
+        }
+        "zstd" => decoded = zstd::decode_all(body).unwrap(),
+        "br" => {
+            let mut rest = body;
+            brotli::BrotliDecompress(&mut rest, &mut decoded).unwrap();
+            assert!(rest.is_empty(), "something follows the stream");
+        }
+        other => panic!("{other:?} was never offered"),
+    }
+    decoded
+}
+
+/// The body without its coding, of a 200 that says the truth of itself.
+pub fn decoded(answer: &Response<Bytes>) -> Vec<u8> {
+    assert_eq!(answer.status(), StatusCode::OK);
+    let length = answer.body().len().to_string();
+    assert_eq!(only(answer.headers(), "content-length"), length);
+    assert_eq!(only(answer.headers(), "content-type"), "application/json");
+    let etag = only(answer.headers(), "etag");
+    assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 2);
+    decode(coding(answer.headers()), answer.body())
+}
+
+/// The value of a header that stands there once.
+pub fn only<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    let lines: Vec<_> = headers.get_all(name).iter().collect();
+    let [one] = lines[..] else {
+        panic!("{name}: {lines:?}");
+    };
+    one.to_str().unwrap()
+}
+
+/// The error that the body is, by its code.
+pub fn error_code(answer: &Response<Bytes>) -> String {
+    let headers = answer.headers();
+    assert_eq!(only(headers, "content-type"), "application/json");
+    let length = answer.body().len().to_string();
+    assert_eq!(only(headers, "content-length"), length);
+    assert_eq!(only(headers, "cache-control"), "no-store");
+    assert!(!headers.contains_key("etag") && !headers.contains_key("content-encoding"));
+    let body: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    let error = &body["error"];
+    assert!(error["message"].is_string() && error["type"].is_string());
+    error["code"].as_str().unwrap().to_owned()
+}
