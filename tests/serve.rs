@@ -1,7 +1,5 @@
 //! The list and its models, as clients get them.
 #![allow(clippy::unwrap_used, reason = "tests unwrap")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use http::{Request, StatusCode};
