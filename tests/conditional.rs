@@ -160,19 +160,19 @@ async fn the_tag_of_another_coding_or_of_another_resource_does_not_match() {
         let model = fronts.get(path, &[]).await;
         tags.push((path, "identity", model.headers()[header::ETAG].clone()));
     }
-    for (path, name, own) in &tags {
-        for (_, _, etag) in &tags {
+    for (row, (path, name, _)) in tags.iter().enumerate() {
+        for (column, (_, _, etag)) in tags.iter().enumerate() {
             let headers = [
                 ("accept-encoding", name.as_bytes()),
                 ("if-none-match", etag.as_bytes()),
             ];
             let status = fronts.get_and_head(path, &headers).await.status();
-            let expected = if etag == own {
+            let expected = if row == column {
                 StatusCode::NOT_MODIFIED
             } else {
                 StatusCode::OK
             };
-            assert_eq!(status, expected, "{path} as {name}, {own:?} and {etag:?}");
+            assert_eq!(status, expected, "{path} as {name}, and {etag:?}");
         }
     }
 }
