@@ -14,6 +14,7 @@
 //! - Tasks hold a `Weak<Cache>`: the cache goes with its last owner, and `_guard`
 //!   then ends the tasks.
 
+mod encode;
 mod fetch;
 mod policy;
 mod publish;
