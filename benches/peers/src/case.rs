@@ -1,0 +1,98 @@
+//! One contender under measurement, and what is measured of it.
+
+use std::{
+    fmt,
+    future::Future,
+    hint::black_box,
+    iter,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use http::{Request, Response};
+use tower::Service;
+
+/// Reads something off before and after a run of calls: a clock, an allocator.
+pub trait Gauge {
+    fn start(&mut self);
+    fn stop(&mut self);
+}
+
+/// Measures nothing.
+#[derive(Debug)]
+pub struct Idle;
+
+impl Gauge for Idle {
+    fn start(&mut self) {}
+    fn stop(&mut self) {}
+}
+
+type Run = Box<dyn FnMut(usize, &mut dyn Gauge)>;
+
+/// A service and its request. Its type is erased once for a whole run of calls.
+pub struct Case {
+    pub name: &'static str,
+    run: Run,
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Case").field("name", &self.name).finish()
+    }
+}
+
+impl Case {
+    pub fn new<S, ReqBody, ResBody>(
+        name: &'static str,
+        mut service: S,
+        make: impl Fn() -> Request<ReqBody> + 'static,
+    ) -> Self
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + 'static,
+        S::Error: fmt::Debug,
+        ReqBody: 'static,
+        ResBody: 'static,
+    {
+        let mut requests = Vec::new();
+        let run = move |calls, gauge: &mut dyn Gauge| {
+            requests.extend(iter::repeat_with(&make).take(calls));
+            gauge.start();
+            for request in requests.drain(..) {
+                // The response is dropped inside of the measurement: it is part of the cost.
+                drop(black_box(call(&mut service, black_box(request))));
+            }
+            gauge.stop();
+        };
+        Self {
+            name,
+            run: Box::new(run),
+        }
+    }
+
+    /// Makes so many calls, one after the other, between the gauge's start and stop.
+    pub fn run(&mut self, calls: usize, gauge: &mut dyn Gauge) {
+        (self.run)(calls, gauge);
+    }
+}
+
+/// One request through a service whose answer is there as soon as it is polled.
+/// Never inlined, so that every service is called across the same boundary.
+#[inline(never)]
+fn call<S, ReqBody, ResBody>(service: &mut S, request: Request<ReqBody>) -> Response<ResBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S::Error: fmt::Debug,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    match service.poll_ready(&mut cx) {
+        Poll::Ready(ready) => ready.unwrap(),
+        Poll::Pending => panic!("the service is always ready"),
+    }
+    let mut answer = pin!(service.call(request));
+    for _ in 0..1000 {
+        if let Poll::Ready(response) = answer.as_mut().poll(&mut cx) {
+            return response.unwrap();
+        }
+    }
+    panic!("the answer does not come without a reactor")
+}
