@@ -15,8 +15,9 @@
 //!   after the closing quote if the quoted tag was complete, and otherwise the
 //!   first one after the member's start, since then no quote protects it.
 
-use http::HeaderMap;
-use http::header::IF_NONE_MATCH;
+use http::{HeaderMap, header::IF_NONE_MATCH};
+
+use crate::lines::lines;
 
 /// Whether `If-None-Match` names `etag`, so that the answer is 304.
 ///
@@ -24,8 +25,8 @@ use http::header::IF_NONE_MATCH;
 /// well-formed. The comparison is weak, as section 13.1.2 demands: a `W/` in the
 /// header is ignored.
 pub(crate) fn none_match_hits(headers: &HeaderMap, etag: &[u8]) -> bool {
-    let lines = headers.get_all(IF_NONE_MATCH);
-    let Some(first) = lines.iter().next() else {
+    let all = || lines(headers, IF_NONE_MATCH);
+    let Some(first) = all().next() else {
         return false;
     };
     let first = first.as_bytes();
@@ -34,10 +35,10 @@ pub(crate) fn none_match_hits(headers: &HeaderMap, etag: &[u8]) -> bool {
     if first == etag {
         return true;
     }
-    if first.trim_ascii() == b"*" && lines.iter().nth(1).is_none() {
+    if first.trim_ascii() == b"*" && all().nth(1).is_none() {
         return true;
     }
-    lines.iter().any(|line| line_hits(line.as_bytes(), etag))
+    all().any(|line| line_hits(line.as_bytes(), etag))
 }
 
 /// Whether one field line lists `etag`.

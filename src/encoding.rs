@@ -13,8 +13,9 @@
 //!   last resort, even under `*` with a high weight, because a client that
 //!   accepts a coding at all is better served by fewer bytes.
 
-use http::HeaderMap;
-use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, header::ACCEPT_ENCODING};
+
+use crate::lines::lines;
 
 /// A content coding that a response can have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,8 +86,8 @@ fn usual(line: &[u8]) -> Option<Codings> {
 
 /// The coding to answer with, or `None` if nothing available is acceptable.
 pub(crate) fn choose(headers: &HeaderMap, have: Codings) -> Option<Coding> {
-    let lines = headers.get_all(ACCEPT_ENCODING);
-    let mut first_and_more = lines.iter();
+    let all = || lines(headers, ACCEPT_ENCODING);
+    let mut first_and_more = all();
     let Some(first) = first_and_more.next() else {
         return Some(Coding::Identity);
     };
@@ -97,12 +98,12 @@ pub(crate) fn choose(headers: &HeaderMap, have: Codings) -> Option<Coding> {
     }
     // Only a weight of zero can exclude identity, and each spelling of zero
     // that the grammar allows ("0", "0.", "0.000") begins with the digit.
-    if have == Codings::NONE && !lines.iter().any(|line| line.as_bytes().contains(&b'0')) {
+    if have == Codings::NONE && !all().any(|line| line.as_bytes().contains(&b'0')) {
         return Some(Coding::Identity);
     }
 
     let mut asked = Weights::default();
-    for line in lines {
+    for line in all() {
         asked.read_line(line.as_bytes());
     }
     // One thousandth loses to any other weight. It ties with an equal one, and

@@ -127,6 +127,7 @@ mod flight;
 mod future;
 mod handle;
 mod layer;
+mod lines;
 mod model;
 mod models_service;
 mod provider;
