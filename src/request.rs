@@ -108,7 +108,7 @@ pub(crate) fn decode_id(raw: &str) -> Option<Cow<'_, str>> {
     if raw.len() > LONGEST {
         return None;
     }
-    if !raw.contains('%') {
+    if memchr::memchr(b'%', raw.as_bytes()).is_none() {
         return Some(Cow::Borrowed(raw));
     }
     let mut escapes = raw.split('%').skip(1).map(str::as_bytes);

@@ -222,7 +222,10 @@ impl Snapshot {
     }
 
     fn locate(&self, listed_id: &str) -> Option<(&Section, usize)> {
-        let prefixed = listed_id.split_once('/').and_then(|(prefix, id)| {
+        // A provider's name holds no slash, so the first one ends the prefix.
+        let slash = memchr::memchr(b'/', listed_id.as_bytes());
+        let prefixed = slash.and_then(|slash| {
+            let (prefix, id) = (&listed_id[..slash], &listed_id[slash + 1..]);
             let section = &self.sections[*self.prefixed.get(prefix)?];
             Some((section, section.position(id)?))
         });
