@@ -7,6 +7,8 @@
     reason = "each bench uses its part of it"
 )]
 
+pub mod rounds;
+
 use std::{
     convert::Infallible,
     future::{Future, Ready, ready},

@@ -105,16 +105,15 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The median of a case, and of its ratio to another.
-fn figures(rounds: &[Vec<Option<f64>>], case: usize, floor: usize) -> (f64, f64) {
-    let both = || {
-        let both = |round: &Vec<_>| Some((round[case]?, round[floor]?));
-        rounds.iter().filter_map(both)
-    };
-    (
-        median(both().map(|(case, _)| case)),
-        median(both().map(|(case, floor)| case / floor)),
-    )
+/// The median over the rounds of what `compare` makes of a case and another.
+fn figure(
+    rounds: &[Vec<Option<f64>>],
+    case: usize,
+    other: usize,
+    compare: impl Fn(f64, f64) -> f64,
+) -> f64 {
+    let in_round = |round: &Vec<_>| Some(compare(round[case]?, round[other]?));
+    median(rounds.iter().filter_map(in_round))
 }
 
 type Allocations = HashMap<(String, String), (usize, usize)>;
@@ -144,13 +143,16 @@ fn print(mut table: tables::Table, floors: usize, allocations: &Allocations) {
     for floor in &table.cases[..floors] {
         print!(" to {} |", floor.name);
     }
-    println!(" allocations | bytes allocated |");
-    println!("| --- | --: |{} --: | --: |", " --: |".repeat(floors));
+    println!(
+        " ns over {} | allocations | bytes allocated |",
+        table.cases[floors - 1].name
+    );
+    println!("| --- | --: |{} --: | --: | --: |", " --: |".repeat(floors));
     for (index, case) in table.cases.iter().enumerate() {
-        let (own, _) = figures(&rounds, index, 0);
+        let own = figure(&rounds, index, index, |own, _| own);
         print!("| {} | {own:.0} |", case.name);
         for floor in 0..floors {
-            let (_, ratio) = figures(&rounds, index, floor);
+            let ratio = figure(&rounds, index, floor, |own, floor| own / floor);
             match ratio {
                 100.0.. => print!(" {ratio:.0} |"),
                 _ => print!(" {ratio:.2} |"),
@@ -158,7 +160,8 @@ fn print(mut table: tables::Table, floors: usize, allocations: &Allocations) {
         }
         let key = (table.title.clone(), case.name.to_owned());
         let (count, bytes) = allocations[&key];
-        println!(" {count} | {bytes} |");
+        let over = figure(&rounds, index, floors - 1, |own, floor| own - floor);
+        println!(" {over:+.0} | {count} | {bytes} |");
     }
     if !table.remarks.is_empty() {
         println!();

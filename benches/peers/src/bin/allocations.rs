@@ -49,8 +49,7 @@ fn main() {
                 .map(|_| {
                     case.run(1, &mut allocations);
                     let seen = allocations.seen;
-                    let bytes = seen.bytes_allocated as isize + seen.bytes_reallocated;
-                    (seen.allocations + seen.reallocations, bytes)
+                    (seen.allocations + seen.reallocations, seen.bytes_allocated)
                 })
                 .collect();
             counts.sort_unstable();
