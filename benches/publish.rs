@@ -11,6 +11,9 @@ mod compress;
 #[path = "../src/encoding.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a bench uses its part of it")]
 mod encoding;
+#[path = "../src/lines.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a bench uses its part of it")]
+mod lines;
 
 use std::{
     cell::RefCell,
@@ -308,7 +311,8 @@ fn codings(bytes: usize, quick: bool, other_levels: bool) {
     if quick || !other_levels {
         return;
     }
-    let levels: [(&str, &[u32], fn(&[u8], u32) -> Vec<u8>); 3] = [
+    type Encode = fn(&[u8], u32) -> Vec<u8>;
+    let levels: [(&str, &[u32], Encode); 3] = [
         ("gzip", &[6, 9], gzip),
         ("zstd", &[3, 6, 9, 12, 15, 19], zstd),
         ("br", &[4, 5, 6, 7, 9, 11], brotli),
