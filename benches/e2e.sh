@@ -45,7 +45,8 @@ expect() { # expect STATUS URL [HEADER]
 }
 
 median() { # of the lines
-  sort -g | awk '{ line[NR] = $1 } END { print line[int((NR + 1) / 2)] }'
+  sort -g | awk '{ line[NR] = $1 }
+    END { print (line[int((NR + 1) / 2)] + line[int((NR + 2) / 2)]) / 2 }'
 }
 
 echo '| models | answer | constant, 1/s | ours, 1/s | ours to constant |'
