@@ -2,10 +2,12 @@
 
 mod support;
 
-use std::hint::black_box;
+use std::{convert::Infallible, future::ready, hint::black_box};
 
+use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use http::header;
+use http::{Response, header};
+use http_body_util::Full;
 use support::{Cached, Constant, cached, get, request, run, with};
 use tower::Service;
 
@@ -15,7 +17,7 @@ fn measure<S, B>(
     service: &mut S,
     make: impl Fn() -> support::Incoming,
 ) where
-    S: Service<support::Incoming, Response = http::Response<B>, Error = std::convert::Infallible>,
+    S: Service<support::Incoming, Response = Response<B>, Error = Infallible>,
 {
     group.bench_function(name, |bencher| {
         // The response is dropped inside of the measurement: it is part of the cost.
@@ -37,6 +39,22 @@ fn hit(criterion: &mut Criterion) {
     measure(&mut group, "constant-etag", &mut constant_etag, || {
         get("/v1/models")
     });
+    // What a gateway without a cache does at the least, its providers being at hand.
+    let held: serde_json::Value =
+        serde_json::from_slice(&ours.cache().snapshot().body()).expect("the list is JSON");
+    let mut uncached = tower::service_fn(|_: support::Incoming| {
+        let merged = held.clone();
+        let body = serde_json::to_vec(&merged).expect("the list is JSON");
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(
+            body,
+        ))))
+    });
+    measure(
+        &mut group,
+        "uncached: merge, serialise",
+        &mut uncached,
+        || get("/v1/models"),
+    );
     for models in [50, 500, 5_000, 50_000] {
         let name = format!("hit, {models} models");
         measure(&mut group, &name, &mut cached(models), || get("/v1/models"));
