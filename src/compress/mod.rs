@@ -1,7 +1,7 @@
 //! The list under content codings: made once at publication, off the async workers.
 //!
 //! Each coding gets the level with the best ratio that stays within about 200 ms
-//! of one core for a list of its size (`benches/publish.rs` measures it): lists
+//! of one core for a list of up to 8 MiB (`benches/publish.rs` measures it): lists
 //! change a few times a day and are sent many thousand times.
 
 use std::io::Write;
@@ -36,14 +36,16 @@ pub(crate) fn encode(body: &Bytes, stopped: impl Fn() -> bool) -> Option<Vec<(Co
         if stopped() {
             return None;
         }
-        encoded.push((coding, encode(body).into()));
+        let mut variant = encode(body);
+        variant.shrink_to_fit(); // encoders reserve for the worst case, and this stays
+        encoded.push((coding, variant.into()));
     }
     Some(encoded)
 }
 
 fn gzip(body: &[u8]) -> Vec<u8> {
-    let level = if body.len() <= 4 * MIB { 9 } else { 6 };
-    let level = flate2::Compression::new(level);
+    // The levels above gain nothing on lists.
+    let level = flate2::Compression::new(6);
     let mut to = flate2::write::GzEncoder::new(Vec::new(), level);
     to.write_all(body).expect("a vector takes all");
     to.finish().expect("a vector takes all")
@@ -51,9 +53,9 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 
 fn zstd(body: &[u8]) -> Vec<u8> {
     let level = match body.len() {
-        bytes if bytes <= MIB => 19,
-        bytes if bytes <= 4 * MIB => 12,
-        _ => 6,
+        bytes if bytes <= 384 * KIB => 19,
+        bytes if bytes <= 2 * MIB => 15,
+        _ => 9,
     };
     zstd::bulk::compress(body, level).expect("a list fits into memory once more")
 }
@@ -61,9 +63,10 @@ fn zstd(body: &[u8]) -> Vec<u8> {
 fn brotli(body: &[u8]) -> Vec<u8> {
     let params = brotli::enc::BrotliEncoderParams {
         quality: match body.len() {
-            bytes if bytes <= 128 * KIB => 11,
+            bytes if bytes <= 96 * KIB => 11,
             bytes if bytes <= 2 * MIB => 9,
-            _ => 5,
+            bytes if bytes <= 8 * MIB => 5,
+            _ => 2,
         },
         size_hint: body.len(),
         lgwin: 22,
