@@ -177,6 +177,13 @@ impl Builder {
         self
     }
 
+    /// Sets how many pages of a provider's list are asked for at the most; a list that
+    /// has more is a failure. The default is 1,000.
+    pub fn max_pages(mut self, pages: usize) -> Self {
+        self.bounds.pages = pages;
+        self
+    }
+
     /// Sets the `Cache-Control` of the answers. The default is `private, no-cache`:
     /// clients may keep the list, and ask with its `ETag` whether it still holds.
     pub fn cache_control(mut self, value: HeaderValue) -> Self {
@@ -329,7 +336,11 @@ const MOST_FETCHES: usize = 65_536;
 
 fn check_bounds(bounds: Bounds) -> Result<Bounds, BuildError> {
     const MOST: usize = 1 << 30;
-    for (field, value) in [("max_bytes", bounds.body), ("max_models", bounds.models)] {
+    for (field, value) in [
+        ("max_bytes", bounds.body),
+        ("max_models", bounds.models),
+        ("max_pages", bounds.pages),
+    ] {
         if value == 0 || value > MOST {
             return Err(BuildError::new(field, value, format!("1 to {MOST}")));
         }

@@ -7,7 +7,7 @@ use twox_hash::XxHash3_128;
 
 use crate::{
     error::{ListError, ListErrorKind},
-    model::{Model, ModelList},
+    model::{Flaws, Model, ModelList, RecordFlaw},
 };
 
 /// A `created` this close to the moment of the fetch, in seconds, is taken for
@@ -23,6 +23,8 @@ pub(crate) struct Bounds {
     pub(crate) models: usize,
     /// Bytes of a model's id.
     pub(crate) id: usize,
+    /// Pages of one list.
+    pub(crate) pages: usize,
 }
 
 impl Default for Bounds {
@@ -31,6 +33,7 @@ impl Default for Bounds {
             body: 16 * 1024 * 1024,
             models: 100_000,
             id: 512,
+            pages: 1_000,
         }
     }
 }
@@ -51,18 +54,20 @@ pub(crate) struct Entry {
 }
 
 /// What is counted of an answer, and makes no difference to what is served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tally {
     /// Models offered, before any filter.
     pub(crate) offered: usize,
     /// Models kept.
     pub(crate) models: usize,
-    /// Records that could not be read or served.
-    pub(crate) skipped: usize,
+    /// What was wrong with records.
+    pub(crate) flaws: Flaws,
     /// Records that gave way to another of the same id.
     pub(crate) duplicates: usize,
     /// Whether this is the declared list, in the place of an answer.
     pub(crate) declared: bool,
+    /// In which dialect the answer was, if it came over HTTP.
+    pub(crate) dialect: Option<&'static str>,
 }
 
 impl Entry {
@@ -70,36 +75,47 @@ impl Entry {
     /// `keep` refuses.
     ///
     /// A record whose id cannot be served is skipped and counted; an answer with
-    /// no other records is not taken for a list. Of two records
-    /// with one id the one that knows more stays, then the one that sorts first:
-    /// the order of the answer decides nothing.
+    /// no other records is not taken for a list. Of two records with one id stays the one
+    /// that knows more, then one with a date, then the one whose facts sort first: the
+    /// order of the answer decides nothing.
     pub(crate) fn new(
         list: ModelList,
         bounds: &Bounds,
         unix_seconds: u64,
         keep: impl Fn(&Model) -> bool,
     ) -> Result<Self, ListError> {
-        let mut skipped = list.skipped();
         let declared = list.is_declared();
-        let mut models = list.into_models();
-        let all = models.len();
-        if all > bounds.models {
-            return Err(ListErrorKind::TooLarge.into());
+        let dialect = list.dialect();
+        let (mut models, mut flaws) = list.into_parts();
+        if models.len() > bounds.models {
+            return Err(ListErrorKind::TooManyModels.into());
         }
-        models.retain(|model| is_servable(model.id(), bounds.id));
+        models.retain(|model| match id_flaw(model.id(), bounds.id) {
+            None => true,
+            Some(flaw) => {
+                flaws.add(flaw, None);
+                false
+            }
+        });
         let offered = models.len();
-        skipped += all - offered;
-        if offered == 0 && skipped > 0 {
+        if offered == 0 && flaws.skipped() > 0 {
             return Err(ListErrorKind::NotAList.into());
         }
         models.retain(keep);
+        for model in &mut models {
+            drop_bad_names(model, bounds.id, &mut flaws);
+        }
         if !declared {
             drop_made_up_dates(&mut models, unix_seconds);
         }
         models.sort_unstable_by(|a, b| {
-            let fuller_first = || b.facts().cmp(&a.facts());
-            let rest = || facts(a).cmp(&facts(b)).then(a.created().cmp(&b.created()));
-            a.id().cmp(b.id()).then_with(fuller_first).then_with(rest)
+            let fuller_first = || b.fullness().cmp(&a.fullness());
+            let dated_first = || b.created().is_some().cmp(&a.created().is_some());
+            let rest = || (a.facts().cmp(&b.facts())).then(a.created().cmp(&b.created()));
+            (a.id().cmp(b.id()))
+                .then_with(fuller_first)
+                .then_with(dated_first)
+                .then_with(rest)
         });
         let kept = models.len();
         models.dedup_by(|later, kept| later.id() == kept.id());
@@ -112,7 +128,7 @@ impl Entry {
             index.insert_unique(hash, position, |&other| {
                 hasher.hash_one(models[other as usize].id())
             });
-            facts(model).hash(&mut Content(&mut content));
+            model.facts().hash(&mut Content(&mut content));
         }
         Ok(Self {
             index,
@@ -121,9 +137,10 @@ impl Entry {
             tally: Tally {
                 offered,
                 models: models.len(),
-                skipped,
+                flaws,
                 duplicates: kept - models.len(),
                 declared,
+                dialect,
             },
             models: models.into_boxed_slice(),
         })
@@ -157,32 +174,55 @@ impl Entry {
             .any(|(ours, theirs)| ours.created().is_some() && theirs.created().is_none())
     }
 
-    pub(crate) fn tally(&self) -> Tally {
-        self.tally
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
-}
-
-/// Every fact that is served, but `created`.
-fn facts(model: &Model) -> impl Ord + Hash {
-    (
-        model.id(),
-        model.owned_by(),
-        model.display_name(),
-        model.context_length(),
-        model.max_output_tokens(),
-    )
 }
 
 /// Whether an id can stand in a list, a path and a log line.
 pub(crate) fn is_servable(id: &str, longest: usize) -> bool {
-    !id.is_empty() && id.len() <= longest && !id.chars().any(is_treacherous)
+    id_flaw(id, longest).is_none()
 }
 
-/// Control characters, and the marks that turn the direction of text: they make
-/// one id look like another.
+fn id_flaw(id: &str, longest: usize) -> Option<RecordFlaw> {
+    if id.is_empty() {
+        Some(RecordFlaw::NoId)
+    } else if id.len() > longest {
+        Some(RecordFlaw::IdTooLong)
+    } else if has_treacherous(id) {
+        Some(RecordFlaw::IdCharacters)
+    } else {
+        None
+    }
+}
+
+/// Drops a name that is shown to people and could not be an id either.
+fn drop_bad_names(model: &mut Model, longest: usize, flaws: &mut Flaws) {
+    let is_bad = |name: &str| name.len() > longest || has_treacherous(name);
+    let owner = model.owned_by().is_some_and(is_bad);
+    let display = model.display_name().is_some_and(is_bad);
+    if owner {
+        model.forget_owned_by();
+    }
+    if display {
+        model.forget_display_name();
+    }
+    if owner || display {
+        flaws.add(RecordFlaw::Name, None);
+    }
+}
+
+fn has_treacherous(text: &str) -> bool {
+    // Nearly all text is plain ASCII, which takes one look at each byte.
+    let plain = |byte: u8| (0x20..0x7f).contains(&byte);
+    !text.bytes().all(plain) && text.chars().any(is_treacherous)
+}
+
+/// Control characters, the marks that turn the direction of text, which make one id look
+/// like another, and what stands for a byte that was no text.
 pub(crate) fn is_treacherous(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}')
 }
 
 /// Drops each `created` that is the time of the request, and all of them where

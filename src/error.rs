@@ -93,8 +93,17 @@ pub enum ListErrorKind {
     Transport,
     /// An HTTP status other than 2xx. 3xx stands for a redirect not followed.
     Status(u16),
-    /// An answer larger than the bound, in bytes or in models.
+    /// Pages that are together larger than the bound, in bytes.
     TooLarge,
+    /// More models than the bound.
+    TooManyModels,
+    /// More pages than the bound.
+    TooManyPages,
+    /// A page that names one as its next that was asked for already.
+    PageLoop,
+    /// A page that says that there is more, and names no next page that can be asked
+    /// for: none at all, or one at another origin, to which the key must not go.
+    NextPage,
     /// An answer under a content coding that nothing had decoded.
     Encoding,
     /// Something other than JSON.
@@ -105,6 +114,8 @@ pub enum ListErrorKind {
     Refused,
     /// No models, where there were some before.
     Empty,
+    /// There was no credential to ask with: what gives it failed.
+    Credential,
     /// The source panicked.
     Panic,
     /// The cache was shut down, or the provider replaced, before there was an answer.
@@ -188,11 +199,16 @@ impl fmt::Display for ListErrorKind {
             Self::Transport => f.write_str("the provider could not be reached"),
             Self::Status(status) => write!(f, "the provider answered with status {status}"),
             Self::TooLarge => f.write_str("the answer is larger than the bound"),
+            Self::TooManyModels => f.write_str("the list has more models than the bound"),
+            Self::TooManyPages => f.write_str("the list has more pages than the bound"),
+            Self::PageLoop => f.write_str("the pages of the list go round in a loop"),
+            Self::NextPage => f.write_str("the next page of the list cannot be asked for"),
             Self::Encoding => f.write_str("the answer is under a coding that was not decoded"),
             Self::NotJson => f.write_str("the answer is not JSON"),
             Self::NotAList => f.write_str("the answer is not a list of models"),
             Self::Refused => f.write_str("the provider answered with an error"),
             Self::Empty => f.write_str("the list is empty where it was not before"),
+            Self::Credential => f.write_str("there was no credential to ask with"),
             Self::Panic => f.write_str("the source panicked"),
             Self::Cancelled => f.write_str("the fetch was cancelled"),
             Self::Other => f.write_str("the source failed"),

@@ -16,7 +16,7 @@
 //! use tower_models_cache::{ListModels, Model, ModelList, Provider, StaticModelsCacheLayer};
 //!
 //! // Anything that lists models is a source: an HTTP service of a provider
-//! // (`Provider::http`), a client of our own (`Provider::openai`, feature `client`),
+//! // (`Provider::http`), a client of our own (`Provider::preset`, feature `client`),
 //! // a list that is declared, or any `Service<ListModels>`, as here.
 //! let lab = tower::service_fn(|_: ListModels| async {
 //!     Ok::<_, std::io::Error>(ModelList::from_iter([Model::new("llama-4")]))
@@ -59,6 +59,10 @@
 //!   one is not believed ([`believe_empty`](Builder::believe_empty)).
 //! - **Failures are remembered**: exponential backoff with full jitter, `Retry-After`
 //!   within a cap, shared by the refresher and all requests.
+//! - **A list is whole or a failure.** All pages are taken, at one origin and under bounds
+//!   ([`Builder::max_bytes`], [`max_models`](Builder::max_models),
+//!   [`max_pages`](Builder::max_pages)); a failure on one of them fails them all. A record
+//!   that cannot be read costs itself, and the [status](ProviderStatus::flaws) counts it.
 //! - **Equal models have equal bytes and an equal strong `ETag`** in every process.
 //!   Order, duplicates and made-up dates of a provider's answer change nothing.
 //! - **What is not the list passes through untouched**, readiness and errors included.
@@ -99,12 +103,15 @@
 //!
 //! | feature | what it adds |
 //! | --- | --- |
-//! | `client` | `Provider::openai` and `Provider::client`: an HTTPS client over hyper-util and rustls |
+//! | `bedrock` | `Provider::sigv4`: requests to AWS signed by Signature Version 4 |
+//! | `client` | `Provider::preset`, `Provider::openai` and `Provider::client`: an HTTPS client over hyper-util and rustls |
 //! | `compression` | br, zstd and gzip variants of the list, made at publication |
 //! | `config` | `StaticModelsCacheConfig`: settings and providers as serde types, durations as `"5m"`, globs |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer;
+#[cfg(feature = "bedrock")]
+mod bedrock;
 mod body;
 mod builder;
 mod cache;
@@ -147,9 +154,15 @@ pub use self::{
     future::ResponseFuture,
     handle::{ModelsCache, Readiness, RefreshError, Updates},
     layer::StaticModelsCacheLayer,
-    model::{Model, ModelList},
+    model::{
+        Capabilities, Capability, Deprecation, FlawCount, Modalities, Modality, Model, ModelList,
+        ParsePriceError, Price, Prices, RecordFlaw,
+    },
     models_service::{ModelsBody, ModelsService},
-    provider::{Dialect, ListModels, Provider, Source},
+    provider::{
+        Custom, CustomDialect, Dialect, ExtraFields, ListModels, Next, Page, Preset, Provider,
+        Source, Token, UnknownDialect, UnknownPreset,
+    },
     refresher::Refresher,
     secret::Secret,
     service::StaticModelsCache,
@@ -157,6 +170,9 @@ pub use self::{
     status::{AttemptStatus, ProviderStatus, Status},
 };
 
+#[cfg(feature = "bedrock")]
+#[cfg_attr(docsrs, doc(cfg(feature = "bedrock")))]
+pub use self::bedrock::AwsCredentials;
 #[cfg(feature = "config")]
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]
 pub use self::config::{MaxStale, ProviderConfig, StaticModelsCacheConfig};

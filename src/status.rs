@@ -8,6 +8,7 @@ use crate::{
     cache::{Attempt, Cache},
     clock,
     error::ProviderError,
+    model::FlawCount,
 };
 
 /// How the cache and its providers stand at one moment.
@@ -37,8 +38,13 @@ pub struct ProviderStatus {
     pub models: usize,
     /// How many are not, because a provider declared before it lists their ids.
     pub shadowed: usize,
+    /// In which dialect its list was, such as `openai`, if it came over HTTP: what
+    /// [`Dialect::Auto`](crate::Dialect::Auto) has found, where that was set.
+    pub dialect: Option<&'static str>,
     /// Records of its list that could not be read or served.
     pub skipped: usize,
+    /// What was wrong with records, those that could be served included.
+    pub flaws: Vec<FlawCount>,
     /// Records of its list that gave way to another of the same id.
     pub duplicates: usize,
     /// Whether its list is a declared one and not its own.
@@ -90,7 +96,9 @@ impl Status {
                     .map(str::to_owned),
                 models,
                 shadowed,
-                skipped: good.map_or(0, |(tally, _)| tally.skipped),
+                dialect: good.and_then(|(tally, _)| tally.dialect),
+                skipped: good.map_or(0, |(tally, _)| tally.flaws.skipped()),
+                flaws: good.map_or(Vec::new(), |(tally, _)| tally.flaws.counts().to_vec()),
                 duplicates: good.map_or(0, |(tally, _)| tally.duplicates),
                 declared: good.is_some_and(|(tally, _)| tally.declared),
                 confirmed: good.map(|(_, confirmed)| now.duration_since(confirmed)),

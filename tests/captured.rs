@@ -8,90 +8,348 @@ use std::{convert::Infallible, fs, path::PathBuf};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
-use tower_models_cache::{ListErrorKind, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{Dialect, ListErrorKind, Provider, StaticModelsCacheLayer};
 
-/// What a capture comes to: so many models, less so many duplicates, or a failure.
-type Expected = Result<(usize, usize), ListErrorKind>;
+/// A capture: its file, the dialect it is configured with, the dialect that is found when
+/// none is, and what it comes to: so many models, less so many duplicates, or a failure.
+type Capture = (
+    &'static str,
+    &'static str,
+    &'static str,
+    Result<(usize, usize), ListErrorKind>,
+);
 
-const CAPTURES: &[(&str, Expected)] = &[
-    ("anthropic/models_2026-02-10.json", Ok((10, 0))),
-    ("anthropic/models_2026-08-05.json", Ok((11, 0))),
-    ("azure/openai_v1_models_2026-02-10.json", Ok((265, 2))),
-    ("bedrock/mantle_models_2026-08-19.json", Ok((48, 0))),
-    ("deepgram/models_2026.json", Err(ListErrorKind::NotAList)),
-    ("deepseek/models_2026-02-10.json", Ok((2, 0))),
+const CAPTURES: &[Capture] = &[
     (
-        "gpustack/error_401_2026-02-10.json",
+        "anthropic/models_2026-02-10.json",
+        "anthropic",
+        "anthropic",
+        Ok((10, 0)),
+    ),
+    (
+        "anthropic/models_2026-08-05.json",
+        "anthropic",
+        "anthropic",
+        Ok((11, 0)),
+    ),
+    (
+        "azure/openai_v1_models_2026-02-10.json",
+        "azure",
+        "azure",
+        Ok((265, 2)),
+    ),
+    (
+        "bedrock/foundation_models_2026-02-10.json",
+        "bedrock",
+        "bedrock",
+        Ok((135, 0)),
+    ),
+    (
+        "bedrock/mantle_models_2026-08-19.json",
+        "openai",
+        "openai",
+        Ok((48, 0)),
+    ),
+    (
+        "deepgram/models_2026.json",
+        "openai",
+        "",
         Err(ListErrorKind::NotAList),
     ),
-    ("groq/models_2026-08.json", Ok((14, 0))),
-    ("litellm/v1_models_2025-07.json", Ok((1, 0))),
-    ("llamacpp/v1_models_2025-02.json", Ok((1, 0))),
-    ("lmstudio/api_v0_models_2025-07.json", Ok((1, 0))),
-    ("lmstudio/v1_models_2025-11.json", Ok((4, 0))),
-    ("mistral/models_2026-02-10.json", Ok((57, 2))),
-    ("ollama/v1_models_2026-02-10.json", Ok((3, 0))),
-    ("openai/models_2026-02-10.json", Ok((119, 0))),
-    ("openai/models_2026-08-04.json", Ok((132, 0))),
-    ("openai/models_2026-08-05.json", Ok((132, 0))),
-    ("openrouter/models_2026-02-10.json", Ok((344, 0))),
+    (
+        "deepseek/models_2026-02-10.json",
+        "openai",
+        "openai",
+        Ok((2, 0)),
+    ),
+    (
+        "gemini/models_all_2026-02-10.json",
+        "gemini",
+        "gemini",
+        Ok((45, 0)),
+    ),
+    (
+        "gemini/models_page1_of_n_2026-01-13.json",
+        "gemini",
+        "gemini",
+        Ok((50, 0)),
+    ),
+    (
+        "github/catalog_models_2025-05-17.json",
+        "array",
+        "array",
+        Ok((56, 0)),
+    ),
+    (
+        "gpustack/error_401_2026-02-10.json",
+        "gpustack",
+        "",
+        Err(ListErrorKind::Refused),
+    ),
+    (
+        "gpustack/models_items_pagination_2026-01-13.json",
+        "gpustack",
+        "gpustack",
+        Ok((1, 0)),
+    ),
+    ("groq/models_2026-08.json", "openai", "openai", Ok((14, 0))),
+    (
+        "litellm/v1_models_2025-07.json",
+        "openai",
+        "openai",
+        Ok((1, 0)),
+    ),
+    (
+        "llamacpp/v1_models_2025-02.json",
+        "openai",
+        "openai",
+        Ok((1, 0)),
+    ),
+    (
+        "lmstudio/api_v0_models_2025-07.json",
+        "lmstudio-v0",
+        "lmstudio-v0",
+        Ok((1, 0)),
+    ),
+    (
+        "lmstudio/v1_models_2025-11.json",
+        "openai",
+        "openai",
+        Ok((4, 0)),
+    ),
+    (
+        "mistral/models_2026-02-10.json",
+        "openai",
+        "openai",
+        Ok((57, 2)),
+    ),
+    (
+        "modelsdev/api_2026-02-10.json",
+        "openai",
+        "",
+        Err(ListErrorKind::NotAList),
+    ),
+    (
+        "ollama/api_tags_2026-04.json",
+        "ollama",
+        "ollama",
+        Ok((3, 0)),
+    ),
+    (
+        "ollama/v1_models_2026-02-10.json",
+        "openai",
+        "openai",
+        Ok((3, 0)),
+    ),
+    (
+        "openai/models_2026-02-10.json",
+        "openai",
+        "openai",
+        Ok((119, 0)),
+    ),
+    (
+        "openai/models_2026-08-04.json",
+        "openai",
+        "openai",
+        Ok((132, 0)),
+    ),
+    (
+        "openai/models_2026-08-05.json",
+        "openai",
+        "openai",
+        Ok((132, 0)),
+    ),
+    (
+        "openrouter/models_2026-02-10.json",
+        "openrouter",
+        "openrouter",
+        Ok((344, 0)),
+    ),
     (
         "openrouter/models_all_modalities_2026-08-04.json",
+        "openrouter",
+        "openrouter",
         Ok((456, 0)),
     ),
-    ("tgi/v1_models_2024-08.json", Ok((1, 0))),
-    ("xai/models_2026-02-10.json", Ok((13, 0))),
+    (
+        "ppio/models_data_array_2025.json",
+        "array",
+        "array",
+        Ok((2, 0)),
+    ),
+    ("tgi/v1_models_2024-08.json", "openai", "openai", Ok((1, 0))),
+    (
+        "vertexai/publisher_models_google_2026-02-10.json",
+        "vertex",
+        "vertex",
+        Ok((10, 0)),
+    ),
+    (
+        "xai/models_2026-02-10.json",
+        "openai",
+        "openai",
+        Ok((13, 0)),
+    ),
 ];
 
 fn captures() -> Option<PathBuf> {
     std::env::var_os("MODELS_CAPTURES").map(PathBuf::from)
 }
 
-fn layer(body: Vec<u8>) -> StaticModelsCacheLayer {
+/// A provider with this capture as its first page; if that names a next one, it is empty.
+fn layer(body: Vec<u8>, dialect: &str) -> StaticModelsCacheLayer {
     let body = Bytes::from(body);
-    let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
-        let body = body.clone();
+    let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
+        let query = request.uri().query().unwrap_or_default();
+        let body = if query.contains("pageToken") {
+            Bytes::from_static(b"{}")
+        } else {
+            body.clone()
+        };
         async move { Ok::<_, Infallible>(Response::new(Full::new(body))) }
     });
+    let dialect: Dialect = dialect.parse().expect("is known");
     StaticModelsCacheLayer::builder()
-        .provider(Provider::http("captured", service))
+        .provider(Provider::http("captured", service).dialect(dialect))
         .build()
         .expect("the settings are good")
 }
 
-#[tokio::test]
-async fn every_captured_list_of_openai_form_is_read_whole() {
+#[test]
+fn every_captured_list_is_in_the_table() {
     let Some(folder) = captures() else { return };
-    for (file, expected) in CAPTURES {
+    let mut files = Vec::new();
+    for group in fs::read_dir(&folder).expect("is a folder") {
+        let group = group.expect("can be read").path();
+        for file in fs::read_dir(&group).into_iter().flatten() {
+            let file = file.expect("can be read").path();
+            let name = file.strip_prefix(&folder).expect("is inside");
+            files.push(name.to_string_lossy().into_owned());
+        }
+    }
+    files.sort();
+    let table: Vec<_> = CAPTURES
+        .iter()
+        .map(|(file, ..)| (*file).to_owned())
+        .collect();
+    assert_eq!(files, table);
+}
+
+#[tokio::test]
+async fn every_captured_list_is_read_whole_as_configured_and_as_found() {
+    let Some(folder) = captures() else { return };
+    for (file, configured, found, expected) in CAPTURES {
         let body = fs::read(folder.join(file)).expect(file);
-        let cache = layer(body).cache();
-        let outcome = cache.refresh_provider("captured").await;
-        let status = cache.status().providers.remove(0);
-        match expected {
-            Ok((models, duplicates)) => {
-                outcome.expect(file);
-                assert_eq!(status.duplicates, *duplicates, "{file}");
-                assert_eq!(status.models, models - duplicates, "{file}");
-                assert_eq!(status.skipped, 0, "{file}");
+        for (dialect, told) in [(*configured, *configured), ("auto", *found)] {
+            let cache = layer(body.clone(), dialect).cache();
+            let outcome = cache.refresh_provider("captured").await;
+            let status = cache.status().providers.remove(0);
+            match expected {
+                Ok((models, duplicates)) => {
+                    outcome.expect(file);
+                    assert_eq!(status.dialect, Some(told), "{file}");
+                    assert_eq!(status.duplicates, *duplicates, "{file} as {dialect}");
+                    assert_eq!(status.models, models - duplicates, "{file} as {dialect}");
+                    assert_eq!(status.flaws, [], "{file} as {dialect}");
+                }
+                Err(kind) => {
+                    let error = outcome.expect_err(file);
+                    assert_eq!(error.kind(), *kind, "{file} as {dialect}");
+                }
             }
-            Err(kind) => assert_eq!(outcome.expect_err(file).kind(), *kind, "{file}"),
         }
     }
 }
 
 #[tokio::test]
+async fn captured_models_are_listed_and_asked_for_by_their_ids() {
+    let Some(folder) = captures() else { return };
+    for (file, dialect, listed, upstream, owner) in [
+        (
+            "gemini/models_all_2026-02-10.json",
+            "gemini",
+            "gemini-2.5-flash",
+            "models/gemini-2.5-flash",
+            "google",
+        ),
+        (
+            "vertexai/publisher_models_google_2026-02-10.json",
+            "auto",
+            "gemini-1.5-flash-002",
+            "publishers/google/models/gemini-1.5-flash-002",
+            "google",
+        ),
+        (
+            "tgi/v1_models_2024-08.json",
+            "openai",
+            "meta-llama/Meta-Llama-3-8B",
+            "meta-llama/Meta-Llama-3-8B ",
+            "meta-llama/Meta-Llama-3-8B",
+        ),
+        (
+            "gpustack/models_items_pagination_2026-01-13.json",
+            "auto",
+            "qwen3",
+            "qwen3",
+            "captured",
+        ),
+        (
+            "openrouter/models_2026-02-10.json",
+            "auto",
+            "qwen/qwen3-max-thinking",
+            "qwen/qwen3-max-thinking",
+            "qwen",
+        ),
+        (
+            "github/catalog_models_2025-05-17.json",
+            "auto",
+            "openai/gpt-4.1",
+            "openai/gpt-4.1",
+            "OpenAI",
+        ),
+    ] {
+        let body = fs::read(folder.join(file)).expect(file);
+        let cache = layer(body, dialect).cache();
+        cache.refresh().await.expect(file);
+        let snapshot = cache.snapshot();
+        let model = snapshot.get(&format!("captured/{listed}")).expect(listed);
+        assert_eq!(model.upstream_id(), upstream);
+        assert_eq!(model.model().owned_by().unwrap_or("captured"), owner);
+    }
+}
+
+#[tokio::test]
+async fn two_days_of_one_provider_differ_only_where_it_says_something_else() {
+    let Some(folder) = captures() else { return };
+    let read = |file: &str| fs::read(folder.join(file)).expect(file);
+    let list = async |body| {
+        let cache = layer(body, "openai").cache();
+        cache.refresh().await.expect("is a list");
+        cache.snapshot()
+    };
+    let first = list(read("openai/models_2026-08-04.json")).await;
+    let second = list(read("openai/models_2026-08-05.json")).await;
+    let changed = first.iter().filter(|model| {
+        let other = second.get(&model.id()).expect("the ids are the same");
+        other.model() != model.model()
+    });
+    // 57 had a date of their end on the first day, and none on the second.
+    assert_eq!(changed.count(), 57);
+}
+
+#[tokio::test]
 async fn a_captured_list_that_breaks_off_is_no_list() {
     let Some(folder) = captures() else { return };
-    for (file, expected) in CAPTURES.iter().filter(|(_, expected)| expected.is_ok()) {
+    for (file, dialect, _, _) in CAPTURES.iter().filter(|capture| capture.3.is_ok()) {
         let mut body = fs::read(folder.join(file)).expect(file);
         while body.last().is_some_and(u8::is_ascii_whitespace) {
             body.pop();
         }
         for end in [body.len() - 1, body.len() / 2, 1] {
-            let cache = layer(body[..end].to_vec()).cache();
+            let cache = layer(body[..end].to_vec(), dialect).cache();
             let outcome = cache.refresh_provider("captured").await;
             let kind = outcome.expect_err(file).kind();
-            assert_eq!(kind, ListErrorKind::NotJson, "{file} {expected:?}");
+            assert_eq!(kind, ListErrorKind::NotJson, "{file}");
         }
     }
 }

@@ -106,7 +106,7 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
         ),
         (
             "[[providers]]\nname = 'a'\ndialect = 'openia'",
-            "unknown variant `openia`, expected",
+            r#"invalid value: string "openia", expected one of openai, "#,
         ),
         (
             "[[providers]]\nname = 'a'\nheaders = { x = 1 }",
@@ -225,6 +225,10 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
         (
             "[[providers]]\nname = 'a'\nmodels = ['m']\napi_key_env = 'PATH'",
             "providers.a.api_key_env is set for a provider without base_url",
+        ),
+        (
+            "[[providers]]\nname = 'a'\nmodels = ['m']\ndialect = 'auto'",
+            "providers.a.dialect is set for a provider without base_url",
         ),
         (
             "[[providers]]\nname = 'a'\nmodels = ['m']\ntimeout = '1s'",
@@ -392,11 +396,11 @@ fn everything_can_be_set() {
         max_concurrent_fetches = 4
         max_bytes = 1000000
         max_models = 1000
+        max_pages = 10
         cache_control = "private, max-age=60"
 
         [[providers]]
         name = "house"
-        dialect = "openai"
         prefix = false
         display_name = "The House"
         include = ["small*"]

@@ -327,5 +327,8 @@ async fn an_endless_and_an_oversized_answer_end_at_the_bound() {
     assert_eq!(list(&layer).await, ["good/a"]);
     let error = layer.cache().refresh().await.unwrap_err();
     let kinds: Vec<_> = error.failures().iter().map(|one| one.kind()).collect();
-    assert_eq!(kinds, [ListErrorKind::TooLarge; 2]);
+    assert_eq!(
+        kinds,
+        [ListErrorKind::TooManyModels, ListErrorKind::TooLarge]
+    );
 }

@@ -165,7 +165,7 @@ async fn what_a_client_accepts_of_types_and_languages_is_not_looked_at() {
 
 /// A layer whose list has exactly so many bytes.
 async fn of_length(bytes: usize) -> StaticModelsCacheLayer {
-    let model = |padding| Model::new("x").with_owned_by("o".repeat(padding));
+    let model = |padding| Model::new("x").with_extra("o", "o".repeat(padding));
     let of = |padding| {
         StaticModelsCacheLayer::builder()
             .provider(Provider::fixed("p", [model(padding)]))

@@ -14,9 +14,12 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use proptest::{collection::vec, option, prelude::*};
+use proptest::{collection::vec, option, prelude::*, sample::select};
 use support::{Desk, Script, ask, builder, get};
-use tower_models_cache::{ListErrorKind, Model, ModelList, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{
+    Capability, Deprecation, ListErrorKind, Modalities, Modality, Model, ModelList, Prices,
+    Provider, StaticModelsCacheLayer,
+};
 
 const CASES: u32 = 48;
 
@@ -45,6 +48,17 @@ fn id() -> impl Strategy<Value = String> {
 
 const NAMES: [&str; 5] = ["a", "b", "ü x", "\"", "%2F?#"];
 
+/// Whether a text can be an id, or a name that people are shown.
+fn is_bad(text: &str) -> bool {
+    let bad = |c: char| {
+        c.is_control()
+            || "\u{61c}\u{200e}\u{200f}\u{fffd}".contains(c)
+            || ('\u{202a}'..='\u{202e}').contains(&c)
+            || ('\u{2066}'..='\u{2069}').contains(&c)
+    };
+    text.len() > 512 || text.contains(bad)
+}
+
 fn model() -> impl Strategy<Value = Model> {
     let facts = (
         option::of(any::<u32>()),
@@ -53,11 +67,36 @@ fn model() -> impl Strategy<Value = Model> {
         option::of(any::<u64>()),
         option::of(any::<u64>()),
     );
-    (id(), facts).prop_map(|(id, (created, owner, name, context, output))| {
+    let more = (
+        option::of(any::<bool>()),
+        option::of(0_u32..1_000_000),
+        option::of((2020_i16..2097, 1_i8..13)),
+        option::of(any::<String>()),
+    );
+    let modality = || {
+        vec(
+            select(&[Modality::Text, Modality::Image, Modality::Video][..]),
+            0..3,
+        )
+    };
+    (id(), facts, more, (modality(), modality())).prop_map(|(id, facts, more, (input, output))| {
+        let (created, owner, name, context, most) = facts;
+        let (tools, price, day, extra) = more;
+        let price = price.map(|units| format!("{units}e-9").parse().unwrap());
+        let mut prices = Prices::default();
+        (prices.prompt, prices.request) = (price, price);
         let mut model = Model::new(id)
             .with_created(created)
             .with_context_length(context)
-            .with_max_output_tokens(output);
+            .with_max_output_tokens(most)
+            .with_input(Modalities::from_iter(input))
+            .with_output(Modalities::from_iter(output))
+            .with_capability(Capability::Tools, tools)
+            .with_prices(prices)
+            .with_deprecation(day.and_then(|(year, month)| Deprecation::on(year, month, 1)));
+        if let Some(extra) = extra {
+            model = model.with_extra("family", extra);
+        }
         if let Some(owner) = owner {
             model = model.with_owned_by(owner);
         }
@@ -154,31 +193,51 @@ proptest! {
             let snapshot = layer.cache().snapshot();
             let Some(listed) = snapshot.iter().next() else {
                 // Refused for its id, and for nothing else.
-                let id = model.id();
-                let bad = |c: char| c.is_control() || "\u{61c}\u{200e}\u{200f}".contains(c)
-                    || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c);
-                prop_assert!(id.is_empty() || id.len() > 512 || id.contains(bad));
+                prop_assert!(model.id().is_empty() || is_bad(model.id()));
                 return Ok(());
             };
+            let owner = model.owned_by().filter(|owner| !is_bad(owner));
+            let name = model.display_name().filter(|name| !is_bad(name));
             // A date of today would be taken for the date of the request.
             let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
             let old = |at: &u32| *at != 0 && u64::from(*at) + 2 * 3600 < now;
             let recent = |at: &u32| !old(at);
-            if !model.created().as_ref().is_some_and(recent) {
+            let whole = owner == model.owned_by() && name == model.display_name();
+            if whole && !model.created().as_ref().is_some_and(recent) {
                 prop_assert_eq!(listed.model(), &model);
             }
             let record: serde_json::Value = serde_json::from_slice(&snapshot.body()).unwrap();
             let record = &record["data"][0];
             prop_assert_eq!(&record["id"], &format!("lab/{}", model.id()));
-            prop_assert_eq!(&record["owned_by"], model.owned_by().unwrap_or("lab"));
-            prop_assert_eq!(record["name"].as_str(), model.display_name());
+            prop_assert_eq!(&record["owned_by"], owner.unwrap_or("lab"));
+            prop_assert_eq!(record["name"].as_str(), name);
             prop_assert_eq!(record["context_length"].as_u64(), model.context_length());
             prop_assert_eq!(record["max_output_tokens"].as_u64(), model.max_output_tokens());
+            let shape = &record["architecture"];
+            prop_assert_eq!(&shape["input_modalities"], &to_json(model.input()));
+            prop_assert_eq!(&shape["output_modalities"], &to_json(model.output()));
+            let tools = model.capabilities().get(Capability::Tools);
+            prop_assert_eq!(record["capabilities"]["tools"].as_bool(), tools);
+            let price = model.prices().and_then(|prices| prices.prompt);
+            let price = price.map(|price| price.to_string());
+            prop_assert_eq!(record["pricing"]["prompt"].as_str(), price.as_deref());
+            let end = model.deprecation().map(|end| end.to_string());
+            prop_assert_eq!(record["deprecation_date"].as_str(), end.as_deref());
+            let family = model.extra("family").map(|json| serde_json::from_str(json).unwrap());
+            prop_assert_eq!(record.get("family"), family.as_ref());
             let created = model.created().filter(old).unwrap_or(0);
             prop_assert!(record["created"] == created || model.created().as_ref().is_some_and(recent));
             Ok(())
         })?;
     }
+}
+
+/// The set as JSON; null where there is none.
+fn to_json(set: Modalities) -> serde_json::Value {
+    if set.is_empty() {
+        return serde_json::Value::Null;
+    }
+    serde_json::to_value(set).unwrap()
 }
 
 // ===== Publication in steps =====

@@ -9,13 +9,13 @@ use std::{
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 
-use super::{Cache, Outcome, Policy, Slot};
+use super::{Cache, Fetched, Outcome, Policy, Slot};
 use crate::{
     clock::{self, Instant},
     entry::Entry,
     error::{ListError, ListErrorKind, ProviderError},
     flight::{Flight, Landing},
-    provider::{Erased, ListModels, Provider},
+    provider::{Answer, Erased, ListModels, Provider},
     tasks::compute,
 };
 
@@ -43,6 +43,7 @@ impl Cache {
         let fetch = fetch(
             slot.provider.clone(),
             Arc::clone(&slot.source),
+            slot.known(),
             Arc::clone(&self.places),
             &self.policy,
         );
@@ -63,7 +64,7 @@ impl Cache {
     async fn land(
         self: &Arc<Self>,
         generation: u64,
-        fetched: Result<Entry, ListError>,
+        fetched: Result<Fetched, ListError>,
         aboard: Aboard,
     ) {
         let now = clock::now();
@@ -127,7 +128,7 @@ fn tell(slot: &Slot, outcome: &Outcome, now: Instant) {
             tracing::debug!(
                 provider,
                 models = good.map_or(0, |(tally, _)| tally.models),
-                skipped = good.map_or(0, |(tally, _)| tally.skipped),
+                flaws = ?good.map_or(&[][..], |(tally, _)| tally.flaws.counts()),
                 "list of models confirmed"
             );
         }
@@ -149,27 +150,35 @@ fn tell(slot: &Slot, outcome: &Outcome, now: Instant) {
 fn fetch(
     provider: Provider,
     source: Arc<dyn Erased>,
+    known: Option<Fetched>,
     places: Arc<Semaphore>,
     policy: &Policy,
-) -> impl Future<Output = Result<Entry, ListError>> + Send + 'static {
+) -> impl Future<Output = Result<Fetched, ListError>> + Send + 'static {
     let own = provider.options.timeout;
     let timeout = own.unwrap_or(policy.fetch_timeout);
     let request = ListModels {
         bounds: policy.bounds,
         timeout,
         headers_timeout: own.unwrap_or(policy.headers_timeout.min(timeout)),
+        validator: known.as_ref().and_then(|known| known.validator.clone()),
     };
     let bounds = policy.bounds;
     let asked = async move { source.list(request).await };
     let fetched = async move {
-        let list = in_a_place(&places, clock::within(timeout, asked))
+        let answer = in_a_place(&places, clock::within(timeout, asked))
             .await
             .ok_or(ListErrorKind::Timeout)??;
-        compute(list.models().len() * MODEL, move || {
+        let (list, validator) = match answer {
+            Answer::List(list, validator) => (list, validator),
+            // Only a source that was given a validator says so.
+            Answer::Unchanged => return known.ok_or(ListErrorKind::Other.into()),
+        };
+        let entry = compute(list.models().len() * MODEL, move || {
             let now = clock::unix_seconds();
             Entry::new(list, &bounds, now, |model| provider.keeps(model))
-        })
-        .await
+        });
+        let entry = Arc::new(entry.await?);
+        Ok(Fetched { entry, validator })
     };
     // Around all that runs code of others: the source, its futures, their end, and
     // the filter.

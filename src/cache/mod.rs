@@ -37,7 +37,7 @@ use self::slot::Window;
 pub(crate) use self::{
     fetch::lost,
     policy::{Policy, Renewal},
-    slot::{Attempt, Outcome, Slot},
+    slot::{Attempt, Fetched, Outcome, Slot},
 };
 use crate::{
     clock::{self, Instant, Jitter},
@@ -446,10 +446,10 @@ impl Policy {
             BuildError::hidden(within("filter"), "a closure that panicked", expected)
         })?;
         match entry {
-            Ok(entry) if entry.tally().skipped == 0 => Ok(entry),
+            Ok(entry) if entry.tally().flaws.counts().is_empty() => Ok(entry),
             _ => {
                 let expected = format!(
-                    "at most {} models, with ids of 1 to {} bytes without control characters",
+                    "at most {} models, with ids of 1 to {} bytes, and no control characters in ids and names",
                     self.bounds.models, self.bounds.id
                 );
                 Err(BuildError::new(within(field), offered, expected))

@@ -12,7 +12,7 @@ use crate::{
     entry::{Entry, Tally},
     error::{ListError, ListErrorKind, ProviderError},
     flight::Flight,
-    provider::{Erased, Provider},
+    provider::{Erased, Provider, Validator},
     snapshot::{Health, Part},
 };
 
@@ -43,6 +43,26 @@ struct Good {
     /// Of the last answer, which may list the same as an earlier one, `entry`.
     tally: Tally,
     confirmed: Instant,
+    /// By which the provider can be asked whether the list is still this one.
+    validator: Option<Validator>,
+}
+
+/// A good answer: a list, and the validator that came with it.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) validator: Option<Validator>,
+}
+
+impl Fetched {
+    fn confirmed(self, now: Instant) -> Good {
+        Good {
+            tally: self.entry.tally().clone(),
+            entry: self.entry,
+            confirmed: now,
+            validator: self.validator,
+        }
+    }
 }
 
 /// The last attempt that is over.
@@ -92,11 +112,11 @@ impl Slot {
 
     /// Puts a declared list in, once and for all: it is never due.
     pub(crate) fn declare(&mut self, entry: Entry, now: Instant) {
-        self.entry = Some(Good {
-            tally: entry.tally(),
+        let declared = Fetched {
             entry: Arc::new(entry),
-            confirmed: now,
-        });
+            validator: None,
+        };
+        self.entry = Some(declared.confirmed(now));
         self.attempt = Some(Attempt {
             ended: now,
             took: Duration::ZERO,
@@ -205,7 +225,7 @@ impl Slot {
     /// flight is in the air until it lands, which is after the publication.
     pub(crate) fn settle(
         &mut self,
-        fetched: Result<Entry, ListError>,
+        fetched: Result<Fetched, ListError>,
         policy: &Policy,
         jitter: &mut Jitter,
         now: Instant,
@@ -218,14 +238,14 @@ impl Slot {
             .entry
             .as_ref()
             .is_some_and(|good| good.tally.offered > 0);
-        let fetched = fetched.and_then(|entry| {
-            if entry.tally().offered == 0 && had_models && !policy.believe_empty {
+        let fetched = fetched.and_then(|fetched| {
+            if fetched.entry.tally().offered == 0 && had_models && !policy.believe_empty {
                 return Err(ListErrorKind::Empty.into());
             }
-            Ok(entry)
+            Ok(fetched)
         });
         let (outcome, replaced) = match fetched {
-            Ok(entry) => {
+            Ok(fetched) => {
                 self.failures = 0;
                 self.backoff = None;
                 self.due = Some(if outdated || policy.renewal.is_per_request() {
@@ -233,7 +253,7 @@ impl Slot {
                 } else {
                     now + jitter.around(self.interval(policy), 0.1)
                 });
-                (Ok(()), self.confirm(entry, now))
+                (Ok(()), self.confirm(fetched, now))
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
@@ -251,24 +271,36 @@ impl Slot {
     }
 
     /// Puts a good list in, and says whether it differs from the one before.
-    fn confirm(&mut self, entry: Entry, now: Instant) -> bool {
+    fn confirm(&mut self, fetched: Fetched, now: Instant) -> bool {
+        let differs = |good: &Good| {
+            !Arc::ptr_eq(&good.entry, &fetched.entry)
+                && (!good.entry.same_content(&fetched.entry)
+                    || fetched.entry.dates_more_than(&good.entry))
+        };
         match &mut self.entry {
-            Some(good)
-                if good.entry.same_content(&entry) && !entry.dates_more_than(&good.entry) =>
-            {
-                good.tally = entry.tally();
+            Some(good) if !differs(good) => {
+                // One that the provider only confirmed tells nothing new of its records.
+                if !Arc::ptr_eq(&good.entry, &fetched.entry) {
+                    good.tally = fetched.entry.tally().clone();
+                }
+                good.validator = fetched.validator;
                 good.confirmed = now;
                 false
             }
             slot => {
-                *slot = Some(Good {
-                    tally: entry.tally(),
-                    entry: Arc::new(entry),
-                    confirmed: now,
-                });
+                *slot = Some(fetched.confirmed(now));
                 true
             }
         }
+    }
+
+    /// The list there is, where the provider can be asked whether it still holds.
+    pub(crate) fn known(&self) -> Option<Fetched> {
+        let good = self.entry.as_ref()?;
+        Some(Fetched {
+            entry: Arc::clone(&good.entry),
+            validator: Some(good.validator.clone()?),
+        })
     }
 
     /// How long to leave the provider alone after another failure.
@@ -341,8 +373,9 @@ impl Slot {
     // ----- status -----
 
     /// What the last good answer held, and when it came.
-    pub(crate) fn last_good(&self) -> Option<(Tally, Instant)> {
-        self.entry.as_ref().map(|good| (good.tally, good.confirmed))
+    pub(crate) fn last_good(&self) -> Option<(&Tally, Instant)> {
+        let good = self.entry.as_ref()?;
+        Some((&good.tally, good.confirmed))
     }
 
     pub(crate) fn attempt(&self) -> Option<&Attempt> {

@@ -33,7 +33,11 @@ use tower_http::{
     },
 };
 
-use crate::{error::BoxError, provider::Provider, secret::Secret};
+use crate::{
+    error::BoxError,
+    provider::{Preset, Provider},
+    secret::Secret,
+};
 
 /// How long a connection may take, from the name's resolution to the end of the
 /// TLS handshake.
@@ -81,6 +85,31 @@ impl Provider {
         }
     }
 
+    /// A provider of which a [preset](Preset) knows address, header of the key and
+    /// dialect, asked over HTTPS.
+    ///
+    /// Everything of a preset can be set otherwise afterwards. Where it
+    /// [needs a key](Preset::needs_key), building fails without one, or a
+    /// [`token`](Self::token), or a header that holds one. What the client does is said at
+    /// [`client`](Self::client).
+    ///
+    /// ```
+    /// use tower_models_cache::{Preset, Provider, Secret};
+    ///
+    /// let claude = Provider::preset(Preset::Anthropic, Secret::new("sk-7d1f"));
+    /// assert_eq!(claude.name(), "anthropic");
+    ///
+    /// let lab = Provider::preset(Preset::Ollama, None)
+    ///     .renamed("lab")
+    ///     .base_url("http://10.0.0.7:11434");
+    /// # let _ = lab;
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
+    pub fn preset(preset: Preset, secret: impl Into<Option<Secret>>) -> Self {
+        let provider = Self::preset_over(preset, secret, http_service());
+        provider.of_kind("client").guarding_keys(true)
+    }
+
     /// A provider of any dialect, asked by a client of its own.
     ///
     /// The client speaks HTTP/1.1 and HTTP/2, decodes gzip, br and zstd, connects
@@ -109,10 +138,14 @@ impl Provider {
     /// ```
     #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
     pub fn client(name: impl Into<String>, base_url: impl Into<String>) -> Self {
+        Self::over_client(name).base_url(base_url)
+    }
+
+    /// A provider without an address yet.
+    pub(crate) fn over_client(name: impl Into<String>) -> Self {
         Self::http(name, http_service())
             .of_kind("client")
             .guarding_keys(true)
-            .base_url(base_url)
     }
 
     /// Lets a key go over plain http to another machine, where everybody on the way

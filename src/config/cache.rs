@@ -86,6 +86,9 @@ pub struct StaticModelsCacheConfig {
     /// How many models of a provider are taken. The default is 100,000.
     #[serde(default)]
     pub max_models: Option<usize>,
+    /// How many pages of a provider's list are asked for. The default is 1,000.
+    #[serde(default)]
+    pub max_pages: Option<usize>,
     /// The `Cache-Control` of the answers. The default is `"private, no-cache"`.
     #[serde(default)]
     pub cache_control: Option<String>,
@@ -166,7 +169,8 @@ impl StaticModelsCacheConfig {
         let fetches = self.max_concurrent_fetches;
         let builder = apply(builder, fetches, Builder::max_concurrent_fetches);
         let builder = apply(builder, self.max_bytes, Builder::max_bytes);
-        apply(builder, self.max_models, Builder::max_models)
+        let builder = apply(builder, self.max_models, Builder::max_models);
+        apply(builder, self.max_pages, Builder::max_pages)
     }
 }
 

@@ -12,21 +12,27 @@ use crate::{
     entry::{Bounds, is_servable},
     error::{BoxError, BuildError},
     model::Model,
-    provider::{Dialect, Provider, check_name},
+    provider::{Dialect, ExtraFields, Preset, Provider, check_name},
     secret::Secret,
 };
 
 /// A provider as it stands in a file.
 ///
-/// With a `base_url` its list is fetched, without one its `models` are the list.
+/// With a `preset` or a `base_url` its list is fetched, without both its `models` are the
+/// list.
 /// Unknown fields are errors, and no key stands here: `api_key_env` names the
 /// variable that holds it.
 ///
 /// ```toml
 /// [[providers]]
-/// name = "openai"
-/// base_url = "https://api.openai.com/v1"
-/// api_key_env = "OPENAI_API_KEY"
+/// name = "claude"
+/// preset = "anthropic"
+/// api_key_env = "ANTHROPIC_API_KEY"
+///
+/// [[providers]]
+/// name = "lab"
+/// base_url = "https://lab.example.com/v1"
+/// api_key_env = "LAB_KEY"
 /// include = ["gpt-*", "o*"]
 /// exclude = ["*-preview"]
 /// ```
@@ -38,18 +44,28 @@ use crate::{
 pub struct ProviderConfig {
     /// The name, unlike all others: 1 to 128 bytes, without a slash.
     pub name: String,
-    /// Where the provider's API lies; the list is at `{base_url}/models`. An absolute
-    /// http or https URL without user name, password and query.
+    /// The name of a [`Preset`], such as `"anthropic"`, which says all that is not set
+    /// here.
+    #[serde(default)]
+    pub preset: Option<Preset>,
+    /// Where the provider's API lies; the list is at `{base_url}/models`, or where the
+    /// dialect has it. An absolute http or https URL without user name, password and
+    /// query.
     #[serde(default)]
     pub base_url: Option<String>,
     /// Another path of the list, from the root of the host: it begins with a slash.
     #[serde(default)]
     pub models_path: Option<String>,
-    /// The wire format of the list. The default is `"openai"`.
+    /// The wire format of the list, by the name of a [`Dialect`]. The default is that of
+    /// the preset, or else `"openai"`.
     #[serde(default)]
-    pub dialect: Dialect,
+    pub dialect: Option<Dialect>,
+    /// Which fields of the provider's records are listed beside those that the crate
+    /// knows: `"all"`, `"known"` or `"none"`. The default is `"known"`.
+    #[serde(default)]
+    pub extra: Option<ExtraFields>,
     /// The name of the environment variable with the key, which goes out as
-    /// `authorization: Bearer`. Never the key itself.
+    /// `authorization: Bearer`, or in the header of the preset. Never the key itself.
     #[serde(default)]
     pub api_key_env: Option<String>,
     /// Further headers of each fetch. Their values never show. One whose name says
@@ -99,9 +115,11 @@ impl Default for ProviderConfig {
     fn default() -> Self {
         Self {
             name: String::new(),
+            preset: None,
             base_url: None,
             models_path: None,
-            dialect: Dialect::default(),
+            dialect: None,
+            extra: None,
             api_key_env: None,
             headers: BTreeMap::new(),
             prefix: true,
@@ -117,7 +135,7 @@ impl Default for ProviderConfig {
 }
 
 impl ProviderConfig {
-    /// The provider: fetched by a client of the crate's own when there is a
+    /// The provider: fetched by a client of the crate's own when there is a `preset` or a
     /// `base_url`, which takes feature `client`, and declared otherwise.
     ///
     /// # Errors
@@ -126,12 +144,19 @@ impl ProviderConfig {
     /// be secret.
     pub fn provider(&self) -> Result<Provider, BuildError> {
         check_name(&self.name)?;
-        let provider = match &self.base_url {
-            Some(url) => fetched(&self.name, url, self.allow_plain_http_key)
-                .and_then(|provider| self.with_address(provider)),
-            None => self.declared(),
+        let provider = if self.preset.is_some() || self.base_url.is_some() {
+            let provider = fetched(&self.name, self.allow_plain_http_key);
+            provider.and_then(|provider| self.with_address(provider))
+        } else {
+            self.declared()
         };
         self.within(provider.and_then(|provider| self.with_options(provider)))
+    }
+
+    /// Where the provider's API lies: the base URL, or that of the preset.
+    pub fn effective_base_url(&self) -> Option<&str> {
+        let preset = || self.preset.and_then(Preset::base_url);
+        self.base_url.as_deref().or_else(preset)
     }
 
     /// The provider, fetched over a service of your own, as by [`Provider::http`].
@@ -150,12 +175,7 @@ impl ProviderConfig {
         ResBody::Error: Into<BoxError>,
     {
         check_name(&self.name)?;
-        let provider = Provider::http(&*self.name, service);
-        let provider = match &self.base_url {
-            Some(url) => provider.base_url(url),
-            None => provider,
-        };
-        let provider = self.with_address(provider);
+        let provider = self.with_address(Provider::http(&*self.name, service));
         self.within(provider.and_then(|provider| self.with_options(provider)))
     }
 
@@ -192,19 +212,35 @@ impl ProviderConfig {
         }
         if let Some(variable) = &self.api_key_env {
             let field = "api_key_env";
-            let value = Secret::from_env_set_in(field, variable)?.header_value("Bearer ");
+            let secret = Secret::from_env_set_in(field, variable)?;
+            let (name, scheme) = match self.preset {
+                Some(preset) => preset.key_header(),
+                None => (header::AUTHORIZATION, "Bearer "),
+            };
+            let value = secret.header_value(scheme);
             let value = value.expect("a secret from the environment can stand in a header");
-            if headers.insert(header::AUTHORIZATION, value).is_some() {
-                let expected = "only one of it and headers.authorization";
+            if headers.insert(name.clone(), value).is_some() {
+                let expected = format!("only one of it and headers.{name}");
                 return Err(BuildError::hidden(field, "set", expected));
             }
         }
         Ok(headers)
     }
 
-    /// Where and how the list is asked for, but for the base URL.
-    fn with_address(&self, provider: Provider) -> Result<Provider, BuildError> {
-        let mut provider = provider.dialect(self.dialect);
+    /// Where and how the list is asked for.
+    fn with_address(&self, mut provider: Provider) -> Result<Provider, BuildError> {
+        if let Some(preset) = self.preset {
+            provider = provider.with_preset(preset);
+        }
+        if let Some(url) = &self.base_url {
+            provider = provider.base_url(url);
+        }
+        if let Some(dialect) = &self.dialect {
+            provider = provider.dialect(dialect.clone());
+        }
+        if let Some(extra) = self.extra {
+            provider = provider.extra_fields(extra);
+        }
         for (name, value) in self.read_headers()?.into_iter() {
             let name = name.expect("each name has one value");
             provider = provider.header(name, value);
@@ -242,10 +278,12 @@ impl ProviderConfig {
     /// A provider without an address, which then must not have what needs one.
     fn declared(&self) -> Result<Provider, BuildError> {
         if self.models.is_empty() {
-            let expected = "an absolute http or https URL, or models in its place";
+            let expected = "an absolute http or https URL, a preset, or models in its place";
             return Err(BuildError::hidden("base_url", "missing", expected));
         }
         for (field, set) in [
+            ("dialect", self.dialect.is_some()),
+            ("extra", self.extra.is_some()),
             ("models_path", self.models_path.is_some()),
             ("api_key_env", self.api_key_env.is_some()),
             ("headers", !self.headers.is_empty()),
@@ -275,12 +313,12 @@ impl ProviderConfig {
 }
 
 #[cfg(feature = "client")]
-fn fetched(name: &str, url: &str, plain_key: bool) -> Result<Provider, BuildError> {
-    Ok(Provider::client(name, url).allow_plain_http_key(plain_key))
+fn fetched(name: &str, plain_key: bool) -> Result<Provider, BuildError> {
+    Ok(Provider::over_client(name).allow_plain_http_key(plain_key))
 }
 
 #[cfg(not(feature = "client"))]
-fn fetched(_: &str, _: &str, _: bool) -> Result<Provider, BuildError> {
+fn fetched(_: &str, _: bool) -> Result<Provider, BuildError> {
     let value = "set while nothing can fetch from it";
     let expected = "feature `client`, or a service given to ProviderConfig::provider_over";
     Err(BuildError::hidden("base_url", value, expected))
@@ -290,7 +328,9 @@ impl fmt::Debug for ProviderConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderConfig")
             .field("name", &self.name)
+            .field("preset", &self.preset)
             .field("dialect", &self.dialect)
+            .field("extra", &self.extra)
             .field("prefix", &self.prefix)
             .field("display_name", &self.display_name)
             .field("include", &self.include)

@@ -2,6 +2,7 @@
 
 mod dialect;
 mod http;
+mod preset;
 mod source;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -10,14 +11,21 @@ use ::http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower_service::Service;
 
-pub(crate) use self::source::Erased;
+#[cfg(feature = "bedrock")]
+pub(crate) use self::http::{Authorize, Fetched};
 pub use self::{
-    dialect::Dialect,
+    dialect::{Custom, CustomDialect, Dialect, ExtraFields, Next, Page, UnknownDialect},
+    http::Token,
+    preset::{Preset, UnknownPreset},
     source::{ListModels, Source},
 };
 use self::{
     http::HttpOrigin,
     source::{Declared, Fallback},
+};
+pub(crate) use self::{
+    http::Validator,
+    source::{Answer, Erased},
 };
 use crate::{
     entry::is_treacherous,
@@ -63,7 +71,7 @@ pub(crate) enum Listing {
 
 #[derive(Clone)]
 enum Origin {
-    Http(HttpOrigin),
+    Http(Box<HttpOrigin>),
     Source(Arc<dyn Erased>),
     Fixed(Arc<[Model]>),
 }
@@ -98,7 +106,42 @@ impl Provider {
         ResBody::Data: Send,
         ResBody::Error: Into<BoxError>,
     {
-        Self::new(name, Origin::Http(HttpOrigin::new(service)))
+        Self::new(name, Origin::Http(Box::new(HttpOrigin::new(service))))
+    }
+
+    /// A provider of which a preset knows address, header of the key and dialect, asked
+    /// over a service of your own.
+    ///
+    /// Everything of a preset can be set otherwise afterwards. Where it
+    /// [needs a key](Preset::needs_key), building fails without one, or a
+    /// [`token`](Self::token), or a header that holds one.
+    pub fn preset_over<S, ReqBody, ResBody>(
+        preset: Preset,
+        secret: impl Into<Option<Secret>>,
+        service: S,
+    ) -> Self
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        ReqBody: Default + Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        let provider = Self::http(preset.name(), service).with_preset(preset);
+        match secret.into() {
+            Some(secret) => provider.api_key(secret),
+            None => provider,
+        }
+    }
+
+    /// Sets all that a preset knows of a provider, but its name.
+    pub(crate) fn with_preset(mut self, preset: Preset) -> Self {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_preset(preset.facts());
+        }
+        self
     }
 
     /// A provider whose list any `Service<ListModels>` answers with.
@@ -134,6 +177,12 @@ impl Provider {
     /// The provider's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same provider under another name.
+    pub fn renamed(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into().into();
+        self
     }
 
     /// Sets the wire format of the list. HTTP providers only.
@@ -186,12 +235,74 @@ impl Provider {
         self
     }
 
+    /// Sends this secret where the provider's [preset](Preset) has the key: as a bearer
+    /// unless it says otherwise. HTTP providers only.
+    ///
+    /// A secret is checked as in [`bearer`](Self::bearer).
+    pub fn api_key(mut self, secret: Secret) -> Self {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_key(&secret);
+        }
+        self
+    }
+
     /// Sends this secret as a header, such as `x-api-key`. HTTP providers only.
     ///
     /// A secret is checked as in [`bearer`](Self::bearer).
     pub fn secret_header(mut self, name: HeaderName, secret: Secret) -> Self {
         if let Origin::Http(origin) = &mut self.origin {
             origin.set_secret(name, "", &secret);
+        }
+        self
+    }
+
+    /// Sends `authorization: Bearer` with a token that `fetch` gives, and that is kept
+    /// until it expires: for OAuth access tokens. HTTP providers only.
+    ///
+    /// It is fetched when it is needed, within the deadline of the fetch of the list. A
+    /// failure is one of kind [`Credential`](crate::ListErrorKind::Credential). A token
+    /// that the provider answers with status 401 is fetched anew, once a page.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_models_cache::{BoxError, Provider, Token};
+    ///
+    /// async fn access_token() -> Result<Token, BoxError> {
+    ///     // Ask your identity provider here.
+    ///     Ok(Token::new("ya29.7d1f").expires_in(Duration::from_secs(3599)))
+    /// }
+    /// # let service = tower::service_fn(|_: http::Request<String>| async {
+    /// #     Ok::<_, BoxError>(http::Response::new(String::new()))
+    /// # });
+    /// let provider = Provider::http("vertex", service).token(access_token);
+    /// # let _ = provider;
+    /// ```
+    pub fn token<F, Fut, E>(mut self, fetch: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Token, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_token(fetch);
+        }
+        self
+    }
+
+    #[cfg(feature = "bedrock")]
+    pub(crate) fn authorized_by(mut self, authorize: Arc<dyn Authorize>) -> Self {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_authorize(authorize);
+            origin.demand_base_url("https://bedrock.us-east-1.amazonaws.com");
+        }
+        self
+    }
+
+    /// Sets which fields of the provider's records are listed beside those that the
+    /// crate knows. HTTP providers only; the default is a short list of names.
+    pub fn extra_fields(mut self, extra: ExtraFields) -> Self {
+        if let Origin::Http(origin) = &mut self.origin {
+            origin.set_extra(extra);
         }
         self
     }
@@ -334,7 +445,7 @@ impl Provider {
         check_duration("refresh_interval", self.options.refresh_interval).map_err(within)?;
         check_duration("timeout", self.options.timeout).map_err(within)?;
         let source = match &self.origin {
-            Origin::Http(origin) => Arc::new(origin.open().map_err(within)?),
+            Origin::Http(origin) => origin.open().map_err(within)?,
             Origin::Source(source) => Arc::clone(source),
             Origin::Fixed(models) => Arc::new(Declared::new(Arc::clone(models))),
         };

@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{TryFutureExt, future::BoxFuture};
 use tower_service::Service;
 
+use super::http::Validator;
 use crate::{
     entry::Bounds,
     error::{BoxError, ListError, ListErrorKind},
@@ -21,6 +22,8 @@ pub struct ListModels {
     pub(crate) bounds: Bounds,
     pub(crate) timeout: Duration,
     pub(crate) headers_timeout: Duration,
+    /// Of the list there is: one that still holds need not be sent again.
+    pub(crate) validator: Option<Validator>,
 }
 
 impl ListModels {
@@ -33,6 +36,11 @@ impl ListModels {
     /// How many models are taken at the most; more is a failure.
     pub fn max_models(&self) -> usize {
         self.bounds.models
+    }
+
+    /// How many pages are asked for at the most; more is a failure.
+    pub fn max_pages(&self) -> usize {
+        self.bounds.pages
     }
 
     /// How many bytes of decoded answer are taken at the most; more is a failure.
@@ -82,20 +90,37 @@ mod sealed {
 
 /// A source of any type.
 pub(crate) trait Erased: Send + Sync {
-    fn list(&self, request: ListModels) -> BoxFuture<'static, Result<ModelList, ListError>>;
+    fn list(&self, request: ListModels) -> Listed;
+}
+
+pub(crate) type Listed = BoxFuture<'static, Result<Answer, ListError>>;
+
+/// What a source answers with.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// A list, and what tells it from others, if the provider gave that.
+    List(ModelList, Option<Validator>),
+    /// The list is the one whose validator was sent.
+    Unchanged,
+}
+
+impl From<ModelList> for Answer {
+    fn from(list: ModelList) -> Self {
+        Self::List(list, None)
+    }
 }
 
 /// The lock is for cloning alone: it makes services shareable that are not `Sync`.
 struct Shared<S>(Mutex<S>);
 
 impl<S: Source> Erased for Shared<S> {
-    fn list(&self, request: ListModels) -> BoxFuture<'static, Result<ModelList, ListError>> {
+    fn list(&self, request: ListModels) -> Listed {
         let service = self
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        service.list(request)
+        Box::pin(service.list(request).map_ok(Answer::from))
     }
 }
 
@@ -113,9 +138,9 @@ impl Declared {
 }
 
 impl Erased for Declared {
-    fn list(&self, _: ListModels) -> BoxFuture<'static, Result<ModelList, ListError>> {
-        let models = self.0.to_vec();
-        Box::pin(async { Ok(ModelList::from(models).into_declared()) })
+    fn list(&self, _: ListModels) -> Listed {
+        let list = ModelList::from(self.0.to_vec()).into_declared();
+        Box::pin(async { Ok(list.into()) })
     }
 }
 
@@ -132,13 +157,14 @@ impl Fallback {
 }
 
 impl Erased for Fallback {
-    fn list(&self, request: ListModels) -> BoxFuture<'static, Result<ModelList, ListError>> {
+    fn list(&self, request: ListModels) -> Listed {
         let listed = self.source.list(request);
         let declared = Arc::clone(&self.declared);
         Box::pin(async move {
             match listed.await {
                 Err(error) if has_no_list(error.kind()) => {
-                    Ok(ModelList::from(declared.to_vec()).into_declared())
+                    let list = ModelList::from(declared.to_vec());
+                    Ok(list.into_declared().into())
                 }
                 answer => answer,
             }

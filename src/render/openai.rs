@@ -3,10 +3,10 @@
 //! <https://platform.openai.com/docs/api-reference/models/object>: strict typed
 //! clients want every field of the four, `created` within 32 bits included.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::ListedId;
-use crate::model::Model;
+use crate::model::{Capabilities, Deprecation, Modalities, Model, Prices};
 
 /// What stands before the first record of a list, and after the last.
 pub(crate) const ENVELOPE: (&[u8], &[u8]) = (br#"{"object":"list","data":["#, b"]}");
@@ -23,10 +23,41 @@ struct Record<'a> {
     context_length: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    architecture: Option<Architecture>,
+    #[serde(skip_serializing_if = "Capabilities::is_empty")]
+    capabilities: Capabilities,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pricing: Option<&'a Prices>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deprecated: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deprecation_date: Option<Date>,
+}
+
+/// Where most clients look for modalities: in OpenRouter's place.
+#[derive(Serialize)]
+struct Architecture {
+    #[serde(skip_serializing_if = "Modalities::is_empty")]
+    input_modalities: Modalities,
+    #[serde(skip_serializing_if = "Modalities::is_empty")]
+    output_modalities: Modalities,
+}
+
+/// A day, as OpenAI writes it.
+struct Date(Deprecation);
+
+impl Serialize for Date {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 /// Appends one record. `owner` stands in where the model's is not known.
 pub(crate) fn write_model(out: &mut Vec<u8>, prefix: Option<&str>, owner: &str, model: &Model) {
+    let (input_modalities, output_modalities) = (model.input(), model.output());
+    let shaped = !input_modalities.is_empty() || !output_modalities.is_empty();
+    let deprecation = model.deprecation();
     let record = Record {
         id: ListedId {
             prefix,
@@ -38,8 +69,23 @@ pub(crate) fn write_model(out: &mut Vec<u8>, prefix: Option<&str>, owner: &str, 
         name: model.display_name(),
         context_length: model.context_length(),
         max_output_tokens: model.max_output_tokens(),
+        architecture: shaped.then_some(Architecture {
+            input_modalities,
+            output_modalities,
+        }),
+        capabilities: model.capabilities(),
+        pricing: model.prices(),
+        deprecated: deprecation.filter(|end| !end.is_dated()).map(|_| true),
+        deprecation_date: deprecation.filter(|end| end.is_dated()).map(Date),
     };
-    serde_json::to_writer(out, &record).expect("plain strings and numbers always serialise");
+    serde_json::to_writer(&mut *out, &record).expect("plain values always serialise");
+    let extra = model.extra_members();
+    if !extra.is_empty() {
+        out.pop(); // the brace
+        out.push(b',');
+        out.extend_from_slice(extra.as_bytes());
+        out.push(b'}');
+    }
 }
 
 #[derive(Serialize)]

@@ -90,7 +90,7 @@ impl<'a> ListedModel<'a> {
 
     /// The id by which that provider knows it.
     pub fn upstream_id(&self) -> &'a str {
-        self.model.id()
+        self.model.upstream_id()
     }
 
     /// The model, as its provider describes it.

@@ -1,200 +1,509 @@
-//! `GET /v1/models` of the OpenAI API, and of the many that imitate it.
+//! `GET /v1/models` of the OpenAI API, and of the many that imitate it: minimal, with flat
+//! fields beside, with the facts nested in `meta` or `metadata`, and OpenRouter's.
 //!
 //! <https://platform.openai.com/docs/api-reference/models/list>
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
-use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{error::Category, value::RawValue};
-
-use super::{Page, lenient, read_records};
+use super::{
+    Format, Head, Next, Page,
+    document::{Document, Object, Record},
+    fields::Fields,
+    prices::prices,
+    rules::{PriceRule, Rules},
+};
 use crate::{
-    error::{ListError, ListErrorKind},
-    model::Model,
+    error::ListError,
+    model::{Capability, Deprecation, Modalities, Modality, Model, Prices, RecordFlaw},
 };
 
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(default)]
-    object: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    data: Option<Vec<&'a RawValue>>,
-    #[serde(default)]
-    error: Option<IgnoredAny>,
-    #[serde(default)]
-    success: Option<bool>,
+pub(super) const FORMAT: Format = Format {
+    name: "openai",
+    head: HEAD,
+    read: |document, rules| read(document, rules, Owner::Stated),
+};
+
+pub(super) const OPENROUTER: Format = Format {
+    name: "openrouter",
+    head: HEAD,
+    read: |document, rules| {
+        let prices = PriceRule::Per(0);
+        read(document, &Rules { prices, ..*rules }, Owner::FirstSegment)
+    },
+};
+
+const HEAD: Head = Head {
+    path: "/v1/models",
+    below: "models",
+    ..Head::NONE
+};
+
+/// Whose a model is where its record does not say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    Stated,
+    /// `qwen` of `qwen/qwen3` and of `~qwen/latest`.
+    FirstSegment,
 }
 
-/// Only the id is required: fields come and go between servers, and from day to day.
-#[derive(Deserialize)]
-struct Record<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(default, deserialize_with = "lenient")]
-    created: Option<f64>,
-    #[serde(borrow, default, deserialize_with = "lenient")]
-    owned_by: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "lenient")]
-    display_name: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "lenient")]
-    context_length: Option<u64>,
-    #[serde(default, deserialize_with = "lenient")]
-    context_window: Option<u64>,
-    #[serde(default, deserialize_with = "lenient")]
-    max_model_len: Option<u64>,
-    #[serde(default, deserialize_with = "lenient")]
-    max_completion_tokens: Option<u64>,
-    #[serde(default, deserialize_with = "lenient")]
-    max_output_tokens: Option<u64>,
+fn read(document: Document<'_>, rules: &Rules, owner: Owner) -> Result<Page, ListError> {
+    let mut object = document.object()?;
+    let next = next(&object);
+    let records = object.take("data")?;
+    Ok(read_records(records, rules, owner).with_next(next))
 }
 
-pub(super) fn read_page(body: &[u8]) -> Result<Page, ListError> {
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| {
-        // The error itself stays here: its text may quote the body.
-        match error.classify() {
-            Category::Data => ListErrorKind::NotAList,
-            Category::Io | Category::Syntax | Category::Eof => ListErrorKind::NotJson,
+/// Only OpenRouter documents how its list goes on. Others say whether it does.
+fn next(object: &Object<'_>) -> Option<Next> {
+    let link = object.object("links").and_then(|links| links.text("next"));
+    match link {
+        Some(link) => Some(Next::Link(link.into_owned())),
+        None => (object.flag("has_more") == Some(true)).then_some(Next::Unknown),
+    }
+}
+
+/// The records of a list in OpenAI's form, whatever it stands in.
+pub(super) fn read_records<'a>(records: Vec<Record<'a>>, rules: &Rules, owner: Owner) -> Page {
+    // An adapter has the window of the model that it was made for, and does not say so.
+    let mut children = Vec::new();
+    let mut index = 0;
+    let mut page = Page::of_records(records, |fields| {
+        let model = read_record(fields, rules, owner)?;
+        if model.context_length().is_none()
+            && let Some(parent) = fields.text("parent")
+        {
+            children.push((index, parent));
         }
-    })?;
-    if envelope.error.is_some()
-        || envelope.success == Some(false)
-        || envelope.object.as_deref() == Some("error")
-    {
-        return Err(ListErrorKind::Refused.into());
+        index += 1;
+        Ok(model)
+    });
+    if !children.is_empty() {
+        let window = |model: &Model| Some((model.id().to_owned(), model.context_length()?));
+        let windows: HashMap<_, _> = page.models.iter().filter_map(window).collect();
+        for (index, parent) in children {
+            let model = &mut page.models[index];
+            *model = model
+                .clone()
+                .with_context_length(windows.get(&*parent).copied());
+        }
     }
-    match envelope.data {
-        Some(records) => Ok(read_records(&records, read_record)),
-        // Servers in Go encode an empty list this way.
-        None if envelope.object.as_deref() == Some("list") => Ok(read_records(&[], read_record)),
-        None => Err(ListErrorKind::NotAList.into()),
-    }
+    page
 }
 
-fn read_record(record: &str) -> Option<Model> {
-    let record: Record<'_> = serde_json::from_str(record).ok()?;
-    let id = record.id.trim();
-    if id.is_empty() {
-        return None;
+fn read_record(fields: &Fields<'_>, rules: &Rules, owner: Owner) -> Result<Model, RecordFlaw> {
+    let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
+    let mut model = Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_created(rules.created(created(fields)))
+        .with_context_length(context_length(fields))
+        .with_max_output_tokens(max_output_tokens(fields))
+        .with_input(input(fields))
+        .with_output(output(fields))
+        .with_prices(record_prices(fields, rules))
+        .with_deprecation(deprecation(fields))
+        .with_extra_fields(rules.extra(fields));
+    for (capability, has) in capabilities(fields) {
+        model = model.with_capability(capability, has);
     }
-    let known = |tokens: &u64| *tokens > 0; // 0 stands for "does not apply"
-    let mut model = Model::new(id)
-        .with_created(record.created.and_then(seconds))
-        .with_context_length(
-            [
-                record.context_length,
-                record.context_window,
-                record.max_model_len,
-            ]
-            .into_iter()
-            .flatten()
-            .find(known),
-        )
-        .with_max_output_tokens(
-            [record.max_completion_tokens, record.max_output_tokens]
-                .into_iter()
-                .flatten()
-                .find(known),
-        );
-    if let Some(owner) = record.owned_by.filter(|owner| !owner.is_empty()) {
-        model = model.with_owned_by(owner);
+    let stated = fields.first_text(&["owned_by", "organization", "publisher", "owner"]);
+    if let Some(stated) = stated {
+        model = model.with_owned_by(stated);
+    } else if owner == Owner::FirstSegment
+        && let Some((first, _)) = model.id().trim_start_matches('~').split_once('/')
+    {
+        let first = first.to_owned();
+        model = model.with_owned_by(first);
     }
-    if let Some(name) = record.display_name.filter(|name| !name.is_empty()) {
+    if let Some(name) = display_name(fields).filter(|name| *name != model.id()) {
         model = model.with_display_name(name);
     }
-    Some(model)
+    Ok(model)
 }
 
-/// Whole seconds that an OpenAI client can hold; 0 stands for "unknown".
-fn seconds(created: f64) -> Option<u32> {
-    let whole = created.trunc();
-    (whole >= 1.0 && whole <= f64::from(u32::MAX)).then_some(whole as u32)
+/// `name` is a label, but for Mistral, which repeats the canonical id there.
+fn display_name<'a>(fields: &Fields<'a>) -> Option<Cow<'a, str>> {
+    let label = fields.text("display_name");
+    let name = || {
+        let mistral = fields
+            .text("owned_by")
+            .is_some_and(|owner| owner == "mistralai");
+        fields.text("name").filter(|_| !mistral)
+    };
+    label.or_else(name)
+}
+
+/// A date of any of the names, as a number or as RFC 3339.
+fn created(fields: &Fields<'_>) -> Option<i64> {
+    let written = |name: &&str| super::rfc3339(&fields.text(name)?);
+    let number = ["created", "created_at"];
+    (number.iter().find_map(|name| fields.seconds(name)))
+        .or_else(|| ["created_at", "created"].iter().find_map(written))
+}
+
+fn context_length(fields: &Fields<'_>) -> Option<u64> {
+    const FLAT: [&str; 6] = [
+        "context_length",
+        "context_window",
+        "max_context_length",
+        "max_model_len",
+        "max_input_tokens",
+        "context_size",
+    ];
+    let nested = |object: &str, names: &[&str]| fields.object(object)?.first_tokens(names);
+    fields
+        .first_tokens(&FLAT)
+        .or_else(|| nested("metadata", &["context_length"]))
+        .or_else(|| nested("limits", &["max_input_tokens", "max_context_length"]))
+        .or_else(|| nested("top_provider", &["context_length"]))
+        .or_else(|| nested("meta", &["n_ctx", "max_model_len", "n_ctx_train"]))
+        .or_else(|| {
+            let providers = fields.objects("providers").into_iter();
+            providers.filter_map(|of| of.tokens("context_length")).max()
+        })
+}
+
+fn max_output_tokens(fields: &Fields<'_>) -> Option<u64> {
+    const FLAT: [&str; 3] = [
+        "max_completion_tokens",
+        "max_output_tokens",
+        "max_output_length",
+    ];
+    let nested = |object: &str, names: &[&str]| fields.object(object)?.first_tokens(names);
+    fields
+        .first_tokens(&FLAT)
+        .or_else(|| nested("top_provider", &["max_completion_tokens"]))
+        .or_else(|| nested("limits", &["max_output_tokens", "max_completion_tokens"]))
+        .or_else(|| nested("metadata", &["max_tokens"]))
+        // Beside Vercel's name for the window, and nowhere else, this is the answer's.
+        .or_else(|| {
+            fields
+                .tokens("max_tokens")
+                .filter(|_| fields.has("context_window"))
+        })
+}
+
+// ===== What it takes, gives and can do =====
+
+fn named<'a>(names: impl IntoIterator<Item = Cow<'a, str>>) -> Modalities {
+    let known = |name: Cow<'a, str>| Modality::from_name(&name);
+    names.into_iter().filter_map(known).collect()
+}
+
+fn input(fields: &Fields<'_>) -> Modalities {
+    let listed = modalities(
+        fields,
+        ["input_modalities", "supported_input_modalities"],
+        0,
+    );
+    if !listed.is_empty() {
+        return listed;
+    }
+    // Yes or no, each for itself: of text nobody says so.
+    let capabilities = fields.object("capabilities").unwrap_or_default();
+    let tags = fields.object("metadata").map(|of| of.texts("tags"));
+    let tagged = |tag: &str| tags.iter().flatten().any(|other| other == tag);
+    let image = [
+        "supports_vision",
+        "supports_image_in",
+        "supports_image_input",
+    ];
+    let image = fields.first_flag(&image) == Some(true)
+        || capabilities.flag("vision") == Some(true)
+        || tagged("vision");
+    let audio = capabilities.flag("audio") == Some(true);
+    let video = fields.flag("supports_video_in") == Some(true);
+    if !(image || audio || video) {
+        return Modalities::default();
+    }
+    [
+        (true, Modality::Text),
+        (image, Modality::Image),
+        (audio, Modality::Audio),
+        (video, Modality::Video),
+    ]
+    .into_iter()
+    .filter_map(|(has, modality)| has.then_some(modality))
+    .collect()
+}
+
+fn output(fields: &Fields<'_>) -> Modalities {
+    modalities(
+        fields,
+        ["output_modalities", "supported_output_modalities"],
+        1,
+    )
+}
+
+/// By their lists, or by a line such as `text+image->text`, of which `side` is meant.
+fn modalities(fields: &Fields<'_>, names: [&str; 2], side: usize) -> Modalities {
+    let architecture = fields.object("architecture").unwrap_or_default();
+    let lists = [
+        architecture.texts(names[0]),
+        fields.texts(names[0]),
+        fields.texts(names[1]),
+    ];
+    let listed = lists.into_iter().map(named).find(|set| !set.is_empty());
+    listed.unwrap_or_else(|| {
+        let line = architecture.text("modality").unwrap_or_default();
+        let side = line.split("->").nth(side).unwrap_or_default();
+        named(side.split('+').map(Cow::Borrowed))
+    })
+}
+
+fn capabilities(fields: &Fields<'_>) -> impl Iterator<Item = (Capability, Option<bool>)> {
+    let own = fields.object("capabilities").unwrap_or_default();
+    let parameters = fields.texts("supported_parameters");
+    let takes = |name: &str| parameters.iter().any(|other| other == name).then_some(true);
+    [
+        (
+            Capability::Chat,
+            own.first_flag(&["completion_chat", "chat_completion"])
+                .or_else(|| fields.flag("supports_chat")),
+        ),
+        (
+            Capability::Tools,
+            own.first_flag(&["function_calling", "tools"])
+                .or_else(|| fields.first_flag(&["supports_tools", "supports_function_calling"]))
+                .or_else(|| takes("tools")),
+        ),
+        (
+            Capability::Reasoning,
+            own.flag("reasoning")
+                .or_else(|| fields.flag("supports_reasoning"))
+                .or_else(|| takes("reasoning")),
+        ),
+        (
+            Capability::StructuredOutput,
+            fields
+                .first_flag(&["supports_structured_output"])
+                .or_else(|| takes("structured_outputs")),
+        ),
+        (
+            Capability::FineTuning,
+            own.first_flag(&["fine_tuning", "fine_tune"]),
+        ),
+    ]
+    .into_iter()
+}
+
+// ===== What it costs, and how long it stays =====
+
+fn record_prices(fields: &Fields<'_>, rules: &Rules) -> Prices {
+    let nested = fields.object("metadata").filter(|of| of.has("pricing"));
+    prices(nested.as_ref().unwrap_or(fields), rules.prices)
+}
+
+fn deprecation(fields: &Fields<'_>) -> Option<Deprecation> {
+    let day = |name: &&str| Deprecation::from_text(&fields.text(name)?);
+    let days = ["deprecation_date", "expiration_date", "deprecation"];
+    let nested = || Deprecation::at(fields.object("deprecation")?.seconds("inference")?);
+    let flag = || (fields.flag("deprecated") == Some(true)).then_some(Deprecation::UNDATED);
+    days.iter().find_map(day).or_else(nested).or_else(flag)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{error::ListErrorKind, provider::dialect::Dialect};
 
-    fn kind(body: &str) -> ListErrorKind {
-        read_page(body.as_bytes()).expect_err(body).kind()
+    fn read(records: &str) -> Vec<Model> {
+        read_by(Dialect::OpenAi, records, Rules::default())
+    }
+
+    fn read_by(dialect: Dialect, records: &str, rules: Rules) -> Vec<Model> {
+        let body = format!(r#"{{"object":"list","data":[{records}]}}"#);
+        let page = dialect.read_page(body.as_bytes(), &rules).expect(records);
+        assert_eq!(page.skipped(), 0, "{records}");
+        page.into_models()
     }
 
     #[test]
-    fn reads_the_envelope_and_what_imitators_add() {
-        let page = read_page(
-            br#"{"object":"list","data":[
-                {"id":"a","object":"model","created":1700000000,"owned_by":"o"},
-                {"id":" b ","context_window":8192,"max_completion_tokens":512,"display_name":"B"},
-                {"id":"c","created":1700000000.9,"context_length":0,"max_model_len":4096}
-            ]}"#,
-        )
-        .expect("is a list");
-        assert_eq!(page.skipped, 0);
+    fn the_envelope_and_what_imitators_add_beside() {
+        let models = read(
+            r#"{"id":"a","object":"model","created":1700000000,"owned_by":"o"},
+            {"id":" b ","context_window":8192,"max_completion_tokens":512,"display_name":"B"},
+            {"id":"c","created":1700000000.9,"context_length":0,"max_model_len":4096},
+            {"id":"d","created":"2023-11-14T22:13:20Z","deprecation_date":"2026-10-23"},
+            {"id":"e","created_at":1700000000,"context_window":128000,"max_tokens":8000,"name":"e"}"#,
+        );
         assert_eq!(
-            page.models,
+            models,
             [
                 Model::new("a")
                     .with_created(1_700_000_000)
                     .with_owned_by("o"),
                 Model::new("b")
+                    .with_upstream_id(" b ")
                     .with_context_length(8192)
                     .with_max_output_tokens(512)
                     .with_display_name("B"),
                 Model::new("c")
                     .with_created(1_700_000_000)
                     .with_context_length(4096),
+                Model::new("d")
+                    .with_created(1_700_000_000)
+                    .with_deprecation(Deprecation::on(2026, 10, 23)),
+                Model::new("e")
+                    .with_created(1_700_000_000)
+                    .with_context_length(128_000)
+                    .with_max_output_tokens(8000),
             ]
         );
     }
 
     #[test]
-    fn a_bad_record_costs_itself_and_a_bad_field_costs_the_field() {
-        let page = read_page(
-            br#"{"data":[{"id":7},null,{},"x",[],{"id":""},
-                {"id":"a","created":"yesterday","owned_by":null,"context_length":"N/A"},
-                {"id":"b","created":-1},{"id":"c","created":99999999999}]}"#,
-        )
-        .expect("is a list");
-        assert_eq!(page.skipped, 6);
-        assert_eq!(page.models, ["a", "b", "c"].map(Model::new));
+    fn a_bad_field_costs_the_field() {
+        let models = read(
+            r#"{"id":"a","created":"yesterday","owned_by":null,"context_length":"N/A","name":7},
+            {"id":"b","created":-1},{"id":"c","created":99999999999},{"id":"d","created":null},
+            {"id":"e","architecture":[],"capabilities":"all","pricing":7,"providers":{},"aliases":null}"#,
+        );
+        assert_eq!(models, ["a", "b", "c", "d", "e"].map(Model::new));
     }
 
     #[test]
-    fn what_is_no_list_is_a_failure_of_its_kind() {
-        use ListErrorKind::*;
-        for (body, expected) in [
-            ("", NotJson),
-            ("<html>", NotJson),
-            (r#"{"data":[{"id":"a"}"#, NotJson),
-            (r#"{"data":[]} trailing"#, NotJson),
-            ("7", NotAList),
-            ("[]", NotAList),
-            ("{}", NotAList),
-            (r#"{"data":{}}"#, NotAList),
-            (r#"{"data":null}"#, NotAList),
-            (r#"{"stt":[],"tts":[]}"#, NotAList),
-            (r#"{"error":{"message":"no"},"data":[]}"#, Refused),
-            (r#"{"error":"no"}"#, Refused),
-            (r#"{"object":"error","message":"no"}"#, Refused),
-            (r#"{"success":false,"data":[]}"#, Refused),
+    fn facts_that_are_nested_in_an_object_of_their_own() {
+        let rules = Rules {
+            prices: PriceRule::Per(6),
+            ..Rules::default()
+        };
+        // DeepInfra, llama.cpp, Hugging Face, Cerebras.
+        let models = read_by(
+            Dialect::OpenAi,
+            r#"{"id":"a","created":0,"metadata":{"context_length":262144,"max_tokens":262144,
+                "tags":["vision","reasoning"],"pricing":{"input_tokens":0.5,"output_tokens":2}}},
+            {"id":"b","aliases":[],"tags":[],"meta":{"n_ctx":8192,"n_ctx_train":131072,"n_params":8190735360}},
+            {"id":"c","meta":{"n_ctx_train":131072}},
+            {"id":"d","providers":[{"context_length":1048576},{"status":"live"},{"context_length":"131072"}]},
+            {"id":"e","limits":{"max_context_length":65536,"max_completion_tokens":32768},
+                "architecture":{"modality":"text+vision"},"deprecated":true}"#,
+            rules,
+        );
+        let mut prices = Prices::default();
+        prices.prompt = "0.0000005".parse().ok();
+        prices.completion = "0.000002".parse().ok();
+        assert_eq!(
+            models,
+            [
+                Model::new("a")
+                    .with_context_length(262_144)
+                    .with_max_output_tokens(262_144)
+                    .with_input([Modality::Text, Modality::Image])
+                    .with_prices(prices),
+                Model::new("b").with_context_length(8192),
+                Model::new("c").with_context_length(131_072),
+                Model::new("d").with_context_length(1_048_576),
+                Model::new("e")
+                    .with_context_length(65_536)
+                    .with_max_output_tokens(32_768)
+                    .with_input([Modality::Text, Modality::Image])
+                    .with_deprecation(Deprecation::UNDATED),
+            ]
+        );
+    }
+
+    #[test]
+    fn openrouter_prices_are_for_a_token_and_owners_stand_in_ids() {
+        let models = read_by(
+            Dialect::OpenRouter,
+            r#"{"id":"~vendor/star:free","canonical_slug":"vendor/star-1","name":"Vendor: Star","created":1770671901,
+                "context_length":262144,"top_provider":{"context_length":131072,"max_completion_tokens":null},
+                "architecture":{"modality":"text+image->text","input_modalities":[],"output_modalities":null},
+                "pricing":{"prompt":"0.0000012","completion":"-1"},"expiration_date":"2098-12-31",
+                "supported_parameters":["tools","structured_outputs"]}"#,
+            Rules::default(),
+        );
+        let mut prices = Prices::default();
+        prices.prompt = "0.0000012".parse().ok();
+        let expected = Model::new("~vendor/star:free")
+            .with_owned_by("vendor")
+            .with_display_name("Vendor: Star")
+            .with_created(1_770_671_901)
+            .with_context_length(262_144)
+            .with_input([Modality::Text, Modality::Image])
+            .with_output([Modality::Text])
+            .with_capability(Capability::Tools, true)
+            .with_capability(Capability::StructuredOutput, true)
+            .with_prices(prices)
+            .with_extra("canonical_slug", "vendor/star-1")
+            .with_extra("supported_parameters", ["tools", "structured_outputs"]);
+        assert_eq!(models, [expected]);
+        // Without a rule nobody knows what the same numbers mean.
+        let models = read(r#"{"id":"a","pricing":{"prompt":"1.40"}}"#);
+        assert_eq!(models, [Model::new("a")]);
+    }
+
+    #[test]
+    fn mistral_repeats_an_id_in_the_place_of_a_label_and_makes_dates_up() {
+        let rules = Rules {
+            invents_dates: true,
+            ..Rules::default()
+        };
+        let models = read_by(
+            Dialect::OpenAi,
+            r#"{"id":"star-latest","created":1770716719,"owned_by":"mistralai","name":"star-2512","max_context_length":131072,
+                "capabilities":{"completion_chat":true,"function_calling":false,"fine_tuning":false,"vision":true,"audio":false},
+                "aliases":["star-2512"],"deprecation":"2026-03-31T12:00:00Z","type":"base"}"#,
+            rules,
+        );
+        let expected = Model::new("star-latest")
+            .with_owned_by("mistralai")
+            .with_context_length(131_072)
+            .with_input([Modality::Text, Modality::Image])
+            .with_capability(Capability::Chat, true)
+            .with_capability(Capability::Tools, false)
+            .with_capability(Capability::FineTuning, false)
+            .with_deprecation(Deprecation::on(2026, 3, 31))
+            .with_extra("aliases", ["star-2512"])
+            .with_extra("type", "base");
+        assert_eq!(models, [expected]);
+    }
+
+    #[test]
+    fn an_adapter_has_the_window_of_its_parent() {
+        let models = read(
+            r#"{"id":"lora","owned_by":"vllm","root":"/loras/x","parent":"base"},
+            {"id":"base","owned_by":"vllm","root":"/models/base","parent":null,"max_model_len":32768,
+             "permission":[{"id":"modelperm-1f","created":1750000000}]},
+            {"id":"orphan","parent":"gone"}"#,
+        );
+        let windows = models.iter().map(Model::context_length);
+        assert!(windows.eq([Some(32_768), Some(32_768), None]));
+        assert_eq!(models[0].extra("parent"), Some(r#""base""#));
+        assert!(models.iter().all(|model| model.extra("root").is_none()));
+    }
+
+    #[test]
+    fn of_two_lists_data_is_the_one() {
+        let page = Dialect::OpenAi
+            .read(br#"{"models":[{"name":"copy"}],"object":"list","data":[{"id":"m.gguf"}]}"#)
+            .expect("is a list");
+        assert_eq!(page.models(), [Model::new("m.gguf")]);
+    }
+
+    #[test]
+    fn a_link_leads_on_and_more_without_one_leads_nowhere() {
+        for (body, next) in [
+            (
+                r#"{"data":[],"links":{"next":"/api/v1/models?offset=2"},"total_count":4}"#,
+                Some(Next::Link("/api/v1/models?offset=2".to_owned())),
+            ),
+            (r#"{"data":[],"links":{"next":null}}"#, None),
+            (r#"{"data":[],"has_more":true}"#, Some(Next::Unknown)),
+            (r#"{"data":[],"has_more":false,"last_id":"a"}"#, None),
         ] {
-            assert_eq!(kind(body), expected, "{body}");
+            let page = Dialect::OpenRouter.read(body.as_bytes()).expect(body);
+            assert_eq!(page.next(), next.as_ref(), "{body}");
         }
     }
 
     #[test]
     fn a_null_list_that_calls_itself_one_is_empty() {
-        let page = read_page(br#"{"object":"list","data":null}"#).expect("is a list");
-        assert!(page.models.is_empty());
-    }
-
-    #[test]
-    fn a_record_nested_beyond_reason_costs_itself() {
-        let deep = format!(
-            r#"{{"data":[{}1{},{{"id":"a"}}]}}"#,
-            "[".repeat(99_999),
-            "]".repeat(99_999)
-        );
-        let page = read_page(deep.as_bytes()).expect("is a list");
-        assert_eq!((page.models.len(), page.skipped), (1, 1));
+        let page = Dialect::OpenAi.read(br#"{"object":"list","data":null}"#);
+        assert!(page.expect("is a list").models().is_empty());
+        let error = Dialect::OpenAi
+            .read(br#"{"data":null}"#)
+            .expect_err("is none");
+        assert_eq!(error.kind(), ListErrorKind::NotAList);
     }
 }

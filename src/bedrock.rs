@@ -1,0 +1,260 @@
+//! Amazon Bedrock: requests that are signed by AWS Signature Version 4.
+//!
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>
+
+use std::{env, fmt, sync::Arc, time::Duration};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4,
+};
+use futures_util::{TryFutureExt, future::BoxFuture};
+use http::{Request, header};
+
+use crate::{
+    clock,
+    error::{BoxError, BuildError, ListError, ListErrorKind},
+    provider::{Authorize, Fetched, Provider},
+    secret::Secret,
+};
+
+/// What AWS gives to sign requests with.
+///
+/// `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct AwsCredentials {
+    access_key_id: Secret,
+    secret_access_key: Secret,
+    session_token: Option<Secret>,
+    expires_in: Option<Duration>,
+}
+
+impl AwsCredentials {
+    /// The two parts of an access key.
+    pub fn new(access_key_id: impl Into<Secret>, secret_access_key: impl Into<Secret>) -> Self {
+        Self {
+            access_key_id: access_key_id.into(),
+            secret_access_key: secret_access_key.into(),
+            session_token: None,
+            expires_in: None,
+        }
+    }
+
+    /// Sets the token of a session, which temporary credentials have.
+    pub fn session_token(mut self, token: impl Into<Secret>) -> Self {
+        self.session_token = Some(token.into());
+        self
+    }
+
+    /// Sets how long from now the credentials are good. They are fetched again a little
+    /// sooner: a tenth of that time, and a minute at the most.
+    pub fn expires_in(mut self, duration: Duration) -> Self {
+        self.expires_in = Some(duration);
+        self
+    }
+
+    /// The credentials in `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, where it is
+    /// set, `AWS_SESSION_TOKEN`.
+    ///
+    /// # Errors
+    ///
+    /// One of the first two is not set, or one of the three is not fit for a header. The
+    /// error names the variable.
+    pub fn from_env() -> Result<Self, BuildError> {
+        let credentials = Self::new(
+            Secret::from_env("AWS_ACCESS_KEY_ID")?,
+            Secret::from_env("AWS_SECRET_ACCESS_KEY")?,
+        );
+        Ok(match env::var_os("AWS_SESSION_TOKEN") {
+            Some(token) if !token.is_empty() => {
+                credentials.session_token(Secret::from_env("AWS_SESSION_TOKEN")?)
+            }
+            _ => credentials,
+        })
+    }
+}
+
+impl fmt::Debug for AwsCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsCredentials").finish_non_exhaustive()
+    }
+}
+
+impl Provider {
+    /// Signs each request by AWS Signature Version 4, with credentials that `fetch` gives
+    /// and that are kept until they expire. HTTP providers with a
+    /// [`base_url`](Self::base_url) only.
+    ///
+    /// The service is `bedrock` for Bedrock's lists of models and of inference profiles,
+    /// and `bedrock-mantle` for its OpenAI API. They are fetched when they are needed,
+    /// within the deadline of the fetch of the list, and anew when a request is answered
+    /// with status 401 or 403. A failure is one of kind
+    /// [`Credential`](crate::ListErrorKind::Credential). Building fails without a base URL,
+    /// for the host is signed as well.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_models_cache::{AwsCredentials, BuildError, Preset, Provider};
+    ///
+    /// # let service = tower::service_fn(|_: http::Request<String>| async {
+    /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    /// # });
+    /// let bedrock = Provider::preset_over(Preset::Bedrock, None, service)
+    ///     .base_url("https://bedrock.eu-central-1.amazonaws.com")
+    ///     .sigv4("eu-central-1", "bedrock", || async { AwsCredentials::from_env() });
+    /// # let _ = bedrock;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "bedrock")))]
+    pub fn sigv4<F, Fut, E>(
+        self,
+        region: impl Into<String>,
+        service: impl Into<String>,
+        fetch: F,
+    ) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<AwsCredentials, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        let with_expiry = |credentials: AwsCredentials| {
+            let expires_in = credentials.expires_in;
+            (credentials, expires_in)
+        };
+        self.authorized_by(Arc::new(SigV4 {
+            region: region.into(),
+            service: service.into(),
+            credentials: Fetched::new(move || fetch().map_ok(with_expiry)),
+        }))
+    }
+}
+
+/// Signs each request at the moment it goes out.
+struct SigV4 {
+    region: String,
+    service: String,
+    credentials: Fetched<AwsCredentials>,
+}
+
+impl Authorize for SigV4 {
+    fn authorize<'a>(
+        &'a self,
+        request: &'a mut Request<()>,
+    ) -> BoxFuture<'a, Result<(), ListError>> {
+        Box::pin(async move {
+            let credentials = self.credentials.get().await?;
+            let signed = sign_at(
+                request,
+                &self.region,
+                &self.service,
+                &credentials,
+                clock::wall(),
+            );
+            signed.map_err(|error| ListError::new(ListErrorKind::Credential).with_cause(error))
+        })
+    }
+
+    fn is_refused(&self, status: u16) -> bool {
+        matches!(status, 401 | 403) // AWS answers an expired token with 403
+    }
+
+    fn forget(&self) -> bool {
+        self.credentials.forget()
+    }
+}
+
+/// Signs the method, the address and the host of a request without a body. Further
+/// headers are left out: what is on the way may change them.
+fn sign_at(
+    request: &mut Request<()>,
+    region: &str,
+    service: &str,
+    credentials: &AwsCredentials,
+    now: std::time::SystemTime,
+) -> Result<(), BoxError> {
+    if request.uri().authority().is_none() {
+        return Err("a request without a host cannot be signed".into());
+    }
+    let session_token = credentials.session_token.as_ref();
+    let identity = Credentials::new(
+        credentials.access_key_id.expose(),
+        credentials.secret_access_key.expose(),
+        session_token.map(|token| token.expose().to_owned()),
+        None,
+        env!("CARGO_PKG_NAME"),
+    )
+    .into();
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name(service)
+        .time(now)
+        .settings(SigningSettings::default())
+        .build()?
+        .into();
+    let uri = request.uri().to_string();
+    let none = std::iter::empty();
+    let signable = SignableRequest::new(
+        request.method().as_str(),
+        uri,
+        none,
+        SignableBody::Bytes(&[]),
+    )?;
+    let (instructions, _) = sign(signable, &params)?.into_parts();
+    instructions.apply_to_request_http1x(request);
+    if let Some(signature) = request.headers_mut().get_mut(header::AUTHORIZATION) {
+        signature.set_sensitive(true);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    /// The first case of AWS's own test suite, `get-vanilla`.
+    #[test]
+    fn a_request_is_signed_as_aws_signs_it() {
+        let credentials =
+            AwsCredentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+        let mut request = Request::new(());
+        *request.uri_mut() = "https://example.amazonaws.com/".parse().expect("is good");
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160);
+        sign_at(&mut request, "us-east-1", "service", &credentials, now).expect("signs");
+        assert_eq!(request.headers()["x-amz-date"], "20150830T123600Z");
+        assert_eq!(
+            request.headers()["authorization"],
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, \
+             SignedHeaders=host;x-amz-date, \
+             Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"
+        );
+        assert!(!format!("{credentials:?} {request:?}").contains("wJalr"));
+    }
+
+    #[test]
+    fn temporary_credentials_carry_their_token() {
+        let credentials = AwsCredentials::new("a", "b").session_token("hunter2");
+        let mut request = Request::new(());
+        *request.uri_mut() =
+            "https://bedrock.us-east-1.amazonaws.com/inference-profiles?maxResults=1000"
+                .parse()
+                .expect("is good");
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160);
+        sign_at(&mut request, "us-east-1", "bedrock", &credentials, now).expect("signs");
+        assert_eq!(request.headers()["x-amz-security-token"], "hunter2");
+        assert!(request.headers()["x-amz-security-token"].is_sensitive());
+    }
+
+    #[test]
+    fn what_has_no_host_cannot_be_signed() {
+        let mut request = Request::new(());
+        *request.uri_mut() = "/v1/models".parse().expect("is good");
+        let credentials = AwsCredentials::new("a", "b");
+        let signed = sign_at(&mut request, "r", "s", &credentials, SystemTime::UNIX_EPOCH);
+        assert!(signed.is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! What a provider tells of a model beyond what the crate has a name for.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// The names under which the crate's own fields are served.
+const TAKEN: [&str; 13] = [
+    "architecture",
+    "capabilities",
+    "context_length",
+    "created",
+    "deprecated",
+    "deprecation_date",
+    "id",
+    "max_output_tokens",
+    "name",
+    "object",
+    "owned_by",
+    "pricing",
+    "error", // clients take a record that has one for a failure
+];
+
+/// Further fields of a model: a JSON object, sorted by name and without spaces, so that
+/// equal fields are equal bytes. An empty one takes no memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Extra(Option<Box<str>>);
+
+impl Extra {
+    /// Whether a field of this name can stand beside those of the crate.
+    pub(crate) fn is_free(name: &str) -> bool {
+        !TAKEN.contains(&name)
+    }
+
+    /// The fields of these names, each with its value as JSON text without spaces. Of
+    /// one name twice the last counts.
+    pub(crate) fn new<'a>(fields: impl IntoIterator<Item = (Cow<'a, str>, String)>) -> Self {
+        let fields = fields.into_iter().filter(|(name, _)| Self::is_free(name));
+        let sorted = BTreeMap::from_iter(fields);
+        if sorted.is_empty() {
+            return Self(None);
+        }
+        let mut text = String::from("{");
+        for (name, value) in &sorted {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push_str(&serde_json::to_string(name).expect("text always serialises"));
+            text.push(':');
+            text.push_str(value);
+        }
+        text.push('}');
+        Self(Some(text.into_boxed_str()))
+    }
+
+    /// The same fields, and one more.
+    pub(crate) fn with(&self, name: &str, value: &impl Serialize) -> Self {
+        let Ok(value) = serde_json::to_string(value) else {
+            return self.clone();
+        };
+        let owned = |(name, value): (Cow<'_, str>, &RawValue)| {
+            (Cow::Owned(name.into_owned()), value.get().to_owned())
+        };
+        let fields = self.fields().into_iter().map(owned);
+        Self::new(fields.chain([(Cow::Owned(name.to_owned()), value)]))
+    }
+
+    fn fields(&self) -> BTreeMap<Cow<'_, str>, &RawValue> {
+        let text = self.0.as_deref().unwrap_or("{}");
+        serde_json::from_str(text).expect("was made of names and values")
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.as_ref()?;
+        Some(self.fields().get(name)?.get())
+    }
+
+    /// The fields as they stand inside of an object: `"a":1,"b":2`, or nothing.
+    pub(crate) fn members(&self) -> &str {
+        let text = self.0.as_deref().unwrap_or("{}");
+        &text[1..text.len() - 1]
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_sorted_and_those_of_the_crate_are_not_replaced() {
+        let fields = [("z", "1"), ("id", "2"), ("a\"", "[3]"), ("z", "4")];
+        let fields = fields.map(|(name, value)| (Cow::from(name), value.to_owned()));
+        let extra = Extra::new(fields);
+        assert_eq!(extra.members(), r#""a\"":[3],"z":4"#);
+        let extra = extra.with("m", &"text").with("object", &"x");
+        assert_eq!(extra.members(), r#""a\"":[3],"m":"text","z":4"#);
+        assert_eq!(extra.get("m"), Some(r#""text""#));
+        assert_eq!(extra.get("object"), None);
+        assert_eq!(Extra::default().members(), "");
+        assert!(Extra::new([]).is_empty());
+    }
+}

@@ -1,0 +1,148 @@
+//! What a model costs: decimal numbers, never binary floats.
+
+use std::{fmt, str::FromStr};
+
+use rust_decimal::Decimal;
+use serde::{Serialize, Serializer};
+
+/// An amount of US dollars for one unit, exactly as a provider states it.
+///
+/// Reads decimal text, with or without an exponent, and prints it without one and
+/// without zeros at the end: `"3.50e-7"` is `0.00000035`.
+///
+/// ```
+/// use tower_models_cache::Price;
+///
+/// let price: Price = "3.50e-7".parse().unwrap();
+/// assert_eq!(price.to_string(), "0.00000035");
+/// assert!("-1".parse::<Price>().is_err()); // means "not fixed"
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Price(Decimal);
+
+/// A text that is no amount: no decimal number, a negative one, or one of more than
+/// 28 digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParsePriceError;
+
+impl Price {
+    /// The amount for one unit, where `text` is the amount for 10^`power` of them.
+    pub(crate) fn per(text: &str, power: u32) -> Option<Self> {
+        let text = text.trim();
+        let mut amount = if text.contains(['e', 'E']) {
+            Decimal::from_scientific(text).ok()?
+        } else {
+            Decimal::from_str_exact(text).ok()?
+        };
+        if amount.is_sign_negative() && !amount.is_zero() {
+            return None;
+        }
+        amount.set_sign_positive(true);
+        amount.normalize_assign();
+        if amount.is_zero() {
+            return Some(Self(Decimal::ZERO));
+        }
+        let scale = amount.scale() + power;
+        amount.set_scale(scale).ok()?;
+        Some(Self(amount.normalize()))
+    }
+}
+
+impl FromStr for Price {
+    type Err = ParsePriceError;
+
+    fn from_str(text: &str) -> Result<Self, ParsePriceError> {
+        Self::per(text, 0).ok_or(ParsePriceError)
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Price {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for ParsePriceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an amount of at most 28 digits")
+    }
+}
+
+impl std::error::Error for ParsePriceError {}
+
+/// What a model costs, in US dollars. What is not known is absent; zero is a price.
+///
+/// Serialised, the names are OpenRouter's, and the amounts are text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub struct Prices {
+    /// For a token of what is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Price>,
+    /// For a token of what is answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completion: Option<Price>,
+    /// For a token that is read from the provider's cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_cache_read: Option<Price>,
+    /// For a token that is written to the provider's cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_cache_write: Option<Price>,
+    /// For a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Price>,
+    /// For an image that is taken in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Price>,
+}
+
+impl Prices {
+    /// Whether no price is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_exact_and_have_one_form() {
+        for (text, power, expected) in [
+            ("0.0000025", 0, Some("0.0000025")),
+            ("3.5e-7", 0, Some("0.00000035")),
+            ("1E-06", 0, Some("0.000001")),
+            ("1e2", 0, Some("100")),
+            ("0.18", 6, Some("0.00000018")),
+            ("2.5999999999999996", 6, Some("0.0000025999999999999996")),
+            ("40000", 10, Some("0.000004")),
+            ("1.40", 6, Some("0.0000014")),
+            ("0", 10, Some("0")),
+            ("0.000", 0, Some("0")),
+            ("-0", 0, Some("0")),
+            ("-1", 0, None),
+            ("", 0, None),
+            ("N/A", 0, None),
+            ("1e999", 0, None),
+            ("1e-999", 0, None),
+            ("0.00000000000000000000000001", 10, None),
+            ("1,5", 0, None),
+        ] {
+            let price = Price::per(text, power).map(|price| price.to_string());
+            assert_eq!(price.as_deref(), expected, "{text} {power}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `GET /v1/models` of the Anthropic API.
+//!
+//! <https://platform.claude.com/docs/en/api/models-list>
+
+use super::{Format, Head, Next, Page, document::Document, fields::Fields, rfc3339, rules::Rules};
+use crate::{
+    error::ListError,
+    model::{Capability, Modalities, Modality, Model, RecordFlaw},
+};
+
+pub(super) const FORMAT: Format = Format {
+    name: "anthropic",
+    head: Head {
+        path: "/v1/models",
+        below: "v1/models",
+        query: &[("limit", "1000")],
+        headers: &[("anthropic-version", "2023-06-01")],
+    },
+    read,
+};
+
+fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+    let mut object = document.object()?;
+    let next = (object.flag("has_more") == Some(true)).then(|| match object.text("last_id") {
+        Some(last) => Next::query("after_id", last),
+        None => Next::Unknown,
+    });
+    let records = object.take("data")?;
+    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
+}
+
+fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
+    let capabilities = fields.object("capabilities").unwrap_or_default();
+    let supported = |name: &str| capabilities.object(name)?.flag("supported");
+    let takes = |(name, modality)| (supported(name) == Some(true)).then_some(modality);
+    let seen = [
+        ("image_input", Modality::Image),
+        ("pdf_input", Modality::File),
+    ];
+    let mut input = Vec::from_iter(seen.into_iter().filter_map(takes));
+    if !input.is_empty() {
+        input.push(Modality::Text);
+    }
+    let created = fields.text("created_at").and_then(|text| rfc3339(&text));
+    let mut model = Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_owned_by("anthropic")
+        .with_created(rules.created(created))
+        .with_context_length(fields.tokens("max_input_tokens"))
+        .with_max_output_tokens(fields.tokens("max_tokens"))
+        .with_input(Modalities::from_iter(input))
+        .with_capability(Capability::Reasoning, supported("thinking"))
+        .with_capability(
+            Capability::StructuredOutput,
+            supported("structured_outputs"),
+        )
+        .with_capability(Capability::Batch, supported("batch"))
+        .with_extra_fields(rules.extra(fields));
+    if let Some(name) = fields.text("display_name") {
+        model = model.with_display_name(name);
+    }
+    Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::dialect::Dialect;
+
+    #[test]
+    fn a_record_tells_its_limits_and_what_it_supports() {
+        let page = Dialect::Anthropic
+            .read(
+                br#"{"data":[
+                    {"type":"model","id":"star-5","display_name":"Star 5","created_at":"2026-02-04T00:00:00Z",
+                     "max_input_tokens":1000000,"max_tokens":128000,
+                     "capabilities":{"batch":{"supported":true},"image_input":{"supported":true},
+                     "pdf_input":{"supported":false},"thinking":{"supported":true},"structured_outputs":{"supported":false}}},
+                    {"type":"model","id":"star-4","created_at":"soon","max_input_tokens":0},
+                    {"type":"model"}
+                ],"has_more":true,"first_id":"star-5","last_id":"star-4"}"#,
+            )
+            .expect("is a page");
+        assert_eq!(page.skipped(), 1);
+        assert_eq!(page.next(), Some(&Next::query("after_id", "star-4")));
+        assert_eq!(
+            page.models(),
+            [
+                Model::new("star-5")
+                    .with_owned_by("anthropic")
+                    .with_display_name("Star 5")
+                    .with_created(1_770_163_200)
+                    .with_context_length(1_000_000)
+                    .with_max_output_tokens(128_000)
+                    .with_input([Modality::Text, Modality::Image])
+                    .with_capability(Capability::Reasoning, true)
+                    .with_capability(Capability::StructuredOutput, false)
+                    .with_capability(Capability::Batch, true)
+                    .with_extra("type", "model"),
+                Model::new("star-4")
+                    .with_owned_by("anthropic")
+                    .with_extra("type", "model"),
+            ]
+        );
+    }
+
+    #[test]
+    fn more_without_a_place_to_go_on_is_said_so() {
+        for (body, next) in [
+            (
+                r#"{"data":[],"has_more":true,"last_id":null}"#,
+                Some(Next::Unknown),
+            ),
+            (
+                r#"{"data":[],"has_more":true,"last_id":""}"#,
+                Some(Next::Unknown),
+            ),
+            (r#"{"data":[],"has_more":false,"last_id":"a"}"#, None),
+            (r#"{"data":[]}"#, None),
+        ] {
+            let page = Dialect::Anthropic.read(body.as_bytes()).expect(body);
+            assert_eq!(page.next(), next.as_ref(), "{body}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Azure OpenAI: the models that a resource could deploy, and what it has deployed.
+//!
+//! <https://learn.microsoft.com/en-us/rest/api/azureopenai/models/list>
+
+use super::{Format, Head, Page, document::Document, fields::Fields, rules::Rules};
+use crate::{
+    error::ListError,
+    model::{Capability, Deprecation, Modality, Model, RecordFlaw},
+};
+
+pub(super) const MODELS: Format = Format {
+    name: "azure",
+    head: Head {
+        path: "/openai/v1/models",
+        below: "openai/v1/models",
+        ..Head::NONE
+    },
+    read: |document, rules| read(document, |fields| read_model(fields, rules)),
+};
+
+pub(super) const DEPLOYMENTS: Format = Format {
+    name: "azure-deployments",
+    head: Head {
+        path: "/openai/deployments",
+        below: "openai/deployments",
+        query: &[("api-version", "2023-03-15-preview")],
+        headers: &[],
+    },
+    read: |document, rules| read(document, |fields| read_deployment(fields, rules)),
+};
+
+fn read(
+    document: Document<'_>,
+    read_record: impl FnMut(&Fields<'_>) -> Result<Model, RecordFlaw>,
+) -> Result<Page, ListError> {
+    let records = document.object()?.take("data")?;
+    Ok(Page::of_records(records, read_record))
+}
+
+fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
+    let can = fields.object("capabilities").unwrap_or_default();
+    let end = fields.object("deprecation");
+    let end = end.and_then(|of| Deprecation::at(of.seconds("inference")?));
+    let mut model = Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_created(rules.created(fields.seconds("created_at")))
+        .with_capability(Capability::Chat, can.flag("chat_completion"))
+        .with_capability(Capability::FineTuning, can.flag("fine_tune"))
+        .with_deprecation(end)
+        .with_extra_fields(rules.extra(fields));
+    if can.flag("embeddings") == Some(true) {
+        model = model.with_output([Modality::Embeddings]);
+    }
+    Ok(model)
+}
+
+/// A deployment is called by its own id, whatever model it is of.
+fn read_deployment(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
+    let mut model = Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_created(rules.created(fields.seconds("created_at")))
+        .with_extra_fields(rules.extra_with(fields, &[("base_model", fields.plain("model"))]));
+    if let Some(owner) = fields.text("owner") {
+        model = model.with_owned_by(owner);
+    }
+    Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::dialect::Dialect;
+
+    #[test]
+    fn models_have_dates_and_ends_in_seconds() {
+        let page = Dialect::Azure
+            .read(
+                br#"{"object":"list","data":[
+                    {"status":"succeeded","id":"Star-4-2026-01-01","created_at":1691712000,"object":"model",
+                     "lifecycle_status":"generally-available","deprecation":{"inference":1771372800},
+                     "capabilities":{"fine_tune":true,"inference":true,"chat_completion":true,"embeddings":false}},
+                    {"id":"star-embed","capabilities":{"embeddings":true},"deprecation":{"inference":4102358400}}
+                ]}"#,
+            )
+            .expect("is a page");
+        assert_eq!(
+            page.models(),
+            [
+                Model::new("Star-4-2026-01-01")
+                    .with_created(1_691_712_000)
+                    .with_capability(Capability::Chat, true)
+                    .with_capability(Capability::FineTuning, true)
+                    .with_deprecation(Deprecation::on(2026, 2, 18)),
+                Model::new("star-embed").with_output([Modality::Embeddings]),
+            ]
+        );
+    }
+
+    #[test]
+    fn deployments_go_by_their_own_names() {
+        let page = Dialect::AzureDeployments
+            .read(
+                br#"{"object":"list","data":[{"object":"deployment","id":"prod-chat","model":"star-4",
+                    "owner":"organization-owner","status":"succeeded","created_at":1681171441,"updated_at":1681171442}]}"#,
+            )
+            .expect("is a page");
+        let expected = Model::new("prod-chat")
+            .with_created(1_681_171_441)
+            .with_owned_by("organization-owner")
+            .with_extra("base_model", "star-4");
+        assert_eq!(page.models(), [expected]);
+    }
+}

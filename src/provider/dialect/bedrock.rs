@@ -1,0 +1,150 @@
+//! Amazon Bedrock: foundation models, and inference profiles, by which most newer models
+//! are called.
+//!
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html>,
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>
+
+use super::{Format, Head, Page, document::Document, fields::Fields, rfc3339, rules::Rules};
+use crate::{
+    error::ListError,
+    model::{Deprecation, Modalities, Modality, Model, RecordFlaw},
+};
+
+pub(super) const MODELS: Format = Format {
+    name: "bedrock",
+    head: Head {
+        path: "/foundation-models",
+        below: "foundation-models",
+        ..Head::NONE
+    },
+    read: read_models,
+};
+
+pub(super) const PROFILES: Format = Format {
+    name: "bedrock-profiles",
+    head: Head {
+        path: "/inference-profiles",
+        below: "inference-profiles",
+        query: &[("maxResults", "1000")],
+        headers: &[],
+    },
+    read: read_profiles,
+};
+
+fn read_models(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+    let records = document.object()?.take("modelSummaries")?;
+    Ok(Page::of_records(records, |fields| {
+        read_model(fields, rules)
+    }))
+}
+
+fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = fields.verbatim("modelId").ok_or(RecordFlaw::NoId)?;
+    let modalities = |name: &str| {
+        let named = fields.texts(name).into_iter();
+        Modalities::from_iter(named.filter_map(|name| Modality::from_name(&name)))
+    };
+    let owner = fields.text("providerName");
+    // Of Amazon's own models this is the longest answer, of most others the window.
+    let most = fields
+        .object("converse")
+        .filter(|_| owner.as_deref() == Some("Amazon"))
+        .and_then(|of| of.tokens("maxTokensMaximum"));
+    let lifecycle = fields.object("modelLifecycle");
+    let legacy = lifecycle.is_some_and(|of| of.text("status").as_deref() == Some("LEGACY"));
+    let mut model = Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_max_output_tokens(most)
+        .with_input(modalities("inputModalities"))
+        .with_output(modalities("outputModalities"))
+        .with_deprecation(legacy.then_some(Deprecation::UNDATED))
+        .with_extra_fields(rules.extra(fields));
+    if let Some(owner) = owner {
+        model = model.with_owned_by(owner);
+    }
+    if let Some(name) = fields.text("modelName") {
+        model = model.with_display_name(name);
+    }
+    Ok(model)
+}
+
+fn read_profiles(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+    let mut object = document.object()?;
+    let next = object.next_by_token("nextToken", "nextToken");
+    let records = object.take("inferenceProfileSummaries")?;
+    Ok(Page::of_records(records, |fields| read_profile(fields, rules)).with_next(next))
+}
+
+fn read_profile(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = fields
+        .verbatim("inferenceProfileId")
+        .ok_or(RecordFlaw::NoId)?;
+    let created = fields.text("createdAt").and_then(|text| rfc3339(&text));
+    let mut model = Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_created(rules.created(created))
+        .with_extra_fields(rules.extra(fields));
+    if let Some(name) = fields.text("inferenceProfileName") {
+        model = model.with_display_name(name);
+    }
+    Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::dialect::{Dialect, Next};
+
+    #[test]
+    fn a_foundation_model_says_what_it_takes_and_whose_it_is() {
+        let page = Dialect::Bedrock
+            .read(
+                br#"{"modelSummaries":[
+                    {"modelId":"amazon.star-v1:0:20k","modelName":"Star","providerName":"Amazon",
+                     "inputModalities":["TEXT","IMAGE"],"outputModalities":["TEXT"],
+                     "converse":{"maxTokensMaximum":8192},"modelLifecycle":{"status":"ACTIVE"}},
+                    {"modelId":"vendor.moon-v2:0","modelName":"Moon","providerName":"Vendor",
+                     "inputModalities":["TEXT"],"outputModalities":["EMBEDDING"],
+                     "converse":{"maxTokensMaximum":131072},"modelLifecycle":{"status":"LEGACY"}},
+                    {"modelId":"vendor.bare","converse":null}
+                ]}"#,
+            )
+            .expect("is a page");
+        assert_eq!(
+            page.models(),
+            [
+                Model::new("amazon.star-v1:0:20k")
+                    .with_owned_by("Amazon")
+                    .with_display_name("Star")
+                    .with_max_output_tokens(8192)
+                    .with_input([Modality::Text, Modality::Image])
+                    .with_output([Modality::Text]),
+                Model::new("vendor.moon-v2:0")
+                    .with_owned_by("Vendor")
+                    .with_display_name("Moon")
+                    .with_input([Modality::Text])
+                    .with_output([Modality::Embeddings])
+                    .with_deprecation(Deprecation::UNDATED),
+                Model::new("vendor.bare"),
+            ]
+        );
+    }
+
+    #[test]
+    fn profiles_come_in_pages() {
+        let page = Dialect::BedrockProfiles
+            .read(
+                br#"{"inferenceProfileSummaries":[{"inferenceProfileId":"us.vendor.moon-v1:0",
+                    "inferenceProfileName":"US Moon","inferenceProfileArn":"arn:x","type":"SYSTEM_DEFINED",
+                    "status":"ACTIVE","createdAt":"2025-05-20T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z",
+                    "models":[{"modelArn":"arn:y"}]}],"nextToken":"AAA"}"#,
+            )
+            .expect("is a page");
+        assert_eq!(page.next(), Some(&Next::query("nextToken", "AAA")));
+        let expected = Model::new("us.vendor.moon-v1:0")
+            .with_display_name("US Moon")
+            .with_created(1_747_699_200)
+            .with_extra("type", "SYSTEM_DEFINED");
+        assert_eq!(page.models(), [expected]);
+    }
+}

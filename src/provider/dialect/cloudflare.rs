@@ -1,0 +1,93 @@
+//! Model search of Cloudflare's Workers AI: `result`, in numbered pages.
+//!
+//! <https://developers.cloudflare.com/api/resources/ai/subresources/models/methods/list/>
+
+use super::{Format, Head, Next, Page, document::Document, fields::Fields, rules::Rules};
+use crate::{
+    error::ListError,
+    model::{Modality, Model, RecordFlaw},
+};
+
+pub(super) const FORMAT: Format = Format {
+    name: "cloudflare",
+    head: Head {
+        path: "/models/search",
+        below: "models/search",
+        query: &[("per_page", "100")],
+        headers: &[],
+    },
+    read,
+};
+
+fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+    let mut object = document.object()?;
+    let next = object.object("result_info").and_then(next);
+    let records = object.take("result")?;
+    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
+}
+
+/// The page after this one, while this one does not reach the end.
+fn next(info: &Fields<'_>) -> Option<Next> {
+    let (page, size) = (info.count("page")?, info.count("per_page")?);
+    let all = info.count("total_count")?;
+    let more = page.checked_mul(size).is_some_and(|read| read < all);
+    more.then(|| Next::query("page", (page + 1).to_string()))
+}
+
+/// The id of a record is an UUID; a model is called by its name.
+fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
+    let window = fields
+        .objects("properties")
+        .into_iter()
+        .find_map(|property| {
+            let is_window = property.text("property_id").as_deref() == Some("context_window");
+            is_window.then(|| property.tokens("value"))?
+        });
+    let task = fields.object("task").unwrap_or_default();
+    let model = Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_context_length(window)
+        .with_extra_fields(rules.extra_with(fields, &[("task", task.plain("name"))]));
+    Ok(match task.text("name").as_deref() {
+        Some("Text Generation") => model.with_output([Modality::Text]),
+        Some("Text Embeddings") => model.with_output([Modality::Embeddings]),
+        Some("Text-to-Image") => model.with_output([Modality::Image]),
+        _ => model,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::ListErrorKind, provider::dialect::Dialect};
+
+    #[test]
+    fn a_model_goes_by_its_name_and_pages_by_numbers() {
+        let page = |page: u32| {
+            let body = format!(
+                r#"{{"success":true,"errors":[],"messages":[],"result":[{{"id":"0f7e","name":"@cf/org/star",
+                    "description":"d","task":{{"name":"Text Generation"}},"source":1,
+                    "properties":[{{"property_id":"price","value":[]}},{{"property_id":"context_window","value":"131072"}}]}}],
+                    "result_info":{{"page":{page},"per_page":50,"total_count":97}}}}"#
+            );
+            Dialect::Cloudflare
+                .read(body.as_bytes())
+                .expect("is a page")
+        };
+        let expected = Model::new("@cf/org/star")
+            .with_context_length(131_072)
+            .with_output([Modality::Text])
+            .with_extra("task", "Text Generation");
+        assert_eq!(page(1).models(), [expected]);
+        assert_eq!(page(1).next(), Some(&Next::query("page", "2")));
+        assert_eq!(page(2).next(), None);
+    }
+
+    #[test]
+    fn a_failure_says_so_under_any_status() {
+        let body = br#"{"success":false,"errors":[{"code":10000,"message":"no"}],"result":[]}"#;
+        let error = Dialect::Cloudflare.read(body).expect_err("is none");
+        assert_eq!(error.kind(), ListErrorKind::Refused);
+    }
+}

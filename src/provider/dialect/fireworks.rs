@@ -1,0 +1,77 @@
+//! The models of an account at Fireworks, from its control plane.
+//!
+//! <https://docs.fireworks.ai/api-reference/list-models>
+
+use super::{Format, Head, Page, document::Document, fields::Fields, rfc3339, rules::Rules};
+use crate::{
+    error::ListError,
+    model::{Capability, Modality, Model, RecordFlaw},
+};
+
+pub(super) const FORMAT: Format = Format {
+    name: "fireworks",
+    head: Head {
+        path: "/v1/accounts/fireworks/models",
+        below: "models",
+        query: &[("pageSize", "200")],
+        headers: &[],
+    },
+    read,
+};
+
+fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+    let mut object = document.object()?;
+    let next = object.next_by_token("nextPageToken", "pageToken");
+    let records = object.take_or_none("models")?;
+    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
+}
+
+/// `accounts/org/models/star`, which is how the model is called.
+fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
+    let created = fields.text("createTime").and_then(|text| rfc3339(&text));
+    let account = id.trim().strip_prefix("accounts/");
+    let account = account.and_then(|rest| rest.split('/').next());
+    let mut model = Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_created(rules.created(created))
+        .with_context_length(fields.tokens("contextLength"))
+        .with_capability(Capability::Tools, fields.flag("supportsTools"))
+        .with_extra_fields(rules.extra(fields));
+    if let Some(account) = account {
+        model = model.with_owned_by(account);
+    }
+    if fields.flag("supportsImageInput") == Some(true) {
+        model = model.with_input([Modality::Text, Modality::Image]);
+    }
+    if let Some(name) = fields.text("displayName") {
+        model = model.with_display_name(name);
+    }
+    Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::dialect::{Dialect, Next};
+
+    #[test]
+    fn the_account_is_the_owner_and_the_whole_name_the_id() {
+        let page = Dialect::Fireworks
+            .read(
+                br#"{"models":[{"name":"accounts/org/models/star-v3","displayName":"Star V3",
+                    "createTime":"2025-05-20T00:00:00.5Z","contextLength":131072,"supportsImageInput":true,
+                    "supportsTools":true,"state":"READY"}],"nextPageToken":"t","totalSize":300}"#,
+            )
+            .expect("is a page");
+        assert_eq!(page.next(), Some(&Next::query("pageToken", "t")));
+        let expected = Model::new("accounts/org/models/star-v3")
+            .with_owned_by("org")
+            .with_display_name("Star V3")
+            .with_created(1_747_699_200)
+            .with_context_length(131_072)
+            .with_input([Modality::Text, Modality::Image])
+            .with_capability(Capability::Tools, true);
+        assert_eq!(page.models(), [expected]);
+    }
+}

@@ -1,0 +1,115 @@
+//! `models.list` of the Gemini API, and of gateways that pose as it.
+//!
+//! <https://ai.google.dev/api/models#method:-models.list>
+
+use super::{Format, Head, Page, document::Document, fields::Fields, rules::Rules};
+use crate::{
+    error::ListError,
+    model::{Capability, Modality, Model, RecordFlaw},
+};
+
+pub(super) const FORMAT: Format = Format {
+    name: "gemini",
+    head: Head {
+        path: "/v1beta/models",
+        below: "v1beta/models",
+        query: &[("pageSize", "1000")],
+        headers: &[],
+    },
+    read,
+};
+
+fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+    let mut object = document.object()?;
+    let next = object.next_by_token("nextPageToken", "pageToken");
+    let records = object.take_or_none("models")?;
+    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
+}
+
+fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let name = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
+    let id = name.trim();
+    let methods = fields.texts("supportedGenerationMethods");
+    let does = |method: &str| methods.iter().any(|other| other == method);
+    let mut model = Model::new(id.strip_prefix("models/").unwrap_or(id))
+        .with_upstream_id(&*name)
+        .with_owned_by("google")
+        .with_context_length(fields.tokens("inputTokenLimit"))
+        .with_max_output_tokens(fields.tokens("outputTokenLimit"))
+        .with_capability(Capability::Reasoning, fields.flag("thinking"))
+        .with_extra_fields(rules.extra_with(
+            fields,
+            &[(
+                "supported_generation_methods",
+                fields.plain("supportedGenerationMethods"),
+            )],
+        ));
+    if !methods.is_empty() {
+        model = model.with_capability(Capability::Chat, does("generateContent"));
+    }
+    if does("embedContent") {
+        model = model.with_output([Modality::Embeddings]);
+    }
+    if let Some(name) = fields.text("displayName") {
+        model = model.with_display_name(name);
+    }
+    Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::dialect::{Dialect, Next};
+
+    #[test]
+    fn a_model_is_listed_without_the_collection_and_asked_for_with_it() {
+        let page = Dialect::Gemini
+            .read(
+                br#"{"models":[
+                    {"name":"models/star-2-flash","version":"2","displayName":"Star 2 Flash","description":"d",
+                     "inputTokenLimit":1048576,"outputTokenLimit":65536,"thinking":true,"temperature":1,"topP":0.95,
+                     "supportedGenerationMethods":["generateContent","countTokens"]},
+                    {"name":"models/star-embed","supportedGenerationMethods":["embedContent"]},
+                    {"name":"posing","displayName":null,"inputTokenLimit":null,"supportedGenerationMethods":null},
+                    {"displayName":"nameless"}
+                ],"nextPageToken":"t+/="}"#,
+            )
+            .expect("is a page");
+        assert_eq!(page.skipped(), 1);
+        assert_eq!(page.next(), Some(&Next::query("pageToken", "t+/=")));
+        assert_eq!(
+            page.models(),
+            [
+                Model::new("star-2-flash")
+                    .with_upstream_id("models/star-2-flash")
+                    .with_owned_by("google")
+                    .with_display_name("Star 2 Flash")
+                    .with_context_length(1_048_576)
+                    .with_max_output_tokens(65_536)
+                    .with_capability(Capability::Reasoning, true)
+                    .with_capability(Capability::Chat, true)
+                    .with_extra("version", "2")
+                    .with_extra(
+                        "supported_generation_methods",
+                        ["generateContent", "countTokens"]
+                    ),
+                Model::new("star-embed")
+                    .with_upstream_id("models/star-embed")
+                    .with_owned_by("google")
+                    .with_capability(Capability::Chat, false)
+                    .with_output([Modality::Embeddings])
+                    .with_extra("supported_generation_methods", ["embedContent"]),
+                Model::new("posing").with_owned_by("google"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_page_without_models_is_an_empty_object_here() {
+        for body in ["{}", r#"{"nextPageToken":""}"#, r#"{"models":[]}"#] {
+            let page = Dialect::Gemini.read(body.as_bytes()).expect(body);
+            assert!(page.models().is_empty() && page.next().is_none(), "{body}");
+        }
+        assert!(Dialect::Gemini.read(br#"{"data":[]}"#).is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! The models of a GPUStack server, in its own form: `items`, in numbered pages. Only
+//! what is meant for clients is read: records hold paths, environments and arguments.
+//!
+//! <https://docs.gpustack.ai/>
+
+use super::{Format, Head, Next, Page, document::Document, fields::Fields, rfc3339, rules::Rules};
+use crate::{
+    error::ListError,
+    model::{Modalities, Modality, Model, RecordFlaw},
+};
+
+pub(super) const FORMAT: Format = Format {
+    name: "gpustack",
+    head: Head {
+        path: "/v1/models",
+        below: "models",
+        query: &[("perPage", "100")],
+        headers: &[],
+    },
+    read,
+};
+
+fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+    let mut object = document.object()?;
+    let next = object.object("pagination").and_then(next);
+    let records = object.take("items")?;
+    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
+}
+
+fn next(pagination: &Fields<'_>) -> Option<Next> {
+    let page = pagination.count("page")?;
+    let more = page < pagination.count("totalPage")?;
+    more.then(|| Next::query("page", (page + 1).to_string()))
+}
+
+/// The id of a record is a number; a model is called by its name.
+fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
+    let meta = fields.object("meta").unwrap_or_default();
+    let created = fields.text("created_at").and_then(|text| rfc3339(&text));
+    let is = |category: &str| fields.texts("categories").iter().any(|of| of == category);
+    let supports = |name: &str| meta.flag(name) == Some(true);
+    let (image, audio) = (supports("support_vision"), supports("support_audio"));
+    let input = [
+        (image || audio, Modality::Text),
+        (image, Modality::Image),
+        (audio, Modality::Audio),
+    ];
+    let output = [
+        (is("llm"), Modality::Text),
+        (is("embedding"), Modality::Embeddings),
+        (is("reranker"), Modality::Rerank),
+        (is("image"), Modality::Image),
+        (is("text_to_speech"), Modality::Speech),
+        (is("speech_to_text"), Modality::Transcription),
+    ];
+    let those = |set: &[(bool, Modality)]| {
+        let those = set.iter().filter(|(has, _)| *has);
+        Modalities::from_iter(those.map(|(_, modality)| *modality))
+    };
+    Ok(Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_created(rules.created(created))
+        .with_context_length(meta.first_tokens(&["n_ctx", "max_model_len"]))
+        .with_input(those(&input))
+        .with_output(those(&output))
+        .with_extra_fields(rules.extra(fields)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::dialect::{Dialect, ExtraFields};
+
+    const PAGE: &[u8] = br#"{"items":[{"source":"huggingface","huggingface_filename":"*-Q4*.gguf","local_path":"/srv/m",
+        "name":"star3","description":"","id":1,"created_at":"2025-11-02T10:00:00Z","updated_at":"2026-01-13T10:00:00Z",
+        "meta":{"n_ctx":8192,"n_ctx_train":40960,"support_vision":true},"categories":["llm"],"replicas":1,
+        "backend_parameters":["--api-key=hunter2"],"env":{"KEY":"hunter2"}}],
+        "pagination":{"page":1,"perPage":100,"total":101,"totalPage":2}}"#;
+
+    #[test]
+    fn a_model_goes_by_its_name_and_pages_by_numbers() {
+        let page = Dialect::GpuStack.read(PAGE).expect("is a page");
+        let expected = Model::new("star3")
+            .with_created(1_762_077_600)
+            .with_context_length(8192)
+            .with_input([Modality::Text, Modality::Image])
+            .with_output([Modality::Text]);
+        assert_eq!(page.models(), [expected]);
+        assert_eq!(page.next(), Some(&Next::query("page", "2")));
+    }
+
+    #[test]
+    fn what_a_record_leaks_is_not_listed_even_when_all_is_wanted() {
+        let rules = Rules {
+            extra: ExtraFields::All,
+            ..Rules::default()
+        };
+        let page = Dialect::GpuStack
+            .read_page(PAGE, &rules)
+            .expect("is a page");
+        let model = &page.models()[0];
+        assert_eq!(model.extra("replicas"), Some("1"));
+        let extra = model.extra_members();
+        assert!(
+            !extra.contains("hunter2") && !extra.contains("/srv"),
+            "{extra}"
+        );
+    }
+}

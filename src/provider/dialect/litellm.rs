@@ -1,0 +1,94 @@
+//! `GET /v1/model/info` of a LiteLLM proxy: a record for each deployment, so one name may
+//! stand there often. What it is deployed with (`litellm_params`) is never read.
+//!
+//! <https://docs.litellm.ai/docs/proxy/model_management>
+
+use super::{Format, Head, Page, document::Document, fields::Fields, rules::Rules};
+use crate::{
+    error::ListError,
+    model::{Capability, Modality, Model, Price, Prices, RecordFlaw},
+};
+
+pub(super) const FORMAT: Format = Format {
+    name: "litellm",
+    head: Head {
+        path: "/v1/model/info",
+        below: "model/info",
+        ..Head::NONE
+    },
+    read,
+};
+
+fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+    let records = document.object()?.take("data")?;
+    Ok(Page::of_records(records, |fields| {
+        read_record(fields, rules)
+    }))
+}
+
+fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = fields.verbatim("model_name").ok_or(RecordFlaw::NoId)?;
+    let info = fields.object("model_info").unwrap_or_default();
+    let price = |name: &str| Price::per(&info.number(name)?, 0);
+    let prices = Prices {
+        prompt: price("input_cost_per_token"),
+        completion: price("output_cost_per_token"),
+        input_cache_read: price("cache_read_input_token_cost"),
+        input_cache_write: price("cache_creation_input_token_cost"),
+        ..Prices::default()
+    };
+    let mut model = Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_context_length(info.tokens("max_input_tokens"))
+        .with_max_output_tokens(info.first_tokens(&["max_output_tokens", "max_tokens"]))
+        .with_capability(Capability::Tools, info.flag("supports_function_calling"))
+        .with_capability(Capability::Reasoning, info.flag("supports_reasoning"))
+        .with_capability(
+            Capability::StructuredOutput,
+            info.flag("supports_response_schema"),
+        )
+        .with_prices(prices)
+        .with_extra_fields(rules.extra(fields));
+    if info.flag("supports_vision") == Some(true) {
+        model = model.with_input([Modality::Text, Modality::Image]);
+    }
+    if let Some(owner) = info.text("litellm_provider") {
+        model = model.with_owned_by(owner);
+    }
+    Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::dialect::{Dialect, ExtraFields};
+
+    #[test]
+    fn a_deployment_tells_of_its_model_and_never_what_it_is_deployed_with() {
+        let rules = Rules {
+            extra: ExtraFields::All,
+            ..Rules::default()
+        };
+        let body = br#"{"data":[{"model_name":"star","litellm_params":{"api_key":"hunter2","model":"vendor/star"},
+            "model_info":{"id":"0f7e","max_input_tokens":131072,"max_tokens":8192,"supports_vision":true,
+            "supports_function_calling":true,"supports_reasoning":null,"litellm_provider":"vendor",
+            "input_cost_per_token":2.5e-6,"output_cost_per_token":0.00001}}]}"#;
+        let page = Dialect::LiteLlm.read_page(body, &rules).expect("is a page");
+        let model = &page.models()[0];
+        assert!(!model.extra_members().contains("hunter2"));
+        let mut prices = Prices::default();
+        prices.prompt = "0.0000025".parse().ok();
+        prices.completion = "0.00001".parse().ok();
+        let expected = Model::new("star")
+            .with_owned_by("vendor")
+            .with_context_length(131_072)
+            .with_max_output_tokens(8192)
+            .with_input([Modality::Text, Modality::Image])
+            .with_capability(Capability::Tools, true)
+            .with_prices(prices);
+        assert_eq!(
+            model.clone().with_extra_fields(Default::default()),
+            expected
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! LM Studio's own APIs, of versions 0 and 1.
+//!
+//! <https://lmstudio.ai/docs/developer/rest>
+
+use super::{Format, Head, Page, fields::Fields, rules::Rules};
+use crate::model::{Capability, Modality, Model, RecordFlaw};
+
+pub(super) const V0: Format = Format {
+    name: "lmstudio-v0",
+    head: Head {
+        path: "/api/v0/models",
+        below: "api/v0/models",
+        ..Head::NONE
+    },
+    read: |document, rules| {
+        let records = document.object()?.take("data")?;
+        Ok(Page::of_records(records, |fields| read_v0(fields, rules)))
+    },
+};
+
+pub(super) const V1: Format = Format {
+    name: "lmstudio",
+    head: Head {
+        path: "/api/v1/models",
+        below: "api/v1/models",
+        ..Head::NONE
+    },
+    read: |document, rules| {
+        let records = document.object()?.take("models")?;
+        Ok(Page::of_records(records, |fields| read_v1(fields, rules)))
+    },
+};
+
+/// The window is the model's own, not that of a loaded instance: which are loaded, and
+/// how, changes from hour to hour, and LM Studio loads what is asked for.
+fn read_v0(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
+    let model = Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_context_length(fields.tokens("max_context_length"))
+        .with_extra_fields(rules.extra(fields));
+    let model = typed(model, fields);
+    Ok(owned(model, fields))
+}
+
+fn read_v1(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = fields.verbatim("key").ok_or(RecordFlaw::NoId)?;
+    let can = fields.object("capabilities").unwrap_or_default();
+    let quantization = fields.object("quantization").unwrap_or_default();
+    let mut model = Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_context_length(fields.tokens("max_context_length"))
+        .with_capability(Capability::Tools, can.flag("trained_for_tool_use"))
+        .with_capability(Capability::Reasoning, can.flag("reasoning"))
+        .with_extra_fields(
+            rules.extra_with(fields, &[("quantization", quantization.plain("name"))]),
+        );
+    if can.flag("vision") == Some(true) {
+        model = model.with_input([Modality::Text, Modality::Image]);
+    }
+    if let Some(name) = fields.text("display_name") {
+        model = model.with_display_name(name);
+    }
+    let model = typed(model, fields);
+    Ok(owned(model, fields))
+}
+
+fn typed(model: Model, fields: &Fields<'_>) -> Model {
+    match fields.text("type").as_deref() {
+        Some("vlm") => model.with_input([Modality::Text, Modality::Image]),
+        Some("embedding" | "embeddings") => model.with_output([Modality::Embeddings]),
+        _ => model,
+    }
+}
+
+fn owned(model: Model, fields: &Fields<'_>) -> Model {
+    match fields.text("publisher") {
+        Some(publisher) => model.with_owned_by(publisher),
+        None => model,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::dialect::Dialect;
+
+    #[test]
+    fn version_0_says_more_than_openai() {
+        let page = Dialect::LmStudioV0
+            .read(
+                br#"{"data":[{"id":"star-4b-mlx","object":"model","type":"vlm","publisher":"community",
+                    "arch":"star","compatibility_type":"mlx","quantization":"4bit","state":"loaded",
+                    "max_context_length":32768,"loaded_context_length":4096}],"object":"list"}"#,
+            )
+            .expect("is a page");
+        let expected = Model::new("star-4b-mlx")
+            .with_owned_by("community")
+            .with_context_length(32_768)
+            .with_input([Modality::Text, Modality::Image])
+            .with_extra("type", "vlm")
+            .with_extra("quantization", "4bit");
+        assert_eq!(page.models(), [expected]);
+    }
+
+    #[test]
+    fn version_1_goes_by_keys() {
+        let page = Dialect::LmStudio
+            .read(
+                br#"{"models":[
+                    {"type":"llm","publisher":"org","key":"org/star","display_name":"Star","architecture":"star",
+                     "quantization":{"name":"Q4_K_M","bits_per_weight":4},"size_bytes":123,"max_context_length":131072,
+                     "format":"gguf","loaded_instances":[{"id":"x","config":{"context_length":8192}}],
+                     "capabilities":{"vision":true,"trained_for_tool_use":false}},
+                    {"type":"embedding","key":"embed","quantization":null},
+                    {"type":"llm","id":"keyless"}
+                ]}"#,
+            )
+            .expect("is a page");
+        assert_eq!(page.skipped(), 1);
+        assert_eq!(
+            page.models(),
+            [
+                Model::new("org/star")
+                    .with_owned_by("org")
+                    .with_display_name("Star")
+                    .with_context_length(131_072)
+                    .with_input([Modality::Text, Modality::Image])
+                    .with_capability(Capability::Tools, false)
+                    .with_extra("type", "llm")
+                    .with_extra("quantization", "Q4_K_M"),
+                Model::new("embed")
+                    .with_output([Modality::Embeddings])
+                    .with_extra("type", "embedding"),
+            ]
+        );
+    }
+}

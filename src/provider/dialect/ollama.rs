@@ -1,0 +1,101 @@
+//! `GET /api/tags` of Ollama.
+//!
+//! <https://github.com/ollama/ollama/blob/main/docs/api.md#list-local-models>
+
+use super::{Format, Head, Page, document::Document, fields::Fields, rfc3339, rules::Rules};
+use crate::{
+    error::ListError,
+    model::{Capability, Modality, Model, RecordFlaw},
+};
+
+pub(super) const FORMAT: Format = Format {
+    name: "ollama",
+    head: Head {
+        path: "/api/tags",
+        below: "api/tags",
+        ..Head::NONE
+    },
+    read,
+};
+
+fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+    let records = document.object()?.take("models")?;
+    Ok(Page::of_records(records, |fields| {
+        read_record(fields, rules)
+    }))
+}
+
+fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = (fields.verbatim("name"))
+        .or_else(|| fields.verbatim("model"))
+        .ok_or(RecordFlaw::NoId)?;
+    let details = fields.object("details").unwrap_or_default();
+    let capabilities = fields.texts("capabilities");
+    let can = |name: &str| capabilities.iter().any(|other| other == name);
+    let modified = fields.text("modified_at").and_then(|text| rfc3339(&text));
+    let mut model = Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_created(rules.created(modified))
+        .with_extra_fields(rules.extra_with(
+            fields,
+            &[
+                ("family", details.plain("family")),
+                ("parameter_size", details.plain("parameter_size")),
+                ("quantization", details.plain("quantization_level")),
+            ],
+        ));
+    if !capabilities.is_empty() {
+        model = model
+            .with_capability(Capability::Chat, can("completion"))
+            .with_capability(Capability::Tools, can("tools"))
+            .with_capability(Capability::Reasoning, can("thinking"));
+    }
+    if can("vision") {
+        model = model.with_input([Modality::Text, Modality::Image]);
+    }
+    if can("embedding") {
+        model = model.with_output([Modality::Embeddings]);
+    }
+    Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::dialect::Dialect;
+
+    #[test]
+    fn a_tag_is_an_id_and_its_last_change_a_date() {
+        let page = Dialect::Ollama
+            .read(
+                br#"{"models":[
+                    {"name":"star:35b-q8","model":"star:35b-q8","modified_at":"2026-04-16T13:56:31.2489145-04:00",
+                     "size":38696967047,"digest":"0218","details":{"format":"gguf","family":"starmoe",
+                     "families":["starmoe"],"parameter_size":"36.0B","quantization_level":"Q8_0"}},
+                    {"model":"moon:latest","modified_at":"","size":"","capabilities":["completion","vision"]},
+                    {"name":"embed:latest","capabilities":["embedding"]}
+                ]}"#,
+            )
+            .expect("is a page");
+        assert_eq!(
+            page.models(),
+            [
+                Model::new("star:35b-q8")
+                    .with_created(1_776_362_191)
+                    .with_extra("family", "starmoe")
+                    .with_extra("parameter_size", "36.0B")
+                    .with_extra("quantization", "Q8_0"),
+                Model::new("moon:latest")
+                    .with_input([Modality::Text, Modality::Image])
+                    .with_capability(Capability::Chat, true)
+                    .with_capability(Capability::Tools, false)
+                    .with_capability(Capability::Reasoning, false),
+                Model::new("embed:latest")
+                    .with_output([Modality::Embeddings])
+                    .with_capability(Capability::Chat, false)
+                    .with_capability(Capability::Tools, false)
+                    .with_capability(Capability::Reasoning, false),
+            ]
+        );
+    }
+}

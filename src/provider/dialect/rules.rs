@@ -1,0 +1,157 @@
+//! What a dialect does not say of itself: which fields are kept, and what the words of
+//! one provider mean.
+
+use std::borrow::Cow;
+
+use super::fields::{Fields, canonical, is_plain};
+use crate::model::Extra;
+
+/// Which fields of a provider's records are listed beside those that the crate knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "config",
+    derive(serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
+#[non_exhaustive]
+pub enum ExtraFields {
+    /// All, nested ones too, but for those that are known to change with every request
+    /// (`permission`, `benchmarks`), and those that are known to leak command lines, paths
+    /// and environments (`args`, `root`, `litellm_params`). Only for providers whose
+    /// records you know: what they add tomorrow is listed, too.
+    All,
+    /// A short list of names: `aliases`, `canonical_slug`, `family`, `features`,
+    /// `hugging_face_id`, `knowledge_cutoff`, `parameter_size`, `quantization`,
+    /// `supported_parameters`, `type` and the like. Their values are text, numbers, or
+    /// lists of these.
+    #[default]
+    Known,
+    /// None.
+    None,
+}
+
+/// How to read the records of one provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) extra: ExtraFields,
+    pub(crate) prices: PriceRule,
+    /// Whether the provider makes its dates up.
+    pub(crate) invents_dates: bool,
+}
+
+/// What a provider's numbers for prices mean: the same names stand for other units
+/// elsewhere, so without a rule there is no price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum PriceRule {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// `pricing.*`: US dollars for 10^n tokens.
+    Per(u32),
+    /// `input_token_price_per_m` and the like: 1/10,000 of a US dollar for a million.
+    TenThousandths,
+    /// `pricings.*`: tiers, each with its unit and currency.
+    Tiers,
+}
+
+/// Under [`ExtraFields::Known`]: what clients read, and what is the same tomorrow.
+const KNOWN: [&str; 17] = [
+    "aliases",
+    "canonical_slug",
+    "endpoints",
+    "family",
+    "features",
+    "hugging_face_id",
+    "knowledge_cutoff",
+    "launch_stage",
+    "license",
+    "parameter_size",
+    "parent",
+    "quantization",
+    "supported_generation_methods",
+    "supported_parameters",
+    "task",
+    "type",
+    "version",
+];
+
+/// Never listed. The first change from request to request or from day to day; the rest
+/// were seen to hold command lines, paths, environments and keys.
+const NEVER: [&str; 33] = [
+    "benchmarks",
+    "created_at",
+    "createdAt",
+    "createTime",
+    "expires_at",
+    "last_updated",
+    "last_used_at",
+    "loaded_instances",
+    "modified_at",
+    "permission",
+    "running",
+    "state",
+    "status",
+    "updated_at",
+    "updatedAt",
+    "updateTime",
+    "api_base",
+    "api_key",
+    "args",
+    "backend_parameters",
+    "cmd",
+    "command",
+    "env",
+    "environment",
+    "huggingface_filename",
+    "litellm_params",
+    "local_path",
+    "model_path",
+    "model_scope_file_path",
+    "path",
+    "preset",
+    "root",
+    "worker_selector",
+];
+
+fn never(name: &str) -> bool {
+    NEVER.contains(&name)
+}
+
+impl Rules {
+    /// The fields of a record that are listed beside those that the crate knows.
+    pub(super) fn extra(&self, fields: &Fields<'_>) -> Extra {
+        self.extra_with(fields, &[])
+    }
+
+    /// The same, and values from elsewhere in the record under names of ours.
+    pub(super) fn extra_with(
+        &self,
+        fields: &Fields<'_>,
+        more: &[(&'static str, Option<&str>)],
+    ) -> Extra {
+        let is_kept = |name: &str, value: &str| match self.extra {
+            ExtraFields::None => false,
+            ExtraFields::Known => KNOWN.contains(&name) && is_plain(value),
+            ExtraFields::All => !never(name),
+        };
+        if self.extra == ExtraFields::None {
+            return Extra::default();
+        }
+        let own = fields.iter().map(|(name, value)| (&**name, value));
+        let own = own.filter(|(name, value)| Extra::is_free(name) && is_kept(name, value));
+        let more = more
+            .iter()
+            .filter_map(|(name, value)| Some((*name, (*value)?)));
+        let fields = own.chain(more);
+        let kept = fields.filter(|(_, value)| !matches!(*value, "\"\"" | "[]" | "{}"));
+        Extra::new(
+            kept.filter_map(|(name, value)| Some((Cow::Borrowed(name), canonical(value, &never)?))),
+        )
+    }
+
+    /// A provider's date, unless it is made up.
+    pub(super) fn created(&self, seconds: Option<i64>) -> Option<u32> {
+        let seconds = seconds.filter(|_| !self.invents_dates)?;
+        u32::try_from(seconds).ok().filter(|seconds| *seconds > 0)
+    }
+}

@@ -1,0 +1,73 @@
+//! `publishers.models.list` of Vertex AI's Model Garden.
+//!
+//! <https://cloud.google.com/vertex-ai/docs/reference/rest/v1beta1/publishers.models/list>
+
+use super::{Format, Head, Page, document::Document, fields::Fields, rules::Rules};
+use crate::{
+    error::ListError,
+    model::{Model, RecordFlaw},
+};
+
+pub(super) const FORMAT: Format = Format {
+    name: "vertex",
+    head: Head {
+        path: "/v1beta1/publishers/google/models",
+        below: "v1beta1/publishers/google/models",
+        query: &[("pageSize", "100")],
+        headers: &[],
+    },
+    read,
+};
+
+fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+    let mut object = document.object()?;
+    let next = object.next_by_token("nextPageToken", "pageToken");
+    let records = object.take_or_none("publisherModels")?;
+    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
+}
+
+/// `publishers/google/models/star-2`: whose it is, and its id.
+fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let name = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
+    let id = name.trim().rsplit('/').next().unwrap_or_default();
+    let publisher = name.trim().strip_prefix("publishers/");
+    let publisher = publisher.and_then(|rest| rest.split_once('/'));
+    let mut model = Model::new(id).with_upstream_id(&*name).with_extra_fields(
+        rules.extra_with(fields, &[("launch_stage", fields.plain("launchStage"))]),
+    );
+    if let Some((publisher, _)) = publisher {
+        model = model.with_owned_by(publisher);
+    }
+    Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::dialect::{Dialect, Next};
+
+    #[test]
+    fn the_last_segment_is_the_id_and_the_publisher_the_owner() {
+        let page = Dialect::Vertex
+            .read(
+                br#"{"publisherModels":[
+                    {"name":"publishers/vendor/models/star-2","versionId":"default","launchStage":"GA",
+                     "supportedActions":{"openNotebook":{"title":"x"}}},
+                    {"name":"star-3"},{"versionId":"1"}
+                ],"nextPageToken":"t"}"#,
+            )
+            .expect("is a page");
+        assert_eq!(page.skipped(), 1);
+        assert_eq!(page.next(), Some(&Next::query("pageToken", "t")));
+        assert_eq!(
+            page.models(),
+            [
+                Model::new("star-2")
+                    .with_upstream_id("publishers/vendor/models/star-2")
+                    .with_owned_by("vendor")
+                    .with_extra("launch_stage", "GA"),
+                Model::new("star-3"),
+            ]
+        );
+    }
+}

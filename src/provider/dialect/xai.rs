@@ -1,0 +1,84 @@
+//! `GET /v1/language-models` of the xAI API: with modalities and prices, which
+//! `/v1/models` has not.
+//!
+//! <https://docs.x.ai/docs/api-reference#list-language-models>
+
+use super::{Format, Head, Page, document::Document, fields::Fields, rules::Rules};
+use crate::{
+    error::ListError,
+    model::{Modalities, Modality, Model, Price, Prices, RecordFlaw},
+};
+
+pub(super) const FORMAT: Format = Format {
+    name: "xai-language",
+    head: Head {
+        path: "/v1/language-models",
+        below: "language-models",
+        ..Head::NONE
+    },
+    read,
+};
+
+fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+    let records = document.object()?.take("models")?;
+    Ok(Page::of_records(records, |fields| {
+        read_record(fields, rules)
+    }))
+}
+
+fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
+    let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
+    let modalities = |name: &str| {
+        let named = fields.texts(name).into_iter();
+        Modalities::from_iter(named.filter_map(|name| Modality::from_name(&name)))
+    };
+    // In ten-thousandths of a dollar for a million tokens.
+    let price = |name: &str| Price::per(&fields.number(name)?, 10);
+    let prices = Prices {
+        prompt: price("prompt_text_token_price"),
+        completion: price("completion_text_token_price"),
+        input_cache_read: price("cached_prompt_text_token_price"),
+        ..Prices::default()
+    };
+    let owner = fields.text("owned_by");
+    Ok(Model::new(id.trim())
+        .with_upstream_id(&*id)
+        .with_owned_by(owner.as_deref().unwrap_or("xai"))
+        .with_created(rules.created(fields.seconds("created")))
+        .with_context_length(fields.tokens("context_length"))
+        .with_input(modalities("input_modalities"))
+        .with_output(modalities("output_modalities"))
+        .with_prices(prices)
+        .with_extra_fields(rules.extra(fields)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::dialect::Dialect;
+
+    #[test]
+    fn prices_are_in_ten_thousandths_for_a_million() {
+        let page = Dialect::XaiLanguage
+            .read(
+                br#"{"models":[{"id":"star-4","created":1752019200,"object":"model","owned_by":"xai","version":"1.0",
+                    "fingerprint":"fp_1","input_modalities":["text","image"],"output_modalities":["text"],
+                    "prompt_text_token_price":30000,"cached_prompt_text_token_price":7500,
+                    "completion_text_token_price":150000,"prompt_image_token_price":0,"aliases":["star-latest"]}]}"#,
+            )
+            .expect("is a page");
+        let mut prices = Prices::default();
+        prices.prompt = "0.000003".parse().ok();
+        prices.completion = "0.000015".parse().ok();
+        prices.input_cache_read = "0.00000075".parse().ok();
+        let expected = Model::new("star-4")
+            .with_owned_by("xai")
+            .with_created(1_752_019_200)
+            .with_input([Modality::Text, Modality::Image])
+            .with_output([Modality::Text])
+            .with_prices(prices)
+            .with_extra("version", "1.0")
+            .with_extra("aliases", ["star-latest"]);
+        assert_eq!(page.models(), [expected]);
+    }
+}

@@ -1,0 +1,461 @@
+//! Addresses: where a list lies, where its next page lies, and where no key may go.
+
+use std::{borrow::Cow, net::IpAddr};
+
+use http::{Uri, uri::Authority};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::error::{BuildError, ListError, ListErrorKind};
+
+/// Where a list lies on the host of a provider.
+pub(super) struct Place<'a> {
+    /// On a host of its own.
+    pub(super) path: Cow<'a, str>,
+    /// Below the path of a base URL.
+    pub(super) below: Cow<'a, str>,
+    /// What is asked for unless the provider's own path says otherwise.
+    pub(super) query: Vec<(Cow<'a, str>, String)>,
+}
+
+/// Where the list lies.
+///
+/// Userinfo in a URL is refused: it is a credential, and belongs in a header.
+pub(super) fn list_uri(
+    base_url: Option<&str>,
+    models_path: Option<&str>,
+    place: &Place<'_>,
+) -> Result<Uri, BuildError> {
+    let base = match base_url {
+        None => Uri::from_static("/"),
+        Some(url) => parse_base(url)?,
+    };
+    let path = match models_path {
+        Some(path) if path.starts_with('/') => path.to_owned(),
+        Some(path) => {
+            let expected = "a path that begins with a slash";
+            return Err(BuildError::new("models_path", shown(path), expected));
+        }
+        None => join(base.path(), place),
+    };
+    let invalid = || BuildError::new("models_path", shown(&path), "a valid path");
+    let missing = |(name, _): &&(Cow<'_, str>, String)| !names(&path).any(|other| other == *name);
+    let missing: Vec<_> = place.query.iter().filter(missing).cloned().collect();
+    let path_and_query = with_query(&path, &missing);
+    let mut parts = base.into_parts();
+    parts.path_and_query = Some(path_and_query.parse().map_err(|_| invalid())?);
+    Uri::from_parts(parts).map_err(|_| invalid())
+}
+
+/// The path of the list below that of a base URL. People write the same base in many
+/// ways: with the version of the API or without, for this API of a server or another.
+fn join(base: &str, place: &Place<'_>) -> String {
+    let Place { path, below, .. } = place;
+    let mut base = base.trim_end_matches('/');
+    if path.starts_with("/api/") {
+        // The base of the same server's OpenAI API.
+        base = base.strip_suffix("/v1").unwrap_or(base);
+    }
+    if base.is_empty() {
+        return path.clone().into_owned();
+    }
+    let ends = path.match_indices('/').map(|(at, _)| at).skip(1);
+    let mut starts: Vec<_> = ends.chain([path.len()]).map(|end| &path[..end]).collect();
+    starts.reverse();
+    if let Some(rest) = starts.iter().find_map(|start| base.strip_suffix(start)) {
+        return format!("{rest}{path}");
+    }
+    let first = path[1..].split('/').next().unwrap_or_default();
+    let last = base.rsplit('/').next().unwrap_or_default();
+    if is_version(last) && is_version(first) {
+        return format!("{base}{}", &path[1 + first.len()..]);
+    }
+    format!("{base}/{below}")
+}
+
+/// `v1`, `v1beta`, `v4`.
+fn is_version(segment: &str) -> bool {
+    let digit = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    segment.strip_prefix('v').is_some_and(digit)
+}
+
+/// A path without its query, which may hold a key; of a whole URL, which may hold
+/// a password, nothing but that it is one.
+fn shown(path: &str) -> &str {
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    if path.contains("://") || path.contains('@') {
+        return "a URL";
+    }
+    path
+}
+
+fn parse_base(url: &str) -> Result<Uri, BuildError> {
+    let expected = "an absolute http or https URL such as https://api.example.com/v1";
+    // The text of a URL that does not parse is not repeated: what is in it is
+    // not known, and may be a credential.
+    let uri: Uri = url
+        .parse()
+        .map_err(|_| BuildError::hidden("base_url", "not a URL", expected))?;
+    let Some(authority) = uri.authority() else {
+        return Err(BuildError::hidden(
+            "base_url",
+            "not an absolute URL",
+            expected,
+        ));
+    };
+    if authority.as_str().contains('@') {
+        let expected = "a URL without user name and password: set a header instead";
+        return Err(BuildError::hidden(
+            "base_url",
+            "a URL with userinfo",
+            expected,
+        ));
+    }
+    // What stands behind the host is taken as it is, port or not.
+    if authority.as_str() != authority.host() && authority.port_u16().is_none() {
+        return Err(BuildError::hidden(
+            "base_url",
+            "a URL with a port that is none",
+            expected,
+        ));
+    }
+    if uri.query().is_some() {
+        let expected = "a URL without a query: put it into models_path";
+        return Err(BuildError::hidden(
+            "base_url",
+            "a URL with a query",
+            expected,
+        ));
+    }
+    match uri.scheme_str() {
+        Some("http" | "https") => Ok(uri),
+        _ => Err(BuildError::hidden(
+            "base_url",
+            "of another scheme",
+            expected,
+        )),
+    }
+}
+
+// ===== Pages =====
+
+/// What stands for itself in a query (RFC 3986, section 2.3).
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The names of the parameters in a query, decoded.
+fn names(path_and_query: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let query = path_and_query
+        .split_once('?')
+        .map_or("", |(_, query)| query);
+    query.split('&').map(name)
+}
+
+fn name(parameter: &str) -> Cow<'_, str> {
+    let name = parameter
+        .split_once('=')
+        .map_or(parameter, |(name, _)| name);
+    percent_decode_str(name).decode_utf8_lossy()
+}
+
+/// The same path and query, with these parameters in the place of those of their names.
+fn with_query(path_and_query: &str, set: &[(Cow<'_, str>, String)]) -> String {
+    let (path, query) = path_and_query
+        .split_once('?')
+        .unwrap_or((path_and_query, ""));
+    let stays = |parameter: &&str| {
+        !parameter.is_empty() && !set.iter().any(|(other, _)| *other == name(parameter))
+    };
+    let mut parameters: Vec<_> = query.split('&').filter(stays).map(Cow::Borrowed).collect();
+    let encoded = |text| utf8_percent_encode(text, QUERY);
+    for (name, value) in set {
+        parameters.push(format!("{}={}", encoded(name), encoded(value)).into());
+    }
+    if parameters.is_empty() {
+        return path.to_owned();
+    }
+    format!("{path}?{}", parameters.join("&"))
+}
+
+/// The address of a page that differs from `page` in these query parameters.
+pub(super) fn next_by_query(
+    page: &Uri,
+    set: &[(Cow<'static, str>, String)],
+) -> Result<Uri, ListError> {
+    let path_and_query = page.path_and_query().map_or("/", |of| of.as_str());
+    replaced(page, &with_query(path_and_query, set))
+}
+
+/// The address that a link of `page` names, at the same origin: to another the key must
+/// not go (RFC 6454).
+pub(super) fn next_by_link(page: &Uri, link: &str) -> Result<Uri, ListError> {
+    let link = link.split('#').next().unwrap_or_default().trim();
+    if link.is_empty() {
+        return Err(ListErrorKind::NextPage.into());
+    }
+    let absolute = link.contains("://") || link.starts_with("//");
+    if absolute {
+        let link: Uri = match link.strip_prefix("//") {
+            Some(rest) => format!("{}://{rest}", page.scheme_str().unwrap_or("http")).parse(),
+            None => link.parse(),
+        }
+        .map_err(|_| ListErrorKind::NextPage)?;
+        if !same_origin(page, &link) {
+            return Err(ListErrorKind::NextPage.into());
+        }
+        return replaced(page, link.path_and_query().map_or("/", |of| of.as_str()));
+    }
+    if link.starts_with('/') {
+        return replaced(page, link);
+    }
+    let path = page.path();
+    if link.starts_with('?') {
+        return replaced(page, &format!("{path}{link}"));
+    }
+    // A colon before the first slash is a scheme (RFC 3986, section 4.2).
+    let first = link.split(['/', '?']).next().unwrap_or_default();
+    if first.contains(':') {
+        return Err(ListErrorKind::NextPage.into());
+    }
+    let folder = path.rfind('/').map_or("/", |end| &path[..=end]);
+    replaced(page, &format!("{folder}{link}"))
+}
+
+fn replaced(page: &Uri, path_and_query: &str) -> Result<Uri, ListError> {
+    let mut parts = page.clone().into_parts();
+    let path_and_query = path_and_query
+        .parse()
+        .map_err(|_| ListErrorKind::NextPage)?;
+    parts.path_and_query = Some(path_and_query);
+    Uri::from_parts(parts).map_err(|_| ListErrorKind::NextPage.into())
+}
+
+fn same_origin(a: &Uri, b: &Uri) -> bool {
+    let origin = |uri: &Uri| {
+        let authority = uri.authority().filter(|of| !of.as_str().contains('@'))?;
+        let port = authority.port_u16().or(match uri.scheme_str()? {
+            "https" => Some(443),
+            "http" => Some(80),
+            _ => None,
+        });
+        Some((uri.scheme()?.clone(), host(authority), port?))
+    };
+    origin(a).is_some_and(|a| origin(b) == Some(a))
+}
+
+fn host(authority: &Authority) -> String {
+    authority.host().to_ascii_lowercase()
+}
+
+// ===== Where no key may go =====
+
+/// Whether a host is this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || bare
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(path: &'static str, below: &'static str) -> Place<'static> {
+        Place {
+            path: path.into(),
+            below: below.into(),
+            query: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_list_lies_where_the_base_url_says() {
+        let openai = place("/v1/models", "models");
+        for (base, path, expected) in [
+            (None, None, "/v1/models"),
+            (None, Some("/models"), "/models"),
+            (Some("https://a.test"), None, "https://a.test/v1/models"),
+            (Some("https://a.test/"), None, "https://a.test/v1/models"),
+            (Some("https://a.test/v1"), None, "https://a.test/v1/models"),
+            (Some("https://a.test/v1/"), None, "https://a.test/v1/models"),
+            (
+                Some("https://a.test/v1//"),
+                None,
+                "https://a.test/v1/models",
+            ),
+            (
+                Some("https://a.test/v1/models"),
+                None,
+                "https://a.test/v1/models",
+            ),
+            (
+                Some("https://a.test/api/paas/v4"),
+                None,
+                "https://a.test/api/paas/v4/models",
+            ),
+            (
+                Some("https://a.test/openai"),
+                None,
+                "https://a.test/openai/models",
+            ),
+            (
+                Some("http://[::1]:80/openai/v1"),
+                None,
+                "http://[::1]:80/openai/v1/models",
+            ),
+            (
+                Some("https://a.test/inference"),
+                Some("/catalog/models?x=1"),
+                "https://a.test/catalog/models?x=1",
+            ),
+        ] {
+            let uri = list_uri(base, path, &openai).expect("is a good address");
+            assert_eq!(uri, expected, "{base:?} {path:?}");
+        }
+        for (path, below, base, expected) in [
+            (
+                "/v1/models",
+                "v1/models",
+                "/anthropic",
+                "/anthropic/v1/models",
+            ),
+            (
+                "/v1/models",
+                "v1/models",
+                "/anthropic/v1",
+                "/anthropic/v1/models",
+            ),
+            (
+                "/v1beta/models",
+                "v1beta/models",
+                "/v1beta",
+                "/v1beta/models",
+            ),
+            ("/v1beta/models", "v1beta/models", "/v1", "/v1/models"),
+            ("/api/tags", "api/tags", "/api", "/api/tags"),
+            ("/api/tags", "api/tags", "/v1", "/api/tags"),
+            ("/api/tags", "api/tags", "/ollama/v1", "/ollama/api/tags"),
+            ("/api/tags", "api/tags", "/ollama", "/ollama/api/tags"),
+        ] {
+            let base = format!("http://a.test{base}");
+            let uri = list_uri(Some(&base), None, &place(path, below)).expect("is good");
+            assert_eq!(uri.path(), expected, "{base} {path}");
+        }
+    }
+
+    #[test]
+    fn the_query_of_a_dialect_gives_way_to_that_of_a_path() {
+        let mut place = place("/v1/models", "models");
+        place.query = vec![
+            ("limit".into(), "1000".into()),
+            ("a b".into(), "ü&=".into()),
+        ];
+        for (path, expected) in [
+            (None, "/v1/models?limit=1000&a%20b=%C3%BC%26%3D"),
+            (Some("/m?limit=5&"), "/m?limit=5&a%20b=%C3%BC%26%3D"),
+            (Some("/m?%6Cimit=5&a%20b"), "/m?%6Cimit=5&a%20b"),
+        ] {
+            assert_eq!(list_uri(None, path, &place).expect("is good"), expected);
+        }
+    }
+
+    #[test]
+    fn a_bad_address_is_told_without_its_text() {
+        let openai = place("/v1/models", "models");
+        for base in [
+            "https://user:hunter2@a.test/v1",
+            "hunter2",
+            "https://a b/hunter2",
+            "ftp://a.test/hunter2",
+            "/hunter2",
+            "https://a.test/v1?key=hunter2",
+            "https://a.test:hunter2/v1",
+            "https://a.test:/hunter2",
+            "https://a.test:99999/hunter2",
+        ] {
+            let error = list_uri(Some(base), None, &openai).expect_err(base);
+            assert_eq!(error.field(), "base_url");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+        let error = list_uri(None, Some("models"), &openai).expect_err("has no slash");
+        assert_eq!(error.field(), "models_path");
+        for path in ["models?key=hunter2", "/a b?key=hunter2"] {
+            let error = list_uri(None, Some(path), &openai).expect_err(path);
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_next_page_lies_at_the_same_origin_or_nowhere() {
+        let page = "https://A.test/v1/models?limit=2&x=1";
+        let next = |page: &str, link: &str| {
+            let page = page.parse().expect("is an address");
+            let next = next_by_link(&page, link).ok()?;
+            Some(next.to_string())
+        };
+        for (link, expected) in [
+            (
+                "/api/v1/models?offset=2",
+                Some("https://A.test/api/v1/models?offset=2"),
+            ),
+            ("?offset=2", Some("https://A.test/v1/models?offset=2")),
+            ("more?offset=2#x", Some("https://A.test/v1/more?offset=2")),
+            ("https://a.test:443/m?o=2", Some("https://A.test/m?o=2")),
+            ("//a.test/m", Some("https://A.test/m")),
+            (
+                "/m?u=https:%2F%2Fb.test",
+                Some("https://A.test/m?u=https:%2F%2Fb.test"),
+            ),
+            ("https://b.test/m", None),
+            ("http://a.test/m", None),
+            ("https://a.test:444/m", None),
+            ("https://a.test@b.test/m", None),
+            ("https://u:p@a.test/m", None),
+            ("//b.test/m", None),
+            ("ftp://a.test/m", None),
+            ("mailto:a", None),
+            ("/a b", None),
+            ("", None),
+            ("#top", None),
+        ] {
+            assert_eq!(next(page, link).as_deref(), expected, "{link}");
+        }
+        // Without a base URL there is no origin that a link could be at.
+        assert_eq!(next("/v1/models", "/m").as_deref(), Some("/m"));
+        assert_eq!(next("/v1/models", "https://a.test/m"), None);
+    }
+
+    #[test]
+    fn the_next_page_differs_in_its_parameters() {
+        let page = "https://a.test/m?limit=2&after=a%2Fb&x"
+            .parse()
+            .expect("is an address");
+        let set = [("after".into(), "c d&é".to_owned())];
+        let next = next_by_query(&page, &set).expect("is good");
+        assert_eq!(next, "https://a.test/m?limit=2&x&after=c%20d%26%C3%A9");
+    }
+
+    #[test]
+    fn loopback_is_what_never_leaves_the_machine() {
+        for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "a.test",
+            "localhost.a.test",
+            "127.0.0.1.a.test",
+            "128.0.0.1",
+            "10.0.0.1",
+            "0.0.0.0",
+            "[::2]",
+            "[::]",
+            "",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! `HttpSource`: a list asked for page by page, to its end or not at all.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header, response};
+
+use super::{
+    address,
+    credential::Authorize,
+    transport::Transport,
+    validator::{Validator, binding},
+};
+use crate::{
+    clock,
+    error::{ListError, ListErrorKind},
+    provider::{
+        dialect::{Dialect, Next, Page, Pages, Rules},
+        source::{Answer, Erased, ListModels, Listed},
+    },
+    tasks::compute,
+};
+
+/// An HTTP service, and what to ask it.
+#[derive(Clone)]
+pub(super) struct HttpSource(pub(super) Arc<Asking>);
+
+pub(super) struct Asking {
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) dialect: Dialect,
+    pub(super) rules: Rules,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+    pub(super) authorize: Option<Arc<dyn Authorize>>,
+}
+
+impl Erased for HttpSource {
+    fn list(&self, asked: ListModels) -> Listed {
+        let asking = Arc::clone(&self.0);
+        Box::pin(async move { asking.list(asked).await })
+    }
+}
+
+/// One answer of a provider: the head, and the whole body.
+enum Answered {
+    Page {
+        head: response::Parts,
+        body: Bytes,
+        bound_to: u128,
+    },
+    Unchanged,
+}
+
+impl Asking {
+    async fn list(&self, asked: ListModels) -> Result<Answer, ListError> {
+        let mut pages = Pages::default();
+        let mut dialect = self.dialect.clone();
+        let mut uri = self.uri.clone();
+        let mut seen = HashSet::new();
+        let mut bytes = asked.bounds.body;
+        let mut validator = None;
+        loop {
+            if seen.len() == asked.bounds.pages {
+                return Err(ListErrorKind::TooManyPages.into());
+            }
+            if !seen.insert(uri.to_string()) {
+                return Err(ListErrorKind::PageLoop.into());
+            }
+            let known = asked.validator.as_ref().filter(|_| seen.len() == 1);
+            let (head, body, bound_to) = match self.ask(&uri, bytes, &asked, known).await? {
+                Answered::Unchanged => return Ok(Answer::Unchanged),
+                Answered::Page {
+                    head,
+                    body,
+                    bound_to,
+                } => (head, body, bound_to),
+            };
+            bytes -= body.len();
+            let mut page = self.read(dialect.clone(), body).await?;
+            if let Some(found) = page.found.take() {
+                dialect = found; // the pages of one list are of one dialect
+            }
+            let next = page.next.take();
+            pages.push(page);
+            if pages.models() > asked.bounds.models {
+                return Err(ListErrorKind::TooManyModels.into());
+            }
+            let Some(next) = next else {
+                // A validator of one page says nothing of the others.
+                if seen.len() == 1 {
+                    validator = Validator::of(&head.headers, bound_to);
+                }
+                let list = pages.into_list().with_dialect(dialect.name());
+                return Ok(Answer::List(list, validator));
+            };
+            uri = match next {
+                Next::Query(set) => address::next_by_query(&uri, &set)?,
+                Next::Link(link) => address::next_by_link(&uri, &link)?,
+                Next::Unknown => return Err(ListErrorKind::NextPage.into()),
+            };
+        }
+    }
+
+    /// Asks for one page. A credential that is refused is fetched anew, once.
+    async fn ask(
+        &self,
+        uri: &Uri,
+        most: usize,
+        asked: &ListModels,
+        known: Option<&Validator>,
+    ) -> Result<Answered, ListError> {
+        let answered = self.ask_once(uri, most, asked, known).await;
+        if let Err(error) = &answered
+            && let ListErrorKind::Status(status) = error.kind()
+            && let Some(authorize) = &self.authorize
+            && authorize.is_refused(status)
+            && authorize.forget()
+        {
+            return self.ask_once(uri, most, asked, known).await;
+        }
+        answered
+    }
+
+    async fn ask_once(
+        &self,
+        uri: &Uri,
+        most: usize,
+        asked: &ListModels,
+        known: Option<&Validator>,
+    ) -> Result<Answered, ListError> {
+        let mut request = Request::new(());
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        if let Some(authorize) = &self.authorize {
+            authorize.authorize(&mut request).await?;
+        }
+        let bound_to = binding(uri, request.headers());
+        let known = known.filter(|known| known.holds_for(bound_to));
+        if let Some(known) = known {
+            known.set(request.headers_mut());
+        }
+        let answer = self.transport.send(request, most);
+        let answer = clock::within(asked.headers_timeout, answer)
+            .await
+            .ok_or(ListErrorKind::Timeout)??;
+        let (head, body) = answer.into_parts();
+        if head.status == StatusCode::NOT_MODIFIED && known.is_some() {
+            return Ok(Answered::Unchanged);
+        }
+        check_head(&head)?;
+        Ok(Answered::Page {
+            head,
+            body: body.await?,
+            bound_to,
+        })
+    }
+
+    async fn read(&self, dialect: Dialect, body: Bytes) -> Result<Page, ListError> {
+        let rules = self.rules;
+        compute(body.len(), move || dialect.read_page(&body, &rules)).await
+    }
+}
+
+/// Looks at status and headers before a byte of the body is read.
+fn check_head(head: &response::Parts) -> Result<(), ListError> {
+    if !head.status.is_success() {
+        let delay = retry_after(&head.headers, clock::wall());
+        return Err(
+            ListError::new(ListErrorKind::Status(head.status.as_u16())).with_retry_after(delay)
+        );
+    }
+    let value = |name| head.headers.get(name).map(HeaderValue::as_bytes);
+    if value(header::CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+    {
+        return Err(ListErrorKind::Encoding.into());
+    }
+    // A page of a login form or of a bot wall, under a status of success.
+    if value(header::CONTENT_TYPE).is_some_and(|kind| {
+        kind.get(..9)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
+    }) {
+        return Err(ListErrorKind::NotJson.into());
+    }
+    Ok(())
+}
+
+/// `Retry-After` in either of its forms (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_767);
+        for (value, expected) in [
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(10)),
+            ("Sun, 06 Nov 1994 08:49:07 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+            ("1.5", None),
+        ] {
+            let headers =
+                HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(value))]);
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(retry_after(&headers, now), expected, "{value}");
+        }
+    }
+}
