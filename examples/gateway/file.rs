@@ -81,7 +81,7 @@ impl File {
             // taken included.
             models = check(&settings).map_err(unfit)?;
             // One that is only declared has no place to send chats to.
-            if let Some(base_url) = &provider.base_url {
+            if let Some(base_url) = provider.effective_base_url() {
                 let headers = provider.header_map().map_err(unfit)?;
                 let route = Route::new(base_url, headers).expect("was checked to be a URL");
                 routes.insert(provider.name.clone(), route);

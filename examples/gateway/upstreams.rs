@@ -1,7 +1,8 @@
 //! Three providers of our own, so that there is something to look at without a key.
 //!
-//! They are sized like real ones: `acme` like a vendor, `bazaar` like a reseller of
-//! other vendors' models, and slow; `cellar` like a server in the house, which fails
+//! They are sized like real ones, and each lists its models in another form: `acme` like a
+//! vendor, in Anthropic's pages; `bazaar` like a reseller of other vendors' models, in
+//! OpenRouter's, and slow; `cellar` like a server in the house, in Ollama's, and it fails
 //! now and then. All of their models are made up.
 
 use std::{
@@ -18,8 +19,8 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::{Query, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{
         IntoResponse, Response,
@@ -30,7 +31,7 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
-use tower_models_cache::{Provider, Secret, StaticModelsCacheLayer};
+use tower_models_cache::{Dialect, Provider, Secret, StaticModelsCacheLayer};
 
 use crate::{
     gateway::{LISTEN, Setup},
@@ -43,16 +44,19 @@ pub(crate) async fn start() -> io::Result<(JoinSet<io::Result<()>>, Setup)> {
     let mut models = StaticModelsCacheLayer::builder().refresh_interval(Duration::from_secs(10)); // so that `/status` has something to tell
     let mut routes = HashMap::new();
     for upstream in [acme(), bazaar(), cellar()] {
-        let (name, key) = (upstream.name, upstream.key);
+        let (name, dialect) = (upstream.name, upstream.form.dialect());
+        let (header, key) = upstream.credential();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let base_url = format!("http://{}/v1", listener.local_addr()?);
         let server = upstream.router();
         servers.spawn(async move { axum::serve(listener, server).await });
 
-        let provider = Provider::openai(name, &base_url, Secret::new(key));
+        let provider = Provider::client(name, &base_url)
+            .dialect(dialect)
+            .secret_header(header.clone(), Secret::new(&*key));
         models = models.provider(provider);
-        let bearer = HeaderValue::try_from(format!("Bearer {key}")).expect("is plain text");
-        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]);
+        let key = HeaderValue::try_from(key).expect("is plain text");
+        let headers = HeaderMap::from_iter([(header, key)]);
         let route = Route::new(&base_url, headers).expect("an address makes a URL");
         routes.insert(name.to_owned(), route);
     }
@@ -88,44 +92,93 @@ Ctrl-C ends it.
 #[derive(Debug)]
 struct Upstream {
     name: &'static str,
-    key: &'static str,
+    form: Form,
     models: Vec<Value>,
-    /// How long the list takes.
+    /// How long a page of the list takes.
     pause: Duration,
     /// Every how manieth request for the list fails.
     fails: Option<usize>,
     lists: AtomicUsize,
 }
 
+/// In which form the list comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Anthropic,
+    OpenRouter,
+    Ollama,
+}
+
+impl Form {
+    fn dialect(self) -> Dialect {
+        match self {
+            Self::Anthropic => Dialect::Anthropic,
+            Self::OpenRouter => Dialect::OpenRouter,
+            Self::Ollama => Dialect::Ollama,
+        }
+    }
+
+    /// The field of a record that holds the model's id.
+    fn id(self) -> &'static str {
+        match self {
+            Self::Anthropic | Self::OpenRouter => "id",
+            Self::Ollama => "name",
+        }
+    }
+
+    /// How many models one answer holds.
+    fn page(self) -> usize {
+        match self {
+            Self::Anthropic => 50,
+            Self::OpenRouter => 200,
+            Self::Ollama => usize::MAX,
+        }
+    }
+}
+
 impl Upstream {
-    fn new(name: &'static str, key: &'static str, models: Vec<Value>) -> Self {
+    fn new(name: &'static str, form: Form, models: Vec<Value>) -> Self {
         Self {
             name,
-            key,
+            form,
             models,
             pause: Duration::ZERO,
             fails: None,
             lists: AtomicUsize::new(0),
         }
     }
+
+    /// The header of its key, and the whole value there.
+    fn credential(&self) -> (HeaderName, String) {
+        match self.form {
+            Form::Anthropic => (
+                HeaderName::from_static("x-api-key"),
+                format!("key-of-{}", self.name),
+            ),
+            _ => (
+                header::AUTHORIZATION,
+                format!("Bearer key-of-{}", self.name),
+            ),
+        }
+    }
 }
 
-/// A vendor: 120 models of its own, and nothing said of them but who and when.
+/// A vendor: 120 models of its own, and nothing said of them but their names and dates.
 fn acme() -> Upstream {
     let mut models = Vec::new();
     for generation in 1..=5 {
         for size in ["nano", "mini", "base", "large", "max", "code"] {
             for variant in ["", "-preview", "-audio", "-2025-06-30"] {
                 models.push(json!({
+                    "type": "model",
                     "id": format!("quill-{generation}-{size}{variant}"),
-                    "object": "model",
-                    "created": 1_650_000_000 + 20_000_000 * generation + models.len(),
-                    "owned_by": "acme",
+                    "display_name": format!("Quill {generation} {size}{variant}"),
+                    "created_at": format!("202{generation}-0{}-01T00:00:00Z", 1 + models.len() % 9),
                 }));
             }
         }
     }
-    Upstream::new("acme", "key-of-acme", models)
+    Upstream::new("acme", Form::Anthropic, models)
 }
 
 /// A reseller: 350 models of seven vendors, each described at length. It is slow.
@@ -146,6 +199,8 @@ fn bazaar() -> Upstream {
                         "created": 1_700_000_000 + 3600 * models.len(),
                         "description": "A model that was made up for this example. ".repeat(12),
                         "context_length": 32_768 * version,
+                        "architecture": { "input_modalities": ["text", "image"], "output_modalities": ["text"] },
+                        "supported_parameters": ["max_tokens", "tools"],
                         "pricing": { "prompt": "0.0000004", "completion": "0.0000016" },
                     }));
                 }
@@ -153,8 +208,8 @@ fn bazaar() -> Upstream {
         }
     }
     Upstream {
-        pause: Duration::from_secs(1),
-        ..Upstream::new("bazaar", "key-of-bazaar", models)
+        pause: Duration::from_millis(500),
+        ..Upstream::new("bazaar", Form::OpenRouter, models)
     }
 }
 
@@ -167,10 +222,16 @@ fn cellar() -> Upstream {
         "tern-embed:latest",
         "larch-vision:3b",
     ];
-    let models = ids.map(|id| json!({ "id": id, "object": "model", "owned_by": "library" }));
+    let model = |id| {
+        json!({
+            "name": id, "model": id, "modified_at": "2026-01-15T09:30:00.1234567+01:00",
+            "size": 5_200_000_000_u64, "digest": "0a1b2c",
+            "details": { "format": "gguf", "family": "ember", "parameter_size": "8B" },
+        })
+    };
     Upstream {
         fails: Some(3),
-        ..Upstream::new("cellar", "key-of-cellar", models.into())
+        ..Upstream::new("cellar", Form::Ollama, ids.map(model).into())
     }
 }
 
@@ -178,9 +239,13 @@ fn cellar() -> Upstream {
 
 impl Upstream {
     fn router(self) -> Router {
+        let list_path = match self.form {
+            Form::Anthropic | Form::OpenRouter => "/v1/models",
+            Form::Ollama => "/api/tags",
+        };
         let shared = Arc::new(self);
         Router::new()
-            .route("/v1/models", get(list))
+            .route(list_path, get(list))
             .route("/v1/chat/completions", post(chat))
             .layer(middleware::from_fn_with_state(shared.clone(), authorize))
             .with_state(shared)
@@ -193,25 +258,59 @@ async fn authorize(
     request: Request,
     next: Next,
 ) -> Response {
-    let bearer = format!("Bearer {}", upstream.key);
-    match request.headers().get(header::AUTHORIZATION) {
-        Some(value) if value == bearer.as_str() => next.run(request).await,
+    let (header, key) = upstream.credential();
+    match request.headers().get(header) {
+        Some(value) if value == key.as_str() => next.run(request).await,
         _ => StatusCode::UNAUTHORIZED.into_response(),
     }
 }
 
-async fn list(State(upstream): State<Arc<Upstream>>) -> Response {
+async fn list(
+    State(upstream): State<Arc<Upstream>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
     let number = upstream.lists.fetch_add(1, Ordering::Relaxed) + 1;
     sleep(upstream.pause).await;
     if upstream.fails.is_some_and(|every| number % every == 0) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
-    Json(json!({ "object": "list", "data": upstream.models })).into_response()
+    Json(upstream.page(&query)).into_response()
+}
+
+impl Upstream {
+    /// A page of the list, as providers of its form answer.
+    fn page(&self, query: &HashMap<String, String>) -> Value {
+        let all = &self.models;
+        let is = |id: &String| all.iter().position(|model| model["id"] == **id);
+        let from = match self.form {
+            Form::Anthropic => query.get("after_id").and_then(is).map_or(0, |at| at + 1),
+            _ => query
+                .get("offset")
+                .and_then(|at| at.parse().ok())
+                .unwrap_or(0),
+        };
+        let from = from.min(all.len());
+        let to = from.saturating_add(self.form.page()).min(all.len());
+        let (page, more) = (&all[from..to], to < all.len());
+        match self.form {
+            Form::Anthropic => json!({
+                "data": page, "has_more": more,
+                "first_id": page.first().map(|model| &model["id"]),
+                "last_id": page.last().map(|model| &model["id"]),
+            }),
+            Form::OpenRouter => json!({
+                "data": page, "total_count": all.len(),
+                "links": { "next": more.then(|| format!("/v1/models?offset={to}")) },
+            }),
+            Form::Ollama => json!({ "models": page }),
+        }
+    }
 }
 
 async fn chat(State(upstream): State<Arc<Upstream>>, Json(chat): Json<Value>) -> Response {
     let model = &chat["model"];
-    if !upstream.models.iter().any(|known| known["id"] == *model) {
+    let id = upstream.form.id();
+    if !upstream.models.iter().any(|known| known[id] == *model) {
         return StatusCode::NOT_FOUND.into_response();
     }
     let words = [
