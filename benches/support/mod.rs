@@ -7,6 +7,7 @@
     reason = "each bench uses its part of it"
 )]
 
+pub mod rich;
 pub mod rounds;
 
 use std::{

@@ -1,0 +1,101 @@
+//! What it costs to take a provider's list in: `cargo bench --bench ingest`.
+//!
+//! From the bytes of the answer to the published list: asked, read, checked, sorted,
+//! rendered and hashed. Beside it stands what nobody who reads JSON can do without: a
+//! parse of the same bytes into `serde_json::Value`, which has checked nothing, and
+//! serves nothing.
+//!
+//! `MODELS_CAPTURES` names a folder of real lists; the largest of them is read, too.
+
+mod support;
+
+use std::{cell::Cell, fs, path::Path};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{Empty, Full};
+use support::{
+    rich,
+    rounds::{self, Case, human},
+};
+use tokio_util::sync::CancellationToken;
+use tower_models_cache::{Dialect, Provider, StaticModelsCacheLayer};
+
+const CAPTURE: &str = "openrouter/models_all_modalities_2026-08-04.json";
+
+fn main() {
+    let quick = std::env::args().any(|arg| arg == "--test");
+    let rounds = if quick { 1 } else { 200 };
+    println!("## From the bytes of an answer to the published list");
+    ingest(
+        "made up, as rich as OpenRouter's",
+        rich::openrouter(700),
+        rounds,
+    );
+    if let Some(folder) = std::env::var_os("MODELS_CAPTURES") {
+        let list = fs::read(Path::new(&folder).join(CAPTURE));
+        ingest("captured", list.expect("the capture is there"), rounds);
+    }
+}
+
+fn ingest(name: &str, list: Vec<u8>, rounds: usize) {
+    let list = Bytes::from(list);
+    let (models, served) = (Cell::new(0), Cell::new(0));
+    let parse = || serde_json::from_slice::<serde_json::Value>(&list).expect("is JSON");
+    let parse_alone = || {
+        let mut value = None;
+        let took = rounds::time(|| value = Some(parse()));
+        drop(value);
+        took
+    };
+    let read = || Dialect::OpenRouter.read(&list).expect("is a list");
+    let whole = || {
+        // It comes back before it looks at the next task, and is dropped then: the
+        // variants of the list under codings, which are made later, are not begun.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .event_interval(1)
+            .enable_time()
+            .build()
+            .expect("a runtime");
+        let stop = CancellationToken::new();
+        let body = list.clone();
+        let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
+            let answer = Response::new(Full::new(body.clone()));
+            async { Ok::<_, std::convert::Infallible>(answer) }
+        });
+        let provider = Provider::http("lab", service).dialect(Dialect::OpenRouter);
+        let layer = StaticModelsCacheLayer::builder()
+            .provider(provider)
+            .cancellation_token(stop.clone())
+            .build()
+            .expect("settings are good");
+        let cache = layer.cache();
+        let took = runtime.block_on(async {
+            let thread = tokio::runtime::Handle::current().spawn_blocking(|| {});
+            thread.await.expect("does nothing"); // the thread is there
+            rounds::time_of(cache.refresh()).await
+        });
+        stop.cancel();
+        models.set(cache.snapshot().len());
+        served.set(cache.snapshot().body().len());
+        took
+    };
+    let mut cases = [
+        Case::new("`Value`: parse", parse_alone),
+        Case::whole("`Value`: parse and drop", parse),
+        Case::whole("`Dialect::read` alone", read),
+        Case::new("**fetch, read, take in, publish**", whole),
+    ];
+    rounds::run(rounds, &mut cases);
+    println!(
+        "\n### {name}: {} models in {} kB, {} kB served\n",
+        models.get(),
+        list.len() / 1000,
+        served.get() / 1000,
+    );
+    println!("| | median | to `Value` |\n| --- | --: | --: |");
+    for case in &cases {
+        let ratio = case.ratio(&cases[0]);
+        println!("| {} | {} | {ratio:.2} |", case.name, human(case.median()));
+    }
+}
