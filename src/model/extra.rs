@@ -35,22 +35,22 @@ impl Extra {
 
     /// The fields of these names, each with its value as JSON text without spaces. Of
     /// one name twice the last counts.
-    pub(crate) fn new<'a>(fields: impl IntoIterator<Item = (Cow<'a, str>, String)>) -> Self {
+    pub(crate) fn new<'a>(fields: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Self {
         let fields = fields.into_iter().filter(|(name, _)| Self::is_free(name));
         let sorted = BTreeMap::from_iter(fields);
         if sorted.is_empty() {
             return Self(None);
         }
-        let mut text = String::from("{");
+        let size = |(name, value): (&Cow<'_, str>, &Cow<'_, str>)| name.len() + value.len() + 4;
+        let mut text = Vec::with_capacity(sorted.iter().map(size).sum::<usize>() + 1);
         for (name, value) in &sorted {
-            if text.len() > 1 {
-                text.push(',');
-            }
-            text.push_str(&serde_json::to_string(name).expect("text always serialises"));
-            text.push(':');
-            text.push_str(value);
+            text.push(if text.is_empty() { b'{' } else { b',' });
+            serde_json::to_writer(&mut text, name).expect("text always serialises");
+            text.push(b':');
+            text.extend_from_slice(value.as_bytes());
         }
-        text.push('}');
+        text.push(b'}');
+        let text = String::from_utf8(text).expect("was made of text");
         Self(Some(text.into_boxed_str()))
     }
 
@@ -59,11 +59,9 @@ impl Extra {
         let Ok(value) = serde_json::to_string(value) else {
             return self.clone();
         };
-        let owned = |(name, value): (Cow<'_, str>, &RawValue)| {
-            (Cow::Owned(name.into_owned()), value.get().to_owned())
-        };
-        let fields = self.fields().into_iter().map(owned);
-        Self::new(fields.chain([(Cow::Owned(name.to_owned()), value)]))
+        let fields = self.fields().into_iter();
+        let fields = fields.map(|(name, value)| (name, Cow::Borrowed(value.get())));
+        Self::new(fields.chain([(Cow::Borrowed(name), Cow::Owned(value))]))
     }
 
     fn fields(&self) -> BTreeMap<Cow<'_, str>, &RawValue> {
@@ -94,7 +92,7 @@ mod tests {
     #[test]
     fn fields_are_sorted_and_those_of_the_crate_are_not_replaced() {
         let fields = [("z", "1"), ("id", "2"), ("a\"", "[3]"), ("z", "4")];
-        let fields = fields.map(|(name, value)| (Cow::from(name), value.to_owned()));
+        let fields = fields.map(|(name, value)| (Cow::from(name), Cow::from(value)));
         let extra = Extra::new(fields);
         assert_eq!(extra.members(), r#""a\"":[3],"z":4"#);
         let extra = extra.with("m", &"text").with("object", &"x");

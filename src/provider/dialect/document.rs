@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::error::Category;
 
@@ -259,7 +259,7 @@ impl<'de> Visitor<'de> for AnyMember {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Fields::of(map).map(Member::Object)
+        Fields::of(map, 0).map(Member::Object)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
@@ -269,21 +269,27 @@ impl<'de> Visitor<'de> for AnyMember {
 
 fn read_records<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<Vec<Record<'de>>, A::Error> {
     let mut records = Vec::new();
-    while let Some(Element(record)) = seq.next_element()? {
+    // The records of a list are alike.
+    let mut fields = 0;
+    while let Some(record) = seq.next_element_seed(AnyElement { fields })? {
+        fields = record.as_ref().map_or(0, Fields::len);
         records.push(record);
     }
     Ok(records)
 }
 
-struct Element<'a>(Record<'a>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Element<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyElement).map(Element)
-    }
+/// An element that likely has so many fields.
+struct AnyElement {
+    fields: usize,
 }
 
-struct AnyElement;
+impl<'de> DeserializeSeed<'de> for AnyElement {
+    type Value = Record<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
 impl<'de> Visitor<'de> for AnyElement {
     type Value = Record<'de>;
@@ -317,7 +323,7 @@ impl<'de> Visitor<'de> for AnyElement {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        let fields = Fields::of(map)?;
+        let fields = Fields::of(map, self.fields)?;
         Ok(if fields.is_deeper_than(DEEPEST - 1) {
             Err(RecordFlaw::TooDeep)
         } else {

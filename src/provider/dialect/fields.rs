@@ -32,6 +32,10 @@ impl<'a> Fields<'a> {
         Some(value.get()).filter(|text| *text != "null")
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -126,6 +130,15 @@ impl<'a> Fields<'a> {
 
     /// The texts in a list.
     pub(super) fn texts(&self, name: &str) -> Vec<Cow<'a, str>> {
+        let Some(list) = self.raw(name).filter(|text| text.starts_with('[')) else {
+            return Vec::new();
+        };
+        if memchr::memchr3(b'[', b'{', b'\\', &list.as_bytes()[1..]).is_none() {
+            // Then texts are what stands between each two quotation marks.
+            let mut marks = memchr::memchr_iter(b'"', list.as_bytes());
+            let text = || Some(Cow::Borrowed(&list[marks.next()? + 1..marks.next()?]));
+            return std::iter::from_fn(text).collect();
+        }
         let elements = self.elements(name).into_iter();
         elements.filter_map(read_text).collect()
     }
@@ -165,16 +178,24 @@ pub(super) fn is_plain(value: &str) -> bool {
     }
 }
 
+/// A text, of which `raw` is known to be JSON.
 pub(super) fn read_text(raw: &str) -> Option<Cow<'_, str>> {
-    let text = raw.starts_with('"').then(|| serde_json::from_str(raw).ok());
-    let Text(text) = text??;
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if !has_escapes(inner) {
+        return Some(Cow::Borrowed(inner));
+    }
+    let Text(text) = serde_json::from_str(raw).ok()?;
     Some(text)
 }
 
+fn has_escapes(json: &str) -> bool {
+    memchr::memchr(b'\\', json.as_bytes()).is_some()
+}
+
 fn depth_exceeds(json: &str, levels: usize) -> bool {
-    // Nearly no value has so many brackets in all.
-    let opens = |byte: &u8| matches!(byte, b'[' | b'{');
-    if json.bytes().filter(opens).count() <= levels {
+    // Nearly no value has so many brackets in all, or room for them.
+    let brackets = || memchr::memchr2_iter(b'[', b'{', json.as_bytes());
+    if json.len() <= 2 * levels || brackets().nth(levels).is_none() {
         return false;
     }
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
@@ -198,7 +219,7 @@ fn depth_exceeds(json: &str, levels: usize) -> bool {
 /// names; numbers stay as they are written.
 ///
 /// It follows the nesting, whose depth must have been looked at before.
-pub(super) fn canonical(json: &str, drop: &dyn Fn(&str) -> bool) -> Option<String> {
+pub(super) fn canonical<'a>(json: &'a str, drop: &dyn Fn(&str) -> bool) -> Option<Cow<'a, str>> {
     Some(match json.as_bytes().first()? {
         b'{' => {
             let fields = Fields::parse(json)?;
@@ -208,17 +229,36 @@ pub(super) fn canonical(json: &str, drop: &dyn Fn(&str) -> bool) -> Option<Strin
                 sorted.insert(name, canonical(value, drop)?);
             }
             let members = sorted.into_iter().map(|(name, value)| name + ":" + &value);
-            format!("{{{}}}", Vec::from_iter(members).join(","))
+            format!("{{{}}}", Vec::from_iter(members).join(",")).into()
         }
+        b'[' if memchr::memchr2(b'{', b'\\', json.as_bytes()).is_none() => without_spaces(json),
         b'[' => {
             let list: Vec<&RawValue> = serde_json::from_str(json).ok()?;
             let list = list.iter().map(|value| canonical(value.get(), drop));
-            format!("[{}]", list.collect::<Option<Vec<_>>>()?.join(","))
+            format!("[{}]", list.collect::<Option<Vec<_>>>()?.join(",")).into()
         }
         // Another way of writing it is the same text.
-        b'"' => serde_json::to_string(&read_text(json)?).expect("text always serialises"),
-        _ => json.to_owned(),
+        b'"' if has_escapes(json) => serde_json::to_string(&read_text(json)?)
+            .expect("text always serialises")
+            .into(),
+        _ => json.into(),
     })
+}
+
+/// The same value without the spaces around what it holds, where no text has escapes.
+fn without_spaces(json: &str) -> Cow<'_, str> {
+    if !json.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        return json.into();
+    }
+    let mut in_text = false;
+    let stays = |byte: &u8| {
+        in_text ^= *byte == b'"';
+        in_text || !byte.is_ascii_whitespace()
+    };
+    let short = json.bytes().filter(stays).collect();
+    String::from_utf8(short)
+        .expect("spaces are characters of their own")
+        .into()
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
@@ -232,7 +272,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                Fields::of(map)
+                Fields::of(map, 0)
             }
         }
         deserializer.deserialize_map(Members)
@@ -240,8 +280,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn of<'de: 'a, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        let mut fields = Vec::new();
+    /// The fields of an object that likely has so many.
+    pub(super) fn of<'de: 'a, A: MapAccess<'de>>(
+        mut map: A,
+        likely: usize,
+    ) -> Result<Self, A::Error> {
+        let mut fields = Vec::with_capacity(likely);
         while let Some((Text(name), value)) = map.next_entry()? {
             fields.push((name, value));
         }

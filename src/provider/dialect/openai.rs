@@ -92,13 +92,14 @@ pub(super) fn read_records<'a>(records: Vec<Record<'a>>, rules: &Rules, owner: O
 
 fn read_record(fields: &Fields<'_>, rules: &Rules, owner: Owner) -> Result<Model, RecordFlaw> {
     let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
+    let architecture = fields.object("architecture").unwrap_or_default();
     let mut model = Model::new(id.trim())
         .with_upstream_id(&*id)
         .with_created(rules.created(created(fields)))
         .with_context_length(context_length(fields))
         .with_max_output_tokens(max_output_tokens(fields))
-        .with_input(input(fields))
-        .with_output(output(fields))
+        .with_input(input(fields, &architecture))
+        .with_output(output(fields, &architecture))
         .with_prices(record_prices(fields, rules))
         .with_deprecation(deprecation(fields))
         .with_extra_fields(rules.extra(fields));
@@ -189,12 +190,9 @@ fn named<'a>(names: impl IntoIterator<Item = Cow<'a, str>>) -> Modalities {
     names.into_iter().filter_map(known).collect()
 }
 
-fn input(fields: &Fields<'_>) -> Modalities {
-    let listed = modalities(
-        fields,
-        ["input_modalities", "supported_input_modalities"],
-        0,
-    );
+fn input(fields: &Fields<'_>, architecture: &Fields<'_>) -> Modalities {
+    let names = ["input_modalities", "supported_input_modalities"];
+    let listed = modalities(fields, architecture, names, 0);
     if !listed.is_empty() {
         return listed;
     }
@@ -226,24 +224,25 @@ fn input(fields: &Fields<'_>) -> Modalities {
     .collect()
 }
 
-fn output(fields: &Fields<'_>) -> Modalities {
-    modalities(
-        fields,
-        ["output_modalities", "supported_output_modalities"],
-        1,
-    )
+fn output(fields: &Fields<'_>, architecture: &Fields<'_>) -> Modalities {
+    let names = ["output_modalities", "supported_output_modalities"];
+    modalities(fields, architecture, names, 1)
 }
 
 /// By their lists, or by a line such as `text+image->text`, of which `side` is meant.
-fn modalities(fields: &Fields<'_>, names: [&str; 2], side: usize) -> Modalities {
-    let architecture = fields.object("architecture").unwrap_or_default();
-    let lists = [
-        architecture.texts(names[0]),
-        fields.texts(names[0]),
-        fields.texts(names[1]),
+fn modalities(
+    fields: &Fields<'_>,
+    architecture: &Fields<'_>,
+    names: [&str; 2],
+    side: usize,
+) -> Modalities {
+    let places = [
+        (architecture, names[0]),
+        (fields, names[0]),
+        (fields, names[1]),
     ];
-    let listed = lists.into_iter().map(named).find(|set| !set.is_empty());
-    listed.unwrap_or_else(|| {
+    let mut lists = places.into_iter().map(|(of, name)| named(of.texts(name)));
+    lists.find(|set| !set.is_empty()).unwrap_or_else(|| {
         let line = architecture.text("modality").unwrap_or_default();
         let side = line.split("->").nth(side).unwrap_or_default();
         named(side.split('+').map(Cow::Borrowed))
