@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use http_body::Body;
@@ -89,23 +89,25 @@ where
     if body.size_hint().lower() > most as u64 {
         return Err(ListErrorKind::TooLarge.into());
     }
-    let mut whole = BytesMut::new();
+    let mut whole = Bytes::new();
     while let Some(frame) = next_frame(body.as_mut()).await {
-        let Ok(data) = frame.map_err(broken)?.into_data() else {
+        let Ok(mut data) = frame.map_err(broken)?.into_data() else {
             continue; // trailers
         };
         if whole.len() + data.remaining() > most {
             return Err(ListErrorKind::TooLarge.into());
         }
-        let mut data = data;
-        while data.has_remaining() {
-            let chunk = data.chunk();
-            whole.extend_from_slice(chunk);
-            let read = chunk.len();
-            data.advance(read);
-        }
+        whole = if whole.is_empty() {
+            // A body of one frame is not copied, where its data is `Bytes`.
+            data.copy_to_bytes(data.remaining())
+        } else {
+            // Copied once; from then on nobody else has it, and it grows in place.
+            let mut longer = BytesMut::from(whole);
+            longer.put(data);
+            longer.freeze()
+        };
     }
-    Ok(whole.freeze())
+    Ok(whole)
 }
 
 async fn next_frame<B: Body>(
