@@ -1,0 +1,6 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tower_models_cache_fuzz::check(
+    "azure-deployments",
+    data
+));
