@@ -179,12 +179,8 @@ impl Entry {
     }
 }
 
-/// Whether an id can stand in a list, a path and a log line.
-pub(crate) fn is_servable(id: &str, longest: usize) -> bool {
-    id_flaw(id, longest).is_none()
-}
-
-fn id_flaw(id: &str, longest: usize) -> Option<RecordFlaw> {
+/// Why an id cannot stand in a list, a path and a log line.
+pub(crate) fn id_flaw(id: &str, longest: usize) -> Option<RecordFlaw> {
     if id.is_empty() {
         Some(RecordFlaw::NoId)
     } else if id.len() > longest {

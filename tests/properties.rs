@@ -83,8 +83,11 @@ fn model() -> impl Strategy<Value = Model> {
         let (created, owner, name, context, most) = facts;
         let (tools, price, day, extra) = more;
         let price = price.map(|units| format!("{units}e-9").parse().unwrap());
-        let mut prices = Prices::default();
-        (prices.prompt, prices.request) = (price, price);
+        let prices = Prices {
+            prompt: price,
+            request: price,
+            ..Prices::default()
+        };
         let mut model = Model::new(id)
             .with_created(created)
             .with_context_length(context)

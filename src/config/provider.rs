@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use super::{duration, globs::Globs};
 use crate::{
-    entry::{Bounds, is_servable},
+    entry::{Bounds, id_flaw},
     error::{BoxError, BuildError},
     model::Model,
     provider::{Dialect, ExtraFields, Preset, Provider, check_name},
@@ -302,7 +302,7 @@ impl ProviderConfig {
     fn declared_models(&self) -> Result<Vec<Model>, BuildError> {
         let longest = Bounds::default().id;
         let model = |id: &String| {
-            if is_servable(id, longest) {
+            if id_flaw(id, longest).is_none() {
                 return Ok(Model::new(id));
             }
             let expected = format!("ids of 1 to {longest} bytes without control characters");

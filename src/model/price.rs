@@ -84,9 +84,20 @@ impl std::error::Error for ParsePriceError {}
 
 /// What a model costs, in US dollars. What is not known is absent; zero is a price.
 ///
-/// Serialised, the names are OpenRouter's, and the amounts are text.
+/// Serialised, the names are OpenRouter's, and the amounts are text. Fields may be added:
+/// set what you know, and take the rest from the default.
+///
+/// ```
+/// use tower_models_cache::Prices;
+///
+/// let prices = Prices {
+///     prompt: "0.0000025".parse().ok(),
+///     completion: "0.00001".parse().ok(),
+///     ..Prices::default()
+/// };
+/// assert!(!prices.is_empty());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[non_exhaustive]
 pub struct Prices {
     /// For a token of what is asked.
     #[serde(skip_serializing_if = "Option::is_none")]

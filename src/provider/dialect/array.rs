@@ -31,7 +31,7 @@ mod tests {
     use super::*;
     use crate::{
         error::ListErrorKind,
-        model::{Modality, Model},
+        model::{Modality, Model, Prices},
         provider::dialect::{Dialect, PriceRule},
     };
 
@@ -50,10 +50,12 @@ mod tests {
             ..Rules::default()
         };
         let page = Dialect::Array.read_page(body, &rules).expect("is a list");
-        let mut prices = crate::model::Prices::default();
-        prices.prompt = "0.00000018".parse().ok();
-        prices.completion = "0.00000059".parse().ok();
-        prices.input_cache_read = "0.00000005".parse().ok();
+        let prices = Prices {
+            prompt: "0.00000018".parse().ok(),
+            completion: "0.00000059".parse().ok(),
+            input_cache_read: "0.00000005".parse().ok(),
+            ..Prices::default()
+        };
         assert_eq!(
             page.models(),
             [

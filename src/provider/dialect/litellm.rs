@@ -76,9 +76,11 @@ mod tests {
         let page = Dialect::LiteLlm.read_page(body, &rules).expect("is a page");
         let model = &page.models()[0];
         assert!(!model.extra_members().contains("hunter2"));
-        let mut prices = Prices::default();
-        prices.prompt = "0.0000025".parse().ok();
-        prices.completion = "0.00001".parse().ok();
+        let prices = Prices {
+            prompt: "0.0000025".parse().ok(),
+            completion: "0.00001".parse().ok(),
+            ..Prices::default()
+        };
         let expected = Model::new("star")
             .with_owned_by("vendor")
             .with_context_length(131_072)

@@ -378,9 +378,11 @@ mod tests {
                 "architecture":{"modality":"text+vision"},"deprecated":true}"#,
             rules,
         );
-        let mut prices = Prices::default();
-        prices.prompt = "0.0000005".parse().ok();
-        prices.completion = "0.000002".parse().ok();
+        let prices = Prices {
+            prompt: "0.0000005".parse().ok(),
+            completion: "0.000002".parse().ok(),
+            ..Prices::default()
+        };
         assert_eq!(
             models,
             [
@@ -412,8 +414,10 @@ mod tests {
                 "supported_parameters":["tools","structured_outputs"]}"#,
             Rules::default(),
         );
-        let mut prices = Prices::default();
-        prices.prompt = "0.0000012".parse().ok();
+        let prices = Prices {
+            prompt: "0.0000012".parse().ok(),
+            ..Prices::default()
+        };
         let expected = Model::new("~vendor/star:free")
             .with_owned_by("vendor")
             .with_display_name("Vendor: Star")

@@ -67,10 +67,12 @@ mod tests {
                     "completion_text_token_price":150000,"prompt_image_token_price":0,"aliases":["star-latest"]}]}"#,
             )
             .expect("is a page");
-        let mut prices = Prices::default();
-        prices.prompt = "0.000003".parse().ok();
-        prices.completion = "0.000015".parse().ok();
-        prices.input_cache_read = "0.00000075".parse().ok();
+        let prices = Prices {
+            prompt: "0.000003".parse().ok(),
+            completion: "0.000015".parse().ok(),
+            input_cache_read: "0.00000075".parse().ok(),
+            ..Prices::default()
+        };
         let expected = Model::new("star-4")
             .with_owned_by("xai")
             .with_created(1_752_019_200)
