@@ -106,7 +106,7 @@ impl Entry {
             drop_bad_names(model, bounds.id, &mut flaws);
         }
         if !declared {
-            drop_made_up_dates(&mut models, unix_seconds);
+            drop_request_times(&mut models, unix_seconds);
         }
         models.sort_unstable_by(|a, b| {
             let fuller_first = || b.fullness().cmp(&a.fullness());
@@ -119,6 +119,9 @@ impl Entry {
         });
         let kept = models.len();
         models.dedup_by(|later, kept| later.id() == kept.id());
+        if !declared {
+            drop_shared_date(&mut models);
+        }
 
         let hasher = DefaultHashBuilder::default();
         let mut index = HashTable::with_capacity(models.len());
@@ -221,25 +224,22 @@ pub(crate) fn is_treacherous(c: char) -> bool {
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}')
 }
 
-/// Drops each `created` that is the time of the request, and all of them where
-/// every model of several has the same one: those dates say nothing, and the
-/// first kind changes with every fetch.
-fn drop_made_up_dates(models: &mut [Model], unix_seconds: u64) {
-    let constant = match models {
-        [first, rest @ ..] if rest.len() > 1 => {
-            rest.iter().all(|model| model.created() == first.created())
-        }
-        _ => false,
-    };
+/// Drops each `created` that is the time of the request: it changes with every fetch.
+fn drop_request_times(models: &mut [Model], unix_seconds: u64) {
+    let now_ish = |created: u32| u64::from(created) + REQUEST_TIME >= unix_seconds;
     for model in models {
-        let now_ish = |created: u32| u64::from(created) + REQUEST_TIME >= unix_seconds;
-        if constant
-            || model
-                .created()
-                .is_some_and(|created| created == 0 || now_ish(created))
-        {
+        if (model.created()).is_some_and(|created| created == 0 || now_ish(created)) {
             model.forget_created();
         }
+    }
+}
+
+/// Drops all dates where every model of several has the same one, which says nothing.
+/// Each model must be there once: it is not made several by being listed twice.
+fn drop_shared_date(models: &mut [Model]) {
+    let [first, rest @ ..] = &*models else { return };
+    if rest.len() > 1 && rest.iter().all(|model| model.created() == first.created()) {
+        models.iter_mut().for_each(Model::forget_created);
     }
 }
 
