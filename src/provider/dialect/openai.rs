@@ -111,8 +111,9 @@ fn read_record(fields: &Fields<'_>, rules: &Rules, owner: Owner) -> Result<Model
         model = model.with_owned_by(stated);
     } else if owner == Owner::FirstSegment
         && let Some((first, _)) = model.id().trim_start_matches('~').split_once('/')
+        && !first.trim().is_empty()
     {
-        let first = first.to_owned();
+        let first = first.trim().to_owned();
         model = model.with_owned_by(first);
     }
     if let Some(name) = display_name(fields).filter(|name| *name != model.id()) {
