@@ -135,9 +135,11 @@ impl Authorize for BearerToken {
     ) -> BoxFuture<'a, Result<(), ListError>> {
         Box::pin(async move {
             let secret = self.0.get().await?;
-            let value = secret
-                .header_value("Bearer ")
-                .ok_or(ListErrorKind::Credential)?;
+            let Some(value) = secret.header_value("Bearer ") else {
+                // It is never sent, so no provider would ever refuse it.
+                self.0.forget();
+                return Err(ListErrorKind::Credential.into());
+            };
             let headers: &mut HeaderMap = request.headers_mut();
             headers.insert(header::AUTHORIZATION, value);
             Ok(())
