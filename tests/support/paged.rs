@@ -132,8 +132,9 @@ fn with_empty(mut page: Value, field: &str) -> (Value, Option<ListErrorKind>) {
 
 fn anthropic_page(leaf: &Leaf<'_>) -> Value {
     let last = leaf.next.map_or("last".to_owned(), opaque);
+    let record = |name: &&str| json!({ "type": "model", "id": name });
     json!({
-        "data": named(leaf.names, "id", ""),
+        "data": Value::from_iter(leaf.names.iter().map(record)),
         "first_id": "first",
         "has_more": leaf.next.is_some(),
         "last_id": last,

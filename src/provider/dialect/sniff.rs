@@ -16,7 +16,12 @@ pub(super) fn sniff(document: &Document<'_>) -> Result<Dialect, ListError> {
     };
     // llama.cpp sends both, the second as a copy in Ollama's form: `data` goes before.
     if let Some(records) = object.list("data") {
-        return Ok(first(records).map_or(Dialect::OpenAi, |record| of_data(object, record)));
+        return Ok(match first(records) {
+            Some(record) => of_data(object, record),
+            // Of those who say whether there is more, only OpenAI's kin call it a list.
+            None if object.has("has_more") && !object.has("object") => Dialect::Anthropic,
+            None => Dialect::OpenAi,
+        });
     }
     let is_list = |name| object.list(name).is_some();
     if is_list("modelSummaries") {
@@ -112,6 +117,8 @@ mod tests {
             (r#"{"object":"list","data":[{"id":"a"}]}"#, "openai"),
             (r#"{"data":[]}"#, "openai"),
             (r#"{"data":null,"object":"list"}"#, "openai"),
+            (r#"{"data":[],"has_more":true,"last_id":"a"}"#, "anthropic"),
+            (r#"{"object":"list","data":[],"has_more":false}"#, "openai"),
             (r#"{"data":[{"id":"a","max_model_len":8192}]}"#, "openai"),
             (r#"{"data":[7,{"id":"a","architecture":{}}]}"#, "openrouter"),
             (
