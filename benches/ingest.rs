@@ -12,14 +12,11 @@ mod support;
 use std::{cell::Cell, fs, path::Path};
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{Empty, Full};
 use support::{
     rich,
     rounds::{self, Case, human},
 };
-use tokio_util::sync::CancellationToken;
-use tower_models_cache::{Dialect, Provider, StaticModelsCacheLayer};
+use tower_models_cache::Dialect;
 
 const CAPTURE: &str = "openrouter/models_all_modalities_2026-08-04.json";
 
@@ -57,25 +54,12 @@ fn ingest(name: &str, list: Vec<u8>, rounds: usize) {
             .enable_time()
             .build()
             .expect("a runtime");
-        let stop = CancellationToken::new();
-        let body = list.clone();
-        let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
-            let answer = Response::new(Full::new(body.clone()));
-            async { Ok::<_, std::convert::Infallible>(answer) }
-        });
-        let provider = Provider::http("lab", service).dialect(Dialect::OpenRouter);
-        let layer = StaticModelsCacheLayer::builder()
-            .provider(provider)
-            .cancellation_token(stop.clone())
-            .build()
-            .expect("settings are good");
-        let cache = layer.cache();
+        let cache = support::of_answer(list.clone(), Dialect::OpenRouter).cache();
         let took = runtime.block_on(async {
             let thread = tokio::runtime::Handle::current().spawn_blocking(|| {});
             thread.await.expect("does nothing"); // the thread is there
             rounds::time_of(cache.refresh()).await
         });
-        stop.cancel();
         models.set(cache.snapshot().len());
         served.set(cache.snapshot().body().len());
         took

@@ -156,3 +156,31 @@ fn three_bytes_are_held_at_the_most_for_each_that_is_served() {
     assert!(held > served, "{held} bytes are held for {served}");
     assert!(held <= 3 * served, "{held} bytes are held for {served}");
 }
+
+/// The same for a fetched list of 5,000 models as rich as OpenRouter's: of what was read
+/// nothing is held that is not served.
+#[test]
+fn three_bytes_are_held_at_the_most_for_each_that_is_served_of_a_rich_list() {
+    let _alone = alone();
+    let body = bytes::Bytes::from(support::rich::openrouter(5_000));
+    // One that looks at its root before the next task: no variants are begun.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .event_interval(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let thread = runtime.spawn_blocking(|| {});
+    runtime.block_on(thread).unwrap();
+    let region = Region::new(GLOBAL);
+    let layer = support::of_answer(body, "openrouter".parse().unwrap());
+    runtime.block_on(layer.cache().refresh()).unwrap();
+    let seen = region.change();
+    let held = seen.bytes_allocated - seen.bytes_deallocated;
+    let snapshot = layer.cache().snapshot();
+    let served = snapshot.body().len();
+    assert_eq!(snapshot.len(), 5_000);
+    assert!((3_500_000..4_500_000).contains(&served), "{served}");
+    assert!(held > served, "{held} bytes are held for {served}");
+    println!("{held} bytes are held for {served}");
+    assert!(held <= 3 * served, "{held} bytes are held for {served}");
+}

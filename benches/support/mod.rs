@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use tower::{Layer, Service};
-use tower_models_cache::{Model, Provider, StaticModelsCache, StaticModelsCacheLayer};
+use tower_models_cache::{Dialect, Model, Provider, StaticModelsCache, StaticModelsCacheLayer};
 
 /// A request as a server hands it over: without a body, with the headers that a
 /// client library sends.
@@ -74,6 +74,19 @@ pub fn providers(models: usize) -> Vec<Provider> {
 pub fn layer(models: usize) -> StaticModelsCacheLayer {
     StaticModelsCacheLayer::builder()
         .providers(providers(models))
+        .build()
+        .unwrap()
+}
+
+/// A layer of one provider, which answers with these bytes at once.
+pub fn of_answer(body: Bytes, dialect: Dialect) -> StaticModelsCacheLayer {
+    let service = tower::service_fn(move |_: Request<Full<Bytes>>| {
+        let answer = Response::new(Full::new(body.clone()));
+        async { Ok::<_, Infallible>(answer) }
+    });
+    let provider = Provider::http("lab", service).dialect(dialect);
+    StaticModelsCacheLayer::builder()
+        .provider(provider)
         .build()
         .unwrap()
 }
