@@ -143,10 +143,10 @@ impl Rules {
             .iter()
             .filter_map(|(name, value)| Some((*name, (*value)?)));
         let fields = own.chain(more);
-        let kept = fields.filter(|(_, value)| !matches!(*value, "\"\"" | "[]" | "{}"));
-        Extra::new(
-            kept.filter_map(|(name, value)| Some((Cow::Borrowed(name), canonical(value, &never)?))),
-        )
+        let fields = fields.map(|(name, value)| (name.into(), canonical(value, &never)));
+        let says_something = |value: &Cow<'_, str>| !matches!(&**value, "\"\"" | "[]" | "{}");
+        let known = fields.filter_map(|(name, value)| Some((name, value?)));
+        Extra::new(known.filter(|(_, value)| says_something(value)))
     }
 
     /// A provider's date, unless it is made up.
