@@ -6,6 +6,8 @@ mod list;
 mod price;
 mod traits;
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 pub use self::{
@@ -147,6 +149,21 @@ impl Model {
     /// name the crate serves one of its own, such as `created`.
     pub fn with_extra(mut self, name: &str, value: impl Serialize) -> Self {
         self.extra = self.extra.with(name, &value);
+        self
+    }
+
+    /// Sets those of the two names that are known.
+    pub(crate) fn with_names(
+        mut self,
+        owner: Option<Cow<'_, str>>,
+        display: Option<Cow<'_, str>>,
+    ) -> Self {
+        if let Some(owner) = owner {
+            self = self.with_owned_by(owner);
+        }
+        if let Some(display) = display {
+            self = self.with_display_name(display);
+        }
         self
     }
 

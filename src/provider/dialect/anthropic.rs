@@ -30,7 +30,6 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
     let capabilities = fields.object("capabilities").unwrap_or_default();
     let supported = |name: &str| capabilities.object(name)?.flag("supported");
     let takes = |(name, modality)| (supported(name) == Some(true)).then_some(modality);
@@ -43,9 +42,9 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
         input.push(Modality::Text);
     }
     let created = fields.text("created_at").and_then(|text| rfc3339(&text));
-    let mut model = Model::new(id.trim())
-        .with_upstream_id(&*id)
-        .with_owned_by("anthropic")
+    Ok(fields
+        .model("id")?
+        .with_names(Some("anthropic".into()), fields.text("display_name"))
         .with_created(rules.created(created))
         .with_context_length(fields.tokens("max_input_tokens"))
         .with_max_output_tokens(fields.tokens("max_tokens"))
@@ -56,11 +55,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
             supported("structured_outputs"),
         )
         .with_capability(Capability::Batch, supported("batch"))
-        .with_extra_fields(rules.extra(fields));
-    if let Some(name) = fields.text("display_name") {
-        model = model.with_display_name(name);
-    }
-    Ok(model)
+        .with_extra_fields(rules.extra(fields)))
 }
 
 #[cfg(test)]

@@ -38,12 +38,11 @@ fn read(
 }
 
 fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
     let can = fields.object("capabilities").unwrap_or_default();
     let end = fields.object("deprecation");
     let end = end.and_then(|of| Deprecation::at(of.seconds("inference")?));
-    let mut model = Model::new(id.trim())
-        .with_upstream_id(&*id)
+    let mut model = fields
+        .model("id")?
         .with_created(rules.created(fields.seconds("created_at")))
         .with_capability(Capability::Chat, can.flag("chat_completion"))
         .with_capability(Capability::FineTuning, can.flag("fine_tune"))
@@ -57,15 +56,11 @@ fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
 
 /// A deployment is called by its own id, whatever model it is of.
 fn read_deployment(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
-    let mut model = Model::new(id.trim())
-        .with_upstream_id(&*id)
+    Ok(fields
+        .model("id")?
         .with_created(rules.created(fields.seconds("created_at")))
-        .with_extra_fields(rules.extra_with(fields, &[("base_model", fields.plain("model"))]));
-    if let Some(owner) = fields.text("owner") {
-        model = model.with_owned_by(owner);
-    }
-    Ok(model)
+        .with_names(fields.text("owner"), None)
+        .with_extra_fields(rules.extra_with(fields, &[("base_model", fields.plain("model"))])))
 }
 
 #[cfg(test)]

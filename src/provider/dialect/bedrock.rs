@@ -7,7 +7,7 @@
 use super::{Format, Head, Page, document::Document, fields::Fields, rfc3339, rules::Rules};
 use crate::{
     error::ListError,
-    model::{Deprecation, Modalities, Modality, Model, RecordFlaw},
+    model::{Deprecation, Model, RecordFlaw},
 };
 
 pub(super) const MODELS: Format = Format {
@@ -39,11 +39,6 @@ fn read_models(document: Document<'_>, rules: &Rules) -> Result<Page, ListError>
 }
 
 fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("modelId").ok_or(RecordFlaw::NoId)?;
-    let modalities = |name: &str| {
-        let named = fields.texts(name).into_iter();
-        Modalities::from_iter(named.filter_map(|name| Modality::from_name(&name)))
-    };
     let owner = fields.text("providerName");
     // Of Amazon's own models this is the longest answer, of most others the window.
     let most = fields
@@ -52,20 +47,14 @@ fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
         .and_then(|of| of.tokens("maxTokensMaximum"));
     let lifecycle = fields.object("modelLifecycle");
     let legacy = lifecycle.is_some_and(|of| of.text("status").as_deref() == Some("LEGACY"));
-    let mut model = Model::new(id.trim())
-        .with_upstream_id(&*id)
+    Ok(fields
+        .model("modelId")?
+        .with_names(owner, fields.text("modelName"))
         .with_max_output_tokens(most)
-        .with_input(modalities("inputModalities"))
-        .with_output(modalities("outputModalities"))
+        .with_input(fields.modalities("inputModalities"))
+        .with_output(fields.modalities("outputModalities"))
         .with_deprecation(legacy.then_some(Deprecation::UNDATED))
-        .with_extra_fields(rules.extra(fields));
-    if let Some(owner) = owner {
-        model = model.with_owned_by(owner);
-    }
-    if let Some(name) = fields.text("modelName") {
-        model = model.with_display_name(name);
-    }
-    Ok(model)
+        .with_extra_fields(rules.extra(fields)))
 }
 
 fn read_profiles(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
@@ -76,23 +65,18 @@ fn read_profiles(document: Document<'_>, rules: &Rules) -> Result<Page, ListErro
 }
 
 fn read_profile(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields
-        .verbatim("inferenceProfileId")
-        .ok_or(RecordFlaw::NoId)?;
     let created = fields.text("createdAt").and_then(|text| rfc3339(&text));
-    let mut model = Model::new(id.trim())
-        .with_upstream_id(&*id)
+    Ok(fields
+        .model("inferenceProfileId")?
+        .with_names(None, fields.text("inferenceProfileName"))
         .with_created(rules.created(created))
-        .with_extra_fields(rules.extra(fields));
-    if let Some(name) = fields.text("inferenceProfileName") {
-        model = model.with_display_name(name);
-    }
-    Ok(model)
+        .with_extra_fields(rules.extra(fields)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Modality;
     use crate::provider::dialect::{Dialect, Next};
 
     #[test]

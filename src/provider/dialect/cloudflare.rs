@@ -36,7 +36,6 @@ fn next(info: &Fields<'_>) -> Option<Next> {
 
 /// The id of a record is an UUID; a model is called by its name.
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
     let window = fields
         .objects("properties")
         .into_iter()
@@ -45,8 +44,8 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
             is_window.then(|| property.tokens("value"))?
         });
     let task = fields.object("task").unwrap_or_default();
-    let model = Model::new(id.trim())
-        .with_upstream_id(&*id)
+    let model = fields
+        .model("name")?
         .with_context_length(window)
         .with_extra_fields(rules.extra_with(fields, &[("task", task.plain("name"))]));
     Ok(match task.text("name").as_deref() {

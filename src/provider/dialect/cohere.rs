@@ -27,7 +27,6 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
     let endpoints = fields.texts("endpoints");
     let serves = |endpoint: &str| endpoints.iter().any(|other| other == endpoint);
     let output = [
@@ -37,8 +36,8 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
     let output = output.into_iter().filter(|(endpoint, _)| serves(endpoint));
     let features = fields.texts("features");
     let tools = features.iter().any(|feature| feature == "tools");
-    let mut model = Model::new(id.trim())
-        .with_upstream_id(&*id)
+    let mut model = fields
+        .model("name")?
         .with_owned_by("cohere")
         .with_context_length(fields.tokens("context_length"))
         .with_output(Modalities::from_iter(output.map(|(_, modality)| modality)))

@@ -9,6 +9,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::model::{Modalities, Modality, Model, RecordFlaw};
+
 /// The fields of an object, their values still as text. Of one name twice the last
 /// counts, as for nearly every parser.
 #[derive(Clone, Debug, Default)]
@@ -126,6 +128,19 @@ impl<'a> Fields<'a> {
         let elements = self.elements(name).into_iter();
         let elements = elements.filter(|element| element.starts_with('{'));
         elements.filter_map(Fields::parse).collect()
+    }
+
+    /// The model whose id stands in this field: listed without spaces at its ends, and
+    /// asked for as it is.
+    pub(super) fn model(&self, name: &str) -> Result<Model, RecordFlaw> {
+        let id = self.verbatim(name).ok_or(RecordFlaw::NoId)?;
+        Ok(Model::new(id.trim()).with_upstream_id(id))
+    }
+
+    /// The modalities whose names stand in a list.
+    pub(super) fn modalities(&self, name: &str) -> Modalities {
+        let named = self.texts(name).into_iter();
+        Modalities::from_iter(named.filter_map(|name| Modality::from_name(&name)))
     }
 
     /// The texts in a list.

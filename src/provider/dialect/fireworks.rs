@@ -28,26 +28,22 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
 
 /// `accounts/org/models/star`, which is how the model is called.
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
     let created = fields.text("createTime").and_then(|text| rfc3339(&text));
-    let account = id.trim().strip_prefix("accounts/");
-    let account = account.and_then(|rest| rest.split('/').next());
-    let mut model = Model::new(id.trim())
-        .with_upstream_id(&*id)
+    let model = fields
+        .model("name")?
         .with_created(rules.created(created))
         .with_context_length(fields.tokens("contextLength"))
         .with_capability(Capability::Tools, fields.flag("supportsTools"))
         .with_extra_fields(rules.extra(fields));
-    if let Some(account) = account {
-        model = model.with_owned_by(account);
-    }
-    if fields.flag("supportsImageInput") == Some(true) {
-        model = model.with_input([Modality::Text, Modality::Image]);
-    }
-    if let Some(name) = fields.text("displayName") {
-        model = model.with_display_name(name);
-    }
-    Ok(model)
+    let account = model.id().strip_prefix("accounts/");
+    let account = account.and_then(|rest| rest.split('/').next());
+    let account = account.map(|account| account.to_owned().into());
+    let model = model.with_names(account, fields.text("displayName"));
+    Ok(if fields.flag("supportsImageInput") == Some(true) {
+        model.with_input([Modality::Text, Modality::Image])
+    } else {
+        model
+    })
 }
 
 #[cfg(test)]

@@ -50,10 +50,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
     if does("embedContent") {
         model = model.with_output([Modality::Embeddings]);
     }
-    if let Some(name) = fields.text("displayName") {
-        model = model.with_display_name(name);
-    }
-    Ok(model)
+    Ok(model.with_names(None, fields.text("displayName")))
 }
 
 #[cfg(test)]

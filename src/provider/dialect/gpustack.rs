@@ -35,7 +35,6 @@ fn next(pagination: &Fields<'_>) -> Option<Next> {
 
 /// The id of a record is a number; a model is called by its name.
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
     let meta = fields.object("meta").unwrap_or_default();
     let created = fields.text("created_at").and_then(|text| rfc3339(&text));
     let is = |category: &str| fields.texts("categories").iter().any(|of| of == category);
@@ -58,8 +57,8 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
         let those = set.iter().filter(|(has, _)| *has);
         Modalities::from_iter(those.map(|(_, modality)| *modality))
     };
-    Ok(Model::new(id.trim())
-        .with_upstream_id(&*id)
+    Ok(fields
+        .model("name")?
         .with_created(rules.created(created))
         .with_context_length(meta.first_tokens(&["n_ctx", "max_model_len"]))
         .with_input(those(&input))

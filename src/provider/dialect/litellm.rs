@@ -27,7 +27,6 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("model_name").ok_or(RecordFlaw::NoId)?;
     let info = fields.object("model_info").unwrap_or_default();
     let price = |name: &str| Price::per(&info.number(name)?, 0);
     let prices = Prices {
@@ -37,8 +36,9 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
         input_cache_write: price("cache_creation_input_token_cost"),
         ..Prices::default()
     };
-    let mut model = Model::new(id.trim())
-        .with_upstream_id(&*id)
+    let model = fields
+        .model("model_name")?
+        .with_names(info.text("litellm_provider"), None)
         .with_context_length(info.tokens("max_input_tokens"))
         .with_max_output_tokens(info.first_tokens(&["max_output_tokens", "max_tokens"]))
         .with_capability(Capability::Tools, info.flag("supports_function_calling"))
@@ -49,13 +49,11 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
         )
         .with_prices(prices)
         .with_extra_fields(rules.extra(fields));
-    if info.flag("supports_vision") == Some(true) {
-        model = model.with_input([Modality::Text, Modality::Image]);
-    }
-    if let Some(owner) = info.text("litellm_provider") {
-        model = model.with_owned_by(owner);
-    }
-    Ok(model)
+    Ok(if info.flag("supports_vision") == Some(true) {
+        model.with_input([Modality::Text, Modality::Image])
+    } else {
+        model
+    })
 }
 
 #[cfg(test)]

@@ -34,35 +34,29 @@ pub(super) const V1: Format = Format {
 /// The window is the model's own, not that of a loaded instance: which are loaded, and
 /// how, changes from hour to hour, and LM Studio loads what is asked for.
 fn read_v0(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
-    let model = Model::new(id.trim())
-        .with_upstream_id(&*id)
+    let model = fields
+        .model("id")?
+        .with_names(fields.text("publisher"), None)
         .with_context_length(fields.tokens("max_context_length"))
         .with_extra_fields(rules.extra(fields));
-    let model = typed(model, fields);
-    Ok(owned(model, fields))
+    Ok(typed(model, fields))
 }
 
 fn read_v1(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("key").ok_or(RecordFlaw::NoId)?;
     let can = fields.object("capabilities").unwrap_or_default();
     let quantization = fields.object("quantization").unwrap_or_default();
-    let mut model = Model::new(id.trim())
-        .with_upstream_id(&*id)
+    let quantization = [("quantization", quantization.plain("name"))];
+    let mut model = fields
+        .model("key")?
+        .with_names(fields.text("publisher"), fields.text("display_name"))
         .with_context_length(fields.tokens("max_context_length"))
         .with_capability(Capability::Tools, can.flag("trained_for_tool_use"))
         .with_capability(Capability::Reasoning, can.flag("reasoning"))
-        .with_extra_fields(
-            rules.extra_with(fields, &[("quantization", quantization.plain("name"))]),
-        );
+        .with_extra_fields(rules.extra_with(fields, &quantization));
     if can.flag("vision") == Some(true) {
         model = model.with_input([Modality::Text, Modality::Image]);
     }
-    if let Some(name) = fields.text("display_name") {
-        model = model.with_display_name(name);
-    }
-    let model = typed(model, fields);
-    Ok(owned(model, fields))
+    Ok(typed(model, fields))
 }
 
 fn typed(model: Model, fields: &Fields<'_>) -> Model {
@@ -70,13 +64,6 @@ fn typed(model: Model, fields: &Fields<'_>) -> Model {
         Some("vlm") => model.with_input([Modality::Text, Modality::Image]),
         Some("embedding" | "embeddings") => model.with_output([Modality::Embeddings]),
         _ => model,
-    }
-}
-
-fn owned(model: Model, fields: &Fields<'_>) -> Model {
-    match fields.text("publisher") {
-        Some(publisher) => model.with_owned_by(publisher),
-        None => model,
     }
 }
 

@@ -26,15 +26,12 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = (fields.verbatim("name"))
-        .or_else(|| fields.verbatim("model"))
-        .ok_or(RecordFlaw::NoId)?;
     let details = fields.object("details").unwrap_or_default();
     let capabilities = fields.texts("capabilities");
     let can = |name: &str| capabilities.iter().any(|other| other == name);
     let modified = fields.text("modified_at").and_then(|text| rfc3339(&text));
-    let mut model = Model::new(id.trim())
-        .with_upstream_id(&*id)
+    let mut model = (fields.model("name"))
+        .or_else(|_| fields.model("model"))?
         .with_created(rules.created(modified))
         .with_extra_fields(rules.extra_with(
             fields,

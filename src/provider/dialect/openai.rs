@@ -91,10 +91,9 @@ pub(super) fn read_records<'a>(records: Vec<Record<'a>>, rules: &Rules, owner: O
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules, owner: Owner) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
     let architecture = fields.object("architecture").unwrap_or_default();
-    let mut model = Model::new(id.trim())
-        .with_upstream_id(&*id)
+    let mut model = fields
+        .model("id")?
         .with_created(rules.created(created(fields)))
         .with_context_length(context_length(fields))
         .with_max_output_tokens(max_output_tokens(fields))

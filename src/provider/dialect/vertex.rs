@@ -32,13 +32,12 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
     let id = name.trim().rsplit('/').next().unwrap_or_default();
     let publisher = name.trim().strip_prefix("publishers/");
     let publisher = publisher.and_then(|rest| rest.split_once('/'));
-    let mut model = Model::new(id).with_upstream_id(&*name).with_extra_fields(
-        rules.extra_with(fields, &[("launch_stage", fields.plain("launchStage"))]),
-    );
-    if let Some((publisher, _)) = publisher {
-        model = model.with_owned_by(publisher);
-    }
-    Ok(model)
+    let publisher = publisher.map(|(publisher, _)| publisher.into());
+    let launch_stage = [("launch_stage", fields.plain("launchStage"))];
+    Ok(Model::new(id)
+        .with_upstream_id(&*name)
+        .with_names(publisher, None)
+        .with_extra_fields(rules.extra_with(fields, &launch_stage)))
 }
 
 #[cfg(test)]

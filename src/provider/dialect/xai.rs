@@ -6,7 +6,7 @@
 use super::{Format, Head, Page, document::Document, fields::Fields, rules::Rules};
 use crate::{
     error::ListError,
-    model::{Modalities, Modality, Model, Price, Prices, RecordFlaw},
+    model::{Model, Price, Prices, RecordFlaw},
 };
 
 pub(super) const FORMAT: Format = Format {
@@ -27,11 +27,6 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let id = fields.verbatim("id").ok_or(RecordFlaw::NoId)?;
-    let modalities = |name: &str| {
-        let named = fields.texts(name).into_iter();
-        Modalities::from_iter(named.filter_map(|name| Modality::from_name(&name)))
-    };
     // In ten-thousandths of a dollar for a million tokens.
     let price = |name: &str| Price::per(&fields.number(name)?, 10);
     let prices = Prices {
@@ -41,13 +36,13 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
         ..Prices::default()
     };
     let owner = fields.text("owned_by");
-    Ok(Model::new(id.trim())
-        .with_upstream_id(&*id)
+    Ok(fields
+        .model("id")?
         .with_owned_by(owner.as_deref().unwrap_or("xai"))
         .with_created(rules.created(fields.seconds("created")))
         .with_context_length(fields.tokens("context_length"))
-        .with_input(modalities("input_modalities"))
-        .with_output(modalities("output_modalities"))
+        .with_input(fields.modalities("input_modalities"))
+        .with_output(fields.modalities("output_modalities"))
         .with_prices(prices)
         .with_extra_fields(rules.extra(fields)))
 }
@@ -55,6 +50,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Modality;
     use crate::provider::dialect::Dialect;
 
     #[test]
