@@ -45,14 +45,12 @@ impl Erased for HttpSource {
     }
 }
 
-/// One answer of a provider: the head, and the whole body.
-enum Answered {
-    Page {
-        head: response::Parts,
-        body: Bytes,
-        bound_to: u128,
-    },
-    Unchanged,
+/// What came for one page.
+struct Received {
+    headers: HeaderMap,
+    body: Bytes,
+    /// What the validators in the headers are bound to.
+    bound_to: u128,
 }
 
 impl Asking {
@@ -71,14 +69,14 @@ impl Asking {
                 return Err(ListErrorKind::PageLoop.into());
             }
             let known = asked.validator.as_ref().filter(|_| seen.len() == 1);
-            let (head, body, bound_to) = match self.ask(&uri, bytes, &asked, known).await? {
-                Answered::Unchanged => return Ok(Answer::Unchanged),
-                Answered::Page {
-                    head,
-                    body,
-                    bound_to,
-                } => (head, body, bound_to),
+            let Some(received) = self.ask(&uri, bytes, &asked, known).await? else {
+                return Ok(Answer::Unchanged);
             };
+            let Received {
+                headers,
+                body,
+                bound_to,
+            } = received;
             bytes -= body.len();
             let mut page = self.read(dialect.clone(), body).await?;
             if let Some(found) = page.found.take() {
@@ -92,7 +90,7 @@ impl Asking {
             let Some(next) = next else {
                 // A validator of one page says nothing of the others.
                 if seen.len() == 1 {
-                    validator = Validator::of(&head.headers, bound_to);
+                    validator = Validator::of(&headers, bound_to);
                 }
                 let list = pages.into_list().with_dialect(dialect.name());
                 return Ok(Answer::List(list, validator));
@@ -105,14 +103,15 @@ impl Asking {
         }
     }
 
-    /// Asks for one page. A credential that is refused is fetched anew, once.
+    /// Asks for one page; `None`: the list is still that of the validator. A credential
+    /// that is refused is fetched anew, once.
     async fn ask(
         &self,
         uri: &Uri,
         most: usize,
         asked: &ListModels,
         known: Option<&Validator>,
-    ) -> Result<Answered, ListError> {
+    ) -> Result<Option<Received>, ListError> {
         let answered = self.ask_once(uri, most, asked, known).await;
         if let Err(error) = &answered
             && let ListErrorKind::Status(status) = error.kind()
@@ -131,7 +130,7 @@ impl Asking {
         most: usize,
         asked: &ListModels,
         known: Option<&Validator>,
-    ) -> Result<Answered, ListError> {
+    ) -> Result<Option<Received>, ListError> {
         let mut request = Request::new(());
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
@@ -149,14 +148,14 @@ impl Asking {
             .ok_or(ListErrorKind::Timeout)??;
         let (head, body) = answer.into_parts();
         if head.status == StatusCode::NOT_MODIFIED && known.is_some() {
-            return Ok(Answered::Unchanged);
+            return Ok(None);
         }
         check_head(&head)?;
-        Ok(Answered::Page {
-            head,
+        Ok(Some(Received {
+            headers: head.headers,
             body: body.await?,
             bound_to,
-        })
+        }))
     }
 
     async fn read(&self, dialect: Dialect, body: Bytes) -> Result<Page, ListError> {
