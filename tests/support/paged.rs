@@ -82,9 +82,15 @@ impl Style {
     }
 }
 
-/// The parameters of a query, decoded.
+/// The parameters of a query, decoded as servers do, to which a plus is a space.
 fn query(uri: &Uri) -> Vec<(String, String)> {
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8().unwrap().into_owned();
+    let decoded = |text: &str| {
+        let text = text.replace('+', " ");
+        percent_decode_str(&text)
+            .decode_utf8()
+            .unwrap()
+            .into_owned()
+    };
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap();
         (decoded(name), decoded(value))
