@@ -316,6 +316,18 @@ async fn a_304_confirms_the_list_and_publishes_nothing() {
     }
 }
 
+/// What the last answer with a body had of records that cannot be read is still so.
+#[tokio::test(start_paused = true)]
+async fn a_304_tells_nothing_new_of_the_records() {
+    const FLAWED: &str = r#"{"object":"list","data":[{"id":"a"},{"id":7}]}"#;
+    let upstream = Upstream::new([ok(A).etag("\"1\""), ok(FLAWED).etag("\"2\""), unchanged()]);
+    let cache = upstream.layer().cache();
+    for skipped in [0, 1, 1] {
+        refresh(&cache).await;
+        assert_eq!(status(&cache).skipped, skipped);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_304_ends_a_failure() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), reply(500, ""), unchanged()]);
@@ -419,7 +431,7 @@ async fn what_is_asked_elsewhere_or_for_another_key_is_asked_for_as_the_first() 
         let provider = provider.base_url("https://one.test/v1");
         provider.bearer(Secret::new("sk-one"))
     };
-    let others: [fn(Provider) -> Provider; 7] = [
+    let others: [fn(Provider) -> Provider; 8] = [
         |provider| provider.base_url("https://two.test/v1"),
         |provider| provider.base_url("http://one.test/v1"),
         |provider| provider.models_path("/v1/models?all=true"),
@@ -428,18 +440,19 @@ async fn what_is_asked_elsewhere_or_for_another_key_is_asked_for_as_the_first() 
             let name = HeaderName::from_static("openai-organization");
             provider.header(name, HeaderValue::from_static("org-two"))
         },
+        // Nobody knows for whom its tokens are.
+        |provider| provider.token(|| async { Ok::<_, BoxError>(Token::new("sk-one")) }),
         |provider| provider.dialect(Dialect::OpenRouter),
         |provider| provider.filter(|_| true),
     ];
     for other in others {
         let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged(), ok(A).etag("\"1\"")]);
-        let cache = builder([base(upstream.provider())])
-            .build()
-            .unwrap()
-            .cache();
+        // The same service for all: it is what was set that makes the difference.
+        let provider = upstream.provider();
+        let cache = builder([base(provider.clone())]).build().unwrap().cache();
         refresh(&cache).await;
-        let other = other(base(upstream.provider()));
-        cache.set_providers([other.clone()]).await.unwrap();
+        let other = other(base(provider.clone()));
+        cache.set_providers([other]).await.unwrap();
         assert!(cache.snapshot().is_empty());
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(304));
         assert!(cache.snapshot().is_empty());
@@ -449,10 +462,7 @@ async fn what_is_asked_elsewhere_or_for_another_key_is_asked_for_as_the_first() 
         }
         // And back again: nothing of the first is left.
         upstream.then([ok(A)]);
-        cache
-            .set_providers([base(upstream.provider())])
-            .await
-            .unwrap();
+        cache.set_providers([base(provider.clone())]).await.unwrap();
         refresh(&cache).await;
         assert_eq!(upstream.conditions(), unconditional());
     }
