@@ -270,7 +270,7 @@ async fn captured_models_are_listed_and_asked_for_by_their_ids() {
             "gemini",
             "gemini-2.5-flash",
             "models/gemini-2.5-flash",
-            "google",
+            "captured",
         ),
         (
             "vertexai/publisher_models_google_2026-02-10.json",

@@ -44,7 +44,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
     let created = fields.text("created_at").and_then(|text| rfc3339(&text));
     Ok(fields
         .model("id")?
-        .with_names(Some("anthropic".into()), fields.text("display_name"))
+        .with_names(None, fields.text("display_name"))
         .with_created(rules.created(created))
         .with_context_length(fields.tokens("max_input_tokens"))
         .with_max_output_tokens(fields.tokens("max_tokens"))
@@ -83,7 +83,6 @@ mod tests {
             page.models(),
             [
                 Model::new("star-5")
-                    .with_owned_by("anthropic")
                     .with_display_name("Star 5")
                     .with_created(1_770_163_200)
                     .with_context_length(1_000_000)
@@ -91,11 +90,8 @@ mod tests {
                     .with_input([Modality::Text, Modality::Image])
                     .with_capability(Capability::Reasoning, true)
                     .with_capability(Capability::StructuredOutput, false)
-                    .with_capability(Capability::Batch, true)
-                    .with_extra("type", "model"),
-                Model::new("star-4")
-                    .with_owned_by("anthropic")
-                    .with_extra("type", "model"),
+                    .with_capability(Capability::Batch, true),
+                Model::new("star-4"),
             ]
         );
     }

@@ -38,7 +38,6 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
     let tools = features.iter().any(|feature| feature == "tools");
     let mut model = fields
         .model("name")?
-        .with_owned_by("cohere")
         .with_context_length(fields.tokens("context_length"))
         .with_output(Modalities::from_iter(output.map(|(_, modality)| modality)))
         .with_capability(Capability::Tools, tools.then_some(true))
@@ -73,14 +72,12 @@ mod tests {
             page.models(),
             [
                 Model::new("star-a")
-                    .with_owned_by("cohere")
                     .with_context_length(288_000)
                     .with_capability(Capability::Chat, true)
                     .with_capability(Capability::Tools, true)
                     .with_extra("endpoints", ["chat"])
                     .with_extra("features", ["tools"]),
                 Model::new("star-embed")
-                    .with_owned_by("cohere")
                     .with_capability(Capability::Chat, false)
                     .with_output([Modality::Embeddings])
                     .with_deprecation(Deprecation::UNDATED)

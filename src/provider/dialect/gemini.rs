@@ -33,7 +33,6 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
     let does = |method: &str| methods.iter().any(|other| other == method);
     let mut model = Model::new(id.strip_prefix("models/").unwrap_or(id))
         .with_upstream_id(&*name)
-        .with_owned_by("google")
         .with_context_length(fields.tokens("inputTokenLimit"))
         .with_max_output_tokens(fields.tokens("outputTokenLimit"))
         .with_capability(Capability::Reasoning, fields.flag("thinking"))
@@ -79,7 +78,6 @@ mod tests {
             [
                 Model::new("star-2-flash")
                     .with_upstream_id("models/star-2-flash")
-                    .with_owned_by("google")
                     .with_display_name("Star 2 Flash")
                     .with_context_length(1_048_576)
                     .with_max_output_tokens(65_536)
@@ -92,11 +90,10 @@ mod tests {
                     ),
                 Model::new("star-embed")
                     .with_upstream_id("models/star-embed")
-                    .with_owned_by("google")
                     .with_capability(Capability::Chat, false)
                     .with_output([Modality::Embeddings])
                     .with_extra("supported_generation_methods", ["embedContent"]),
-                Model::new("posing").with_owned_by("google"),
+                Model::new("posing"),
             ]
         );
     }

@@ -143,10 +143,14 @@ impl Rules {
             .iter()
             .filter_map(|(name, value)| Some((*name, (*value)?)));
         let fields = own.chain(more);
-        let fields = fields.map(|(name, value)| (name.into(), canonical(value, &never)));
-        let says_something = |value: &Cow<'_, str>| !matches!(&**value, "\"\"" | "[]" | "{}");
+        let fields = fields.map(|(name, value)| (Cow::from(name), canonical(value, &never)));
+        let says_something = |name: &str, value: &str| match value {
+            "\"\"" | "[]" | "{}" => false,
+            "\"model\"" => name != "type", // as all records of Anthropic have it
+            _ => true,
+        };
         let known = fields.filter_map(|(name, value)| Some((name, value?)));
-        Extra::new(known.filter(|(_, value)| says_something(value)))
+        Extra::new(known.filter(|(name, value)| says_something(name, value)))
     }
 
     /// A provider's date, unless it is made up.

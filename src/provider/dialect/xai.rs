@@ -35,10 +35,9 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
         input_cache_read: price("cached_prompt_text_token_price"),
         ..Prices::default()
     };
-    let owner = fields.text("owned_by");
     Ok(fields
         .model("id")?
-        .with_owned_by(owner.as_deref().unwrap_or("xai"))
+        .with_names(fields.text("owned_by"), None)
         .with_created(rules.created(fields.seconds("created")))
         .with_context_length(fields.tokens("context_length"))
         .with_input(fields.modalities("input_modalities"))
