@@ -579,6 +579,34 @@ async fn a_page_that_says_there_is_more_and_not_where_is_a_failure() {
     .await;
 }
 
+/// Where the dialect was found, and not set: a later page may not show which it is.
+#[tokio::test]
+async fn the_pages_of_a_list_are_of_the_dialect_of_the_first() {
+    within(async {
+        let upstream = Upstream::paging(&paged::AUTO, |number| match number {
+            1 => page(paged::AUTO.page(1, &["m1"], 2)),
+            2 => {
+                let last = (paged::AUTO.cursor)(3);
+                let body = serde_json::json!({
+                    "object": "list",
+                    "data": [{ "id": "m2", "object": "model" }],
+                    "has_more": true,
+                    "last_id": last,
+                });
+                page(body.to_string())
+            }
+            _ => page(r#"{"data":[]}"#),
+        })
+        .await;
+        let cache = upstream.layer(&paged::AUTO, as_it_is).cache();
+        cache.refresh().await.unwrap();
+        assert_eq!(names(&cache), ["m1", "m2"]);
+        assert_eq!(upstream.asked(&paged::AUTO), [1, 2, 3]);
+        assert_eq!(status(&cache).dialect, Some("anthropic"));
+    })
+    .await;
+}
+
 /// A list whose first page names this link, and whose second is the last.
 async fn linking(link: impl Fn(&str) -> String + Send + Sync + 'static) -> Upstream {
     let own = Arc::new(Mutex::new(String::new()));

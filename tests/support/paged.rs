@@ -29,7 +29,7 @@ pub struct Style {
     /// The parameter that says which page is meant.
     turn: &'static str,
     /// What that parameter is for a page after the first.
-    cursor: fn(usize) -> String,
+    pub cursor: fn(usize) -> String,
     page: fn(&Leaf<'_>) -> Value,
     /// A page without a cursor where there could be one, and why that is a failure, if it
     /// is none.
