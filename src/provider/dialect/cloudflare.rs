@@ -28,10 +28,13 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
 
 /// The page after this one, while this one does not reach the end.
 fn next(info: &Fields<'_>) -> Option<Next> {
-    let (page, size) = (info.count("page")?, info.count("per_page")?);
-    let all = info.count("total_count")?;
-    let more = page.checked_mul(size).is_some_and(|read| read < all);
-    more.then(|| Next::query("page", (page + 1).to_string()))
+    let page = info.count("page")?;
+    let by_pages = info.count("total_pages").map(|pages| page < pages);
+    let more = by_pages.or_else(|| {
+        let read = page.checked_mul(info.count("per_page")?)?;
+        Some(read < info.count("total_count")?)
+    });
+    Next::page_after(page, more)
 }
 
 /// The id of a record is an UUID; a model is called by its name.
@@ -81,6 +84,14 @@ mod tests {
         assert_eq!(page(1).models(), [expected]);
         assert_eq!(page(1).next(), Some(&Next::query("page", "2")));
         assert_eq!(page(2).next(), None);
+        let next = |info: &str| next(&serde_json::from_str(info).expect("is an object"));
+        let second = Some(Next::query("page", "2"));
+        assert_eq!(next(r#"{"page":1,"total_pages":2}"#), second);
+        assert_eq!(next(r#"{"page":1,"total_pages":1,"total_count":9}"#), None);
+        assert_eq!(
+            next(r#"{"page":18446744073709551615,"per_page":0,"total_count":1}"#),
+            Some(Next::Unknown)
+        );
     }
 
     #[test]

@@ -155,7 +155,11 @@ impl<'a> Object<'a> {
     /// The next page, where a field of this name holds a token for this parameter; an
     /// empty one is the end.
     pub(super) fn next_by_token(&self, field: &str, parameter: &'static str) -> Option<Next> {
-        Some(Next::query(parameter, self.text(field)?))
+        match self.member(field)? {
+            Member::Text(token) if token.is_empty() => None,
+            Member::Text(token) => Some(Next::query(parameter, &**token)),
+            _ => Some(Next::Unknown),
+        }
     }
 
     /// The same for a document of Google's APIs, which leave out what is empty: there

@@ -105,5 +105,7 @@ mod tests {
             assert!(page.models().is_empty() && page.next().is_none(), "{body}");
         }
         assert!(Dialect::Gemini.read(br#"{"data":[]}"#).is_err());
+        let page = Dialect::Gemini.read(br#"{"nextPageToken":7}"#);
+        assert_eq!(page.expect("is a page").next(), Some(&Next::Unknown));
     }
 }

@@ -30,7 +30,7 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
 fn next(pagination: &Fields<'_>) -> Option<Next> {
     let page = pagination.count("page")?;
     let more = page < pagination.count("totalPage")?;
-    more.then(|| Next::query("page", (page + 1).to_string()))
+    Next::page_after(page, Some(more))
 }
 
 /// The id of a record is a number; a model is called by its name.

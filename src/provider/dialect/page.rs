@@ -38,6 +38,12 @@ impl Next {
     pub fn query(name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         Self::Query(vec![(name.into(), value.into())])
     }
+
+    /// On the page after this one, if there is more.
+    pub(super) fn page_after(page: u64, more: Option<bool>) -> Option<Self> {
+        let next = |page: u64| Self::query("page", page.to_string());
+        more?.then(|| page.checked_add(1).map_or(Self::Unknown, next))
+    }
 }
 
 impl Page {

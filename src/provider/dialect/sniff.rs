@@ -34,9 +34,8 @@ pub(super) fn sniff(document: &Document<'_>) -> Result<Dialect, ListError> {
         return Ok(Dialect::Vertex);
     }
     if let Some(records) = object.list("models") {
-        // Nothing tells an empty list, nor needs to: it is one in any dialect.
         return match first(records) {
-            None if records.is_empty() => Ok(Dialect::Ollama),
+            None if records.is_empty() => Ok(of_no_models(object)),
             None => Err(ListErrorKind::NotAList.into()),
             Some(record) => of_models(record).ok_or(ListErrorKind::NotAList.into()),
         };
@@ -76,6 +75,17 @@ fn of_data(object: &Object<'_>, record: &Fields<'_>) -> Dialect {
         Dialect::LmStudioV0
     } else {
         Dialect::OpenAi
+    }
+}
+
+/// An empty list is one in any dialect, but for where it goes on.
+fn of_no_models(object: &Object<'_>) -> Dialect {
+    if object.has("nextPageToken") {
+        Dialect::Gemini // or Fireworks, which pages alike
+    } else if object.has("next_page_token") {
+        Dialect::Cohere
+    } else {
+        Dialect::Ollama
     }
 }
 
@@ -175,6 +185,8 @@ mod tests {
             ),
             (r#"{"models":[{"name":"a","digest":"d"}]}"#, "ollama"),
             (r#"{"models":[]}"#, "ollama"),
+            (r#"{"models":[],"nextPageToken":"x"}"#, "gemini"),
+            (r#"{"models":[],"next_page_token":"x"}"#, "cohere"),
             (
                 r#"{"models":[{"name":"a","endpoints":["chat"]}]}"#,
                 "cohere",

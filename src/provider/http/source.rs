@@ -113,15 +113,24 @@ impl Asking {
         known: Option<&Validator>,
     ) -> Result<Option<Received>, ListError> {
         let answered = self.ask_once(uri, most, asked, known).await;
-        if let Err(error) = &answered
-            && let ListErrorKind::Status(status) = error.kind()
-            && let Some(authorize) = &self.authorize
-            && authorize.is_refused(status)
-            && authorize.forget()
-        {
-            return self.ask_once(uri, most, asked, known).await;
+        if !self.forgets(&answered) {
+            return answered;
         }
+        let answered = self.ask_once(uri, most, asked, known).await;
+        self.forgets(&answered);
         answered
+    }
+
+    /// Forgets a credential that this answer refuses. `false`: it does not, or there is
+    /// none to be had anew.
+    fn forgets<T>(&self, answered: &Result<T, ListError>) -> bool {
+        let status = match answered.as_ref().map_err(ListError::kind) {
+            Err(ListErrorKind::Status(status)) => status,
+            _ => return false,
+        };
+        let refused = |authorize: &&Arc<dyn Authorize>| authorize.is_refused(status);
+        let authorize = self.authorize.as_ref().filter(refused);
+        authorize.is_some_and(|authorize| authorize.forget())
     }
 
     async fn ask_once(
