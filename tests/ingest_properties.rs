@@ -55,11 +55,6 @@ fn any_dialect() -> impl Strategy<Value = &'static str> {
     select(&DIALECTS[..])
 }
 
-/// Of those, and the one that finds out which of them it is.
-fn any_dialect_or_auto() -> impl Strategy<Value = &'static str> {
-    prop_oneof![19 => any_dialect(), 1 => Just("auto")]
-}
-
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases,
@@ -80,10 +75,11 @@ fn run<F: Future>(test: F) -> F::Output {
 // ===== A provider, and a cache of its own =====
 
 type Answer = (u16, Bytes);
+type Script = dyn FnMut(&str) -> Answer + Send;
 
 /// Answers by the path and query that is asked for.
 #[derive(Clone)]
-struct Host(Arc<Mutex<dyn FnMut(&str) -> Answer + Send>>);
+struct Host(Arc<Mutex<Script>>);
 
 impl Host {
     fn new(answer: impl FnMut(&str) -> Answer + Send + 'static) -> Self {
