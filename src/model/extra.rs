@@ -37,13 +37,15 @@ impl Extra {
     /// one name twice the last counts.
     pub(crate) fn new<'a>(fields: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Self {
         let fields = fields.into_iter().filter(|(name, _)| Self::is_free(name));
-        let sorted = BTreeMap::from_iter(fields);
+        let mut sorted = Vec::from_iter(fields);
+        sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
         if sorted.is_empty() {
             return Self(None);
         }
-        let size = |(name, value): (&Cow<'_, str>, &Cow<'_, str>)| name.len() + value.len() + 4;
+        let size = |(name, value): &(Cow<'_, str>, Cow<'_, str>)| name.len() + value.len() + 4;
         let mut text = Vec::with_capacity(sorted.iter().map(size).sum::<usize>() + 1);
-        for (name, value) in &sorted {
+        for same in sorted.chunk_by(|(one, _), (other, _)| one == other) {
+            let [.., (name, value)] = same else { continue };
             text.push(if text.is_empty() { b'{' } else { b',' });
             serde_json::to_writer(&mut text, name).expect("text always serialises");
             text.push(b':');

@@ -150,9 +150,12 @@ impl<'a> Fields<'a> {
         };
         if memchr::memchr3(b'[', b'{', b'\\', &list.as_bytes()[1..]).is_none() {
             // Then texts are what stands between each two quotation marks.
-            let mut marks = memchr::memchr_iter(b'"', list.as_bytes());
+            let marks = || memchr::memchr_iter(b'"', list.as_bytes());
+            let mut texts = Vec::with_capacity(marks().count() / 2);
+            let mut marks = marks();
             let text = || Some(Cow::Borrowed(&list[marks.next()? + 1..marks.next()?]));
-            return std::iter::from_fn(text).collect();
+            texts.extend(std::iter::from_fn(text));
+            return texts;
         }
         let elements = self.elements(name).into_iter();
         elements.filter_map(read_text).collect()
@@ -284,7 +287,8 @@ fn without_spaces(json: &str) -> Option<Cow<'_, str>> {
         in_text ^= *byte == b'"';
         in_text || !byte.is_ascii_whitespace()
     };
-    let short = json.bytes().filter(stays).collect();
+    let mut short = Vec::with_capacity(json.len());
+    short.extend(json.bytes().filter(stays));
     let short = String::from_utf8(short).expect("spaces are characters of their own");
     Some(short.into())
 }
@@ -300,7 +304,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                Fields::of(map, 0)
+                Fields::of(map, 8)
             }
         }
         deserializer.deserialize_map(Members)
