@@ -81,7 +81,9 @@ fn check_page(page: &Page, data: &[u8]) {
         }
         assert_ne!(model.created(), Some(0));
         for name in KEPT {
-            let json = model.extra(name).map(serde_json::from_str::<serde_json::Value>);
+            let json = model
+                .extra(name)
+                .map(serde_json::from_str::<serde_json::Value>);
             assert!(json.is_none_or(|json| json.is_ok()));
         }
     }
@@ -124,7 +126,11 @@ pub fn check_pages(data: &[u8]) {
     });
     let stop = CancellationToken::new();
     let layer = StaticModelsCacheLayer::builder()
-        .provider(Provider::http("lab", service).dialect(dialect(name)).extra_fields(extra))
+        .provider(
+            Provider::http("lab", service)
+                .dialect(dialect(name))
+                .extra_fields(extra),
+        )
         .cancellation_token(stop.clone())
         .build()
         .expect("the settings are good");
