@@ -166,6 +166,52 @@ async fn a_bad_byte_costs_its_text_and_a_byte_order_mark_nothing() {
     );
 }
 
+#[tokio::test]
+async fn an_answer_that_is_all_records_and_no_models_is_given_up() {
+    let answers = Answers::default();
+    let provider = answers.provider().dialect(Dialect::Anthropic);
+    let layer = builder([provider]).max_models(10).build().unwrap();
+    let flawed = vec!["{}"; 1000].join(",");
+    let models: Vec<_> = (0..10).map(|at| format!(r#"{{"id":"m{at}"}}"#)).collect();
+    let good = format!(r#"{{"data":[{flawed},{}]}}"#, models.join(","));
+    answers.set([good.as_bytes()]);
+    layer.cache().refresh().await.unwrap();
+    assert_eq!(layer.cache().snapshot().len(), 10);
+    for endless in [
+        format!(r#"{{"data":[{flawed},{flawed}]}}"#),
+        format!(r#"{{"data":[],"more":[{flawed},{flawed}]}}"#),
+        format!("[{flawed},{flawed}]"),
+    ] {
+        answers.set([endless.as_bytes()]);
+        let error = layer.cache().refresh().await.unwrap_err();
+        assert_eq!(error.failures()[0].kind(), ListErrorKind::TooManyModels);
+        assert_eq!(layer.cache().snapshot().len(), 10);
+    }
+}
+
+#[tokio::test]
+async fn a_record_with_fields_beyond_reason_costs_itself() {
+    let fields = vec![r#""a":0"#; 5000].join(",");
+    let body = format!(r#"{{"data":[{{"id":"b",{fields}}},{{"id":"c","meta":{{{fields}}}}}]}}"#);
+    let (layer, status) = listed(body.as_bytes()).await;
+    assert_eq!(ids(&layer), ["c"]);
+    assert_eq!(counts(&status), [(RecordFlaw::Unreadable, 1, Some(0))]);
+    let answers = Answers::default();
+    answers.set([format!("{{{fields}}}").as_bytes()]);
+    let layer = builder([answers.provider()]).build().unwrap();
+    let error = layer.cache().refresh().await.unwrap_err();
+    assert_eq!(error.failures()[0].kind(), ListErrorKind::NotAList);
+}
+
+#[tokio::test]
+async fn a_further_field_with_marks_that_turn_text_is_not_listed() {
+    let body = "{\"data\":[{\"id\":\"a\",\"aliases\":[\"b\u{202e}c\"],\"family\":\"é\",\"license\":\"\u{85}\"}]}";
+    let (layer, _) = listed(body.as_bytes()).await;
+    let model = &data(&layer)[0];
+    assert_eq!(model["family"], "é");
+    assert_eq!((model.get("aliases"), model.get("license")), (None, None));
+}
+
 // ===== What is no list =====
 
 #[tokio::test]

@@ -1,16 +1,16 @@
 //! One answer as a document: its fields, and its lists with each record for itself.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, cell::Cell, fmt};
 
 use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    Deserializer,
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::error::Category;
 
 use super::{
     Next,
-    fields::{Fields, Text},
+    fields::{Fields, MOST_FIELDS, Text},
 };
 use crate::{
     error::{ListError, ListErrorKind},
@@ -46,14 +46,26 @@ enum Member<'a> {
 const DEEPEST: usize = 64;
 
 impl<'a> Document<'a> {
-    pub(super) fn parse(text: &'a str) -> Result<Self, ListError> {
-        serde_json::from_str(text).map_err(|error| {
-            // The error itself stays here: its text may quote the body.
-            match error.classify() {
-                Category::Data => ListErrorKind::NotAList.into(),
-                Category::Io | Category::Syntax | Category::Eof => ListErrorKind::NotJson.into(),
-            }
-        })
+    /// Reads a whole answer, whose lists may have `most` records each.
+    pub(super) fn parse(text: &'a str, most: usize) -> Result<Self, ListError> {
+        let exceeded = Cell::new(false);
+        let limits = Limits {
+            most,
+            exceeded: &exceeded,
+        };
+        let mut json = serde_json::Deserializer::from_str(text);
+        let document = limits.deserialize(&mut json);
+        document
+            .and_then(|document| json.end().map(|()| document))
+            .map_err(|error| {
+                // The error itself stays here: its text may quote the body.
+                let kind = match error.classify() {
+                    _ if exceeded.get() => ListErrorKind::TooManyModels,
+                    Category::Data => ListErrorKind::NotAList,
+                    Category::Io | Category::Syntax | Category::Eof => ListErrorKind::NotJson,
+                };
+                kind.into()
+            })
     }
 
     /// The same, unless it is an error in the place of a list, under whatever status.
@@ -193,41 +205,79 @@ impl<'a> Object<'a> {
 // One pass over the whole: what is no object and no list of them is skipped where it
 // stands, and values of a record stay text until a dialect asks for them.
 
-impl<'de: 'a, 'a> Deserialize<'de> for Document<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Whole;
-        impl<'de> Visitor<'de> for Whole {
-            type Value = Document<'de>;
+/// How much of a document is read before it is given up: what is read takes several
+/// times the room of its text, and a hostile one is all records without anything.
+#[derive(Clone, Copy)]
+struct Limits<'c> {
+    /// Records of one list.
+    most: usize,
+    /// Whether there were more.
+    exceeded: &'c Cell<bool>,
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object or a list")
+impl Limits<'_> {
+    fn read_records<'de, A: SeqAccess<'de>>(
+        self,
+        mut seq: A,
+    ) -> Result<Vec<Record<'de>>, A::Error> {
+        let mut records = Vec::new();
+        // The records of a list are alike.
+        let mut fields = 0;
+        while let Some(record) = seq.next_element_seed(AnyElement { fields })? {
+            if records.len() == self.most {
+                self.exceeded.set(true);
+                return Err(A::Error::custom("too many records"));
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Text(name), member)) = map.next_entry()? {
-                    members.push((name, member));
-                }
-                Ok(Document::Object(Object(members)))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-                read_records(seq).map(Document::Array)
-            }
+            fields = record.as_ref().map_or(0, Fields::len);
+            records.push(record);
         }
-        deserializer.deserialize_any(Whole)
+        Ok(records)
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Member<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyMember)
+impl<'de> DeserializeSeed<'de> for Limits<'_> {
+    type Value = Document<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct AnyMember;
+impl<'de> Visitor<'de> for Limits<'_> {
+    type Value = Document<'de>;
 
-impl<'de> Visitor<'de> for AnyMember {
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or a list")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(Text(name)) = map.next_key()? {
+            if members.len() == MOST_FIELDS {
+                return Err(A::Error::custom("too many members"));
+            }
+            members.push((name, map.next_value_seed(AnyMember(self))?));
+        }
+        Ok(Document::Object(Object(members)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        self.read_records(seq).map(Document::Array)
+    }
+}
+
+/// A member of the object around a list.
+struct AnyMember<'c>(Limits<'c>);
+
+impl<'de> DeserializeSeed<'de> for AnyMember<'_> {
+    type Value = Member<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for AnyMember<'_> {
     type Value = Member<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -263,23 +313,13 @@ impl<'de> Visitor<'de> for AnyMember {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Fields::of(map, 0).map(Member::Object)
+        let fields = Fields::of(map, 0)?;
+        Ok(fields.map_or(Member::Null, Member::Object))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-        read_records(seq).map(Member::List)
+        self.0.read_records(seq).map(Member::List)
     }
-}
-
-fn read_records<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<Vec<Record<'de>>, A::Error> {
-    let mut records = Vec::new();
-    // The records of a list are alike.
-    let mut fields = 0;
-    while let Some(record) = seq.next_element_seed(AnyElement { fields })? {
-        fields = record.as_ref().map_or(0, Fields::len);
-        records.push(record);
-    }
-    Ok(records)
 }
 
 /// An element that likely has so many fields.
@@ -327,11 +367,10 @@ impl<'de> Visitor<'de> for AnyElement {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        let fields = Fields::of(map, self.fields)?;
-        Ok(if fields.is_deeper_than(DEEPEST - 1) {
-            Err(RecordFlaw::TooDeep)
-        } else {
-            Ok(fields)
+        Ok(match Fields::of(map, self.fields)? {
+            None => Err(RecordFlaw::Unreadable),
+            Some(fields) if fields.is_deeper_than(DEEPEST - 1) => Err(RecordFlaw::TooDeep),
+            Some(fields) => Ok(fields),
         })
     }
 

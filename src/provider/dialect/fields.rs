@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -19,6 +19,9 @@ pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 /// Text that is borrowed where it holds no escapes.
 #[derive(Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// More fields than any record will have.
+pub(super) const MOST_FIELDS: usize = 4096;
 
 /// More tokens than any model will take: what is larger is not meant.
 const MOST_TOKENS: u64 = 1_000_000_000_000;
@@ -304,7 +307,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                Fields::of(map, 8)
+                let fields = Fields::of(map, 8)?;
+                fields.ok_or_else(|| Error::custom("too many fields"))
             }
         }
         deserializer.deserialize_map(Members)
@@ -312,16 +316,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of an object that likely has so many.
+    /// The fields of an object that likely has so many; `None`: it has so many that it is
+    /// not meant.
     pub(super) fn of<'de: 'a, A: MapAccess<'de>>(
         mut map: A,
         likely: usize,
-    ) -> Result<Self, A::Error> {
+    ) -> Result<Option<Self>, A::Error> {
         let mut fields = Vec::with_capacity(likely);
         while let Some((Text(name), value)) = map.next_entry()? {
+            if fields.len() == MOST_FIELDS {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                return Ok(None);
+            }
             fields.push((name, value));
         }
-        Ok(Self(fields))
+        Ok(Some(Self(fields)))
     }
 }
 

@@ -29,9 +29,13 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let name = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
     let id = name.trim();
+    let id = id.strip_prefix("models/").unwrap_or(id).trim();
+    if id.is_empty() {
+        return Err(RecordFlaw::NoId);
+    }
     let methods = fields.texts("supportedGenerationMethods");
     let does = |method: &str| methods.iter().any(|other| other == method);
-    let mut model = Model::new(id.strip_prefix("models/").unwrap_or(id))
+    let mut model = Model::new(id)
         .with_upstream_id(&*name)
         .with_context_length(fields.tokens("inputTokenLimit"))
         .with_max_output_tokens(fields.tokens("outputTokenLimit"))

@@ -203,7 +203,7 @@ impl Dialect {
 
     /// Reads one page, with nothing known of the provider: prices are read where the
     /// dialect says what their numbers mean, and of further fields the
-    /// [known](ExtraFields::Known) ones are kept.
+    /// [known](ExtraFields::Known) ones are kept. 100,000 records are read at the most.
     ///
     /// # Errors
     ///
@@ -229,7 +229,7 @@ impl Dialect {
             known => known.format(),
         };
         let text = decoded(body);
-        (format.read)(Document::parse(&text)?, rules)
+        (format.read)(Document::parse(&text, rules.records)?, rules)
     }
 
     /// What is asked for.

@@ -96,7 +96,6 @@ impl Page {
         mut read: impl FnMut(&Fields<'a>) -> Result<Model, RecordFlaw>,
     ) -> Self {
         let mut page = Self {
-            models: Vec::with_capacity(records.len()),
             records: records.len(),
             ..Self::default()
         };

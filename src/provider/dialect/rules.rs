@@ -4,7 +4,10 @@
 use std::borrow::Cow;
 
 use super::fields::{Fields, canonical, is_plain};
-use crate::model::Extra;
+use crate::{
+    entry::{Bounds, is_treacherous},
+    model::Extra,
+};
 
 /// Which fields of a provider's records are listed beside those that the crate knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,12 +34,25 @@ pub enum ExtraFields {
 }
 
 /// How to read the records of one provider.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
+    /// How many records are read of one page at the most.
+    pub(crate) records: usize,
     pub(crate) extra: ExtraFields,
     pub(crate) prices: PriceRule,
     /// Whether the provider makes its dates up.
     pub(crate) invents_dates: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            records: Bounds::default().models,
+            extra: ExtraFields::default(),
+            prices: PriceRule::default(),
+            invents_dates: false,
+        }
+    }
 }
 
 /// What a provider's numbers for prices mean: the same names stand for other units
@@ -144,13 +160,14 @@ impl Rules {
             .filter_map(|(name, value)| Some((*name, (*value)?)));
         let fields = own.chain(more);
         let fields = fields.map(|(name, value)| (Cow::from(name), canonical(value, &never)));
-        let says_something = |name: &str, value: &str| match value {
+        let is_fit = |name: &str, value: &str| match value {
             "\"\"" | "[]" | "{}" => false,
             "\"model\"" => name != "type", // as all records of Anthropic have it
-            _ => true,
+            // As JSON has it, line breaks and the like are escaped.
+            _ => value.is_ascii() || !value.contains(is_treacherous),
         };
         let known = fields.filter_map(|(name, value)| Some((name, value?)));
-        Extra::new(known.filter(|(name, value)| says_something(name, value)))
+        Extra::new(known.filter(|(name, value)| is_fit(name, value)))
     }
 
     /// A provider's date, unless it is made up.

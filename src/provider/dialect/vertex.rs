@@ -29,7 +29,10 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
 /// `publishers/google/models/star-2`: whose it is, and its id.
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let name = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
-    let id = name.trim().rsplit('/').next().unwrap_or_default();
+    let id = name.trim().rsplit('/').next().unwrap_or_default().trim();
+    if id.is_empty() {
+        return Err(RecordFlaw::NoId);
+    }
     let publisher = name.trim().strip_prefix("publishers/");
     let publisher = publisher.and_then(|rest| rest.split_once('/'));
     let publisher = publisher.map(|(publisher, _)| publisher.into());

@@ -78,7 +78,8 @@ impl Asking {
                 bound_to,
             } = received;
             bytes -= body.len();
-            let mut page = self.read(dialect.clone(), body).await?;
+            let room = asked.bounds.models - pages.models();
+            let mut page = self.read(dialect.clone(), body, room).await?;
             if let Some(found) = page.found.take() {
                 dialect = found; // the pages of one list are of one dialect
             }
@@ -167,11 +168,18 @@ impl Asking {
         }))
     }
 
-    async fn read(&self, dialect: Dialect, body: Bytes) -> Result<Page, ListError> {
-        let rules = self.rules;
+    /// Reads a page with room for so many models, off the async workers when it is large.
+    async fn read(&self, dialect: Dialect, body: Bytes, room: usize) -> Result<Page, ListError> {
+        let rules = Rules {
+            records: room.saturating_add(FLAWED),
+            ..self.rules
+        };
         compute(body.len(), move || dialect.read_page(&body, &rules)).await
     }
 }
+
+/// How many records of a page may be no models before it is given up as too long.
+const FLAWED: usize = 1000;
 
 /// Looks at status and headers before a byte of the body is read.
 fn check_head(head: &response::Parts) -> Result<(), ListError> {
