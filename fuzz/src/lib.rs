@@ -104,13 +104,32 @@ const KEPT: [&str; 6] = [
 /// Serves the bytes as pages, each after a line break, in the dialect that the first byte
 /// picks, after a good list: what comes of it is published, or changes nothing.
 pub fn check_pages(data: &[u8]) {
-    const PAGED: [&str; 3] = ["anthropic", "openai", "openrouter"];
+    const DATA: &str = r#"{"data":[{"id":"good","display_name":"Good"}]}"#;
+    const MODELS: &str = r#"{"models":[{"name":"good"}]}"#;
+    /// Each dialect that pages, and a good list in it.
+    const PAGED: [(&str, &str); 9] = [
+        ("anthropic", DATA),
+        ("openai", DATA),
+        ("openrouter", DATA),
+        ("auto", DATA),
+        (
+            "bedrock-profiles",
+            r#"{"inferenceProfileSummaries":[{"inferenceProfileId":"good"}]}"#,
+        ),
+        (
+            "cloudflare",
+            r#"{"success":true,"result":[{"name":"good"}]}"#,
+        ),
+        ("cohere", MODELS),
+        ("gemini", MODELS),
+        ("gpustack", r#"{"items":[{"name":"good"}],"pagination":{}}"#),
+    ];
     let Some((pick, data)) = data.split_first() else {
         return;
     };
-    let name = PAGED[usize::from(*pick) % PAGED.len()];
+    let (name, good) = PAGED[usize::from(*pick) % PAGED.len()];
     let extra = [ExtraFields::Known, ExtraFields::All][usize::from(*pick >> 7)];
-    let good = Bytes::from_static(br#"{"data":[{"id":"good","display_name":"Good"}]}"#);
+    let good = Bytes::from_static(good.as_bytes());
     let pages = data
         .split(|byte| *byte == b'\n')
         .map(Bytes::copy_from_slice);
