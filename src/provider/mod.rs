@@ -4,6 +4,7 @@ mod dialect;
 mod http;
 mod preset;
 mod source;
+mod validator;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -24,8 +25,8 @@ use self::{
     source::{Declared, Fallback},
 };
 pub(crate) use self::{
-    http::Validator,
     source::{Answer, Erased},
+    validator::Validator,
 };
 use crate::{
     entry::is_treacherous,

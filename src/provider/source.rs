@@ -9,7 +9,7 @@ use std::{
 use futures_util::{TryFutureExt, future::BoxFuture};
 use tower_service::Service;
 
-use super::http::Validator;
+use super::validator::Validator;
 use crate::{
     entry::Bounds,
     error::{BoxError, ListError, ListErrorKind},

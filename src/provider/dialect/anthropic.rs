@@ -2,7 +2,13 @@
 //!
 //! <https://platform.claude.com/docs/en/api/models-list>
 
-use super::{Format, Head, Next, Page, document::Document, fields::Fields, rfc3339, rules::Rules};
+use super::{
+    document::Document,
+    fields::Fields,
+    format::{Format, Head},
+    page::{Next, Page},
+    rules::Rules,
+};
 use crate::{
     error::ListError,
     model::{Capability, Modalities, Modality, Model, RecordFlaw},
@@ -41,7 +47,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
     if !input.is_empty() {
         input.push(Modality::Text);
     }
-    let created = fields.text("created_at").and_then(|text| rfc3339(&text));
+    let created = fields.moment("created_at");
     Ok(fields
         .model("id")?
         .with_names(None, fields.text("display_name"))

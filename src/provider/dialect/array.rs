@@ -5,9 +5,10 @@
 //! <https://docs.github.com/en/rest/models/catalog>
 
 use super::{
-    Format, Head, Page,
     document::Document,
+    format::{Format, Head},
     openai::{Owner, read_records},
+    page::Page,
     rules::Rules,
 };
 use crate::error::ListError;

@@ -2,7 +2,13 @@
 //!
 //! <https://learn.microsoft.com/en-us/rest/api/azureopenai/models/list>
 
-use super::{Format, Head, Page, document::Document, fields::Fields, rules::Rules};
+use super::{
+    document::Document,
+    fields::Fields,
+    format::{Format, Head},
+    page::Page,
+    rules::Rules,
+};
 use crate::{
     error::ListError,
     model::{Capability, Deprecation, Modality, Model, RecordFlaw},

@@ -4,7 +4,13 @@
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>
 
-use super::{Format, Head, Page, document::Document, fields::Fields, rfc3339, rules::Rules};
+use super::{
+    document::Document,
+    fields::Fields,
+    format::{Format, Head},
+    page::Page,
+    rules::Rules,
+};
 use crate::{
     error::ListError,
     model::{Deprecation, Model, RecordFlaw},
@@ -65,7 +71,7 @@ fn read_profiles(document: Document<'_>, rules: &Rules) -> Result<Page, ListErro
 }
 
 fn read_profile(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let created = fields.text("createdAt").and_then(|text| rfc3339(&text));
+    let created = fields.moment("createdAt");
     Ok(fields
         .model("inferenceProfileId")?
         .with_names(None, fields.text("inferenceProfileName"))

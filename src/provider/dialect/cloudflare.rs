@@ -2,7 +2,13 @@
 //!
 //! <https://developers.cloudflare.com/api/resources/ai/subresources/models/methods/list/>
 
-use super::{Format, Head, Next, Page, document::Document, fields::Fields, rules::Rules};
+use super::{
+    document::Document,
+    fields::Fields,
+    format::{Format, Head},
+    page::{Next, Page},
+    rules::Rules,
+};
 use crate::{
     error::ListError,
     model::{Modality, Model, RecordFlaw},

@@ -2,7 +2,13 @@
 //!
 //! <https://docs.cohere.com/reference/list-models>
 
-use super::{Format, Head, Page, document::Document, fields::Fields, rules::Rules};
+use super::{
+    document::Document,
+    fields::Fields,
+    format::{Format, Head},
+    page::Page,
+    rules::Rules,
+};
 use crate::{
     error::ListError,
     model::{Capability, Deprecation, Modalities, Modality, Model, RecordFlaw},

@@ -9,8 +9,8 @@ use serde::{
 use serde_json::error::Category;
 
 use super::{
-    Next,
     fields::{Fields, MOST_FIELDS, Text},
+    page::Next,
 };
 use crate::{
     error::{ListError, ListErrorKind},

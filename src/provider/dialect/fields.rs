@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use jiff::Timestamp;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, Visitor},
@@ -107,6 +108,12 @@ impl<'a> Fields<'a> {
             (number.abs() < 9e15).then_some(number.trunc() as i64)
         };
         whole().or_else(float)
+    }
+
+    /// A moment as of RFC 3339, in seconds since the Unix epoch.
+    pub(super) fn moment(&self, name: &str) -> Option<i64> {
+        let moment: Timestamp = self.text(name)?.parse().ok()?;
+        Some(moment.as_second())
     }
 
     pub(super) fn flag(&self, name: &str) -> Option<bool> {

@@ -2,7 +2,13 @@
 //!
 //! <https://docs.fireworks.ai/api-reference/list-models>
 
-use super::{Format, Head, Page, document::Document, fields::Fields, rfc3339, rules::Rules};
+use super::{
+    document::Document,
+    fields::Fields,
+    format::{Format, Head},
+    page::Page,
+    rules::Rules,
+};
 use crate::{
     error::ListError,
     model::{Capability, Modality, Model, RecordFlaw},
@@ -28,7 +34,7 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
 
 /// `accounts/org/models/star`, which is how the model is called.
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let created = fields.text("createTime").and_then(|text| rfc3339(&text));
+    let created = fields.moment("createTime");
     let model = fields
         .model("name")?
         .with_created(rules.created(created))

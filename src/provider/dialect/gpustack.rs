@@ -3,7 +3,13 @@
 //!
 //! <https://docs.gpustack.ai/>
 
-use super::{Format, Head, Next, Page, document::Document, fields::Fields, rfc3339, rules::Rules};
+use super::{
+    document::Document,
+    fields::Fields,
+    format::{Format, Head},
+    page::{Next, Page},
+    rules::Rules,
+};
 use crate::{
     error::ListError,
     model::{Modalities, Modality, Model, RecordFlaw},
@@ -36,7 +42,7 @@ fn next(pagination: &Fields<'_>) -> Option<Next> {
 /// The id of a record is a number; a model is called by its name.
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let meta = fields.object("meta").unwrap_or_default();
-    let created = fields.text("created_at").and_then(|text| rfc3339(&text));
+    let created = fields.moment("created_at");
     let is = |category: &str| fields.texts("categories").iter().any(|of| of == category);
     let supports = |name: &str| meta.flag(name) == Some(true);
     let (image, audio) = (supports("support_vision"), supports("support_audio"));

@@ -3,7 +3,13 @@
 //!
 //! <https://docs.litellm.ai/docs/proxy/model_management>
 
-use super::{Format, Head, Page, document::Document, fields::Fields, rules::Rules};
+use super::{
+    document::Document,
+    fields::Fields,
+    format::{Format, Head},
+    page::Page,
+    rules::Rules,
+};
 use crate::{
     error::ListError,
     model::{Capability, Modality, Model, Price, Prices, RecordFlaw},

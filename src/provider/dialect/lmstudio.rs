@@ -2,7 +2,12 @@
 //!
 //! <https://lmstudio.ai/docs/developer/rest>
 
-use super::{Format, Head, Page, fields::Fields, rules::Rules};
+use super::{
+    fields::Fields,
+    format::{Format, Head},
+    page::Page,
+    rules::Rules,
+};
 use crate::model::{Capability, Modality, Model, RecordFlaw};
 
 pub(super) const V0: Format = Format {

@@ -1,7 +1,8 @@
 //! Wire formats of model lists: bytes in, models out. Pure: no I/O, no clock.
 //!
 //! A file a dialect, or a few that are close: what is asked for, and how a page is read.
-//! [`document`] and [`fields`] are what they read with.
+//! [`document`] and [`fields`] are what they read with, [`format`](mod@format) what they
+//! are made of.
 
 mod anthropic;
 mod array;
@@ -13,6 +14,7 @@ mod custom;
 mod document;
 mod fields;
 mod fireworks;
+mod format;
 mod gemini;
 mod gpustack;
 mod litellm;
@@ -28,15 +30,16 @@ mod xai;
 
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-
-use self::document::Document;
 pub(crate) use self::page::Pages;
 pub(super) use self::rules::{PriceRule, Rules};
 pub use self::{
     custom::{Custom, CustomDialect},
     page::{Next, Page},
     rules::ExtraFields,
+};
+use self::{
+    document::Document,
+    format::{Format, Request},
 };
 use crate::error::ListError;
 
@@ -96,13 +99,6 @@ pub enum Dialect {
     Custom(Custom),
 }
 
-/// What of a dialect is known without a page of it.
-struct Format {
-    name: &'static str,
-    head: Head,
-    read: fn(Document<'_>, &Rules) -> Result<Page, ListError>,
-}
-
 /// Asked as OpenAI is, and read in whatever dialect the answer turns out to be.
 const AUTO: Format = Format {
     name: "auto",
@@ -115,53 +111,6 @@ const AUTO: Format = Format {
         Ok(page)
     },
 };
-
-/// What is asked for of a known dialect.
-struct Head {
-    /// Where the list lies on a host of its own.
-    path: &'static str,
-    /// Where it lies below the path of a base URL, whose end may be the beginning of
-    /// `path`.
-    below: &'static str,
-    query: &'static [(&'static str, &'static str)],
-    headers: &'static [(&'static str, &'static str)],
-}
-
-impl Head {
-    const NONE: Self = Self {
-        path: "",
-        below: "",
-        query: &[],
-        headers: &[],
-    };
-}
-
-/// What is asked for of any dialect.
-pub(super) struct Request<'a> {
-    pub(super) path: Cow<'a, str>,
-    pub(super) below: Cow<'a, str>,
-    pub(super) query: Vec<(Cow<'a, str>, String)>,
-    pub(super) headers: HeaderMap,
-}
-
-impl Head {
-    fn request(&self) -> Request<'static> {
-        let owned =
-            |(name, value): &(&'static str, &str)| (Cow::Borrowed(*name), (*value).to_owned());
-        let header = |(name, value): &(&'static str, &'static str)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            )
-        };
-        Request {
-            path: self.path.into(),
-            below: self.below.into(),
-            query: self.query.iter().map(owned).collect(),
-            headers: self.headers.iter().map(header).collect(),
-        }
-    }
-}
 
 /// Every dialect that has a name.
 const NAMED: [Dialect; 20] = [
@@ -324,10 +273,4 @@ fn decoded(body: &[u8]) -> Cow<'_, str> {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(body),
     }
-}
-
-/// A moment as of RFC 3339, in seconds since the Unix epoch.
-fn rfc3339(text: &str) -> Option<i64> {
-    let moment: jiff::Timestamp = text.parse().ok()?;
-    Some(moment.as_second())
 }

@@ -2,7 +2,13 @@
 //!
 //! <https://github.com/ollama/ollama/blob/main/docs/api.md#list-local-models>
 
-use super::{Format, Head, Page, document::Document, fields::Fields, rfc3339, rules::Rules};
+use super::{
+    document::Document,
+    fields::Fields,
+    format::{Format, Head},
+    page::Page,
+    rules::Rules,
+};
 use crate::{
     error::ListError,
     model::{Capability, Modality, Model, RecordFlaw},
@@ -29,7 +35,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
     let details = fields.object("details").unwrap_or_default();
     let capabilities = fields.texts("capabilities");
     let can = |name: &str| capabilities.iter().any(|other| other == name);
-    let modified = fields.text("modified_at").and_then(|text| rfc3339(&text));
+    let modified = fields.moment("modified_at");
     let mut model = (fields.model("name"))
         .or_else(|_| fields.model("model"))?
         .with_created(rules.created(modified))

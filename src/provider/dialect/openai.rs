@@ -6,9 +6,10 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use super::{
-    Format, Head, Next, Page,
     document::{Document, Object, Record},
     fields::Fields,
+    format::{Format, Head},
+    page::{Next, Page},
     prices::prices,
     rules::{PriceRule, Rules},
 };
@@ -135,7 +136,7 @@ fn display_name<'a>(fields: &Fields<'a>) -> Option<Cow<'a, str>> {
 
 /// A date of any of the names, as a number or as RFC 3339.
 fn created(fields: &Fields<'_>) -> Option<i64> {
-    let written = |name: &&str| super::rfc3339(&fields.text(name)?);
+    let written = |name: &&str| fields.moment(name);
     let number = ["created", "created_at"];
     (number.iter().find_map(|name| fields.seconds(name)))
         .or_else(|| ["created_at", "created"].iter().find_map(written))

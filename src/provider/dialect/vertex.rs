@@ -2,7 +2,13 @@
 //!
 //! <https://cloud.google.com/vertex-ai/docs/reference/rest/v1beta1/publishers.models/list>
 
-use super::{Format, Head, Page, document::Document, fields::Fields, rules::Rules};
+use super::{
+    document::Document,
+    fields::Fields,
+    format::{Format, Head},
+    page::Page,
+    rules::Rules,
+};
 use crate::{
     error::ListError,
     model::{Model, RecordFlaw},

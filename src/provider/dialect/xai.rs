@@ -3,7 +3,13 @@
 //!
 //! <https://docs.x.ai/docs/api-reference#list-language-models>
 
-use super::{Format, Head, Page, document::Document, fields::Fields, rules::Rules};
+use super::{
+    document::Document,
+    fields::Fields,
+    format::{Format, Head},
+    page::Page,
+    rules::Rules,
+};
 use crate::{
     error::ListError,
     model::{Model, Price, Prices, RecordFlaw},

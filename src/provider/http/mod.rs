@@ -1,13 +1,12 @@
 //! An HTTP service as a source: what was set, checked and put together once.
 //!
 //! [`source`] asks and follows the pages, [`transport`] is the service, [`address`] where
-//! it is asked, [`credential`] what it is asked with, [`validator`] whether it is new.
+//! it is asked, and [`credential`] what it is asked with.
 
 mod address;
 mod credential;
 mod source;
 mod transport;
-mod validator;
 
 use std::sync::Arc;
 
@@ -20,7 +19,6 @@ use self::credential::Authorize;
 pub use self::credential::Token;
 #[cfg(feature = "bedrock")]
 pub(crate) use self::credential::{Authorize, Fetched};
-pub(crate) use self::validator::Validator;
 use self::{
     address::{Place, is_loopback, list_uri},
     credential::BearerToken,

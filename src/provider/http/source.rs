@@ -9,18 +9,14 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header, response};
 
-use super::{
-    address,
-    credential::Authorize,
-    transport::Transport,
-    validator::{Validator, binding},
-};
+use super::{address, credential::Authorize, transport::Transport};
 use crate::{
     clock,
     error::{ListError, ListErrorKind},
     provider::{
         dialect::{Dialect, Next, Page, Pages, Rules},
         source::{Answer, Erased, ListModels, Listed},
+        validator::{Validator, binding},
     },
     tasks::compute,
 };
