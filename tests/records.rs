@@ -246,6 +246,10 @@ async fn what_is_no_list_is_a_failure_of_its_kind_and_the_list_stays() {
             r#"{"code":401,"reason":"Unauthorized","message":"no"}"#,
             Refused,
         ),
+        (
+            r#"{"object":"error","message":"no","data":[{"id":"b"}]}"#,
+            Refused,
+        ),
         (r#"{"detail":"Not authenticated"}"#, Refused),
         (
             r#"{"detail":[{"loc":["header"],"msg":"missing"}]}"#,
@@ -273,7 +277,7 @@ const RICH: &[u8] = br#"{"data":[{
     "architecture":{"modality":"text+image->text","input_modalities":["text","image","hologram"],"output_modalities":["text"]},
     "pricing":{"prompt":"0.00000250","completion":"1e-5","request":"0","image":"-1","overrides":[]},
     "supported_parameters":["tools","reasoning"],"expiration_date":"2027-03-01",
-    "canonical_slug":"vendor/rich-20260101","hugging_face_id":"","type":null,
+    "canonical_slug":"vendor/rich-20260101","hugging_face_id":"","type":null,"family":{"name":"rich"},
     "description":"long","permission":[{"id":"modelperm-1"}],"benchmarks":{"x":1},
     "root":"/srv/secret/models/rich","status":{"args":["--api-key","hunter2"]},
     "config":{"env":{"KEY":"hunter2"},"beta":true,"alpha":[1.50, 2]},"litellm_params":{"api_key":"hunter2"}
@@ -307,6 +311,7 @@ async fn the_facts_of_a_record_are_served_in_one_form() {
 
     let mut all = known.clone();
     all["description"] = json!("long");
+    all["family"] = json!({ "name": "rich" });
     all["expiration_date"] = json!("2027-03-01");
     all["top_provider"] = json!({ "max_completion_tokens": 8192.0 });
     all["config"] = json!({ "alpha": [1.5, 2], "beta": true });

@@ -152,17 +152,18 @@ impl Model {
         self
     }
 
-    /// Sets those of the two names that are known.
+    /// Sets those of the two names that are known, without spaces at their ends.
     pub(crate) fn with_names(
         mut self,
         owner: Option<Cow<'_, str>>,
         display: Option<Cow<'_, str>>,
     ) -> Self {
-        if let Some(owner) = owner {
-            self = self.with_owned_by(owner);
+        let known = |name: &Cow<'_, str>| !name.trim().is_empty();
+        if let Some(owner) = owner.filter(known) {
+            self = self.with_owned_by(owner.trim());
         }
-        if let Some(display) = display {
-            self = self.with_display_name(display);
+        if let Some(display) = display.filter(known) {
+            self = self.with_display_name(display.trim());
         }
         self
     }

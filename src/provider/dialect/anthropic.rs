@@ -79,6 +79,7 @@ mod tests {
                      "capabilities":{"batch":{"supported":true},"image_input":{"supported":true},
                      "pdf_input":{"supported":false},"thinking":{"supported":true},"structured_outputs":{"supported":false}}},
                     {"type":"model","id":"star-4","created_at":"soon","max_input_tokens":0},
+                    {"type":"model","id":"star-3","capabilities":{"pdf_input":{"supported":true}}},
                     {"type":"model"}
                 ],"has_more":true,"first_id":"star-5","last_id":"star-4"}"#,
             )
@@ -98,6 +99,7 @@ mod tests {
                     .with_capability(Capability::StructuredOutput, false)
                     .with_capability(Capability::Batch, true),
                 Model::new("star-4"),
+                Model::new("star-3").with_input([Modality::Text, Modality::File]),
             ]
         );
     }

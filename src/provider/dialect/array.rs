@@ -85,5 +85,7 @@ mod tests {
         assert_eq!(kind(br#"[{"error":{"code":403}}]"#), ListErrorKind::Refused);
         let page = Dialect::Array.read(b"[]").expect("is an empty list");
         assert!(page.models().is_empty());
+        let page = Dialect::Array.read(br#"[{"id":"a","error":"none"}]"#);
+        assert_eq!(page.expect("is a list").models(), [Model::new("a")]);
     }
 }

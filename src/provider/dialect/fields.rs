@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn a_value_of_another_type_is_absent() {
         let fields = fields(
-            r#"{"text":" a\n","blank":" ","number":7,"float":8192.0,"half":0.5,"written":"131072",
+            r#"{"text":" a\n","blank":" ","number":7,"float":8192.0,"half":8192.5,"written":"131072",
                 "na":"N/A","zero":0,"negative":-1,"huge":1e300,"null":null,"yes":true,"list":["a",1,{"b":2}]}"#,
         );
         assert_eq!(fields.text("text").as_deref(), Some("a"));

@@ -93,6 +93,8 @@ mod tests {
             .with_output([Modality::Text]);
         assert_eq!(page.models(), [expected]);
         assert_eq!(page.next(), Some(&Next::query("page", "2")));
+        let next = |info: &str| next(&serde_json::from_str(info).expect("is an object"));
+        assert_eq!(next(r#"{"page":2,"totalPage":2}"#), None);
     }
 
     #[test]

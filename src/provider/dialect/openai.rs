@@ -111,10 +111,9 @@ fn read_record(fields: &Fields<'_>, rules: &Rules, owner: Owner) -> Result<Model
         model = model.with_owned_by(stated);
     } else if owner == Owner::FirstSegment
         && let Some((first, _)) = model.id().trim_start_matches('~').split_once('/')
-        && !first.trim().is_empty()
     {
-        let first = first.trim().to_owned();
-        model = model.with_owned_by(first);
+        let first = first.to_owned().into();
+        model = model.with_names(Some(first), None);
     }
     if let Some(name) = display_name(fields).filter(|name| *name != model.id()) {
         model = model.with_display_name(name);
@@ -324,7 +323,8 @@ mod tests {
             {"id":" b ","context_window":8192,"max_completion_tokens":512,"display_name":"B"},
             {"id":"c","created":1700000000.9,"context_length":0,"max_model_len":4096},
             {"id":"d","created":"2023-11-14T22:13:20Z","deprecation_date":"2026-10-23"},
-            {"id":"e","created_at":1700000000,"context_window":128000,"max_tokens":8000,"name":"e"}"#,
+            {"id":"e","created_at":1700000000,"context_window":128000,"max_tokens":8000,"name":"e"},
+            {"id":"f","context_length":128000,"max_tokens":8000}"#,
         );
         assert_eq!(
             models,
@@ -347,6 +347,8 @@ mod tests {
                     .with_created(1_700_000_000)
                     .with_context_length(128_000)
                     .with_max_output_tokens(8000),
+                // Elsewhere nobody knows of what this is the most.
+                Model::new("f").with_context_length(128_000),
             ]
         );
     }
@@ -419,6 +421,13 @@ mod tests {
             prompt: "0.0000012".parse().ok(),
             ..Prices::default()
         };
+        let odd = read_by(
+            Dialect::OpenRouter,
+            r#"{"id":"/a"},{"id":"b /c"}"#,
+            Rules::default(),
+        );
+        let owners = odd.iter().map(Model::owned_by);
+        assert!(owners.eq([None, Some("b")]));
         let expected = Model::new("~vendor/star:free")
             .with_owned_by("vendor")
             .with_display_name("Vendor: Star")

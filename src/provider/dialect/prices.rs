@@ -110,9 +110,9 @@ mod tests {
                 r#"{"prompt":"0.0000025","request":"0","image":"0.01"}"#,
             ),
             (
-                r#"{"pricing":{"input":0.18,"output":5.9e-1,"cached_input":0.05,"hourly":0}}"#,
+                r#"{"pricing":{"input":0.18,"output":5.9e-1,"cached_input":0.05,"hourly":0,"request":2}}"#,
                 Per(6),
-                r#"{"prompt":"0.00000018","completion":"0.00000059","input_cache_read":"0.00000005"}"#,
+                r#"{"prompt":"0.00000018","completion":"0.00000059","input_cache_read":"0.00000005","request":"2"}"#,
             ),
             (
                 r#"{"pricing":{"input_tokens":2.5999999999999996,"output_tokens":null}}"#,
@@ -133,10 +133,11 @@ mod tests {
             (
                 r#"{"pricings":{"prompt":[{"value":1.2,"unit":"perMTokens","currency":"USD"}],
                     "completion":[{"value":6,"unit":"perMTokens","currency":"CNY"}],
+                    "input_cache_write":[{"value":2,"unit":"perMTokens","conditions":{"prompt_tokens":{"gte":1}}}],
                     "input_cache_read":[{"value":1,"unit":"perMTokens","conditions":{"prompt_tokens":{"gte":1}}},
                         {"value":0.5,"unit":"perMTokens","conditions":{}}]}}"#,
                 Tiers,
-                r#"{"prompt":"0.0000012","input_cache_read":"0.0000005"}"#,
+                r#"{"prompt":"0.0000012","input_cache_read":"0.0000005","input_cache_write":"0.000002"}"#,
             ),
             (r#"{"pricing":[]}"#, Per(0), "{}"),
         ] {

@@ -184,6 +184,7 @@ mod tests {
                 "gemini",
             ),
             (r#"{"models":[{"name":"a","digest":"d"}]}"#, "ollama"),
+            (r#"{"data":[{"id":"a","publisher":"p"}]}"#, "openai"),
             (r#"{"models":[]}"#, "ollama"),
             (r#"{"models":[],"nextPageToken":"x"}"#, "gemini"),
             (r#"{"models":[],"next_page_token":"x"}"#, "cohere"),

@@ -61,11 +61,12 @@ mod tests {
                 br#"{"publisherModels":[
                     {"name":"publishers/vendor/models/star-2","versionId":"default","launchStage":"GA",
                      "supportedActions":{"openNotebook":{"title":"x"}}},
-                    {"name":"star-3"},{"versionId":"1"}
+                    {"name":"star-3"},{"name":"publishers//models/star-3"},
+                    {"versionId":"1"},{"name":"publishers/vendor/models/"}
                 ],"nextPageToken":"t"}"#,
             )
             .expect("is a page");
-        assert_eq!(page.skipped(), 1);
+        assert_eq!(page.skipped(), 2);
         assert_eq!(page.next(), Some(&Next::query("pageToken", "t")));
         assert_eq!(
             page.models(),
@@ -75,6 +76,7 @@ mod tests {
                     .with_owned_by("vendor")
                     .with_extra("launch_stage", "GA"),
                 Model::new("star-3"),
+                Model::new("star-3").with_upstream_id("publishers//models/star-3"),
             ]
         );
     }
