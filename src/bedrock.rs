@@ -11,11 +11,12 @@ use aws_sigv4::{
 };
 use futures_util::{TryFutureExt, future::BoxFuture};
 use http::{Request, header};
+use tracing::subscriber::{NoSubscriber, with_default};
 
 use crate::{
     clock,
     error::{BoxError, BuildError, ListError, ListErrorKind},
-    provider::{Authorize, Fetched, Provider},
+    provider::{Authorize, KeptCredential, Provider},
     secret::Secret,
 };
 
@@ -126,7 +127,7 @@ impl Provider {
         self.authorized_by(Arc::new(SigV4 {
             region: region.into(),
             service: service.into(),
-            credentials: Fetched::new(move || fetch().map_ok(with_expiry)),
+            credentials: KeptCredential::new(move || fetch().map_ok(with_expiry)),
         }))
     }
 }
@@ -135,7 +136,7 @@ impl Provider {
 struct SigV4 {
     region: String,
     service: String,
-    credentials: Fetched<AwsCredentials>,
+    credentials: KeptCredential<AwsCredentials>,
 }
 
 impl Authorize for SigV4 {
@@ -145,14 +146,16 @@ impl Authorize for SigV4 {
     ) -> BoxFuture<'a, Result<(), ListError>> {
         Box::pin(async move {
             let credentials = self.credentials.get().await?;
-            let signed = sign_at(
-                request,
-                &self.region,
-                &self.service,
-                &credentials,
-                clock::wall(),
-            );
-            signed.map_err(|error| ListError::new(ListErrorKind::Credential).with_cause(error))
+            let (region, service) = (&self.region, &self.service);
+            // The signer tells its log what it signs, session tokens included.
+            let signed = with_default(NoSubscriber::default(), || {
+                sign_at(request, region, service, &credentials, clock::wall())
+            });
+            signed.map_err(|error| {
+                // What cannot be sent is never refused.
+                self.credentials.forget();
+                ListError::new(ListErrorKind::Credential).with_cause(error)
+            })
         })
     }
 
@@ -178,6 +181,12 @@ fn sign_at(
         return Err("a request without a host cannot be signed".into());
     }
     let session_token = credentials.session_token.as_ref();
+    let keys = [Some(&credentials.access_key_id), session_token];
+    let fits = |key: &Secret| key.header_value("").is_some();
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(is_word_byte);
+    if !keys.into_iter().flatten().all(fits) || !is_word(region) || !is_word(service) {
+        return Err("credentials, region or service cannot stand in a header".into());
+    }
     let identity = Credentials::new(
         credentials.access_key_id.expose(),
         credentials.secret_access_key.expose(),
@@ -208,6 +217,10 @@ fn sign_at(
         signature.set_sensitive(true);
     }
     Ok(())
+}
+
+fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
 #[cfg(test)]
@@ -247,6 +260,27 @@ mod tests {
         sign_at(&mut request, "us-east-1", "bedrock", &credentials, now).expect("signs");
         assert_eq!(request.headers()["x-amz-security-token"], "hunter2");
         assert!(request.headers()["x-amz-security-token"].is_sensitive());
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_header_is_not_signed() {
+        let sign = |credentials: AwsCredentials, region| {
+            let mut request = Request::new(());
+            *request.uri_mut() = "https://a.test/".parse().expect("is good");
+            sign_at(
+                &mut request,
+                region,
+                "bedrock",
+                &credentials,
+                SystemTime::UNIX_EPOCH,
+            )
+        };
+        let good = || AwsCredentials::new("a", "b");
+        assert!(sign(good(), "eu-central-1").is_ok());
+        assert!(sign(good().session_token("a\nb"), "eu-central-1").is_err());
+        assert!(sign(AwsCredentials::new("a\nb", "b"), "eu-central-1").is_err());
+        assert!(sign(good(), "eu\n").is_err());
+        assert!(sign(good(), "").is_err());
     }
 
     #[test]

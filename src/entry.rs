@@ -51,6 +51,9 @@ pub(crate) struct Entry {
     /// Of all that is served but `created`, which some providers make up.
     fingerprint: u128,
     tally: Tally,
+    /// Whether a date was dropped that may be a true one, and will be told from the time of
+    /// a request later.
+    young: bool,
 }
 
 /// What is counted of an answer, and makes no difference to what is served.
@@ -90,13 +93,16 @@ impl Entry {
         if models.len() > bounds.models {
             return Err(ListErrorKind::TooManyModels.into());
         }
-        models.retain(|model| match id_flaw(model.id(), bounds.id) {
-            None => true,
-            Some(flaw) => {
-                flaws.add(flaw, None);
-                false
-            }
-        });
+        let flaw = |id: &str| id_flaw(id, bounds.id);
+        models.retain(
+            |model| match flaw(model.id()).or(flaw(model.upstream_id())) {
+                None => true,
+                Some(flaw) => {
+                    flaws.add(flaw, None);
+                    false
+                }
+            },
+        );
         let offered = models.len();
         if offered == 0 && flaws.skipped() > 0 {
             return Err(ListErrorKind::NotAList.into());
@@ -105,9 +111,7 @@ impl Entry {
         for model in &mut models {
             drop_bad_names(model, bounds.id, &mut flaws);
         }
-        if !declared {
-            drop_request_times(&mut models, unix_seconds);
-        }
+        let young = !declared && drop_request_times(&mut models, unix_seconds);
         models.sort_unstable_by(|a, b| {
             let fuller_first = || b.fullness().cmp(&a.fullness());
             let dated_first = || b.created().is_some().cmp(&a.created().is_some());
@@ -146,6 +150,7 @@ impl Entry {
                 dialect,
             },
             models: models.into_boxed_slice(),
+            young,
         })
     }
 
@@ -175,6 +180,11 @@ impl Entry {
         pairs
             .into_iter()
             .any(|(ours, theirs)| ours.created().is_some() && theirs.created().is_none())
+    }
+
+    /// Whether the same answer would be another list an hour later.
+    pub(crate) fn is_young(&self) -> bool {
+        self.young
     }
 
     pub(crate) fn tally(&self) -> &Tally {
@@ -224,14 +234,18 @@ pub(crate) fn is_treacherous(c: char) -> bool {
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}')
 }
 
-/// Drops each `created` that is the time of the request: it changes with every fetch.
-fn drop_request_times(models: &mut [Model], unix_seconds: u64) {
+/// Drops each `created` that is the time of the request: it changes with every fetch. Or
+/// is of a model that just came out: says whether there was one at all.
+fn drop_request_times(models: &mut [Model], unix_seconds: u64) -> bool {
+    let mut dropped = false;
     let now_ish = |created: u32| u64::from(created) + REQUEST_TIME >= unix_seconds;
     for model in models {
         if (model.created()).is_some_and(|created| created == 0 || now_ish(created)) {
+            dropped |= model.created() != Some(0);
             model.forget_created();
         }
     }
+    dropped
 }
 
 /// Drops all dates where every model of several has the same one, which says nothing.

@@ -79,6 +79,8 @@ impl Error for BuildError {}
 /// sent: ask [`source`](Error::source) for it.
 pub struct ListError {
     kind: ListErrorKind,
+    /// How many pages of the list had come before.
+    pages: usize,
     retry_after: Option<Duration>,
     cause: Option<BoxError>,
 }
@@ -129,6 +131,7 @@ impl ListError {
     pub fn new(kind: ListErrorKind) -> Self {
         Self {
             kind,
+            pages: 0,
             retry_after: None,
             cause: None,
         }
@@ -154,6 +157,17 @@ impl ListError {
     /// How long the provider asked to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    pub(crate) fn after_pages(mut self, pages: usize) -> Self {
+        self.pages = pages;
+        self
+    }
+
+    /// Whether the provider said that there is no list, not that it has trouble. A page
+    /// that is missing is trouble.
+    pub(crate) fn says_there_is_no_list(&self) -> bool {
+        self.pages == 0 && matches!(self.kind, ListErrorKind::Status(404 | 405 | 501))
     }
 
     /// A source's error, whatever it is.

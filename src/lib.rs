@@ -83,6 +83,19 @@
 //! | there are providers, and none ever had a list | 503 with `Retry-After`, never an empty list |
 //! | everything else | the inner service's answer |
 //!
+//! A model has what is known of it, under the names that most clients read:
+//!
+//! | field | |
+//! | --- | --- |
+//! | `id`, `object`, `created`, `owned_by` | always; `created` is 0 where no true date is known, and `owned_by` the provider where no owner is |
+//! | `name` | what people are shown |
+//! | `context_length`, `max_output_tokens` | in tokens |
+//! | `architecture` | `input_modalities` and `output_modalities`: `text`, `image`, `file`, `audio`, `video`, `embeddings`, `speech`, `transcription`, `rerank` |
+//! | `capabilities` | yes or no: `chat`, `tools`, `reasoning`, `structured_output`, `fine_tuning`, `batch` |
+//! | `pricing` | US dollars as decimal text: `prompt`, `completion`, `input_cache_read`, `input_cache_write` for a token, `request`, `image` for one |
+//! | `deprecated`, `deprecation_date` | that the provider advises against it, and the day on which it ends |
+//! | others | further fields of the provider's record: see [`ExtraFields`] |
+//!
 //! No client can make the cache ask a provider: `Cache-Control: no-cache` and query
 //! parameters are ignored. [Sources](Source) are asked by the schedule.
 //!

@@ -148,6 +148,36 @@ async fn credentials_that_are_refused_are_fetched_anew_once() {
     assert_eq!((region.asked().len(), region.fetches()), (2, 2));
 }
 
+#[tokio::test(start_paused = true)]
+async fn no_log_shows_what_signs() {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let region = Region::default();
+    region.layer(None).cache().refresh().await.unwrap();
+    assert_eq!(region.asked().len(), 2);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("list of models confirmed"), "{log}");
+    for secret in ["AKID1", "wJalr", "session-1"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
 #[test]
 fn without_an_address_there_is_nothing_to_sign() {
     let service = tower::service_fn(|_: Request<Empty<Bytes>>| async {

@@ -224,11 +224,11 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
         ),
         (
             "[[providers]]\nname = 'a'\nmodels = ['m']\napi_key_env = 'PATH'",
-            "providers.a.api_key_env is set for a provider without base_url",
+            "providers.a.api_key_env is set for a provider without base_url and preset",
         ),
         (
             "[[providers]]\nname = 'a'\nmodels = ['m']\ndialect = 'auto'",
-            "providers.a.dialect is set for a provider without base_url",
+            "providers.a.dialect is set for a provider without base_url and preset",
         ),
         (
             "[[providers]]\nname = 'a'\nmodels = ['m']\ntimeout = '1s'",

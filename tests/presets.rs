@@ -535,6 +535,43 @@ async fn what_is_set_goes_before_the_preset() {
         "https://generativelanguage.googleapis.com/v1/models?pageSize=5"
     );
 
+    // What people have at hand is often the address of another API of the same provider.
+    for (preset, base, address) in [
+        (
+            Preset::DeepSeek,
+            "https://proxy.test/x/v1",
+            "https://proxy.test/x/v1/models",
+        ),
+        (
+            Preset::Gemini,
+            "https://a.test/v1beta/openai",
+            "https://a.test/v1beta/models?pageSize=1000",
+        ),
+        (
+            Preset::Cohere,
+            "https://a.test/v2",
+            "https://a.test/v1/models?page_size=1000",
+        ),
+        (
+            Preset::Cloudflare,
+            "https://a.test/accounts/0a1b/ai/v1",
+            "https://a.test/accounts/0a1b/ai/models/search?per_page=100",
+        ),
+        (
+            Preset::LmStudioNative,
+            "http://a.test/api/v0",
+            "http://a.test/api/v1/models",
+        ),
+        (
+            Preset::LmStudioNative,
+            "http://a.test/v1/",
+            "http://a.test/api/v1/models",
+        ),
+    ] {
+        let (uri, _) = asked(preset, |provider| provider.base_url(base)).await;
+        assert_eq!(uri, address);
+    }
+
     let (uri, _) = asked(Preset::Ollama, |provider| provider.dialect(Dialect::OpenAi)).await;
     assert_eq!(uri, "http://localhost:11434/v1/models");
 }

@@ -16,8 +16,8 @@ use http_body_util::{Empty, Full};
 use serde_json::{Value, json};
 use support::builder;
 use tower_models_cache::{
-    Dialect, ExtraFields, FlawCount, ListErrorKind, Provider, ProviderStatus, RecordFlaw,
-    StaticModelsCacheLayer,
+    CustomDialect, Dialect, ExtraFields, FlawCount, ListError, ListErrorKind, Page, Provider,
+    ProviderStatus, RecordFlaw, StaticModelsCacheLayer,
 };
 
 /// What a provider answers at the moment, page by page.
@@ -74,6 +74,59 @@ fn ids(layer: &StaticModelsCacheLayer) -> Vec<String> {
 fn counts(status: &ProviderStatus) -> Vec<(RecordFlaw, usize, Option<usize>)> {
     let count = |of: &FlawCount| (of.flaw, of.records, of.first);
     status.flaws.iter().map(count).collect()
+}
+
+// ===== Pages =====
+
+#[tokio::test]
+async fn a_page_that_is_missing_is_not_a_list_that_is() {
+    let service = tower::service_fn(|request: Request<Empty<Bytes>>| async move {
+        let mut response = Response::new(Full::<Bytes>::from(
+            r#"{"data":[{"id":"a"}],"has_more":true,"last_id":"1"}"#,
+        ));
+        if request
+            .uri()
+            .query()
+            .is_some_and(|query| query.contains("after_id"))
+        {
+            *response.status_mut() = http::StatusCode::NOT_FOUND;
+        }
+        Ok::<_, Infallible>(response)
+    });
+    let provider = Provider::http("lab", service)
+        .dialect(Dialect::Anthropic)
+        .fallback([tower_models_cache::Model::new("declared")]);
+    let layer = builder([provider]).build().unwrap();
+    let error = layer.cache().refresh().await.unwrap_err();
+    assert_eq!(error.failures()[0].kind(), ListErrorKind::Status(404));
+    assert!(layer.cache().snapshot().is_empty());
+}
+
+#[tokio::test]
+async fn a_dialect_that_reads_by_another_stays_itself() {
+    struct Wrapped;
+    impl CustomDialect for Wrapped {
+        fn name(&self) -> &'static str {
+            "wrapped"
+        }
+        fn path(&self) -> &str {
+            "/list"
+        }
+        fn read(&self, body: &[u8]) -> Result<Page, ListError> {
+            let body = body
+                .strip_prefix(b"wrapped:")
+                .ok_or(ListErrorKind::NotAList)?;
+            Dialect::Auto.read(body)
+        }
+    }
+    let answers = Answers::default();
+    answers.set([
+        br#"wrapped:{"data":[{"type":"model","id":"a"}],"has_more":true,"last_id":"1"}"#,
+        br#"wrapped:{"data":[{"type":"model","id":"b"}],"has_more":false}"#,
+    ]);
+    let (layer, status) = fed(answers.provider().dialect(Dialect::custom(Wrapped))).await;
+    assert_eq!(ids(&layer), ["a", "b"]);
+    assert_eq!(status.dialect, Some("wrapped"));
 }
 
 // ===== Flaws =====
@@ -205,7 +258,18 @@ async fn a_record_with_fields_beyond_reason_costs_itself() {
 
 #[tokio::test]
 async fn a_further_field_with_marks_that_turn_text_is_not_listed() {
-    let body = "{\"data\":[{\"id\":\"a\",\"aliases\":[\"b\u{202e}c\"],\"family\":\"é\",\"license\":\"\u{85}\"}]}";
+    let body = "{\"data\":[{\"id\":\"a\",\"b\u{202e}\":1,\"aliases\":[\"b\u{202e}c\"],\"family\":\"é\",\"license\":\"\u{85}\"}]}";
+    let answers = Answers::default();
+    answers.set([body.as_bytes()]);
+    let (layer, _) = fed(answers.provider().extra_fields(ExtraFields::All)).await;
+    let model = &data(&layer)[0];
+    assert!(
+        model
+            .as_object()
+            .unwrap()
+            .keys()
+            .all(|name| !name.starts_with('b'))
+    );
     let (layer, _) = listed(body.as_bytes()).await;
     let model = &data(&layer)[0];
     assert_eq!(model["family"], "é");
@@ -237,6 +301,8 @@ async fn what_is_no_list_is_a_failure_of_its_kind_and_the_list_stays() {
         (r#"[{"id":"a"}]"#, NotAList),
         (r#"{"error":{"message":"no"},"data":[{"id":"b"}]}"#, Refused),
         (r#"{"error":"no"}"#, Refused),
+        (r#"{"error":["no"]}"#, Refused),
+        (r#"{"error":true,"data":[{"id":"b"}]}"#, Refused),
         (r#"{"object":"error","message":"no","code":40101}"#, Refused),
         (
             r#"{"success":false,"errors":[{"code":10000}],"data":[]}"#,
@@ -269,6 +335,27 @@ async fn what_is_no_list_is_a_failure_of_its_kind_and_the_list_stays() {
     }
 }
 
+#[tokio::test]
+async fn an_error_that_is_none_refuses_nothing() {
+    for error in ["null", "false", "\"\"", "0", "[]"] {
+        let body = format!(r#"{{"error":{error},"data":[{{"id":"a"}}]}}"#);
+        let (layer, _) = listed(body.as_bytes()).await;
+        assert_eq!(ids(&layer), ["a"], "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_inside_of_a_record_that_is_beyond_reason_is_not_read() {
+    let many = vec!["{}"; 5000].join(",");
+    let texts = vec![r#""x\u0061""#; 5000].join(",");
+    let body = format!(
+        r#"{{"data":[{{"id":"a","providers":[{many}],"aliases":[{texts}],"features":[1,{many}]}}]}}"#
+    );
+    let (layer, _) = listed(body.as_bytes()).await;
+    let model = &data(&layer)[0];
+    assert_eq!((model.get("aliases"), model.get("features")), (None, None));
+}
+
 // ===== What is kept =====
 
 const RICH: &[u8] = br#"{"data":[{
@@ -280,7 +367,8 @@ const RICH: &[u8] = br#"{"data":[{
     "canonical_slug":"vendor/rich-20260101","hugging_face_id":"","type":null,"family":{"name":"rich"},
     "description":"long","permission":[{"id":"modelperm-1"}],"benchmarks":{"x":1},
     "root":"/srv/secret/models/rich","status":{"args":["--api-key","hunter2"]},
-    "config":{"env":{"KEY":"hunter2"},"beta":true,"alpha":[1.50, 2]},"litellm_params":{"api_key":"hunter2"}
+    "apiKey":"hunter2","HF-Token":"hunter2","model_path":"/srv/hunter2","version":"\u001b[31m",
+    "input_cost_per_token":2e-6,"config":{"vertexCredentials":"hunter2","env":{"KEY":"hunter2"},"beta":true,"alpha":[1.50, 2]},"litellm_params":{"api_key":"hunter2"}
 }]}"#;
 
 async fn rich(extra: ExtraFields) -> Value {
@@ -312,6 +400,7 @@ async fn the_facts_of_a_record_are_served_in_one_form() {
     let mut all = known.clone();
     all["description"] = json!("long");
     all["family"] = json!({ "name": "rich" });
+    all["input_cost_per_token"] = json!(2e-6);
     all["expiration_date"] = json!("2027-03-01");
     all["top_provider"] = json!({ "max_completion_tokens": 8192.0 });
     all["config"] = json!({ "alpha": [1.5, 2], "beta": true });
@@ -324,6 +413,35 @@ async fn an_id_is_listed_trimmed_and_asked_for_as_it_is() {
     let snapshot = layer.cache().snapshot();
     let model = snapshot.get("lab/org/model").unwrap();
     assert_eq!(model.upstream_id(), "org/model ");
+}
+
+#[tokio::test]
+async fn an_id_that_cannot_be_asked_for_is_not_listed() {
+    for upstream in [
+        "publishers/x\\r\\nEvil: 1/models/star".to_owned(),
+        "publishers/\u{202e}/models/star".to_owned(),
+        format!("publishers/{}/models/star", "x".repeat(600)),
+    ] {
+        let answers = Answers::default();
+        let body = format!(r#"{{"publisherModels":[{{"name":"{upstream}"}},{{"name":"good"}}]}}"#);
+        answers.set([body.as_bytes()]);
+        let (layer, status) = fed(answers.provider().dialect(Dialect::Vertex)).await;
+        assert_eq!(ids(&layer), ["good"], "{upstream}");
+        assert_eq!(status.skipped, 1);
+    }
+}
+
+#[tokio::test]
+async fn fields_in_any_order_of_a_map_are_the_same() {
+    let model = |pairs: [(&str, u8); 2]| {
+        let map = pairs
+            .into_iter()
+            .collect::<std::collections::HashMap<_, _>>();
+        tower_models_cache::Model::new("a").with_extra("map", map)
+    };
+    let one = model([("x", 1), ("y", 2)]);
+    assert_eq!(one.extra("map"), Some(r#"{"x":1,"y":2}"#));
+    assert_eq!(one, model([("y", 2), ("x", 1)]));
 }
 
 #[tokio::test]

@@ -685,3 +685,36 @@ async fn no_validator_of_a_client_goes_to_a_provider_and_none_of_a_provider_to_a
     );
     assert!(!shown.contains("5d8c"), "{shown}");
 }
+
+// ===== Young models =====
+
+/// A model that just came out has no date at first, for it may be the time of the request.
+/// Confirmed for ever, the list would never learn it, and differ from that of a replica
+/// that was started later.
+#[tokio::test(start_paused = true)]
+async fn a_list_with_a_date_that_may_be_made_up_is_asked_for_whole() {
+    for (age, conditional) in [(600, false), (3 * 3600, true)] {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let body = format!(r#"{{"data":[{{"id":"a","created":{}}}]}}"#, now - age);
+        let conditions = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::clone(&conditions);
+        let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
+            let is_conditional = request.headers().contains_key("if-none-match");
+            asked.lock().unwrap().push(is_conditional);
+            let mut response = Response::new(http_body_util::Full::<Bytes>::from(body.clone()));
+            let tag = http::HeaderValue::from_static("\"1\"");
+            response.headers_mut().insert("etag", tag);
+            async { Ok::<_, std::convert::Infallible>(response) }
+        });
+        let provider = Provider::http("lab", service);
+        let layer = support::builder([provider]).build().unwrap();
+        for _ in 0..2 {
+            layer.cache().refresh().await.unwrap();
+        }
+        assert_eq!(
+            *conditions.lock().unwrap(),
+            [false, conditional],
+            "{age} s old"
+        );
+    }
+}

@@ -178,6 +178,9 @@ fn fetch(
             Entry::new(list, &bounds, now, |model| provider.keeps(model))
         });
         let entry = Arc::new(entry.await?);
+        // One that is confirmed for ever would never learn the dates that another replica
+        // knows.
+        let validator = validator.filter(|_| !entry.is_young());
         Ok(Fetched { entry, validator })
     };
     // Around all that runs code of others: the source, its futures, their end, and

@@ -119,8 +119,9 @@ impl Provider {
     ///
     /// A key over plain http to another machine is refused when the layer is built,
     /// unless [`allow_plain_http_key`](Self::allow_plain_http_key) is set. A key is
-    /// what [`bearer`](Self::bearer) and [`secret_header`](Self::secret_header) set,
-    /// and each other header whose name says so, such as `x-api-key`.
+    /// what [`api_key`](Self::api_key), [`bearer`](Self::bearer),
+    /// [`secret_header`](Self::secret_header) and [`token`](Self::token) set, and each
+    /// other header whose name says so, such as `x-api-key`.
     ///
     /// A connection stays open for 5 s after its last use. It goes sooner with the last
     /// clone of the provider; a shutdown does not wait for it.
@@ -149,8 +150,8 @@ impl Provider {
     }
 
     /// Lets a key go over plain http to another machine, where everybody on the way
-    /// can read it. Only for [`client`](Self::client) and [`openai`](Self::openai);
-    /// over a service of your own it is up to you.
+    /// can read it. Only for [`client`](Self::client), [`openai`](Self::openai) and
+    /// [`preset`](Self::preset); over a service of your own it is up to you.
     #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
     pub fn allow_plain_http_key(self, allow: bool) -> Self {
         self.guarding_keys(!allow)

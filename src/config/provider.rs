@@ -96,7 +96,8 @@ pub struct ProviderConfig {
     /// How long a fetch from this provider may take.
     #[serde(default, deserialize_with = "duration::optional")]
     pub timeout: Option<Duration>,
-    /// Declared ids. Without a `base_url` they are the list; with one they stand in
+    /// Declared ids. Without a `base_url` and a `preset` they are the list; with one they
+    /// stand in
     /// for it where the provider has none (status 404, 405 or 501).
     #[serde(default)]
     pub models: Vec<String>,
@@ -291,8 +292,8 @@ impl ProviderConfig {
             ("timeout", self.timeout.is_some()),
         ] {
             if set {
-                let value = "set for a provider without base_url";
-                let expected = "a base_url with it, or none of both";
+                let value = "set for a provider without base_url and preset";
+                let expected = "one of these with it, or none at all";
                 return Err(BuildError::hidden(field, value, expected));
             }
         }
@@ -319,7 +320,7 @@ fn fetched(name: &str, plain_key: bool) -> Result<Provider, BuildError> {
 
 #[cfg(not(feature = "client"))]
 fn fetched(_: &str, _: bool) -> Result<Provider, BuildError> {
-    let value = "set while nothing can fetch from it";
+    let value = "set, or a preset is, while nothing can fetch from it";
     let expected = "feature `client`, or a service given to ProviderConfig::provider_over";
     Err(BuildError::hidden("base_url", value, expected))
 }

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use serde::{Serialize, Serializer};
 
 /// That a provider advises against a model, or ends it on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,7 +35,10 @@ impl Deprecation {
 
     /// The day of this moment, in seconds since the Unix epoch, in UTC.
     pub(crate) fn at(seconds: i64) -> Option<Self> {
-        let moment = Timestamp::from_second(seconds).ok()?;
+        // 0 stands for "never", too.
+        let moment = Timestamp::from_second(seconds)
+            .ok()
+            .filter(|_| seconds > 0)?;
         Self::on_date(TimeZone::UTC.to_datetime(moment).date())
     }
 
@@ -44,6 +48,12 @@ impl Deprecation {
             Ok(moment) => Self::at(moment.as_second()),
             Err(_) => Self::on_date(Date::from_str(text).ok()?),
         }
+    }
+
+    /// The day as year, month and day, if it is known.
+    pub fn date(self) -> Option<(i16, i8, i8)> {
+        let date = self.0?;
+        Some((date.year(), date.month(), date.day()))
     }
 
     /// Whether the day is known.
@@ -59,6 +69,12 @@ impl fmt::Display for Deprecation {
             Some(date) => date.fmt(f),
             None => f.write_str("deprecated"),
         }
+    }
+}
+
+impl Serialize for Deprecation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -81,5 +97,6 @@ mod tests {
         assert_eq!(at(1_771_372_800).as_deref(), Some("2026-02-18"));
         assert_eq!(at(4_102_358_400), None);
         assert_eq!(at(i64::MAX), None);
+        assert_eq!(at(0), None);
     }
 }

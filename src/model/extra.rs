@@ -58,9 +58,11 @@ impl Extra {
 
     /// The same fields, and one more.
     pub(crate) fn with(&self, name: &str, value: &impl Serialize) -> Self {
-        let Ok(value) = serde_json::to_string(value) else {
+        // By way of a value, whose objects are sorted: a map may be in any order.
+        let Ok(value) = serde_json::to_value(value) else {
             return self.clone();
         };
+        let value = value.to_string();
         let fields = self.fields().into_iter();
         let fields = fields.map(|(name, value)| (name, Cow::Borrowed(value.get())));
         Self::new(fields.chain([(Cow::Borrowed(name), Cow::Owned(value))]))

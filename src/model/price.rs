@@ -29,11 +29,12 @@ impl Price {
     /// The amount for one unit, where `text` is the amount for 10^`power` of them.
     pub(crate) fn per(text: &str, power: u32) -> Option<Self> {
         let text = text.trim();
-        let mut amount = if text.contains(['e', 'E']) {
-            Decimal::from_scientific(text).ok()?
-        } else {
-            Decimal::from_str_exact(text).ok()?
-        };
+        let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let exponent: i32 = exponent.parse().ok()?;
+        if digits.contains('_') {
+            return None; // decimal text to the library alone
+        }
+        let mut amount = Decimal::from_str_exact(digits).ok()?;
         if amount.is_sign_negative() && !amount.is_zero() {
             return None;
         }
@@ -42,9 +43,12 @@ impl Price {
         if amount.is_zero() {
             return Some(Self(Decimal::ZERO));
         }
-        let scale = amount.scale() + power;
-        amount.set_scale(scale).ok()?;
-        Some(Self(amount.normalize()))
+        let scale = i64::from(amount.scale()) + i64::from(power) - i64::from(exponent);
+        // More places before the point than there are digits: as many zeros behind them.
+        let zeros = u32::try_from(-scale).unwrap_or(0);
+        amount.set_scale(u32::try_from(scale.max(0)).ok()?).ok()?;
+        let factor = Decimal::from(10_u128.checked_pow(zeros)?);
+        Some(Self(amount.checked_mul(factor)?.normalize()))
     }
 }
 
@@ -151,6 +155,15 @@ mod tests {
             ("1e-999", 0, None),
             ("0.00000000000000000000000001", 10, None),
             ("1,5", 0, None),
+            ("1_000", 0, None),
+            ("1e", 0, None),
+            ("1.5e3", 6, Some("0.0015")),
+            ("12345678901234567890123456789.5e-2", 0, None),
+            (
+                "123456789012345678901234567.89e-1",
+                0,
+                Some("12345678901234567890123456.789"),
+            ),
         ] {
             let price = Price::per(text, power).map(|price| price.to_string());
             assert_eq!(price.as_deref(), expected, "{text} {power}");

@@ -13,7 +13,7 @@ use http_body::Body;
 use tower_service::Service;
 
 #[cfg(feature = "bedrock")]
-pub(crate) use self::http::{Authorize, Fetched};
+pub(crate) use self::http::{Authorize, KeptCredential};
 pub use self::{
     dialect::{Custom, CustomDialect, Dialect, ExtraFields, Next, Page, UnknownDialect},
     http::Token,
@@ -91,9 +91,14 @@ impl Provider {
     ///
     /// The service gets `GET /v1/models`, or the absolute address of the list
     /// when a [`base_url`](Self::base_url) is set, with an empty body. It is
-    /// cloned for each fetch and polled ready first, so timeouts, retries, limits
+    /// cloned for each page and polled ready first, so timeouts, retries, limits
     /// and credentials can be tower layers around it. Nothing of a client's
     /// request ever reaches it.
+    ///
+    /// A list that came with an `ETag` or `Last-Modified` is asked for with it the next
+    /// time (RFC 9110, section 13), at the same address and with the same headers. A
+    /// credential that a layer adds is not seen here: where it changes, and the provider
+    /// lists other models for another one, set it by [`token`](Self::token) instead.
     ///
     /// Where the request body's type cannot be inferred (an axum `Router` takes
     /// any), name it: `Provider::http::<_, axum::body::Body, _>("lab", router)`.
@@ -196,9 +201,11 @@ impl Provider {
 
     /// Sets the address under which the provider's API lies. HTTP providers only.
     ///
-    /// A trailing slash does not matter. The list is taken from `{base}/models`,
-    /// and from `{base}/v1/models` when the address has no path at all; another
-    /// place is named by [`models_path`](Self::models_path).
+    /// A trailing slash does not matter. The list is taken from where the
+    /// [dialect](Self::dialect) has it below that address: in OpenAI's from
+    /// `{base}/models`, and from `{base}/v1/models` when the address has no path at all.
+    /// Another place is named by [`models_path`](Self::models_path), or by a
+    /// [preset](Preset).
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         if let Origin::Http(origin) = &mut self.origin {
             origin.set_base_url(url.into());
@@ -300,7 +307,8 @@ impl Provider {
     }
 
     /// Sets which fields of the provider's records are listed beside those that the
-    /// crate knows. HTTP providers only; the default is a short list of names.
+    /// crate knows. HTTP providers only, and only for the crate's own dialects; the default
+    /// is a short list of names.
     pub fn extra_fields(mut self, extra: ExtraFields) -> Self {
         if let Origin::Http(origin) = &mut self.origin {
             origin.set_extra(extra);

@@ -10,9 +10,9 @@ use super::dialect::{Dialect, PriceRule};
 /// its numbers mean.
 ///
 /// In a file, a preset is its [name](Self::name). Those of servers that people run
-/// themselves have the address at which they listen when nothing else is said; those with
-/// an address of each customer have none, and building fails until a
-/// [`base_url`](super::Provider::base_url) is set.
+/// themselves have the address at which they listen when nothing else is said, if there is
+/// one; those without, and those with an address of each customer, have none, and building
+/// fails until a [`base_url`](super::Provider::base_url) is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Preset {
@@ -137,6 +137,8 @@ pub(super) struct Facts {
     pub(super) base: Base,
     /// Where the list lies on the host of the base URL, whatever the path of that.
     pub(super) path: Option<&'static str>,
+    /// Where it lies at the provider's own address, and not at another one.
+    pub(super) own_path: Option<&'static str>,
     pub(super) key: HeaderName,
     pub(super) scheme: &'static str,
     pub(super) needs_key: bool,
@@ -162,6 +164,7 @@ impl Facts {
             name,
             base,
             path: None,
+            own_path: None,
             key: header::AUTHORIZATION,
             scheme: "Bearer ",
             needs_key: true,
@@ -174,6 +177,11 @@ impl Facts {
 
     fn path(mut self, path: &'static str) -> Self {
         self.path = Some(path);
+        self
+    }
+
+    fn own_path(mut self, path: &'static str) -> Self {
+        self.own_path = Some(path);
         self
     }
 
@@ -300,7 +308,7 @@ impl Preset {
             Self::DeepInfra => {
                 at("deepinfra", "https://api.deepinfra.com/v1/openai").prices(PriceRule::Per(6))
             }
-            Self::DeepSeek => at("deepseek", "https://api.deepseek.com").path("/models"),
+            Self::DeepSeek => at("deepseek", "https://api.deepseek.com").own_path("/models"),
             Self::Fireworks => at("fireworks", "https://api.fireworks.ai/inference/v1"),
             Self::Gemini => at("gemini", "https://generativelanguage.googleapis.com/v1beta")
                 .key_in("x-goog-api-key")
@@ -446,6 +454,12 @@ impl Preset {
     /// Whether building fails without a key or another credential.
     pub fn needs_key(self) -> bool {
         self.facts().needs_key
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

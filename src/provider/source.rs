@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::validator::Validator;
 use crate::{
     entry::Bounds,
-    error::{BoxError, ListError, ListErrorKind},
+    error::{BoxError, ListError},
     model::{Model, ModelList},
 };
 
@@ -53,7 +53,7 @@ impl ListModels {
 /// response is a [`ModelList`]. Sealed: be a service, and you are one.
 ///
 /// An error of type [`ListError`] keeps its kind; any other is told as
-/// [`ListErrorKind::Other`].
+/// [`ListErrorKind::Other`](crate::ListErrorKind::Other).
 pub trait Source: sealed::Sealed {}
 
 impl<S> Source for S
@@ -162,7 +162,7 @@ impl Erased for Fallback {
         let declared = Arc::clone(&self.declared);
         Box::pin(async move {
             match listed.await {
-                Err(error) if has_no_list(error.kind()) => {
+                Err(error) if error.says_there_is_no_list() => {
                     let list = ModelList::from(declared.to_vec());
                     Ok(list.into_declared().into())
                 }
@@ -170,9 +170,4 @@ impl Erased for Fallback {
             }
         })
     }
-}
-
-/// Whether the provider said that there is no list, not that it has trouble.
-fn has_no_list(kind: ListErrorKind) -> bool {
-    matches!(kind, ListErrorKind::Status(404 | 405 | 501))
 }

@@ -3,7 +3,7 @@
 //! <https://platform.openai.com/docs/api-reference/models/object>: strict typed
 //! clients want every field of the four, `created` within 32 bits included.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::ListedId;
 use crate::model::{Capabilities, Deprecation, Modalities, Model, Prices};
@@ -32,7 +32,7 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     deprecated: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    deprecation_date: Option<Date>,
+    deprecation_date: Option<Deprecation>,
 }
 
 /// Where most clients look for modalities: in OpenRouter's place.
@@ -42,15 +42,6 @@ struct Architecture {
     input_modalities: Modalities,
     #[serde(skip_serializing_if = "Modalities::is_empty")]
     output_modalities: Modalities,
-}
-
-/// A day, as OpenAI writes it.
-struct Date(Deprecation);
-
-impl Serialize for Date {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
 }
 
 /// Appends one record. `owner` stands in where the model's is not known.
@@ -76,7 +67,7 @@ pub(crate) fn write_model(out: &mut Vec<u8>, prefix: Option<&str>, owner: &str, 
         capabilities: model.capabilities(),
         pricing: model.prices(),
         deprecated: deprecation.filter(|end| !end.is_dated()).map(|_| true),
-        deprecation_date: deprecation.filter(|end| end.is_dated()).map(Date),
+        deprecation_date: deprecation.filter(|end| end.is_dated()),
     };
     serde_json::to_writer(&mut *out, &record).expect("plain values always serialise");
     let extra = model.extra_members();

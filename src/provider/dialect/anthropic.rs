@@ -21,6 +21,7 @@ pub(super) const FORMAT: Format = Format {
         below: "v1/models",
         query: &[("limit", "1000")],
         headers: &[("anthropic-version", "2023-06-01")],
+        ..Head::NONE
     },
     read,
 };

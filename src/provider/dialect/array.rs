@@ -18,6 +18,7 @@ pub(super) const FORMAT: Format = Format {
     head: Head {
         path: "/v1/models",
         below: "models",
+        any_version: true,
         ..Head::NONE
     },
     read,

@@ -30,7 +30,7 @@ pub(super) const DEPLOYMENTS: Format = Format {
         path: "/openai/deployments",
         below: "openai/deployments",
         query: &[("api-version", "2023-03-15-preview")],
-        headers: &[],
+        ..Head::NONE
     },
     read: |document, rules| read(document, |fields| read_deployment(fields, rules)),
 };

@@ -32,7 +32,7 @@ pub(super) const PROFILES: Format = Format {
         path: "/inference-profiles",
         below: "inference-profiles",
         query: &[("maxResults", "1000")],
-        headers: &[],
+        ..Head::NONE
     },
     read: read_profiles,
 };

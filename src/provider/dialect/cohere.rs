@@ -19,8 +19,9 @@ pub(super) const FORMAT: Format = Format {
     head: Head {
         path: "/v1/models",
         below: "v1/models",
+        stripped: &["/compatibility/v1", "/v2"],
         query: &[("page_size", "1000")],
-        headers: &[],
+        ..Head::NONE
     },
     read,
 };

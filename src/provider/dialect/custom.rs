@@ -10,8 +10,10 @@ use crate::error::ListError;
 /// A wire format of model lists that the crate does not know: bytes in, models out.
 ///
 /// It does no I/O and reads no clock: the cache asks, bounds what comes and follows the
-/// pages, and a dialect says what a page holds and where the list goes on. A panic in it
-/// is a failure of its provider alone.
+/// pages, and a dialect says what a page holds and where the list goes on. A panic in
+/// [`read`](Self::read) is a failure of its provider alone; the rest is asked for when the
+/// layer is built. What rules of its own a provider has, such as
+/// [`extra_fields`](crate::Provider::extra_fields), is up to it.
 ///
 /// A provider whose list is text, an id in each line, twenty lines a page:
 ///

@@ -46,11 +46,11 @@ enum Member<'a> {
 const DEEPEST: usize = 64;
 
 impl<'a> Document<'a> {
-    /// Reads a whole answer, whose lists may have `most` records each.
+    /// Reads a whole answer, whose lists may have `most` records together.
     pub(super) fn parse(text: &'a str, most: usize) -> Result<Self, ListError> {
-        let exceeded = Cell::new(false);
+        let (left, exceeded) = (Cell::new(most), Cell::new(false));
         let limits = Limits {
-            most,
+            left: &left,
             exceeded: &exceeded,
         };
         let mut json = serde_json::Deserializer::from_str(text);
@@ -164,6 +164,18 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// The same for a document of Google's APIs, which leave out what is empty: there
+    /// an object without anything is a page without models.
+    pub(super) fn take_or_none(&mut self, name: &str) -> Result<Vec<Record<'a>>, ListError> {
+        let known = |(other, _): &(Cow<'a, str>, Member<'a>)| {
+            other == "nextPageToken" || other == "totalSize"
+        };
+        if self.0.iter().all(known) {
+            return Ok(Vec::new());
+        }
+        self.take(name)
+    }
+
     /// The next page, where a field of this name holds a token for this parameter; an
     /// empty one is the end.
     pub(super) fn next_by_token(&self, field: &str, parameter: &'static str) -> Option<Next> {
@@ -174,22 +186,17 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The same for a document of Google's APIs, which leave out what is empty: there
-    /// an object without anything is a page without models.
-    pub(super) fn take_or_none(&mut self, name: &str) -> Result<Vec<Record<'a>>, ListError> {
-        let known = |(other, _): &(Cow<'a, str>, Member<'a>)| other == "nextPageToken";
-        if self.0.iter().all(known) {
-            return Ok(Vec::new());
-        }
-        self.take(name)
-    }
-
     /// Whether this is an error: by a field that says so, or by the form that errors
     /// have where there is no list.
     fn is_error(&self) -> bool {
-        let says_so = self.has("error")
-            || self.flag("success") == Some(false)
-            || self.text("object") == Some("error");
+        let error = match self.member("error") {
+            Some(Member::Text(text)) => !text.is_empty(),
+            Some(Member::List(errors)) => !errors.is_empty(),
+            Some(Member::Flag(flag)) => *flag,
+            error => matches!(error, Some(Member::Object(_))),
+        };
+        let says_so =
+            error || self.flag("success") == Some(false) || self.text("object") == Some("error");
         let detailed = ["detail", "errors"];
         let has_form = detailed.iter().any(|name| self.has(name))
             || (self.has("message") && (self.has("code") || self.has("status")));
@@ -209,8 +216,8 @@ impl<'a> Object<'a> {
 /// times the room of its text, and a hostile one is all records without anything.
 #[derive(Clone, Copy)]
 struct Limits<'c> {
-    /// Records of one list.
-    most: usize,
+    /// Records of all lists that may still come.
+    left: &'c Cell<usize>,
     /// Whether there were more.
     exceeded: &'c Cell<bool>,
 }
@@ -224,10 +231,11 @@ impl Limits<'_> {
         // The records of a list are alike.
         let mut fields = 0;
         while let Some(record) = seq.next_element_seed(AnyElement { fields })? {
-            if records.len() == self.most {
+            let Some(left) = self.left.get().checked_sub(1) else {
                 self.exceeded.set(true);
                 return Err(A::Error::custom("too many records"));
-            }
+            };
+            self.left.set(left);
             fields = record.as_ref().map_or(0, Fields::len);
             records.push(record);
         }

@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 use jiff::Timestamp;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -21,8 +21,11 @@ pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 #[derive(Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// More fields than any record will have.
+/// More fields than any record will have, and elements than any list in one.
 pub(super) const MOST_FIELDS: usize = 4096;
+
+/// As many fields as nearly every record has at the most.
+const MOST_LIKELY: usize = 64;
 
 /// More tokens than any model will take: what is larger is not meant.
 const MOST_TOKENS: u64 = 1_000_000_000_000;
@@ -173,9 +176,7 @@ impl<'a> Fields<'a> {
 
     fn elements(&self, name: &str) -> Vec<&'a str> {
         let list = self.raw(name).filter(|text| text.starts_with('['));
-        let list = list.and_then(|text| serde_json::from_str::<Vec<&RawValue>>(text).ok());
-        let text = |value: &'a RawValue| value.get();
-        list.into_iter().flatten().map(text).collect()
+        list.and_then(elements).unwrap_or_default()
     }
 
     /// A value that is listed as it is: text, a number, a yes or no, or a list without
@@ -204,6 +205,31 @@ pub(super) fn is_plain(value: &str) -> bool {
         [b'[', list @ ..] => !list.iter().any(|byte| matches!(byte, b'[' | b'{')),
         _ => true,
     }
+}
+
+/// The elements of a list; `None`: it is none, or has so many that it is not meant.
+fn elements(json: &str) -> Option<Vec<&str>> {
+    struct Elements;
+    impl<'de> Visitor<'de> for Elements {
+        type Value = Vec<&'de str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = seq.next_element::<&RawValue>()? {
+                if elements.len() == MOST_FIELDS {
+                    return Err(Error::custom("too many elements"));
+                }
+                elements.push(element.get());
+            }
+            Ok(elements)
+        }
+    }
+    let mut json = serde_json::Deserializer::from_str(json);
+    json.deserialize_seq(Elements).ok()
 }
 
 /// A text, of which `raw` is known to be JSON.
@@ -264,8 +290,8 @@ pub(super) fn canonical<'a>(json: &'a str, drop: &dyn Fn(&str) -> bool) -> Optio
             if let Some(texts) = without_spaces(json) {
                 return Some(texts);
             }
-            let list: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-            let list = list.iter().map(|value| canonical(value.get(), drop));
+            let list = elements(json)?.into_iter();
+            let list = list.map(|value| canonical(value, drop));
             format!("[{}]", list.collect::<Option<Vec<_>>>()?.join(",")).into()
         }
         // Another way of writing it is the same text.
@@ -314,7 +340,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                let fields = Fields::of(map, 8)?;
+                let fields = Fields::of(map, 0)?;
                 fields.ok_or_else(|| Error::custom("too many fields"))
             }
         }
@@ -329,7 +355,7 @@ impl<'a> Fields<'a> {
         mut map: A,
         likely: usize,
     ) -> Result<Option<Self>, A::Error> {
-        let mut fields = Vec::with_capacity(likely);
+        let mut fields = Vec::with_capacity(likely.min(MOST_LIKELY));
         while let Some((Text(name), value)) = map.next_entry()? {
             if fields.len() == MOST_FIELDS {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}

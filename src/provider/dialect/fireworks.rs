@@ -20,7 +20,7 @@ pub(super) const FORMAT: Format = Format {
         path: "/v1/accounts/fireworks/models",
         below: "models",
         query: &[("pageSize", "200")],
-        headers: &[],
+        ..Head::NONE
     },
     read,
 };

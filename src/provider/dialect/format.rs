@@ -21,6 +21,10 @@ pub(super) struct Head {
     /// Where it lies below the path of a base URL, whose end may be the beginning of
     /// `path`.
     pub(super) below: &'static str,
+    /// Ends of a base URL that belong to another API of the same provider.
+    pub(super) stripped: &'static [&'static str],
+    /// Whether another version in a base URL stands in for that of `path`.
+    pub(super) any_version: bool,
     pub(super) query: &'static [(&'static str, &'static str)],
     pub(super) headers: &'static [(&'static str, &'static str)],
 }
@@ -29,6 +33,8 @@ pub(super) struct Head {
 pub(in crate::provider) struct Request<'a> {
     pub(in crate::provider) path: Cow<'a, str>,
     pub(in crate::provider) below: Cow<'a, str>,
+    pub(in crate::provider) stripped: &'static [&'static str],
+    pub(in crate::provider) any_version: bool,
     pub(in crate::provider) query: Vec<(Cow<'a, str>, String)>,
     pub(in crate::provider) headers: HeaderMap,
 }
@@ -38,6 +44,8 @@ impl Head {
     pub(super) const NONE: Self = Self {
         path: "",
         below: "",
+        stripped: &[],
+        any_version: false,
         query: &[],
         headers: &[],
     };
@@ -54,6 +62,8 @@ impl Head {
         Request {
             path: self.path.into(),
             below: self.below.into(),
+            stripped: self.stripped,
+            any_version: self.any_version,
             query: self.query.iter().map(parameter).collect(),
             headers: self.headers.iter().map(header).collect(),
         }

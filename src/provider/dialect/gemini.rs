@@ -19,8 +19,10 @@ pub(super) const FORMAT: Format = Format {
     head: Head {
         path: "/v1beta/models",
         below: "v1beta/models",
+        stripped: &["/openai"],
+        any_version: true,
         query: &[("pageSize", "1000")],
-        headers: &[],
+        ..Head::NONE
     },
     read,
 };

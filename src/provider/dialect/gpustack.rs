@@ -21,20 +21,27 @@ pub(super) const FORMAT: Format = Format {
         path: "/v1/models",
         below: "models",
         query: &[("perPage", "100")],
-        headers: &[],
+        ..Head::NONE
     },
     read,
 };
 
 fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
     let mut object = document.object()?;
-    let next = object.object("pagination").and_then(next);
     let records = object.take("items")?;
+    let next = object
+        .object("pagination")
+        .and_then(|pagination| next(pagination, records.len()));
     Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
 }
 
-fn next(pagination: &Fields<'_>) -> Option<Next> {
+/// The page after this one of so many records.
+fn next(pagination: &Fields<'_>, records: usize) -> Option<Next> {
     let page = pagination.count("page")?;
+    let is_full = pagination.count("perPage") == Some(records as u64) && records > 0;
+    if is_full && !pagination.has("totalPage") {
+        return Some(Next::Unknown);
+    }
     let more = page < pagination.count("totalPage")?;
     Next::page_after(page, Some(more))
 }
@@ -93,7 +100,8 @@ mod tests {
             .with_output([Modality::Text]);
         assert_eq!(page.models(), [expected]);
         assert_eq!(page.next(), Some(&Next::query("page", "2")));
-        let next = |info: &str| next(&serde_json::from_str(info).expect("is an object"));
+        let next = |info: &str| next(&serde_json::from_str(info).expect("is an object"), 1);
+        assert_eq!(next(r#"{"page":1,"perPage":1}"#), Some(Next::Unknown));
         assert_eq!(next(r#"{"page":2,"totalPage":2}"#), None);
     }
 

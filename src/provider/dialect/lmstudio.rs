@@ -15,6 +15,7 @@ pub(super) const V0: Format = Format {
     head: Head {
         path: "/api/v0/models",
         below: "api/v0/models",
+        stripped: &["/api/v1", "/v1"],
         ..Head::NONE
     },
     read: |document, rules| {
@@ -28,6 +29,7 @@ pub(super) const V1: Format = Format {
     head: Head {
         path: "/api/v1/models",
         below: "api/v1/models",
+        stripped: &["/api/v0", "/v1"],
         ..Head::NONE
     },
     read: |document, rules| {

@@ -189,6 +189,8 @@ impl Dialect {
                 Request {
                     path: path.into(),
                     below: path.trim_start_matches('/').into(),
+                    stripped: &[],
+                    any_version: false,
                     query: (custom.query().into_iter())
                         .map(|(name, value)| (name.into(), value))
                         .collect(),
@@ -223,6 +225,12 @@ impl Dialect {
             Self::XaiLanguage => &xai::FORMAT,
             Self::Custom(_) => unreachable!("a custom dialect reads for itself"),
         }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

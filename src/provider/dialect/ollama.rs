@@ -19,6 +19,7 @@ pub(super) const FORMAT: Format = Format {
     head: Head {
         path: "/api/tags",
         below: "api/tags",
+        stripped: &["/v1"],
         ..Head::NONE
     },
     read,

@@ -28,7 +28,11 @@ pub(super) const OPENROUTER: Format = Format {
     name: "openrouter",
     head: HEAD,
     read: |document, rules| {
-        let prices = PriceRule::Per(0);
+        // What is known of the provider goes before: `auto` may have taken it for one.
+        let prices = match rules.prices {
+            PriceRule::Unknown => PriceRule::Per(0),
+            known => known,
+        };
         read(document, &Rules { prices, ..*rules }, Owner::FirstSegment)
     },
 };
@@ -36,6 +40,7 @@ pub(super) const OPENROUTER: Format = Format {
 const HEAD: Head = Head {
     path: "/v1/models",
     below: "models",
+    any_version: true,
     ..Head::NONE
 };
 
@@ -205,7 +210,7 @@ fn input(fields: &Fields<'_>, architecture: &Fields<'_>) -> Modalities {
         "supports_image_in",
         "supports_image_input",
     ];
-    let image = fields.first_flag(&image) == Some(true)
+    let image = image.iter().any(|name| fields.flag(name) == Some(true))
         || capabilities.flag("vision") == Some(true)
         || tagged("vision");
     let audio = capabilities.flag("audio") == Some(true);
@@ -256,7 +261,7 @@ fn capabilities(fields: &Fields<'_>) -> impl Iterator<Item = (Capability, Option
     [
         (
             Capability::Chat,
-            own.first_flag(&["completion_chat", "chat_completion"])
+            own.first_flag(&["chat", "completion_chat", "chat_completion"])
                 .or_else(|| fields.flag("supports_chat")),
         ),
         (
@@ -273,14 +278,15 @@ fn capabilities(fields: &Fields<'_>) -> impl Iterator<Item = (Capability, Option
         ),
         (
             Capability::StructuredOutput,
-            fields
-                .first_flag(&["supports_structured_output"])
+            own.flag("structured_output")
+                .or_else(|| fields.flag("supports_structured_output"))
                 .or_else(|| takes("structured_outputs")),
         ),
         (
             Capability::FineTuning,
             own.first_flag(&["fine_tuning", "fine_tune"]),
         ),
+        (Capability::Batch, own.flag("batch")),
     ]
     .into_iter()
 }

@@ -18,10 +18,11 @@ use crate::{
 )]
 #[non_exhaustive]
 pub enum ExtraFields {
-    /// All, nested ones too, but for those that are known to change with every request
-    /// (`permission`, `benchmarks`), and those that are known to leak command lines, paths
-    /// and environments (`args`, `root`, `litellm_params`). Only for providers whose
-    /// records you know: what they add tomorrow is listed, too.
+    /// All of up to 64 KiB, nested ones too, but for those that are known to change with
+    /// every request (`permission`, `benchmarks`), and those whose names say that they hold
+    /// keys, command lines, paths or environments (`api_key`, `args`, `root`,
+    /// `litellm_params`). Only for providers whose records you know: what they add tomorrow
+    /// is listed, too.
     All,
     /// A short list of names: `aliases`, `canonical_slug`, `family`, `features`,
     /// `hugging_face_id`, `knowledge_cutoff`, `parameter_size`, `quantization`,
@@ -91,46 +92,73 @@ const KNOWN: [&str; 17] = [
     "version",
 ];
 
-/// Never listed. The first change from request to request or from day to day; the rest
-/// were seen to hold command lines, paths, environments and keys.
-const NEVER: [&str; 33] = [
+/// Never listed, whatever the case and however the words are joined. The first change from
+/// request to request or from day to day; the rest were seen to hold command lines, paths,
+/// environments and keys.
+const NEVER: [&str; 30] = [
     "benchmarks",
-    "created_at",
-    "createdAt",
-    "createTime",
-    "expires_at",
-    "last_updated",
-    "last_used_at",
-    "loaded_instances",
-    "modified_at",
+    "createdat",
+    "createtime",
+    "expiresat",
+    "lastupdated",
+    "lastusedat",
+    "loadedcontextlength",
+    "loadedinstances",
+    "modifiedat",
     "permission",
+    "readyreplicas",
     "running",
     "state",
     "status",
-    "updated_at",
-    "updatedAt",
-    "updateTime",
-    "api_base",
-    "api_key",
-    "args",
-    "backend_parameters",
+    "updatedat",
+    "updatetime",
+    "apibase",
+    "authorization",
+    "backendparameters",
     "cmd",
-    "command",
-    "env",
+    "cwd",
     "environment",
-    "huggingface_filename",
-    "litellm_params",
-    "local_path",
-    "model_path",
-    "model_scope_file_path",
-    "path",
+    "extraheaders",
+    "headers",
+    "huggingfacefilename",
+    "litellmparams",
+    "parentmodel",
     "preset",
     "root",
-    "worker_selector",
+    "workerselector",
+];
+
+/// How the names of fields end that hold the like elsewhere.
+const NEVER_ENDS: [&str; 10] = [
+    "args",
+    "command",
+    "credentials",
+    "dir",
+    "env",
+    "key",
+    "password",
+    "path",
+    "secret",
+    "token",
 ];
 
 fn never(name: &str) -> bool {
-    NEVER.contains(&name)
+    let letters = name.chars().filter(|c| c.is_alphanumeric());
+    let plain = String::from_iter(letters.flat_map(char::to_lowercase));
+    let ends = |end: &&str| plain.ends_with(end);
+    // A price for a token is no token.
+    NEVER.contains(&&*plain) || (NEVER_ENDS.iter().any(ends) && !plain.ends_with("pertoken"))
+}
+
+/// No field of a model is longer than this, in bytes of JSON.
+const LONGEST: usize = 64 * 1024;
+
+/// Whether people can be shown a text: one that JSON has to escape with a number, but for
+/// line breaks and tabs, controls a terminal.
+fn is_fit(json: &str) -> bool {
+    let escapes = ["\\u00", "\\b", "\\f"];
+    let is_plain = json.is_ascii() || !json.contains(is_treacherous);
+    is_plain && !escapes.iter().any(|escape| json.contains(escape))
 }
 
 impl Rules {
@@ -148,26 +176,27 @@ impl Rules {
         let is_kept = |name: &str, value: &str| match self.extra {
             ExtraFields::None => false,
             ExtraFields::Known => KNOWN.contains(&name) && is_plain(value),
-            ExtraFields::All => !never(name),
+            ExtraFields::All => !never(name) && !name.contains(is_treacherous),
         };
         if self.extra == ExtraFields::None {
             return Extra::default();
         }
         let own = fields.iter().map(|(name, value)| (&**name, value));
-        let own = own.filter(|(name, value)| Extra::is_free(name) && is_kept(name, value));
+        let own = own.filter(|(name, value)| {
+            Extra::is_free(name) && value.len() <= LONGEST && is_kept(name, value)
+        });
         let more = more
             .iter()
             .filter_map(|(name, value)| Some((*name, (*value)?)));
         let fields = own.chain(more);
         let fields = fields.map(|(name, value)| (Cow::from(name), canonical(value, &never)));
-        let is_fit = |name: &str, value: &str| match value {
+        let says_something = |name: &str, value: &str| match value {
             "\"\"" | "[]" | "{}" => false,
             "\"model\"" => name != "type", // as all records of Anthropic have it
-            // As JSON has it, line breaks and the like are escaped.
-            _ => value.is_ascii() || !value.contains(is_treacherous),
+            _ => is_fit(value),
         };
         let known = fields.filter_map(|(name, value)| Some((name, value?)));
-        Extra::new(known.filter(|(name, value)| is_fit(name, value)))
+        Extra::new(known.filter(|(name, value)| says_something(name, value)))
     }
 
     /// A provider's date, unless it is made up.

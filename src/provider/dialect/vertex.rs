@@ -20,7 +20,7 @@ pub(super) const FORMAT: Format = Format {
         path: "/v1beta1/publishers/google/models",
         below: "v1beta1/publishers/google/models",
         query: &[("pageSize", "100")],
-        headers: &[],
+        ..Head::NONE
     },
     read,
 };

@@ -20,6 +20,7 @@ pub(super) const FORMAT: Format = Format {
     head: Head {
         path: "/v1/language-models",
         below: "language-models",
+        any_version: true,
         ..Head::NONE
     },
     read,

@@ -13,6 +13,10 @@ pub(super) struct Place<'a> {
     pub(super) path: Cow<'a, str>,
     /// Below the path of a base URL.
     pub(super) below: Cow<'a, str>,
+    /// Ends of a base URL that belong to another API of the same provider.
+    pub(super) stripped: &'static [&'static str],
+    /// Whether another version in a base URL stands in for that of `path`.
+    pub(super) any_version: bool,
     /// What is asked for unless the provider's own path says otherwise.
     pub(super) query: Vec<(Cow<'a, str>, String)>,
 }
@@ -50,11 +54,9 @@ pub(super) fn list_uri(
 /// ways: with the version of the API or without, for this API of a server or another.
 fn join(base: &str, place: &Place<'_>) -> String {
     let Place { path, below, .. } = place;
-    let mut base = base.trim_end_matches('/');
-    if path.starts_with("/api/") {
-        // The base of the same server's OpenAI API.
-        base = base.strip_suffix("/v1").unwrap_or(base);
-    }
+    let base = base.trim_end_matches('/');
+    let stripped = place.stripped.iter().find_map(|end| base.strip_suffix(end));
+    let base = stripped.unwrap_or(base);
     if base.is_empty() {
         return path.clone().into_owned();
     }
@@ -66,7 +68,7 @@ fn join(base: &str, place: &Place<'_>) -> String {
     }
     let first = path[1..].split('/').next().unwrap_or_default();
     let last = base.rsplit('/').next().unwrap_or_default();
-    if is_version(last) && is_version(first) {
+    if place.any_version && is_version(last) && is_version(first) {
         return format!("{base}{}", &path[1 + first.len()..]);
     }
     format!("{base}/{below}")
@@ -195,7 +197,10 @@ pub(super) fn next_by_link(page: &Uri, link: &str) -> Result<Uri, ListError> {
     if link.is_empty() {
         return Err(ListErrorKind::NextPage.into());
     }
-    let absolute = link.contains("://") || link.starts_with("//");
+    // A colon before the first slash is a scheme (RFC 3986, section 4.2).
+    let first = link.split(['/', '?']).next().unwrap_or_default();
+    let absolute =
+        (first.ends_with(':') && link[first.len()..].starts_with("//")) || link.starts_with("//");
     if absolute {
         let link: Uri = match link.strip_prefix("//") {
             Some(rest) => format!("{}://{rest}", page.scheme_str().unwrap_or("http")).parse(),
@@ -214,8 +219,6 @@ pub(super) fn next_by_link(page: &Uri, link: &str) -> Result<Uri, ListError> {
     if link.starts_with('?') {
         return replaced(page, &format!("{path}{link}"));
     }
-    // A colon before the first slash is a scheme (RFC 3986, section 4.2).
-    let first = link.split(['/', '?']).next().unwrap_or_default();
     if first.contains(':') {
         return Err(ListErrorKind::NextPage.into());
     }
@@ -268,6 +271,12 @@ mod tests {
         Place {
             path: path.into(),
             below: below.into(),
+            stripped: if path.starts_with("/api/") {
+                &["/v1"]
+            } else {
+                &[]
+            },
+            any_version: true,
             query: Vec::new(),
         }
     }
@@ -406,6 +415,11 @@ mod tests {
             ("more?offset=2#x", Some("https://A.test/v1/more?offset=2")),
             ("https://a.test:443/m?o=2", Some("https://A.test/m?o=2")),
             ("//a.test/m", Some("https://A.test/m")),
+            (
+                "/m?u=https://b.test",
+                Some("https://A.test/m?u=https://b.test"),
+            ),
+            ("https:/b.test/m", None),
             (
                 "/m?u=https:%2F%2Fb.test",
                 Some("https://A.test/m?u=https:%2F%2Fb.test"),

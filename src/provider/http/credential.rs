@@ -59,7 +59,7 @@ type Fetch<T> =
     dyn Fn() -> BoxFuture<'static, Result<(T, Option<Duration>), BoxError>> + Send + Sync;
 
 /// A credential that is fetched, and kept until shortly before it expires.
-pub(crate) struct Fetched<T> {
+pub(crate) struct KeptCredential<T> {
     fetch: Box<Fetch<T>>,
     kept: Mutex<Option<Kept<T>>>,
 }
@@ -69,7 +69,7 @@ struct Kept<T> {
     until: Option<Instant>,
 }
 
-impl<T: Clone> Fetched<T> {
+impl<T: Clone> KeptCredential<T> {
     pub(crate) fn new<F, Fut, E>(fetch: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -114,7 +114,7 @@ impl<T: Clone> Fetched<T> {
 const MARGIN: Duration = Duration::from_secs(60);
 
 /// Sends a token that changes as `authorization: Bearer`.
-pub(super) struct BearerToken(Fetched<Secret>);
+pub(super) struct BearerToken(KeptCredential<Secret>);
 
 impl BearerToken {
     pub(super) fn new<F, Fut, E>(fetch: F) -> Arc<Self>
@@ -124,7 +124,7 @@ impl BearerToken {
         E: Into<BoxError>,
     {
         let parts = |token: Token| (token.secret, token.expires_in);
-        Arc::new(Self(Fetched::new(move || fetch().map_ok(parts))))
+        Arc::new(Self(KeptCredential::new(move || fetch().map_ok(parts))))
     }
 }
 

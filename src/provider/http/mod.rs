@@ -18,7 +18,7 @@ use tower_service::Service;
 use self::credential::Authorize;
 pub use self::credential::Token;
 #[cfg(feature = "bedrock")]
-pub(crate) use self::credential::{Authorize, Fetched};
+pub(crate) use self::credential::{Authorize, KeptCredential};
 use self::{
     address::{Place, is_loopback, list_uri},
     credential::BearerToken,
@@ -47,6 +47,8 @@ pub(super) struct HttpOrigin {
     rules: Rules,
     base_url: Option<String>,
     models_path: Option<String>,
+    /// The same, at the preset's own address alone.
+    own_path: Option<&'static str>,
     /// Where the provider wants its key, and what stands before it there.
     key: (HeaderName, &'static str),
     /// Why building fails without a base URL, or a key.
@@ -93,6 +95,7 @@ impl HttpOrigin {
             rules: Rules::default(),
             base_url: None,
             models_path: None,
+            own_path: None,
             key: (header::AUTHORIZATION, "Bearer "),
             needs: Needs::default(),
             headers: HeaderMap::default(),
@@ -108,6 +111,7 @@ impl HttpOrigin {
         }
         self.needs.key = facts.needs_key;
         self.models_path = facts.path.map(str::to_owned);
+        self.own_path = facts.own_path;
         self.key = (facts.key, facts.scheme);
         for (name, value) in facts.headers {
             let (name, value) = (
@@ -156,6 +160,7 @@ impl HttpOrigin {
 
     pub(super) fn set_base_url(&mut self, url: String) {
         self.base_url = Some(url);
+        self.own_path = None;
     }
 
     pub(super) fn set_models_path(&mut self, path: String) {
@@ -225,13 +230,12 @@ impl HttpOrigin {
         let place = Place {
             path: head.path,
             below: head.below,
+            stripped: head.stripped,
+            any_version: head.any_version,
             query: head.query,
         };
-        list_uri(
-            self.base_url.as_deref(),
-            self.models_path.as_deref(),
-            &place,
-        )
+        let path = self.models_path.as_deref().or(self.own_path);
+        list_uri(self.base_url.as_deref(), path, &place)
     }
 
     /// The headers, or the name of one whose value cannot be sent.
@@ -245,6 +249,9 @@ impl HttpOrigin {
             }
         };
         let mut headers = self.dialect.head().headers;
+        for (name, value) in &mut headers {
+            value.set_sensitive(names_a_key(name));
+        }
         for (name, value) in [
             (header::ACCEPT, "application/json"),
             (header::USER_AGENT, USER_AGENT),
@@ -261,7 +268,10 @@ impl HttpOrigin {
     }
 
     fn has_key(&self) -> bool {
-        self.authorize.is_some() || self.headers.values().any(|header| header.is_key)
+        let own = self.dialect.head().headers;
+        self.authorize.is_some()
+            || self.headers.values().any(|header| header.is_key)
+            || own.keys().any(names_a_key)
     }
 
     /// Checks that what the preset leaves open was set.

@@ -65,7 +65,9 @@ impl Asking {
                 return Err(ListErrorKind::PageLoop.into());
             }
             let known = asked.validator.as_ref().filter(|_| seen.len() == 1);
-            let Some(received) = self.ask(&uri, bytes, &asked, known).await? else {
+            let answered = self.ask(&uri, bytes, &asked, known).await;
+            let answered = answered.map_err(|error| error.after_pages(seen.len() - 1));
+            let Some(received) = answered? else {
                 return Ok(Answer::Unchanged);
             };
             let Received {
@@ -76,7 +78,7 @@ impl Asking {
             bytes -= body.len();
             let room = asked.bounds.models - pages.models();
             let mut page = self.read(dialect.clone(), body, room).await?;
-            if let Some(found) = page.found.take() {
+            if let (Dialect::Auto, Some(found)) = (&dialect, page.found.take()) {
                 dialect = found; // the pages of one list are of one dialect
             }
             let next = page.next.take();
@@ -167,14 +169,15 @@ impl Asking {
     /// Reads a page with room for so many models, off the async workers when it is large.
     async fn read(&self, dialect: Dialect, body: Bytes, room: usize) -> Result<Page, ListError> {
         let rules = Rules {
-            records: room.saturating_add(FLAWED),
+            records: room.saturating_mul(2).saturating_add(FLAWED),
             ..self.rules
         };
         compute(body.len(), move || dialect.read_page(&body, &rules)).await
     }
 }
 
-/// How many records of a page may be no models before it is given up as too long.
+/// How many records of a page may be no models, beside a copy of them all in another
+/// list, before it is given up as too long.
 const FLAWED: usize = 1000;
 
 /// Looks at status and headers before a byte of the body is read.
