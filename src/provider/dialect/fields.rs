@@ -340,7 +340,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                let fields = Fields::of(map, 0)?;
+                let fields = Fields::of(map, 8)?;
                 fields.ok_or_else(|| Error::custom("too many fields"))
             }
         }
@@ -355,11 +355,14 @@ impl<'a> Fields<'a> {
         mut map: A,
         likely: usize,
     ) -> Result<Option<Self>, A::Error> {
-        let mut fields = Vec::with_capacity(likely.min(MOST_LIKELY));
+        let mut fields = Vec::new();
         while let Some((Text(name), value)) = map.next_entry()? {
             if fields.len() == MOST_FIELDS {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 return Ok(None);
+            }
+            if fields.is_empty() {
+                fields.reserve(likely.min(MOST_LIKELY)); // an empty object takes no room
             }
             fields.push((name, value));
         }

@@ -158,7 +158,8 @@ const LONGEST: usize = 64 * 1024;
 fn is_fit(json: &str) -> bool {
     let escapes = ["\\u00", "\\b", "\\f"];
     let is_plain = json.is_ascii() || !json.contains(is_treacherous);
-    is_plain && !escapes.iter().any(|escape| json.contains(escape))
+    let has_escapes = || memchr::memchr(b'\\', json.as_bytes()).is_some();
+    is_plain && !(has_escapes() && escapes.iter().any(|escape| json.contains(escape)))
 }
 
 impl Rules {
