@@ -15,7 +15,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use support::builder;
-use tower_models_cache::{BuildError, Dialect, Preset, Provider, Secret, StaticModelsCacheConfig};
+use tower_models_cache::{
+    BuildError, CustomDialect, Dialect, ListError, Page, Preset, Provider, Secret,
+    StaticModelsCacheConfig,
+};
 
 const KEY: &str = "sk-7d1f";
 
@@ -574,6 +577,63 @@ async fn what_is_set_goes_before_the_preset() {
 
     let (uri, _) = asked(Preset::Ollama, |provider| provider.dialect(Dialect::OpenAi)).await;
     assert_eq!(uri, "http://localhost:11434/v1/models");
+}
+
+/// A list that was taken from one address is not another address's.
+#[tokio::test]
+async fn the_same_preset_at_another_address_is_another_provider() {
+    let service = tower::service_fn(|request: Request<Empty<Bytes>>| {
+        let mut response = Response::new(Full::<Bytes>::from(r#"{"data":[{"id":"a"}]}"#));
+        if request.uri() != "https://api.deepseek.com/models" {
+            *response.status_mut() = StatusCode::NOT_FOUND;
+        }
+        async { Ok::<_, Infallible>(response) }
+    });
+    let provider = Provider::preset_over(Preset::DeepSeek, Secret::new(KEY), service);
+    let layer = builder([provider.clone()]).build().unwrap();
+    layer.cache().refresh().await.unwrap();
+    let listed = layer.cache().snapshot().len();
+    layer
+        .cache()
+        .set_providers([provider.clone()])
+        .await
+        .unwrap();
+    assert_eq!((listed, layer.cache().snapshot().len()), (1, 1));
+    // The very base URL of the preset, but set: then the list lies where OpenAI's does.
+    let moved = provider.base_url("https://api.deepseek.com");
+    layer.cache().set_providers([moved]).await.unwrap();
+    assert!(layer.cache().snapshot().is_empty());
+    layer.cache().refresh().await.unwrap_err();
+}
+
+#[test]
+fn a_key_that_a_dialect_sends_is_guarded_like_any_other() {
+    struct WithKey;
+    impl CustomDialect for WithKey {
+        fn name(&self) -> &'static str {
+            "with-key"
+        }
+        fn path(&self) -> &str {
+            "/list"
+        }
+        fn headers(&self) -> HeaderMap {
+            let name = HeaderName::from_static("x-lab-key");
+            HeaderMap::from_iter([(name, KEY.parse().unwrap())])
+        }
+        fn read(&self, _: &[u8]) -> Result<Page, ListError> {
+            Ok(Page::new([]))
+        }
+    }
+    let over_plain =
+        || Provider::client("lab", "http://10.0.0.7/v1").dialect(Dialect::custom(WithKey));
+    let error = refused(over_plain());
+    assert_eq!(error.field(), "providers.lab.base_url");
+    assert!(!error.to_string().contains(KEY));
+    assert!(
+        builder([over_plain().allow_plain_http_key(true)])
+            .build()
+            .is_ok()
+    );
 }
 
 #[test]

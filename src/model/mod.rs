@@ -152,6 +152,14 @@ impl Model {
         self
     }
 
+    /// Sets that the model takes text and images in, if this is a yes.
+    pub(crate) fn with_vision(self, sees: Option<bool>) -> Self {
+        match sees {
+            Some(true) => self.with_input([Modality::Text, Modality::Image]),
+            _ => self,
+        }
+    }
+
     /// Sets those of the two names that are known, without spaces at their ends.
     pub(crate) fn with_names(
         mut self,

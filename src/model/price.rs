@@ -47,8 +47,10 @@ impl Price {
         // More places before the point than there are digits: as many zeros behind them.
         let zeros = u32::try_from(-scale).unwrap_or(0);
         amount.set_scale(u32::try_from(scale.max(0)).ok()?).ok()?;
-        let factor = Decimal::from(10_u128.checked_pow(zeros)?);
-        Some(Self(amount.checked_mul(factor)?.normalize()))
+        if zeros > 0 {
+            amount = amount.checked_mul(10_u128.checked_pow(zeros)?.into())?;
+        }
+        Some(Self(amount.normalize()))
     }
 }
 

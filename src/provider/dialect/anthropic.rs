@@ -33,7 +33,7 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
         None => Next::Unknown,
     });
     let records = object.take("data")?;
-    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
+    Ok(Page::of_records(records, rules, read_record).with_next(next))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {

@@ -66,6 +66,7 @@ mod tests {
                     .with_display_name("Star A")
                     .with_context_length(131_072)
                     .with_prices(prices)
+                    .with_output([Modality::Text])
                     .with_extra("type", "chat"),
                 Model::new("vendor/moon")
                     .with_owned_by("Vendor")

@@ -21,7 +21,7 @@ pub(super) const MODELS: Format = Format {
         below: "openai/v1/models",
         ..Head::NONE
     },
-    read: |document, rules| read(document, |fields| read_model(fields, rules)),
+    read: |document, rules| read(document, rules, read_model),
 };
 
 pub(super) const DEPLOYMENTS: Format = Format {
@@ -32,26 +32,31 @@ pub(super) const DEPLOYMENTS: Format = Format {
         query: &[("api-version", "2023-03-15-preview")],
         ..Head::NONE
     },
-    read: |document, rules| read(document, |fields| read_deployment(fields, rules)),
+    read: |document, rules| read(document, rules, read_deployment),
 };
 
 fn read(
     document: Document<'_>,
-    read_record: impl FnMut(&Fields<'_>) -> Result<Model, RecordFlaw>,
+    rules: &Rules,
+    read_record: fn(&Fields<'_>, &Rules) -> Result<Model, RecordFlaw>,
 ) -> Result<Page, ListError> {
     let records = document.object()?.take("data")?;
-    Ok(Page::of_records(records, read_record))
+    Ok(Page::of_records(records, rules, read_record))
 }
 
 fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let can = fields.object("capabilities").unwrap_or_default();
+    // In one of several ways, each with a flag of its own.
+    let ways = ["global_fine_tune", "devtier_fine_tune"];
+    let tunes = ways.iter().any(|way| can.flag(way) == Some(true));
+    let tunes = tunes.then_some(true);
     let end = fields.object("deprecation");
     let end = end.and_then(|of| Deprecation::at(of.seconds("inference")?));
     let mut model = fields
         .model("id")?
         .with_created(rules.created(fields.seconds("created_at")))
         .with_capability(Capability::Chat, can.flag("chat_completion"))
-        .with_capability(Capability::FineTuning, can.flag("fine_tune"))
+        .with_capability(Capability::FineTuning, tunes.or(can.flag("fine_tune")))
         .with_deprecation(end)
         .with_extra_fields(rules.extra(fields));
     if can.flag("embeddings") == Some(true) {
@@ -82,7 +87,7 @@ mod tests {
                     {"status":"succeeded","id":"Star-4-2026-01-01","created_at":1691712000,"object":"model",
                      "lifecycle_status":"generally-available","deprecation":{"inference":1771372800},
                      "capabilities":{"fine_tune":true,"inference":true,"chat_completion":true,"embeddings":false}},
-                    {"id":"star-embed","capabilities":{"embeddings":true},"deprecation":{"inference":4102358400}}
+                    {"id":"star-embed","capabilities":{"embeddings":true,"fine_tune":false,"devtier_fine_tune":true},"deprecation":{"inference":4102358400}}
                 ]}"#,
             )
             .expect("is a page");
@@ -94,7 +99,9 @@ mod tests {
                     .with_capability(Capability::Chat, true)
                     .with_capability(Capability::FineTuning, true)
                     .with_deprecation(Deprecation::on(2026, 2, 18)),
-                Model::new("star-embed").with_output([Modality::Embeddings]),
+                Model::new("star-embed")
+                    .with_output([Modality::Embeddings])
+                    .with_capability(Capability::FineTuning, true),
             ]
         );
     }

@@ -39,9 +39,7 @@ pub(super) const PROFILES: Format = Format {
 
 fn read_models(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
     let records = document.object()?.take("modelSummaries")?;
-    Ok(Page::of_records(records, |fields| {
-        read_model(fields, rules)
-    }))
+    Ok(Page::of_records(records, rules, read_model))
 }
 
 fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
@@ -67,7 +65,7 @@ fn read_profiles(document: Document<'_>, rules: &Rules) -> Result<Page, ListErro
     let mut object = document.object()?;
     let next = object.next_by_token("nextToken", "nextToken");
     let records = object.take("inferenceProfileSummaries")?;
-    Ok(Page::of_records(records, |fields| read_profile(fields, rules)).with_next(next))
+    Ok(Page::of_records(records, rules, read_profile).with_next(next))
 }
 
 fn read_profile(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {

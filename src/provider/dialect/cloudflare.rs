@@ -6,7 +6,7 @@ use super::{
     document::Document,
     fields::Fields,
     format::{Format, Head},
-    page::{Next, Page},
+    page::{Next, Numbers, Page},
     rules::Rules,
 };
 use crate::{
@@ -26,28 +26,19 @@ pub(super) const FORMAT: Format = Format {
     read,
 };
 
+const NUMBERS: Numbers = Numbers {
+    size: "per_page",
+    pages: "total_pages",
+    all: "total_count",
+};
+
 fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
     let mut object = document.object()?;
     let records = object.take("result")?;
     let next = object
         .object("result_info")
-        .and_then(|info| next(info, records.len()));
-    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
-}
-
-/// The page after this one of so many records, while this one does not reach the end.
-fn next(info: &Fields<'_>, records: usize) -> Option<Next> {
-    let page = info.count("page")?;
-    let is_full = info.count("per_page") == Some(records as u64) && records > 0;
-    if is_full && !info.has("total_pages") && !info.has("total_count") {
-        return Some(Next::Unknown);
-    }
-    let by_pages = info.count("total_pages").map(|pages| page < pages);
-    let more = by_pages.or_else(|| {
-        let read = page.checked_mul(info.count("per_page")?)?;
-        Some(read < info.count("total_count")?)
-    });
-    Next::page_after(page, more)
+        .and_then(|info| Next::by_number(info, &NUMBERS, records.len()));
+    Ok(Page::of_records(records, rules, read_record).with_next(next))
 }
 
 /// The id of a record is an UUID; a model is called by its name.
@@ -97,16 +88,6 @@ mod tests {
         assert_eq!(page(1).models(), [expected]);
         assert_eq!(page(1).next(), Some(&Next::query("page", "2")));
         assert_eq!(page(2).next(), None);
-        let next = |info: &str| next(&serde_json::from_str(info).expect("is an object"), 1);
-        assert_eq!(next(r#"{"page":1,"per_page":1}"#), Some(Next::Unknown));
-        assert_eq!(next(r#"{"page":1,"per_page":2}"#), None);
-        let second = Some(Next::query("page", "2"));
-        assert_eq!(next(r#"{"page":1,"total_pages":2}"#), second);
-        assert_eq!(next(r#"{"page":1,"total_pages":1,"total_count":9}"#), None);
-        assert_eq!(
-            next(r#"{"page":18446744073709551615,"per_page":0,"total_count":1}"#),
-            Some(Next::Unknown)
-        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
     let mut object = document.object()?;
     let next = object.next_by_token("next_page_token", "page_token");
     let records = object.take("models")?;
-    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
+    Ok(Page::of_records(records, rules, read_record).with_next(next))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {

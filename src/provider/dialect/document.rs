@@ -9,7 +9,8 @@ use serde::{
 use serde_json::error::Category;
 
 use super::{
-    fields::{Fields, MOST_FIELDS, Text},
+    fields::{Fields, MOST_FIELDS},
+    json::Text,
     page::Next,
 };
 use crate::{

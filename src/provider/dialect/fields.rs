@@ -1,15 +1,16 @@
 //! One JSON object, field by field: each is read as what it should be, and where it is
 //! not, it is absent. A bad field costs itself alone.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, fmt};
 
 use jiff::Timestamp;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
+use super::json::{Text, depth_exceeds, elements, is_plain, read_text};
 use crate::model::{Modalities, Modality, Model, RecordFlaw};
 
 /// The fields of an object, their values still as text. Of one name twice the last
@@ -17,11 +18,7 @@ use crate::model::{Modalities, Modality, Model, RecordFlaw};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-/// Text that is borrowed where it holds no escapes.
-#[derive(Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
-
-/// More fields than any record will have, and elements than any list in one.
+/// More fields than any record will have.
 pub(super) const MOST_FIELDS: usize = 4096;
 
 /// As many fields as nearly every record has at the most.
@@ -31,7 +28,7 @@ const MOST_LIKELY: usize = 64;
 const MOST_TOKENS: u64 = 1_000_000_000_000;
 
 impl<'a> Fields<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
@@ -147,7 +144,11 @@ impl<'a> Fields<'a> {
     /// asked for as it is.
     pub(super) fn model(&self, name: &str) -> Result<Model, RecordFlaw> {
         let id = self.verbatim(name).ok_or(RecordFlaw::NoId)?;
-        Ok(Model::new(id.trim()).with_upstream_id(id))
+        let model = Model::new(id.trim());
+        Ok(match model.id() == id {
+            true => model,
+            false => model.with_upstream_id(id),
+        })
     }
 
     /// The modalities whose names stand in a list.
@@ -196,137 +197,6 @@ impl<'a> Fields<'a> {
         let deep = |(_, value): &(_, &RawValue)| depth_exceeds(value.get(), levels);
         self.0.iter().any(deep)
     }
-}
-
-/// Whether a value is text, a number, a yes or no, or a list without anything nested.
-pub(super) fn is_plain(value: &str) -> bool {
-    match value.as_bytes() {
-        [b'{', ..] => false,
-        [b'[', list @ ..] => !list.iter().any(|byte| matches!(byte, b'[' | b'{')),
-        _ => true,
-    }
-}
-
-/// The elements of a list; `None`: it is none, or has so many that it is not meant.
-fn elements(json: &str) -> Option<Vec<&str>> {
-    struct Elements;
-    impl<'de> Visitor<'de> for Elements {
-        type Value = Vec<&'de str>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut elements = Vec::new();
-            while let Some(element) = seq.next_element::<&RawValue>()? {
-                if elements.len() == MOST_FIELDS {
-                    return Err(Error::custom("too many elements"));
-                }
-                elements.push(element.get());
-            }
-            Ok(elements)
-        }
-    }
-    let mut json = serde_json::Deserializer::from_str(json);
-    json.deserialize_seq(Elements).ok()
-}
-
-/// A text, of which `raw` is known to be JSON.
-pub(super) fn read_text(raw: &str) -> Option<Cow<'_, str>> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if !has_escapes(inner) {
-        return Some(Cow::Borrowed(inner));
-    }
-    let Text(text) = serde_json::from_str(raw).ok()?;
-    Some(text)
-}
-
-fn has_escapes(json: &str) -> bool {
-    memchr::memchr(b'\\', json.as_bytes()).is_some()
-}
-
-fn depth_exceeds(json: &str, levels: usize) -> bool {
-    // Nearly no value has so many brackets in all, or room for them.
-    let brackets = || memchr::memchr2_iter(b'[', b'{', json.as_bytes());
-    if json.len() <= 2 * levels || brackets().nth(levels).is_none() {
-        return false;
-    }
-    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => depth += 1,
-            b']' | b'}' if !in_text => depth -= 1,
-            _ => {}
-        }
-        if depth > levels {
-            return true;
-        }
-    }
-    false
-}
-
-/// The same value with sorted names and without spaces, less the fields that `drop`
-/// names; numbers stay as they are written. `None` for one that not every reader of JSON
-/// can read: with a number out of range, or a text that is no Unicode.
-///
-/// It follows the nesting, whose depth must have been looked at before.
-pub(super) fn canonical<'a>(json: &'a str, drop: &dyn Fn(&str) -> bool) -> Option<Cow<'a, str>> {
-    Some(match json.as_bytes().first()? {
-        b'{' => {
-            let fields = Fields::parse(json)?;
-            let mut sorted = BTreeMap::new();
-            for (name, value) in fields.iter().filter(|(name, _)| !drop(name)) {
-                let name = serde_json::to_string(name).expect("text always serialises");
-                sorted.insert(name, canonical(value, drop)?);
-            }
-            let members = sorted.into_iter().map(|(name, value)| name + ":" + &value);
-            format!("{{{}}}", Vec::from_iter(members).join(",")).into()
-        }
-        b'[' => {
-            if let Some(texts) = without_spaces(json) {
-                return Some(texts);
-            }
-            let list = elements(json)?.into_iter();
-            let list = list.map(|value| canonical(value, drop));
-            format!("[{}]", list.collect::<Option<Vec<_>>>()?.join(",")).into()
-        }
-        // Another way of writing it is the same text.
-        b'"' if has_escapes(json) => serde_json::to_string(&read_text(json)?)
-            .expect("text always serialises")
-            .into(),
-        b'-' | b'0'..=b'9' if !json.parse().is_ok_and(f64::is_finite) => return None,
-        _ => json.into(),
-    })
-}
-
-/// The same list without the spaces around what it holds, if that is text without escapes.
-fn without_spaces(json: &str) -> Option<Cow<'_, str>> {
-    let (mut in_text, mut spaces) = (false, false);
-    for byte in json.bytes() {
-        match byte {
-            b'"' => in_text = !in_text,
-            b'\\' => return None,
-            _ if in_text => {}
-            b'[' | b',' | b']' => {}
-            _ if byte.is_ascii_whitespace() => spaces = true,
-            _ => return None,
-        }
-    }
-    if !spaces {
-        return Some(json.into());
-    }
-    let stays = |byte: &u8| {
-        in_text ^= *byte == b'"';
-        in_text || !byte.is_ascii_whitespace()
-    };
-    let mut short = Vec::with_capacity(json.len());
-    short.extend(json.bytes().filter(stays));
-    let short = String::from_utf8(short).expect("spaces are characters of their own");
-    Some(short.into())
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
@@ -429,47 +299,6 @@ mod tests {
             let text = fields(levels);
             let fields = Fields::parse(&text).expect("is an object");
             assert_eq!(fields.is_deeper_than(3), deeper, "{levels}");
-        }
-    }
-
-    #[test]
-    fn the_canonical_form_does_not_depend_on_how_a_value_is_written() {
-        let drop = |name: &str| name == "no";
-        let one = canonical(
-            r#" {"b" : [1.50, "\u0061"], "a":{"no":1,"y":null,"x":true}}"#.trim(),
-            &drop,
-        );
-        let two = canonical(r#"{"a":{"x":true,"no":2},"b":[1.50,"a"]}"#, &drop);
-        assert_eq!(one.as_deref(), Some(r#"{"a":{"x":true},"b":[1.50,"a"]}"#));
-        assert_eq!(one, two);
-        let lists = [
-            "[ \"a b\" ,\n\"c,[\" , [] ]",
-            r#"["\u0061 b","c,[",[]]"#,
-            r#"["a b","c,[",[]]"#,
-        ];
-        for list in lists {
-            let list = canonical(list, &drop);
-            assert_eq!(list.as_deref(), Some(r#"["a b","c,[",[]]"#));
-        }
-    }
-
-    #[test]
-    fn what_not_every_reader_can_read_has_no_canonical_form() {
-        for (json, readable) in [
-            ("1e308", true),
-            ("-0.5", true),
-            ("184467440737095516160", true),
-            ("1e309", false),
-            (r#"[["a"],-1e400]"#, false),
-            (r#"{"a":{"b":1e400}}"#, false),
-            (r#""\ud83d\ude00""#, true),
-            (r#"["\ud83d"]"#, false),
-        ] {
-            let form = canonical(json, &|_| false);
-            assert_eq!(form.is_some(), readable, "{json}");
-            if let Some(form) = form {
-                serde_json::from_str::<serde_json::Value>(&form).expect("is JSON");
-            }
         }
     }
 }

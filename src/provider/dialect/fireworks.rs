@@ -3,16 +3,12 @@
 //! <https://docs.fireworks.ai/api-reference/list-models>
 
 use super::{
-    document::Document,
     fields::Fields,
     format::{Format, Head},
-    page::Page,
+    google,
     rules::Rules,
 };
-use crate::{
-    error::ListError,
-    model::{Capability, Modality, Model, RecordFlaw},
-};
+use crate::model::{Capability, Model, RecordFlaw};
 
 pub(super) const FORMAT: Format = Format {
     name: "fireworks",
@@ -22,15 +18,8 @@ pub(super) const FORMAT: Format = Format {
         query: &[("pageSize", "200")],
         ..Head::NONE
     },
-    read,
+    read: |document, rules| google::read(document, "models", rules, read_record),
 };
-
-fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
-    let mut object = document.object()?;
-    let next = object.next_by_token("nextPageToken", "pageToken");
-    let records = object.take_or_none("models")?;
-    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
-}
 
 /// `accounts/org/models/star`, which is how the model is called.
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
@@ -39,22 +28,19 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
         .model("name")?
         .with_created(rules.created(created))
         .with_context_length(fields.tokens("contextLength"))
+        .with_vision(fields.flag("supportsImageInput"))
         .with_capability(Capability::Tools, fields.flag("supportsTools"))
         .with_extra_fields(rules.extra(fields));
     let account = model.id().strip_prefix("accounts/");
     let account = account.and_then(|rest| rest.split('/').next());
     let account = account.map(|account| account.to_owned().into());
-    let model = model.with_names(account, fields.text("displayName"));
-    Ok(if fields.flag("supportsImageInput") == Some(true) {
-        model.with_input([Modality::Text, Modality::Image])
-    } else {
-        model
-    })
+    Ok(model.with_names(account, fields.text("displayName")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Modality;
     use crate::provider::dialect::{Dialect, Next};
 
     #[test]

@@ -3,16 +3,12 @@
 //! <https://ai.google.dev/api/models#method:-models.list>
 
 use super::{
-    document::Document,
     fields::Fields,
     format::{Format, Head},
-    page::Page,
+    google,
     rules::Rules,
 };
-use crate::{
-    error::ListError,
-    model::{Capability, Modality, Model, RecordFlaw},
-};
+use crate::model::{Capability, Modality, Model, RecordFlaw};
 
 pub(super) const FORMAT: Format = Format {
     name: "gemini",
@@ -24,15 +20,8 @@ pub(super) const FORMAT: Format = Format {
         query: &[("pageSize", "1000")],
         ..Head::NONE
     },
-    read,
+    read: |document, rules| google::read(document, "models", rules, read_record),
 };
-
-fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
-    let mut object = document.object()?;
-    let next = object.next_by_token("nextPageToken", "pageToken");
-    let records = object.take_or_none("models")?;
-    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
-}
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let name = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;

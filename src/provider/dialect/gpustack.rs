@@ -7,12 +7,12 @@ use super::{
     document::Document,
     fields::Fields,
     format::{Format, Head},
-    page::{Next, Page},
+    page::{Next, Numbers, Page},
     rules::Rules,
 };
 use crate::{
     error::ListError,
-    model::{Modalities, Modality, Model, RecordFlaw},
+    model::{Capability, Modalities, Modality, Model, RecordFlaw},
 };
 
 pub(super) const FORMAT: Format = Format {
@@ -26,24 +26,19 @@ pub(super) const FORMAT: Format = Format {
     read,
 };
 
+const NUMBERS: Numbers = Numbers {
+    size: "perPage",
+    pages: "totalPage",
+    all: "total",
+};
+
 fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
     let mut object = document.object()?;
     let records = object.take("items")?;
     let next = object
         .object("pagination")
-        .and_then(|pagination| next(pagination, records.len()));
-    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
-}
-
-/// The page after this one of so many records.
-fn next(pagination: &Fields<'_>, records: usize) -> Option<Next> {
-    let page = pagination.count("page")?;
-    let is_full = pagination.count("perPage") == Some(records as u64) && records > 0;
-    if is_full && !pagination.has("totalPage") {
-        return Some(Next::Unknown);
-    }
-    let more = page < pagination.count("totalPage")?;
-    Next::page_after(page, Some(more))
+        .and_then(|info| Next::by_number(info, &NUMBERS, records.len()));
+    Ok(Page::of_records(records, rules, read_record).with_next(next))
 }
 
 /// The id of a record is a number; a model is called by its name.
@@ -76,6 +71,8 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
         .with_context_length(meta.first_tokens(&["n_ctx", "max_model_len"]))
         .with_input(those(&input))
         .with_output(those(&output))
+        .with_capability(Capability::Tools, meta.flag("support_tool_calls"))
+        .with_capability(Capability::Reasoning, meta.flag("support_reasoning"))
         .with_extra_fields(rules.extra(fields)))
 }
 
@@ -86,7 +83,7 @@ mod tests {
 
     const PAGE: &[u8] = br#"{"items":[{"source":"huggingface","huggingface_filename":"*-Q4*.gguf","local_path":"/srv/m",
         "name":"star3","description":"","id":1,"created_at":"2025-11-02T10:00:00Z","updated_at":"2026-01-13T10:00:00Z",
-        "meta":{"n_ctx":8192,"n_ctx_train":40960,"support_vision":true},"categories":["llm"],"replicas":1,
+        "meta":{"n_ctx":8192,"n_ctx_train":40960,"support_vision":true,"support_tool_calls":true,"support_reasoning":false},"categories":["llm"],"replicas":1,
         "backend_parameters":["--api-key=hunter2"],"env":{"KEY":"hunter2"}}],
         "pagination":{"page":1,"perPage":100,"total":101,"totalPage":2}}"#;
 
@@ -97,12 +94,11 @@ mod tests {
             .with_created(1_762_077_600)
             .with_context_length(8192)
             .with_input([Modality::Text, Modality::Image])
-            .with_output([Modality::Text]);
+            .with_output([Modality::Text])
+            .with_capability(Capability::Tools, true)
+            .with_capability(Capability::Reasoning, false);
         assert_eq!(page.models(), [expected]);
         assert_eq!(page.next(), Some(&Next::query("page", "2")));
-        let next = |info: &str| next(&serde_json::from_str(info).expect("is an object"), 1);
-        assert_eq!(next(r#"{"page":1,"perPage":1}"#), Some(Next::Unknown));
-        assert_eq!(next(r#"{"page":2,"totalPage":2}"#), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::ListError,
-    model::{Capability, Modality, Model, Price, Prices, RecordFlaw},
+    model::{Capability, Model, Price, Prices, RecordFlaw},
 };
 
 pub(super) const FORMAT: Format = Format {
@@ -27,9 +27,7 @@ pub(super) const FORMAT: Format = Format {
 
 fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
     let records = document.object()?.take("data")?;
-    Ok(Page::of_records(records, |fields| {
-        read_record(fields, rules)
-    }))
+    Ok(Page::of_records(records, rules, read_record))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
@@ -42,7 +40,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
         input_cache_write: price("cache_creation_input_token_cost"),
         ..Prices::default()
     };
-    let model = fields
+    Ok(fields
         .model("model_name")?
         .with_names(info.text("litellm_provider"), None)
         .with_context_length(info.tokens("max_input_tokens"))
@@ -54,17 +52,14 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
             info.flag("supports_response_schema"),
         )
         .with_prices(prices)
-        .with_extra_fields(rules.extra(fields));
-    Ok(if info.flag("supports_vision") == Some(true) {
-        model.with_input([Modality::Text, Modality::Image])
-    } else {
-        model
-    })
+        .with_vision(info.flag("supports_vision"))
+        .with_extra_fields(rules.extra(fields)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Modality;
     use crate::provider::dialect::{Dialect, ExtraFields};
 
     #[test]

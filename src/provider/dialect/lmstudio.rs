@@ -20,7 +20,7 @@ pub(super) const V0: Format = Format {
     },
     read: |document, rules| {
         let records = document.object()?.take("data")?;
-        Ok(Page::of_records(records, |fields| read_v0(fields, rules)))
+        Ok(Page::of_records(records, rules, read_v0))
     },
 };
 
@@ -34,7 +34,7 @@ pub(super) const V1: Format = Format {
     },
     read: |document, rules| {
         let records = document.object()?.take("models")?;
-        Ok(Page::of_records(records, |fields| read_v1(fields, rules)))
+        Ok(Page::of_records(records, rules, read_v1))
     },
 };
 
@@ -53,22 +53,20 @@ fn read_v1(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let can = fields.object("capabilities").unwrap_or_default();
     let quantization = fields.object("quantization").unwrap_or_default();
     let quantization = [("quantization", quantization.plain("name"))];
-    let mut model = fields
+    let model = fields
         .model("key")?
         .with_names(fields.text("publisher"), fields.text("display_name"))
         .with_context_length(fields.tokens("max_context_length"))
         .with_capability(Capability::Tools, can.flag("trained_for_tool_use"))
         .with_capability(Capability::Reasoning, can.flag("reasoning"))
+        .with_vision(can.flag("vision"))
         .with_extra_fields(rules.extra_with(fields, &quantization));
-    if can.flag("vision") == Some(true) {
-        model = model.with_input([Modality::Text, Modality::Image]);
-    }
     Ok(typed(model, fields))
 }
 
 fn typed(model: Model, fields: &Fields<'_>) -> Model {
     match fields.text("type").as_deref() {
-        Some("vlm") => model.with_input([Modality::Text, Modality::Image]),
+        Some("vlm") => model.with_vision(Some(true)),
         Some("embedding" | "embeddings") => model.with_output([Modality::Embeddings]),
         _ => model,
     }

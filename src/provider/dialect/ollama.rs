@@ -27,9 +27,7 @@ pub(super) const FORMAT: Format = Format {
 
 fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
     let records = document.object()?.take("models")?;
-    Ok(Page::of_records(records, |fields| {
-        read_record(fields, rules)
-    }))
+    Ok(Page::of_records(records, rules, read_record))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
@@ -54,9 +52,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
             .with_capability(Capability::Tools, can("tools"))
             .with_capability(Capability::Reasoning, can("thinking"));
     }
-    if can("vision") {
-        model = model.with_input([Modality::Text, Modality::Image]);
-    }
+    model = model.with_vision(Some(can("vision")));
     if can("embedding") {
         model = model.with_output([Modality::Embeddings]);
     }

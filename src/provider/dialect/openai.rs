@@ -73,7 +73,7 @@ pub(super) fn read_records<'a>(records: Vec<Record<'a>>, rules: &Rules, owner: O
     // An adapter has the window of the model that it was made for, and does not say so.
     let mut children = Vec::new();
     let mut index = 0;
-    let mut page = Page::of_records(records, |fields| {
+    let mut page = Page::of_records(records, rules, |fields, rules| {
         let model = read_record(fields, rules, owner)?;
         if model.context_length().is_none()
             && let Some(parent) = fields.text("parent")
@@ -231,7 +231,21 @@ fn input(fields: &Fields<'_>, architecture: &Fields<'_>) -> Modalities {
 
 fn output(fields: &Fields<'_>, architecture: &Fields<'_>) -> Modalities {
     let names = ["output_modalities", "supported_output_modalities"];
-    modalities(fields, architecture, names, 1)
+    let listed = modalities(fields, architecture, names, 1);
+    if !listed.is_empty() {
+        return listed;
+    }
+    // Together and Vercel say what a model is for.
+    let is_for = match fields.text("type").as_deref() {
+        Some("chat" | "language" | "code") => Modality::Text,
+        Some("image") => Modality::Image,
+        Some("embedding") => Modality::Embeddings,
+        Some("rerank") => Modality::Rerank,
+        Some("audio") => Modality::Audio,
+        Some("transcribe") => Modality::Transcription,
+        _ => return listed,
+    };
+    [is_for].into()
 }
 
 /// By their lists, or by a line such as `text+image->text`, of which `side` is meant.

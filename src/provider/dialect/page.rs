@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{document::Record, fields::Fields};
+use super::{document::Record, fields::Fields, rules::Rules};
 use crate::model::{Flaws, Model, ModelList, RecordFlaw};
 
 /// One page of a provider's list, as a dialect reads it.
@@ -39,11 +39,36 @@ impl Next {
         Self::Query(vec![(name.into(), value.into())])
     }
 
-    /// On the page after this one, if there is more.
-    pub(super) fn page_after(page: u64, more: Option<bool>) -> Option<Self> {
+    /// On the page after a numbered one of so many records, by what `info` says of the
+    /// pages. Where that does not fit together, nobody can say.
+    pub(super) fn by_number(info: &Fields<'_>, names: &Numbers, records: usize) -> Option<Self> {
+        let records = records as u64;
+        let page = info.count("page");
+        let size = info.count(names.size).filter(|size| *size > 0);
+        let more = if let Some(pages) = info.count(names.pages) {
+            page.unwrap_or(1) < pages
+        } else if let Some(all) = info.count(names.all) {
+            let read = page.zip(size).map(|(page, size)| page.saturating_mul(size));
+            read.unwrap_or(records) < all
+        } else if records > 0 && size == Some(records) {
+            return Some(Self::Unknown); // full, and of nothing is told how much there is
+        } else {
+            false
+        };
         let next = |page: u64| Self::query("page", page.to_string());
-        more?.then(|| page.checked_add(1).map_or(Self::Unknown, next))
+        let after = page.and_then(|page| page.checked_add(1));
+        more.then(|| after.map_or(Self::Unknown, next))
     }
+}
+
+/// How a dialect names what it says of numbered pages, beside `page`.
+pub(super) struct Numbers {
+    /// Records of a page.
+    pub(super) size: &'static str,
+    /// Pages in all.
+    pub(super) pages: &'static str,
+    /// Records in all.
+    pub(super) all: &'static str,
 }
 
 impl Page {
@@ -93,14 +118,15 @@ impl Page {
     /// Reads each record for itself. One that cannot be read costs itself.
     pub(super) fn of_records<'a>(
         records: Vec<Record<'a>>,
-        mut read: impl FnMut(&Fields<'a>) -> Result<Model, RecordFlaw>,
+        rules: &Rules,
+        mut read: impl FnMut(&Fields<'a>, &Rules) -> Result<Model, RecordFlaw>,
     ) -> Self {
         let mut page = Self {
             records: records.len(),
             ..Self::default()
         };
         for (index, record) in records.into_iter().enumerate() {
-            match record.and_then(|fields| read(&fields)) {
+            match record.and_then(|fields| read(&fields, rules)) {
                 Ok(model) => page.models.push(model),
                 Err(flaw) => page.flaws.add(flaw, index),
             }
@@ -134,5 +160,53 @@ impl Pages {
 
     pub(crate) fn into_list(self) -> ModelList {
         ModelList::from(self.models).with_flaws(self.flaws)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbered_pages_lead_on_until_their_totals_or_nobody_knows() {
+        const NAMES: Numbers = Numbers {
+            size: "size",
+            pages: "pages",
+            all: "all",
+        };
+        let second = || Some(Next::query("page", "2"));
+        let unknown = Some(Next::Unknown);
+        for (info, records, expected) in [
+            (r#"{"page":1,"size":50,"all":97}"#, 50, second()),
+            (r#"{"page":2,"size":50,"all":97}"#, 47, None),
+            (r#"{"page":1,"pages":2}"#, 1, second()),
+            (r#"{"page":2,"pages":2}"#, 1, None),
+            (r#"{"page":1,"pages":1,"all":9}"#, 1, None),
+            (r#"{"page":"1","pages":"2"}"#, 1, second()),
+            // No number, and yet more.
+            (r#"{"pages":2}"#, 1, unknown.clone()),
+            (r#"{"page":"one","pages":2}"#, 1, unknown.clone()),
+            (r#"{"pages":1}"#, 1, None),
+            (r#"{"size":50,"all":97}"#, 50, unknown.clone()),
+            (r#"{"all":50}"#, 50, None),
+            // No size, or one of nothing.
+            (r#"{"page":1,"all":97}"#, 50, second()),
+            (r#"{"page":1,"size":0,"all":97}"#, 50, second()),
+            // No total: a full page may not be the last.
+            (r#"{"page":1,"size":50}"#, 50, unknown.clone()),
+            (r#"{"page":1,"size":50}"#, 49, None),
+            (r#"{"page":1,"size":50,"pages":null}"#, 50, unknown.clone()),
+            (r#"{"page":1,"size":50,"all":"many"}"#, 50, unknown.clone()),
+            ("{}", 50, None),
+            (
+                r#"{"page":18446744073709551615,"size":0,"all":9}"#,
+                1,
+                unknown.clone(),
+            ),
+        ] {
+            let fields = serde_json::from_str(info).expect("is an object");
+            let next = Next::by_number(&fields, &NAMES, records);
+            assert_eq!(next, expected, "{info} {records}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::fields::{Fields, canonical, is_plain};
+use super::{canonical::canonical, fields::Fields, json::is_plain};
 use crate::{
     entry::{Bounds, is_treacherous},
     model::Extra,

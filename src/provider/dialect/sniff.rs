@@ -34,11 +34,11 @@ pub(super) fn sniff(document: &Document<'_>) -> Result<Dialect, ListError> {
         return Ok(Dialect::Vertex);
     }
     if let Some(records) = object.list("models") {
-        return match first(records) {
-            None if records.is_empty() => Ok(of_no_models(object)),
-            None => Err(ListErrorKind::NotAList.into()),
-            Some(record) => of_models(record).ok_or(ListErrorKind::NotAList.into()),
-        };
+        if records.is_empty() {
+            return Ok(of_no_models(object));
+        }
+        let mut found = records.iter().flatten().filter_map(of_models);
+        return found.next().ok_or(ListErrorKind::NotAList.into());
     }
     if is_list("result") && object.flag("success") == Some(true) {
         return Ok(Dialect::Cloudflare);
@@ -46,8 +46,12 @@ pub(super) fn sniff(document: &Document<'_>) -> Result<Dialect, ListError> {
     if is_list("items") && object.has("pagination") {
         return Ok(Dialect::GpuStack);
     }
+    // What null may stand for is known where the list is taken.
     if object.is_null("data") {
-        return Ok(Dialect::OpenAi); // which knows what null may stand for
+        return Ok(Dialect::OpenAi);
+    }
+    if object.is_null("models") {
+        return Ok(of_no_models(object));
     }
     Err(ListErrorKind::NotAList.into())
 }
@@ -191,6 +195,11 @@ mod tests {
             (
                 r#"{"models":[{"name":"a","endpoints":["chat"]}]}"#,
                 "cohere",
+            ),
+            (r#"{"models":null,"object":"list"}"#, "ollama"),
+            (
+                r#"{"models":[7,{},{"name":"a"},{"name":"b","digest":"d"}]}"#,
+                "ollama",
             ),
             (r#"{"models":[{"key":"a"}]}"#, "lmstudio"),
             (r#"{"models":[{"id":"a"}]}"#, "xai-language"),

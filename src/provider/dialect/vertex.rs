@@ -3,16 +3,12 @@
 //! <https://cloud.google.com/vertex-ai/docs/reference/rest/v1beta1/publishers.models/list>
 
 use super::{
-    document::Document,
     fields::Fields,
     format::{Format, Head},
-    page::Page,
+    google,
     rules::Rules,
 };
-use crate::{
-    error::ListError,
-    model::{Model, RecordFlaw},
-};
+use crate::model::{Model, RecordFlaw};
 
 pub(super) const FORMAT: Format = Format {
     name: "vertex",
@@ -22,15 +18,8 @@ pub(super) const FORMAT: Format = Format {
         query: &[("pageSize", "100")],
         ..Head::NONE
     },
-    read,
+    read: |document, rules| google::read(document, "publisherModels", rules, read_record),
 };
-
-fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
-    let mut object = document.object()?;
-    let next = object.next_by_token("nextPageToken", "pageToken");
-    let records = object.take_or_none("publisherModels")?;
-    Ok(Page::of_records(records, |fields| read_record(fields, rules)).with_next(next))
-}
 
 /// `publishers/google/models/star-2`: whose it is, and its id.
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {

@@ -28,9 +28,7 @@ pub(super) const FORMAT: Format = Format {
 
 fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
     let records = document.object()?.take("models")?;
-    Ok(Page::of_records(records, |fields| {
-        read_record(fields, rules)
-    }))
+    Ok(Page::of_records(records, rules, read_record))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {

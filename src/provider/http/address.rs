@@ -1,11 +1,11 @@
-//! Addresses: where a list lies, where its next page lies, and where no key may go.
+//! Addresses: where a list lies, and where no key may go.
 
 use std::{borrow::Cow, net::IpAddr};
 
-use http::{Uri, uri::Authority};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use http::Uri;
 
-use crate::error::{BuildError, ListError, ListErrorKind};
+use super::query::{names, with_query};
+use crate::error::BuildError;
 
 /// Where a list lies on the host of a provider.
 pub(super) struct Place<'a> {
@@ -136,120 +136,6 @@ fn parse_base(url: &str) -> Result<Uri, BuildError> {
             expected,
         )),
     }
-}
-
-// ===== Pages =====
-
-/// What stands for itself in a query (RFC 3986, section 2.3).
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-/// The names of the parameters in a query, decoded.
-fn names(path_and_query: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    let query = path_and_query
-        .split_once('?')
-        .map_or("", |(_, query)| query);
-    query.split('&').map(name)
-}
-
-fn name(parameter: &str) -> Cow<'_, str> {
-    let name = parameter
-        .split_once('=')
-        .map_or(parameter, |(name, _)| name);
-    percent_decode_str(name).decode_utf8_lossy()
-}
-
-/// The same path and query, with these parameters in the place of those of their names.
-fn with_query(path_and_query: &str, set: &[(Cow<'_, str>, String)]) -> String {
-    let (path, query) = path_and_query
-        .split_once('?')
-        .unwrap_or((path_and_query, ""));
-    let stays = |parameter: &&str| {
-        !parameter.is_empty() && !set.iter().any(|(other, _)| *other == name(parameter))
-    };
-    let mut parameters: Vec<_> = query.split('&').filter(stays).map(Cow::Borrowed).collect();
-    let encoded = |text| utf8_percent_encode(text, QUERY);
-    for (name, value) in set {
-        parameters.push(format!("{}={}", encoded(name), encoded(value)).into());
-    }
-    if parameters.is_empty() {
-        return path.to_owned();
-    }
-    format!("{path}?{}", parameters.join("&"))
-}
-
-/// The address of a page that differs from `page` in these query parameters.
-pub(super) fn next_by_query(
-    page: &Uri,
-    set: &[(Cow<'static, str>, String)],
-) -> Result<Uri, ListError> {
-    let path_and_query = page.path_and_query().map_or("/", |of| of.as_str());
-    replaced(page, &with_query(path_and_query, set))
-}
-
-/// The address that a link of `page` names, at the same origin: to another the key must
-/// not go (RFC 6454).
-pub(super) fn next_by_link(page: &Uri, link: &str) -> Result<Uri, ListError> {
-    let link = link.split('#').next().unwrap_or_default().trim();
-    if link.is_empty() {
-        return Err(ListErrorKind::NextPage.into());
-    }
-    // A colon before the first slash is a scheme (RFC 3986, section 4.2).
-    let first = link.split(['/', '?']).next().unwrap_or_default();
-    let absolute =
-        (first.ends_with(':') && link[first.len()..].starts_with("//")) || link.starts_with("//");
-    if absolute {
-        let link: Uri = match link.strip_prefix("//") {
-            Some(rest) => format!("{}://{rest}", page.scheme_str().unwrap_or("http")).parse(),
-            None => link.parse(),
-        }
-        .map_err(|_| ListErrorKind::NextPage)?;
-        if !same_origin(page, &link) {
-            return Err(ListErrorKind::NextPage.into());
-        }
-        return replaced(page, link.path_and_query().map_or("/", |of| of.as_str()));
-    }
-    if link.starts_with('/') {
-        return replaced(page, link);
-    }
-    let path = page.path();
-    if link.starts_with('?') {
-        return replaced(page, &format!("{path}{link}"));
-    }
-    if first.contains(':') {
-        return Err(ListErrorKind::NextPage.into());
-    }
-    let folder = path.rfind('/').map_or("/", |end| &path[..=end]);
-    replaced(page, &format!("{folder}{link}"))
-}
-
-fn replaced(page: &Uri, path_and_query: &str) -> Result<Uri, ListError> {
-    let mut parts = page.clone().into_parts();
-    let path_and_query = path_and_query
-        .parse()
-        .map_err(|_| ListErrorKind::NextPage)?;
-    parts.path_and_query = Some(path_and_query);
-    Uri::from_parts(parts).map_err(|_| ListErrorKind::NextPage.into())
-}
-
-fn same_origin(a: &Uri, b: &Uri) -> bool {
-    let origin = |uri: &Uri| {
-        let authority = uri.authority().filter(|of| !of.as_str().contains('@'))?;
-        let port = authority.port_u16().or(match uri.scheme_str()? {
-            "https" => Some(443),
-            "http" => Some(80),
-            _ => None,
-        });
-        Some((uri.scheme()?.clone(), host(authority), port?))
-    };
-    origin(a).is_some_and(|a| origin(b) == Some(a))
-}
-
-fn host(authority: &Authority) -> String {
-    authority.host().to_ascii_lowercase()
 }
 
 // ===== Where no key may go =====
@@ -396,61 +282,6 @@ mod tests {
             let error = list_uri(None, Some(path), &openai).expect_err(path);
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         }
-    }
-
-    #[test]
-    fn the_next_page_lies_at_the_same_origin_or_nowhere() {
-        let page = "https://A.test/v1/models?limit=2&x=1";
-        let next = |page: &str, link: &str| {
-            let page = page.parse().expect("is an address");
-            let next = next_by_link(&page, link).ok()?;
-            Some(next.to_string())
-        };
-        for (link, expected) in [
-            (
-                "/api/v1/models?offset=2",
-                Some("https://A.test/api/v1/models?offset=2"),
-            ),
-            ("?offset=2", Some("https://A.test/v1/models?offset=2")),
-            ("more?offset=2#x", Some("https://A.test/v1/more?offset=2")),
-            ("https://a.test:443/m?o=2", Some("https://A.test/m?o=2")),
-            ("//a.test/m", Some("https://A.test/m")),
-            (
-                "/m?u=https://b.test",
-                Some("https://A.test/m?u=https://b.test"),
-            ),
-            ("https:/b.test/m", None),
-            (
-                "/m?u=https:%2F%2Fb.test",
-                Some("https://A.test/m?u=https:%2F%2Fb.test"),
-            ),
-            ("https://b.test/m", None),
-            ("http://a.test/m", None),
-            ("https://a.test:444/m", None),
-            ("https://a.test@b.test/m", None),
-            ("https://u:p@a.test/m", None),
-            ("//b.test/m", None),
-            ("ftp://a.test/m", None),
-            ("mailto:a", None),
-            ("/a b", None),
-            ("", None),
-            ("#top", None),
-        ] {
-            assert_eq!(next(page, link).as_deref(), expected, "{link}");
-        }
-        // Without a base URL there is no origin that a link could be at.
-        assert_eq!(next("/v1/models", "/m").as_deref(), Some("/m"));
-        assert_eq!(next("/v1/models", "https://a.test/m"), None);
-    }
-
-    #[test]
-    fn the_next_page_differs_in_its_parameters() {
-        let page = "https://a.test/m?limit=2&after=a%2Fb&x"
-            .parse()
-            .expect("is an address");
-        let set = [("after".into(), "c d&é".to_owned())];
-        let next = next_by_query(&page, &set).expect("is good");
-        assert_eq!(next, "https://a.test/m?limit=2&x&after=c%20d%26%C3%A9");
     }
 
     #[test]

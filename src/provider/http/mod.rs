@@ -1,10 +1,12 @@
 //! An HTTP service as a source: what was set, checked and put together once.
 //!
 //! [`source`] asks and follows the pages, [`transport`] is the service, [`address`] where
-//! it is asked, and [`credential`] what it is asked with.
+//! it is asked, [`next`] where the list goes on, [`credential`] what it is asked with.
 
 mod address;
 mod credential;
+mod next;
+mod query;
 mod source;
 mod transport;
 
@@ -204,6 +206,7 @@ impl HttpOrigin {
             && self.rules == other.rules
             && self.base_url == other.base_url
             && self.models_path == other.models_path
+            && self.own_path == other.own_path
             && self.headers == other.headers
     }
 
@@ -290,8 +293,7 @@ impl HttpOrigin {
     /// Checks that no key goes where others can read it.
     fn check_way(&self, uri: &Uri) -> Result<(), BuildError> {
         let open = uri.scheme() == Some(&Scheme::HTTP) && !uri.host().is_some_and(is_loopback);
-        let has_key = self.authorize.is_some() || self.headers.values().any(|header| header.is_key);
-        if self.guards_keys && open && has_key {
+        if self.guards_keys && open && self.has_key() {
             let value = "plain http to another machine, while a key is set";
             let expected = "https, a loopback host, or allow_plain_http_key";
             return Err(BuildError::hidden("base_url", value, expected));

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header, response};
 
-use super::{address, credential::Authorize, transport::Transport};
+use super::{credential::Authorize, next, transport::Transport};
 use crate::{
     clock,
     error::{ListError, ListErrorKind},
@@ -22,7 +22,6 @@ use crate::{
 };
 
 /// An HTTP service, and what to ask it.
-#[derive(Clone)]
 pub(super) struct HttpSource(pub(super) Arc<Asking>);
 
 pub(super) struct Asking {
@@ -81,12 +80,12 @@ impl Asking {
             if let (Dialect::Auto, Some(found)) = (&dialect, page.found.take()) {
                 dialect = found; // the pages of one list are of one dialect
             }
-            let next = page.next.take();
+            let goes_on = page.next.take();
             pages.push(page);
             if pages.models() > asked.bounds.models {
                 return Err(ListErrorKind::TooManyModels.into());
             }
-            let Some(next) = next else {
+            let Some(goes_on) = goes_on else {
                 // A validator of one page says nothing of the others.
                 if seen.len() == 1 {
                     validator = Validator::of(&headers, bound_to);
@@ -94,9 +93,9 @@ impl Asking {
                 let list = pages.into_list().with_dialect(dialect.name());
                 return Ok(Answer::List(list, validator));
             };
-            uri = match next {
-                Next::Query(set) => address::next_by_query(&uri, &set)?,
-                Next::Link(link) => address::next_by_link(&uri, &link)?,
+            uri = match goes_on {
+                Next::Query(set) => next::by_query(&uri, &set)?,
+                Next::Link(link) => next::by_link(&uri, &link)?,
                 Next::Unknown => return Err(ListErrorKind::NextPage.into()),
             };
         }

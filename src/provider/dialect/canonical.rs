@@ -1,0 +1,114 @@
+//! One form for equal values, however a provider writes them.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use super::{
+    fields::Fields,
+    json::{elements, has_escapes, read_text},
+};
+
+/// The same value with sorted names and without spaces, less the fields that `drop`
+/// names; numbers stay as they are written. `None` for one that not every reader of JSON
+/// can read: with a number out of range, or a text that is no Unicode.
+///
+/// It follows the nesting, whose depth must have been looked at before.
+pub(super) fn canonical<'a>(json: &'a str, drop: &dyn Fn(&str) -> bool) -> Option<Cow<'a, str>> {
+    Some(match json.as_bytes().first()? {
+        b'{' => {
+            let fields = Fields::parse(json)?;
+            let mut sorted = BTreeMap::new();
+            for (name, value) in fields.iter().filter(|(name, _)| !drop(name)) {
+                let name = serde_json::to_string(name).expect("text always serialises");
+                sorted.insert(name, canonical(value, drop)?);
+            }
+            let members = sorted.into_iter().map(|(name, value)| name + ":" + &value);
+            format!("{{{}}}", Vec::from_iter(members).join(",")).into()
+        }
+        b'[' => {
+            if let Some(texts) = without_spaces(json) {
+                return Some(texts);
+            }
+            let list = elements(json)?.into_iter();
+            let list = list.map(|value| canonical(value, drop));
+            format!("[{}]", list.collect::<Option<Vec<_>>>()?.join(",")).into()
+        }
+        // Another way of writing it is the same text.
+        b'"' if has_escapes(json) => serde_json::to_string(&read_text(json)?)
+            .expect("text always serialises")
+            .into(),
+        b'-' | b'0'..=b'9' if !json.parse().is_ok_and(f64::is_finite) => return None,
+        _ => json.into(),
+    })
+}
+
+/// The same list without the spaces around what it holds, if that is text without escapes.
+fn without_spaces(json: &str) -> Option<Cow<'_, str>> {
+    let (mut in_text, mut spaces) = (false, false);
+    for byte in json.bytes() {
+        match byte {
+            b'"' => in_text = !in_text,
+            b'\\' => return None,
+            _ if in_text => {}
+            b'[' | b',' | b']' => {}
+            _ if byte.is_ascii_whitespace() => spaces = true,
+            _ => return None,
+        }
+    }
+    if !spaces {
+        return Some(json.into());
+    }
+    let stays = |byte: &u8| {
+        in_text ^= *byte == b'"';
+        in_text || !byte.is_ascii_whitespace()
+    };
+    let mut short = Vec::with_capacity(json.len());
+    short.extend(json.bytes().filter(stays));
+    let short = String::from_utf8(short).expect("spaces are characters of their own");
+    Some(short.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_canonical_form_does_not_depend_on_how_a_value_is_written() {
+        let drop = |name: &str| name == "no";
+        let one = canonical(
+            r#" {"b" : [1.50, "\u0061"], "a":{"no":1,"y":null,"x":true}}"#.trim(),
+            &drop,
+        );
+        let two = canonical(r#"{"a":{"x":true,"no":2},"b":[1.50,"a"]}"#, &drop);
+        assert_eq!(one.as_deref(), Some(r#"{"a":{"x":true},"b":[1.50,"a"]}"#));
+        assert_eq!(one, two);
+        let lists = [
+            "[ \"a b\" ,\n\"c,[\" , [] ]",
+            r#"["\u0061 b","c,[",[]]"#,
+            r#"["a b","c,[",[]]"#,
+        ];
+        for list in lists {
+            let list = canonical(list, &drop);
+            assert_eq!(list.as_deref(), Some(r#"["a b","c,[",[]]"#));
+        }
+    }
+
+    #[test]
+    fn what_not_every_reader_can_read_has_no_canonical_form() {
+        for (json, readable) in [
+            ("1e308", true),
+            ("-0.5", true),
+            ("184467440737095516160", true),
+            ("1e309", false),
+            (r#"[["a"],-1e400]"#, false),
+            (r#"{"a":{"b":1e400}}"#, false),
+            (r#""\ud83d\ude00""#, true),
+            (r#"["\ud83d"]"#, false),
+        ] {
+            let form = canonical(json, &|_| false);
+            assert_eq!(form.is_some(), readable, "{json}");
+            if let Some(form) = form {
+                serde_json::from_str::<serde_json::Value>(&form).expect("is JSON");
+            }
+        }
+    }
+}
