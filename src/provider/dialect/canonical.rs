@@ -43,28 +43,31 @@ pub(super) fn canonical<'a>(json: &'a str, drop: &dyn Fn(&str) -> bool) -> Optio
 
 /// The same list without the spaces around what it holds, if that is text without escapes.
 fn without_spaces(json: &str) -> Option<Cow<'_, str>> {
-    let (mut in_text, mut spaces) = (false, false);
-    for byte in json.bytes() {
-        match byte {
-            b'"' => in_text = !in_text,
-            b'\\' => return None,
-            _ if in_text => {}
-            b'[' | b',' | b']' => {}
-            _ if byte.is_ascii_whitespace() => spaces = true,
-            _ => return None,
+    if has_escapes(json) {
+        return None;
+    }
+    let mut short = String::with_capacity(json.len());
+    let mut marks = memchr::memchr_iter(b'"', json.as_bytes());
+    let mut rest = 0;
+    loop {
+        let open = marks.next();
+        for c in json[rest..open.unwrap_or(json.len())].chars() {
+            match c {
+                '[' | ',' | ']' => short.push(c),
+                _ if c.is_ascii_whitespace() => {}
+                _ => return None,
+            }
         }
+        let Some(open) = open else { break };
+        let close = marks.next()?;
+        short.push_str(&json[open..=close]);
+        rest = close + 1;
     }
-    if !spaces {
-        return Some(json.into());
-    }
-    let stays = |byte: &u8| {
-        in_text ^= *byte == b'"';
-        in_text || !byte.is_ascii_whitespace()
-    };
-    let mut short = Vec::with_capacity(json.len());
-    short.extend(json.bytes().filter(stays));
-    let short = String::from_utf8(short).expect("spaces are characters of their own");
-    Some(short.into())
+    Some(if short.len() == json.len() {
+        json.into()
+    } else {
+        short.into()
+    })
 }
 
 #[cfg(test)]

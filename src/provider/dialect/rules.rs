@@ -183,9 +183,7 @@ impl Rules {
             return Extra::default();
         }
         let own = fields.iter().map(|(name, value)| (&**name, value));
-        let own = own.filter(|(name, value)| {
-            Extra::is_free(name) && value.len() <= LONGEST && is_kept(name, value)
-        });
+        let own = own.filter(|(name, value)| is_kept(name, value) && value.len() <= LONGEST);
         let more = more
             .iter()
             .filter_map(|(name, value)| Some((*name, (*value)?)));
