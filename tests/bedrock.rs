@@ -179,6 +179,25 @@ async fn no_log_shows_what_signs() {
 }
 
 #[test]
+fn a_region_or_a_service_that_is_no_word_is_refused() {
+    let service = tower::service_fn(|_: Request<Empty<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let provider = Provider::http("a", service).base_url("https://bedrock.test");
+    for (region, name, field) in [
+        ("", "bedrock", "region"),
+        ("eu central", "bedrock", "region"),
+        ("eu-central-1", "bedrock\n", "service"),
+    ] {
+        let signed = provider
+            .clone()
+            .sigv4(region, name, || async { AwsCredentials::from_env() });
+        let error = builder([signed]).build().unwrap_err();
+        assert_eq!(error.field(), format!("providers.a.{field}"));
+    }
+}
+
+#[test]
 fn without_an_address_there_is_nothing_to_sign() {
     let service = tower::service_fn(|_: Request<Empty<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))

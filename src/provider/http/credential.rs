@@ -11,7 +11,7 @@ use http::{HeaderMap, Request, header};
 
 use crate::{
     clock::{self, Instant},
-    error::{BoxError, ListError, ListErrorKind},
+    error::{BoxError, BuildError, ListError, ListErrorKind},
     secret::Secret,
 };
 
@@ -41,6 +41,11 @@ impl Token {
 
 /// Puts a credential on each request to a provider.
 pub(crate) trait Authorize: Send + Sync {
+    /// Checks what was set beside the credential.
+    fn check(&self) -> Result<(), BuildError> {
+        Ok(())
+    }
+
     fn authorize<'a>(
         &'a self,
         request: &'a mut Request<()>,

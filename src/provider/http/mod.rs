@@ -212,6 +212,9 @@ impl HttpOrigin {
 
     pub(super) fn open(&self) -> Result<Arc<dyn Erased>, BuildError> {
         self.check_needs()?;
+        if let Some(authorize) = &self.authorize {
+            authorize.check()?;
+        }
         let uri = self.uri()?;
         self.check_way(&uri)?;
         Ok(Arc::new(HttpSource(Arc::new(Asking {
