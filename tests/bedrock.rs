@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+#[path = "support/log.rs"]
+mod log;
 mod support;
 
 use std::{
@@ -19,6 +21,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
+use log::LOG;
 use support::builder;
 use tower_models_cache::{AwsCredentials, ListErrorKind, Preset, Provider, StaticModelsCacheLayer};
 
@@ -150,28 +153,11 @@ async fn credentials_that_are_refused_are_fetched_anew_once() {
 
 #[tokio::test(start_paused = true)]
 async fn no_log_shows_what_signs() {
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = &*LOG;
     let region = Region::default();
     region.layer(None).cache().refresh().await.unwrap();
     assert_eq!(region.asked().len(), 2);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(log.contains("list of models confirmed"), "{log}");
     for secret in ["AKID1", "wJalr", "session-1"] {
         assert!(!log.contains(secret), "{log}");

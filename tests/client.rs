@@ -6,11 +6,13 @@
     reason = "tests spawn servers, and a test that cannot go on fails"
 )]
 
+#[path = "support/log.rs"]
+mod log;
 mod support;
 
 use std::{
     future::Future,
-    io::{self, Write},
+    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -26,6 +28,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use http_body_util::BodyExt;
+use log::LOG;
 use support::list;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
@@ -525,29 +528,9 @@ fn a_key_that_is_no_header_value_is_told_by_its_header() {
     }
 }
 
-/// What is written to a log.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn neither_log_nor_debug_output_nor_an_error_shows_a_key_or_what_a_server_said() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    let log = &*LOG;
     in_time(async {
         // A server that says back what it was told, as body, header and redirect.
         let echo = |request: Request| async move {
@@ -578,7 +561,7 @@ async fn neither_log_nor_debug_output_nor_an_error_shows_a_key_or_what_a_server_
         assert!(!shown.contains("hunter2"), "{shown}");
     })
     .await;
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(log.contains("no list of models from provider"), "{log}");
     assert!(!log.contains("hunter2"), "{log}");
 }

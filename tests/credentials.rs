@@ -7,13 +7,14 @@
     reason = "tests spawn, and fail by panicking"
 )]
 
+#[path = "support/log.rs"]
+mod log;
 mod support;
 
 use std::{
     convert::Infallible,
     fmt,
     future::Future,
-    io::{self, Write},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -24,6 +25,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Uri, header};
 use http_body_util::{Empty, Full};
+use log::LOG;
 use support::{MODES, builder, list, now, timed};
 use tokio::time::{sleep, sleep_until};
 use tower::service_fn;
@@ -568,20 +570,6 @@ fn a_token_over_plain_http_to_another_machine_must_be_allowed() {
 
 const SECRET: &str = "ya29-hunter2";
 
-/// What is written to a log.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A hook's error that quotes the token.
 struct Telling;
 
@@ -601,13 +589,7 @@ impl std::error::Error for Telling {}
 
 #[tokio::test]
 async fn no_debug_output_error_status_or_log_shows_a_token() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    let log = &*LOG;
 
     let token = Token::new(SECRET).expires_in(HOUR);
     let mut shown = format!("{token:?} {token:#?}");
@@ -659,7 +641,7 @@ async fn no_debug_output_error_status_or_log_shows_a_token() {
         [None, refused, None, refused, none, none, none, none]
     );
     assert!(!shown.contains("hunter2"), "{shown}");
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(log.contains("no list of models from provider"), "{log}");
     assert!(!log.contains("hunter2"), "{log}");
 }

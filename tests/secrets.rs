@@ -5,6 +5,8 @@
     reason = "tests unwrap and spawn"
 )]
 
+#[path = "support/log.rs"]
+mod log;
 #[path = "support/net.rs"]
 mod net;
 mod support;
@@ -12,9 +14,8 @@ mod support;
 use std::{
     convert::Infallible,
     fmt,
-    io::{self, Write},
     net::SocketAddr,
-    sync::{Arc, LazyLock, Mutex},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -25,6 +26,7 @@ use hyper_util::{
     client::legacy::{Client as HttpClient, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use log::LOG;
 use net::{Client, Server, empty, within};
 use support::{Script, ids};
 use tokio::{
@@ -36,7 +38,6 @@ use tower::{Layer, service_fn};
 use tower_models_cache::{
     ListError, ListErrorKind, Model, Provider, Readiness, StaticModelsCacheLayer,
 };
-use tracing_subscriber::fmt::MakeWriter;
 
 // ===== markers =====
 
@@ -65,47 +66,6 @@ fn leaks(text: &str) -> Vec<&'static str> {
         text.contains(**secret) || text.contains(&list.join(", "))
     };
     SECRETS.iter().filter(written).copied().collect()
-}
-
-// ===== logs =====
-
-/// Everything that is logged in this process, of every crate, at every level.
-static LOG: LazyLock<Log> = LazyLock::new(|| {
-    let log = Log::default();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .init();
-    log
-});
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
 }
 
 // ===== providers =====
