@@ -291,7 +291,8 @@ fn codings(bytes: usize, quick: bool, other_levels: bool) {
             moments.borrow_mut().push(rounds::now());
             false
         };
-        let encoded = compress::encode(&body, tick).expect("nobody stops it");
+        let encoded =
+            compress::encode(&body, encoding::Effort::Most, tick).expect("nobody stops it");
         tick();
         let moments = moments.into_inner();
         for (index, (coding, encoded)) in encoded.iter().enumerate() {

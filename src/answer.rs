@@ -1,17 +1,19 @@
 //! From what is asked to the response: the prepared bytes, or an error.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 
 use crate::{
+    body::Prepared,
     cache::Cache,
     clock, conditional,
-    document::{self, JSON},
-    render::openai,
-    request::{Target, decode_id},
-    snapshot::Snapshot,
+    document::{self, Document, JSON},
+    page::Window,
+    render::{self, ClientDialect, Problem, Reach},
+    request::{Target, What, decode_id},
+    snapshot::{Face, Panicked, Sight, Slice, Snapshot, View},
 };
 
 /// What of a request decides the answer.
@@ -21,6 +23,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) method: &'a Method,
     pub(crate) uri: &'a Uri,
     pub(crate) headers: &'a HeaderMap,
+    /// Which models the caller may see.
+    pub(crate) view: &'a View,
 }
 
 /// Where an answer comes from (RFC 9211).
@@ -32,16 +36,26 @@ pub(crate) enum Served {
     Awaited,
 }
 
+/// Nobody has asked for this list before: it has to be [prepared](Cache::prepare).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unprepared;
+
+type Answer = Result<Response<Prepared>, Unprepared>;
+
 /// The answer, from what is there.
 #[inline]
-pub(crate) fn answer(cache: &Cache, asked: Asked<'_>, served: Served) -> Response<Bytes> {
-    let snapshot = cache.load();
-    let mut response = match asked.target.id(asked.uri) {
-        None if is_whole(&snapshot, cache) => list(&snapshot, asked),
-        None => unavailable(cache),
-        Some(raw) => {
-            model(&snapshot, raw, asked).unwrap_or_else(|| no_model(&snapshot, cache, raw))
+pub(crate) fn answer(
+    cache: &Cache,
+    snapshot: &Arc<Snapshot>,
+    asked: Asked<'_>,
+    served: Served,
+    prepared: Option<&Face>,
+) -> Answer {
+    let mut response = match asked.target.what {
+        What::List if asked.is_plain() && is_whole(snapshot, cache) => {
+            list(snapshot.document(), asked)
         }
+        _ => uncommon(cache, snapshot, asked, prepared)?,
     };
     if served == Served::Awaited
         && let Some(status) = response.headers_mut().get_mut(header::CACHE_STATUS)
@@ -50,15 +64,91 @@ pub(crate) fn answer(cache: &Cache, asked: Asked<'_>, served: Served) -> Respons
     }
     if asked.method == Method::HEAD {
         // An empty body, and the length that GET's has, as prepared.
-        *response.body_mut() = Bytes::new();
+        *response.body_mut() = Prepared::default();
     }
-    response
+    Ok(response)
 }
 
-/// Whether the model that is asked for is there already: then nothing is waited for.
+impl Asked<'_> {
+    /// Whether it is for what nearly all requests are for.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.target.dialect == ClientDialect::OpenAi && matches!(self.view.0, Sight::All)
+    }
+
+    /// The id that is asked for, decoded.
+    fn id(&self) -> Option<std::borrow::Cow<'_, str>> {
+        decode_id(self.target.what.id(self.uri)?)
+    }
+}
+
+/// Anything but the list of all in OpenAI's form.
+#[inline(never)]
+fn uncommon(
+    cache: &Cache,
+    snapshot: &Arc<Snapshot>,
+    asked: Asked<'_>,
+    prepared: Option<&Face>,
+) -> Answer {
+    let problem = match &asked.view.0 {
+        Sight::Denied(status) => Some(Problem::Denied(*status)),
+        Sight::Unknown => Some(Problem::NoView),
+        Sight::All | Sight::Some(_) => None,
+    };
+    if let Some(problem) = problem {
+        return Ok(failure(snapshot, asked, problem));
+    }
+    match asked.target.what {
+        What::Version => Ok(version(snapshot)),
+        What::List if !is_whole(snapshot, cache) => Ok(unavailable(cache, asked)),
+        What::List => match prepared {
+            Some(face) => Ok(face_of(snapshot, face, asked)),
+            None => face(snapshot, asked, |face| face_of(snapshot, face, asked)),
+        },
+        What::Model { .. } => model(cache, snapshot, asked),
+    }
+}
+
+/// Prepares what an [`answer`] lacked. It may be gone from the snapshot again when the
+/// answer is made, so it is handed on.
+pub(crate) async fn prepare(
+    cache: &Arc<Cache>,
+    snapshot: &Arc<Snapshot>,
+    asked: Asked<'_>,
+) -> Result<Face, Panicked> {
+    let dialect = asked.target.dialect;
+    match asked.target.what {
+        // A slice of the list of all, whoever asks.
+        What::Model { .. } => cache.prepare(snapshot, &View::all(), dialect).await,
+        What::List | What::Version => cache.prepare(snapshot, asked.view, dialect).await,
+    }
+}
+
+/// Looks at the list that is asked for, if it is prepared.
+fn face<T>(
+    snapshot: &Snapshot,
+    asked: Asked<'_>,
+    look: impl FnOnce(&Face) -> T,
+) -> Result<T, Unprepared> {
+    let dialect = asked.target.dialect;
+    let looked = match &asked.view.0 {
+        Sight::Some(policy) => snapshot
+            .views()
+            .with(policy, |seen| seen.faces.get(dialect).map(look))
+            .flatten(),
+        _ => snapshot.faces().get(dialect).map(look),
+    };
+    looked.ok_or(Unprepared)
+}
+
+/// Whether the model that is asked for is there already, and for this caller: then
+/// nothing is waited for.
 pub(crate) fn is_listed(cache: &Cache, asked: Asked<'_>) -> bool {
-    let id = asked.target.id(asked.uri).and_then(decode_id);
-    id.is_some_and(|id| cache.load().find(&id).is_some())
+    let snapshot = cache.load();
+    let model = asked
+        .id()
+        .and_then(|id| Some(asked.view.allows(&snapshot.find(&id)?)));
+    model.unwrap_or(false)
 }
 
 /// Whether there is a list to serve: some provider's, and all of them where a
@@ -69,66 +159,159 @@ fn is_whole(snapshot: &Snapshot, cache: &Cache) -> bool {
     standing.complete || (standing.listing && cache.policy().serve_partial)
 }
 
+// ===== Lists =====
+
 #[inline]
-fn list(snapshot: &Snapshot, asked: Asked<'_>) -> Response<Bytes> {
-    let document = snapshot.document();
+fn list(document: &Document, asked: Asked<'_>) -> Response<Prepared> {
     let Some(variant) = document.select(asked.headers) else {
-        return not_acceptable(document.cache_status());
+        return not_acceptable(document, asked);
     };
     if conditional::none_match_hits(asked.headers, variant.etag_bytes()) {
         return respond(
             StatusCode::NOT_MODIFIED,
             variant.not_modified.clone(),
-            Bytes::new(),
+            Bytes::new().into(),
         );
     }
     respond(
         StatusCode::OK,
         variant.found.clone(),
-        variant.body().clone(),
+        variant.body().clone().into(),
     )
 }
 
-/// One model: a slice of the list's bytes.
-fn model(snapshot: &Snapshot, raw: &str, asked: Asked<'_>) -> Option<Response<Bytes>> {
-    let id = decode_id(raw)?;
-    let slice = snapshot
-        .slice(&id)
-        .or_else(|| snapshot.slice(id.strip_suffix('/')?))?;
-    let document = snapshot.document();
-    if conditional::none_match_hits(asked.headers, slice.tags.etag_bytes(slice.index)) {
-        let head = document.model_not_modified(&slice.tags, slice.index);
-        return Some(respond(StatusCode::NOT_MODIFIED, head, Bytes::new()));
+/// A list, or the page of it that is asked for.
+fn face_of(snapshot: &Snapshot, face: &Face, asked: Asked<'_>) -> Response<Prepared> {
+    let document = face.document();
+    let Reach::Pages { default } = asked.target.dialect.reach() else {
+        return list(document, asked);
+    };
+    let query = asked.uri.query().unwrap_or_default();
+    let window = match asked.target.dialect {
+        ClientDialect::Gemini => Window::gemini(query, default),
+        _ => Some(Window::anthropic(query, default)),
+    };
+    let Some(window) = window else {
+        return failure(snapshot, asked, Problem::PageToken);
+    };
+    let Some(page) = face.page(snapshot, &window) else {
+        return list(document, asked);
+    };
+    if conditional::none_match_hits(asked.headers, page.etag.as_bytes()) {
+        let head = document.page_not_modified(page.etag);
+        return respond(StatusCode::NOT_MODIFIED, head, Prepared::default());
     }
-    let head = document.model_found(&slice.tags, slice.index, slice.body.len());
-    Some(respond(StatusCode::OK, head, slice.body))
+    let head = document.page_found(page.etag.clone(), page.len());
+    let body = Prepared::pieces(page.head, [page.records, page.tail]);
+    respond(StatusCode::OK, head, body)
 }
 
-/// A model that is not listed: unknown, or not known yet.
+// ===== Models =====
+
+/// One model: a slice of the bytes of the list of all.
+fn model(cache: &Cache, snapshot: &Arc<Snapshot>, asked: Asked<'_>) -> Answer {
+    let dialect = asked.target.dialect;
+    let id = asked.id();
+    let ids = id.iter().flat_map(|id| forms(dialect, id));
+    for id in ids {
+        let Some(model) = snapshot.find(id) else {
+            continue;
+        };
+        match asked.view.judge(&model) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(_) => return Ok(failure(snapshot, asked, Problem::NoView)),
+        }
+        let slice = snapshot.slice(dialect, id).ok_or(Unprepared)?;
+        return Ok(found(slice, asked));
+    }
+    Ok(no_model(snapshot, cache, asked))
+}
+
+/// The forms in which an id may stand in a path.
+fn forms(dialect: ClientDialect, id: &str) -> impl Iterator<Item = &str> {
+    let bare = match dialect {
+        ClientDialect::Gemini => id.strip_prefix("models/"),
+        _ => None,
+    };
+    let whole = [Some(id), bare];
+    let ends = [
+        id.strip_suffix('/'),
+        bare.and_then(|id| id.strip_suffix('/')),
+    ];
+    whole.into_iter().chain(ends).flatten()
+}
+
+fn found(slice: Slice<'_>, asked: Asked<'_>) -> Response<Prepared> {
+    let Slice {
+        body,
+        tags,
+        index,
+        document,
+    } = slice;
+    if conditional::none_match_hits(asked.headers, tags.etag_bytes(index)) {
+        let head = document.model_not_modified(tags, index);
+        return respond(StatusCode::NOT_MODIFIED, head, Prepared::default());
+    }
+    let head = document.model_found(tags, index, body.len());
+    respond(StatusCode::OK, head, body.into())
+}
+
+/// A model that is not listed: unknown, not known yet, or not for this caller, all of
+/// which look the same.
 #[cold]
-fn no_model(snapshot: &Snapshot, cache: &Cache, raw: &str) -> Response<Bytes> {
+fn no_model(snapshot: &Snapshot, cache: &Cache, asked: Asked<'_>) -> Response<Prepared> {
     // Of a model that is not in a list that is not to be served nobody knows.
     if !is_whole(snapshot, cache) {
-        return unavailable(cache);
+        return unavailable(cache, asked);
     }
-    let id = decode_id(raw).unwrap_or_default();
+    let id = asked.id().unwrap_or_default();
+    failure(snapshot, asked, Problem::NotFound(&id))
+}
+
+// ===== Others =====
+
+/// What Ollama's clients are shown of a model; `None`: they named none.
+pub(crate) fn shown(snapshot: &Snapshot, view: &View, id: Option<&str>) -> Response<Prepared> {
+    let ollama = ClientDialect::Ollama;
+    let cache_status = snapshot.document().cache_status().clone();
+    let problem = match (&view.0, id) {
+        (Sight::Denied(status), _) => Problem::Denied(*status),
+        (Sight::Unknown, _) => Problem::NoView,
+        (_, None) => Problem::NoModel,
+        (_, Some(id)) => match snapshot.find(id).map(|model| view.judge(&model)) {
+            Some(Ok(true)) => {
+                let body = snapshot.show(id).expect("was just found");
+                let control = snapshot.settings().document.cache_control.clone();
+                let head = plain(&body, control, cache_status);
+                return respond(StatusCode::OK, head, Bytes::from(body).into());
+            }
+            Some(Err(_)) => Problem::NoView,
+            Some(Ok(false)) | None => Problem::NotFound(id),
+        },
+    };
+    let body = ollama.problem(&problem);
+    let head = plain(&body, NO_STORE, cache_status);
+    respond(problem.status(), head, Bytes::from(body).into())
+}
+
+fn version(snapshot: &Snapshot) -> Response<Prepared> {
+    let body = render::version();
     let status = snapshot.document().cache_status().clone();
-    failure(StatusCode::NOT_FOUND, openai::not_found(&id), status)
+    let control = snapshot.settings().document.cache_control.clone();
+    let head = plain(&body, control, status);
+    respond(StatusCode::OK, head, Bytes::from(body).into())
 }
 
 /// Nothing was ever had, and there are providers: an empty list would be a lie.
 #[cold]
-fn unavailable(cache: &Cache) -> Response<Bytes> {
+fn unavailable(cache: &Cache, asked: Asked<'_>) -> Response<Prepared> {
     let wait = cache.next_attempt().map_or(Duration::ZERO, |next| {
         next.saturating_duration_since(clock::now())
     });
     // Whole seconds, at least one; and in a minute much may have changed.
     let seconds = (wait.as_secs() + 1).min(60);
-    let mut response = failure(
-        StatusCode::SERVICE_UNAVAILABLE,
-        openai::unavailable(),
-        document::UNAVAILABLE,
-    );
+    let mut response = refuse(asked, Problem::Unavailable, document::UNAVAILABLE);
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, seconds.into());
@@ -137,26 +320,41 @@ fn unavailable(cache: &Cache) -> Response<Bytes> {
 
 /// The client refuses every coding there is, and no coding at all.
 #[cold]
-fn not_acceptable(status: &HeaderValue) -> Response<Bytes> {
-    let body = openai::not_acceptable();
-    let mut response = failure(StatusCode::NOT_ACCEPTABLE, body, status.clone());
-    let vary = HeaderValue::from_static("accept-encoding");
-    response.headers_mut().insert(header::VARY, vary);
+fn not_acceptable(document: &Document, asked: Asked<'_>) -> Response<Prepared> {
+    let status = document.cache_status().clone();
+    let mut response = refuse(asked, Problem::NotAcceptable, status);
+    let vary = document.vary().cloned().into_iter();
+    response
+        .headers_mut()
+        .extend(vary.map(|vary| (header::VARY, vary)));
     response
 }
 
-fn failure(status: StatusCode, body: Vec<u8>, cache_status: HeaderValue) -> Response<Bytes> {
-    let head = HeaderMap::from_iter([
+fn failure(snapshot: &Snapshot, asked: Asked<'_>, problem: Problem<'_>) -> Response<Prepared> {
+    let status = snapshot.document().cache_status().clone();
+    refuse(asked, problem, status)
+}
+
+fn refuse(asked: Asked<'_>, problem: Problem<'_>, status: HeaderValue) -> Response<Prepared> {
+    let body = asked.target.dialect.problem(&problem);
+    let head = plain(&body, NO_STORE, status);
+    respond(problem.status(), head, Bytes::from(body).into())
+}
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// The headers of an answer that is no list.
+fn plain(body: &[u8], control: HeaderValue, status: HeaderValue) -> HeaderMap {
+    HeaderMap::from_iter([
         (header::CONTENT_TYPE, JSON),
         (header::CONTENT_LENGTH, body.len().into()),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::CACHE_STATUS, cache_status),
-    ]);
-    respond(status, head, body.into())
+        (header::CACHE_CONTROL, control),
+        (header::CACHE_STATUS, status),
+    ])
 }
 
 #[inline]
-fn respond(status: StatusCode, head: HeaderMap, body: Bytes) -> Response<Bytes> {
+fn respond(status: StatusCode, head: HeaderMap, body: Prepared) -> Response<Prepared> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = head;

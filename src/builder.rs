@@ -2,18 +2,22 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue, header, request::Parts};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     cache::{Cache, Policy, Renewal},
-    document,
+    document::{self, Vary},
     entry::Bounds,
-    error::BuildError,
+    error::{BoxError, BuildError},
+    hook::ViewHook,
     layer::StaticModelsCacheLayer,
     provider::{LONGEST, Provider, check_duration},
     refresher::Refresher,
-    request::Paths,
+    render::{ClientDialect, Dialects, Style},
+    request::{Mounts, Paths},
+    service::Answerer,
+    snapshot::{Aliases, Naming, Settings, View, ViewBounds},
     tasks::Tasks,
 };
 
@@ -25,7 +29,14 @@ use crate::{
 #[must_use = "a builder does nothing until `build` or `spawn`"]
 pub struct Builder {
     providers: Vec<Provider>,
-    paths: Option<Vec<String>>,
+    mounts: Mounts,
+    dialects: Dialects,
+    views: Option<ViewHook>,
+    view_headers: Vec<HeaderName>,
+    view_bounds: ViewBounds,
+    aliases: Vec<(String, String)>,
+    claude_aliases: bool,
+    style: Style,
     uncached: bool,
     refresh_interval: Duration,
     miss_timeout: Duration,
@@ -48,7 +59,21 @@ impl Builder {
     pub(crate) fn new() -> Self {
         Self {
             providers: Vec::new(),
-            paths: None,
+            mounts: Mounts::default(),
+            dialects: Dialects::from_iter([
+                ClientDialect::OpenAi,
+                ClientDialect::Anthropic,
+                ClientDialect::Gemini,
+            ]),
+            views: None,
+            view_headers: vec![header::AUTHORIZATION],
+            view_bounds: ViewBounds {
+                views: 1000,
+                bytes: 64 * 1024 * 1024,
+            },
+            aliases: Vec::new(),
+            claude_aliases: false,
+            style: Style::default(),
             uncached: false,
             refresh_interval: Duration::from_secs(300),
             miss_timeout: Duration::from_millis(1500),
@@ -83,8 +108,138 @@ impl Builder {
 
     /// Sets the paths of the list; the default is `/v1/models` alone. A model lies
     /// below each of them, under its id.
+    ///
+    /// Here the request chooses among the [dialects](Self::client_dialects). Gemini's and
+    /// Ollama's have [paths](Self::gemini_paths) of their [own](Self::ollama_paths).
     pub fn paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
-        self.paths = Some(paths.into_iter().map(Into::into).collect());
+        self.mounts.paths = paths.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the paths of the list in Gemini's dialect; the default is `/v1beta/models`
+    /// alone.
+    pub fn gemini_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.mounts.gemini = paths.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets what the paths of Ollama's API begin with, which are `/tags` and `/version`
+    /// below it; the default is `/api` alone.
+    pub fn ollama_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.mounts.ollama = paths.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the dialects in which the list is there for clients. The default is OpenAI's,
+    /// Anthropic's and Gemini's.
+    ///
+    /// Which one a request gets, its path decides first: below
+    /// [`gemini_paths`](Self::gemini_paths) and [`ollama_paths`](Self::ollama_paths) it is
+    /// theirs. At the other [paths](Self::paths) it is Codex's with the query parameter
+    /// `client_version`, else Anthropic's with the header `anthropic-version`, else
+    /// Gemini's with the header `x-goog-api-key`, else OpenAI's. A dialect that is off is
+    /// passed over, and a request that is left over is the inner service's.
+    ///
+    /// Ollama's is off by default for its paths, which an inner service may have for
+    /// something else; Codex's, because a model that is listed there is told
+    /// [instructions](Self::codex_instructions) of yours in the place of Codex's own.
+    ///
+    /// A dialect costs nothing until it is first asked for. Then the first request waits
+    /// for its list to be rendered, and from then on it is there when a list is published.
+    pub fn client_dialects(mut self, all: impl IntoIterator<Item = ClientDialect>) -> Self {
+        self.dialects = all.into_iter().collect();
+        self
+    }
+
+    /// Sets which models each caller sees: `hook` looks at the head of each request for the
+    /// list or for a model.
+    ///
+    /// It sees what layers around this one have put into the request's
+    /// [extensions](http::Extensions), so authenticate there, and decide here. It runs in
+    /// the request: look up what is known, and do no I/O. When it fails or panics, the
+    /// caller gets status 500 and sees nothing.
+    ///
+    /// Lists are prepared once a [view](View), by its name, and kept within
+    /// [`max_view_bytes`](Self::max_view_bytes). Each has its own `ETag`. A model that a
+    /// caller may not see is answered like one that there is not, in body and headers.
+    ///
+    /// ```
+    /// use tower_models_cache::{Model, Provider, StaticModelsCacheLayer, View};
+    ///
+    /// /// What an authentication layer has found out.
+    /// #[derive(Clone)]
+    /// struct Team(View);
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let layer = StaticModelsCacheLayer::builder()
+    ///     .provider(Provider::fixed("house", [Model::new("small")]))
+    ///     .views(|request| {
+    ///         let team = request.extensions.get::<Team>().ok_or("nobody is authenticated")?;
+    ///         Ok(team.0.clone())
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn views(
+        mut self,
+        hook: impl Fn(&Parts) -> Result<View, BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.views = Some(ViewHook::new(hook));
+        self
+    }
+
+    /// Names the headers by which callers are told apart, for the `Vary` of the answers
+    /// where there are [views](Self::views) (RFC 9110, section 12.5.5). The default is
+    /// `authorization`.
+    pub fn view_headers(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.view_headers = headers.into_iter().collect();
+        self
+    }
+
+    /// Sets how many bytes the lists of all [views](Self::views) may take, in all dialects
+    /// and codings. The default is 64 MiB. What was not asked for lately gives way, and is
+    /// rendered again when it is asked for; one view is kept whatever it takes.
+    pub fn max_view_bytes(mut self, bytes: usize) -> Self {
+        self.view_bounds.bytes = bytes;
+        self
+    }
+
+    /// Sets how many [views](Self::views) are kept at the most. The default is 1,000.
+    pub fn max_views(mut self, views: usize) -> Self {
+        self.view_bounds.views = views;
+        self
+    }
+
+    /// Lists a model under a further name: `alias("gpt", "openai/gpt-5")`.
+    ///
+    /// The target is the id under which the model is listed. While it is, so is the alias,
+    /// before all models, with everything that is known of the model; and it is found in
+    /// [snapshots](crate::ModelsSnapshot::get). An alias goes before a model of the same
+    /// name, which is not listed then: also while the target is not there, so that the name
+    /// never means another model. Views see an alias where they see its model. The status
+    /// [tells](crate::Status::aliases) what became of each.
+    pub fn alias(mut self, name: impl Into<String>, target: impl Into<String>) -> Self {
+        self.aliases.push((name.into(), target.into()));
+        self
+    }
+
+    /// Lists every model for Anthropic's clients under a name with `claude` in it: as
+    /// `claude-openai/gpt-5` what is listed as `openai/gpt-5` otherwise. The default is
+    /// not to.
+    ///
+    /// For clients that show only such names. Models whose own name has it keep that, and
+    /// so does one whose new name another model has. Both names are found in
+    /// [snapshots](crate::ModelsSnapshot::get).
+    pub fn claude_aliases(mut self, list: bool) -> Self {
+        self.claude_aliases = list;
+        self
+    }
+
+    /// Sets what Codex tells a model of its work, where it has taken the model from the
+    /// list. The default is a few sentences for any agent that writes code.
+    pub fn codex_instructions(mut self, text: impl Into<String>) -> Self {
+        self.style.codex_instructions = text.into().into();
         self
     }
 
@@ -220,8 +375,8 @@ impl Builder {
     ///
     /// A setting cannot work; the error names it.
     pub fn build(self) -> Result<StaticModelsCacheLayer, BuildError> {
-        let (cache, paths) = self.cache(Renewal::OnDemand, None)?;
-        Ok(StaticModelsCacheLayer::new(cache, paths))
+        let answerer = self.answerer(Renewal::OnDemand, None)?;
+        Ok(StaticModelsCacheLayer::new(answerer))
     }
 
     /// Builds the layer and spawns the refresher, which begins to fetch at once.
@@ -253,16 +408,16 @@ impl Builder {
             let expected = "a call inside of one, or `build` instead of `spawn`";
             return Err(BuildError::hidden("runtime", "no tokio runtime", expected));
         }
-        let (cache, paths) = self.cache(Renewal::Background, tracker)?;
-        let refresher = Refresher::spawn(&cache);
-        Ok((StaticModelsCacheLayer::new(cache, paths), refresher))
+        let answerer = self.answerer(Renewal::Background, tracker)?;
+        let refresher = Refresher::spawn(&answerer.cache().0);
+        Ok((StaticModelsCacheLayer::new(answerer), refresher))
     }
 
-    fn cache(
+    fn answerer(
         self,
         renewal: Renewal,
         tracker: Option<TaskTracker>,
-    ) -> Result<(Arc<Cache>, Paths), BuildError> {
+    ) -> Result<Answerer, BuildError> {
         for (field, value) in [
             ("refresh_interval", self.refresh_interval),
             ("miss_timeout", self.miss_timeout),
@@ -283,9 +438,28 @@ impl Builder {
                 expected,
             ));
         }
-        let paths = self.paths.unwrap_or_else(|| vec!["/v1/models".to_owned()]);
-        let paths = Paths::new(paths)?;
+        let paths = Paths::new(self.mounts, self.dialects)?;
         let bounds = check_bounds(self.bounds)?;
+        check_view_bounds(self.view_bounds)?;
+        let by_header = ClientDialect::ALL.into_iter();
+        let by_header = by_header.filter(|dialect| self.dialects.has(*dialect));
+        let by_view = self.views.as_ref().map(|_| self.view_headers);
+        let listing = Settings {
+            document: document::Settings {
+                cache_control: self.cache_control,
+                name_providers: self.name_providers,
+                vary: Vary {
+                    dialect: by_header.filter_map(ClientDialect::header).collect(),
+                    view: by_view.unwrap_or_default(),
+                },
+            },
+            naming: Naming {
+                aliases: Arc::new(Aliases::new(self.aliases)?),
+                claude: self.claude_aliases,
+            },
+            style: self.style,
+            views: self.view_bounds,
+        };
         let policy = Policy {
             renewal: if self.uncached {
                 Renewal::PerRequest
@@ -309,15 +483,12 @@ impl Builder {
                     BuildError::new("max_concurrent_fetches", value, expected)
                 })?,
             bounds,
-            document: document::Settings {
-                cache_control: self.cache_control,
-                name_providers: self.name_providers,
-            },
+            listing: Arc::new(listing),
         };
         let stop = self.token.unwrap_or_default().child_token();
         let tasks = Tasks::new(stop, tracker);
         let cache = Cache::new(self.providers, policy, tasks, self.jitter_seed)?;
-        Ok((cache, paths))
+        Ok(Answerer::new(cache, paths, self.views))
     }
 }
 
@@ -333,6 +504,18 @@ fn check_age(max_stale: Option<Duration>, interval: Duration) -> Result<(), Buil
 }
 
 const MOST_FETCHES: usize = 65_536;
+
+fn check_view_bounds(bounds: ViewBounds) -> Result<(), BuildError> {
+    for (field, value) in [
+        ("max_views", bounds.views),
+        ("max_view_bytes", bounds.bytes),
+    ] {
+        if value == 0 {
+            return Err(BuildError::new(field, value, "at least 1"));
+        }
+    }
+    Ok(())
+}
 
 fn check_bounds(bounds: Bounds) -> Result<Bounds, BuildError> {
     const MOST: usize = 1 << 30;

@@ -2,13 +2,16 @@
 //!
 //! Everything here is made at publication. A request only chooses and clones.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use twox_hash::XxHash3_128;
 
 use crate::{
     compress,
-    encoding::{self, Coding, Codings},
+    encoding::{self, Coding, Codings, Effort},
+    render::ClientDialect,
     snapshot::{Health, Part},
 };
 
@@ -18,19 +21,21 @@ pub(crate) struct Settings {
     pub(crate) cache_control: HeaderValue,
     /// Whether stale and missing providers are named to clients.
     pub(crate) name_providers: bool,
+    /// What of a request's head decides which list is sent, beside `accept-encoding`.
+    pub(crate) vary: Vary,
 }
 
 /// The list in one dialect, in every coding there is of it.
 #[derive(Debug)]
 pub(crate) struct Document {
     identity: Variant,
-    /// The same bytes under codings: all of them, or none yet.
-    encoded: Box<[Variant]>,
-    codings: Codings,
-    /// Of a 200 with one model: its length and validator are still to be filled in.
-    model: HeaderMap,
-    /// Of a 304 of one model, likewise.
-    model_not_modified: HeaderMap,
+    /// The same bytes under codings, which come later and all at once.
+    encoded: OnceLock<Encoded>,
+    common: Common,
+    /// Of a 200 with a part of the list: its length and validator are still to be filled in.
+    part: HeaderMap,
+    /// Of a 304 of such a part, likewise.
+    part_not_modified: HeaderMap,
 }
 
 /// The list under one coding, and the header sets of its answers.
@@ -39,6 +44,21 @@ pub(crate) struct Variant {
     content: Content,
     pub(crate) found: HeaderMap,
     pub(crate) not_modified: HeaderMap,
+}
+
+#[derive(Debug)]
+struct Encoded {
+    variants: Box<[Variant]>,
+    codings: Codings,
+}
+
+/// What the headers of all variants have in common.
+#[derive(Clone, Debug)]
+struct Common {
+    heads: HeaderMap,
+    vary: Option<HeaderValue>,
+    /// How hard its variants are compressed, if there are to be any.
+    effort: Option<Effort>,
 }
 
 /// Bytes under a coding, and the strong validator of just these bytes.
@@ -51,70 +71,71 @@ struct Content {
 
 impl Document {
     /// The list as it was rendered. Its encoded variants come later.
-    pub(crate) fn new<'a>(
+    pub(crate) fn new(
+        dialect: ClientDialect,
         body: Bytes,
-        parts: impl Iterator<Item = &'a Part>,
+        effort: Effort,
+        heads: &HeaderMap,
         settings: &Settings,
     ) -> Self {
-        let identity = Content::new(Coding::Identity, body);
-        Self::of([identity], &heads(parts, settings))
+        let encodable = dialect.has_codings() && compress::is_worthwhile(body.len());
+        let common = Common {
+            heads: heads.clone(),
+            vary: settings.vary.of(dialect, encodable),
+            effort: encodable.then_some(effort),
+        };
+        // A part of the list is never compressed.
+        let part_vary = settings.vary.of(dialect, false);
+        Self::of(Content::new(Coding::Identity, body), common, part_vary)
     }
 
     /// The same bytes, with headers that tell how the providers stand now.
-    pub(crate) fn with_health<'a>(
-        &self,
-        parts: impl Iterator<Item = &'a Part>,
-        settings: &Settings,
-    ) -> Self {
-        Self::of(self.contents(), &heads(parts, settings))
+    pub(crate) fn with_heads(&self, heads: &HeaderMap) -> Self {
+        let common = Common {
+            heads: heads.clone(),
+            ..self.common.clone()
+        };
+        let part_vary = self.part.get(header::VARY).cloned();
+        let document = Self::of(self.identity.content.clone(), common, part_vary);
+        if let Some(encoded) = self.encoded.get() {
+            let contents = encoded.variants.iter();
+            document.put_encoded(contents.map(|variant| variant.content.clone()));
+        }
+        document
     }
 
-    /// The same list, with the variants that `encoded` holds.
-    pub(crate) fn with_encoded<'a>(
-        &self,
-        encoded: Vec<(Coding, Bytes)>,
-        parts: impl Iterator<Item = &'a Part>,
-        settings: &Settings,
-    ) -> Self {
-        let encoded = encoded
-            .into_iter()
-            .map(|(coding, body)| Content::new(coding, body));
-        let identity = self.identity.content.clone();
-        Self::of(
-            std::iter::once(identity).chain(encoded),
-            &heads(parts, settings),
-        )
+    fn of(identity: Content, common: Common, part_vary: Option<HeaderValue>) -> Self {
+        let identity = Variant::new(identity, &common);
+        let part = |head: &HeaderMap| {
+            let mut head = head.clone();
+            head.remove(header::VARY);
+            head.extend(part_vary.clone().map(|vary| (header::VARY, vary)));
+            head
+        };
+        Self {
+            part: part(&identity.found),
+            part_not_modified: part(&identity.not_modified),
+            identity,
+            encoded: OnceLock::new(),
+            common,
+        }
     }
 
-    fn contents(&self) -> impl Iterator<Item = Content> {
-        let variants = std::iter::once(&self.identity).chain(&self.encoded);
-        variants.map(|variant| variant.content.clone())
+    /// Adds the same list under codings, once and for all.
+    pub(crate) fn encode(&self, encoded: Vec<(Coding, Bytes)>) {
+        let contents = encoded.into_iter();
+        self.put_encoded(contents.map(|(coding, body)| Content::new(coding, body)));
     }
 
-    /// The document of these contents, identity first.
-    fn of(contents: impl IntoIterator<Item = Content>, heads: &HeaderMap) -> Self {
-        let mut contents = contents.into_iter();
-        let identity = contents.next().expect("a list has its identity");
-        let negotiated = compress::is_worthwhile(identity.body.len());
-        let identity = Variant::new(identity, heads, negotiated);
-        let encoded: Box<[_]> = contents
-            .map(|content| Variant::new(content, heads, negotiated))
+    fn put_encoded(&self, contents: impl Iterator<Item = Content>) {
+        let variants: Box<[_]> = contents
+            .map(|content| Variant::new(content, &self.common))
             .collect();
-        let codings = encoded.iter().fold(Codings::NONE, |codings, variant| {
+        let codings = variants.iter().fold(Codings::NONE, |codings, variant| {
             codings.with(variant.content.coding)
         });
-        // One model is never compressed, so it does not vary.
-        let mut model = identity.found.clone();
-        let mut model_not_modified = identity.not_modified.clone();
-        model.remove(header::VARY);
-        model_not_modified.remove(header::VARY);
-        Self {
-            identity,
-            encoded,
-            codings,
-            model,
-            model_not_modified,
-        }
+        // Whoever was first has put in the same.
+        let _ = self.encoded.set(Encoded { variants, codings });
     }
 
     /// The list's bytes, under no coding.
@@ -127,14 +148,37 @@ impl Document {
         self.identity.content.etag.to_str().unwrap_or_default()
     }
 
+    /// The same, as a header's value.
+    pub(crate) fn etag_value(&self) -> &HeaderValue {
+        &self.identity.content.etag
+    }
+
     /// What a hit says of itself.
     pub(crate) fn cache_status(&self) -> &HeaderValue {
         &self.identity.found[header::CACHE_STATUS]
     }
 
+    /// What of a request's head decides which list is sent.
+    pub(crate) fn vary(&self) -> Option<&HeaderValue> {
+        self.common.vary.as_ref()
+    }
+
     /// Whether variants are still to be made.
     pub(crate) fn lacks_encodings(&self) -> bool {
-        self.encoded.is_empty() && compress::is_worthwhile(self.body().len())
+        self.common.effort.is_some() && self.encoded.get().is_none()
+    }
+
+    /// How hard its variants are compressed.
+    pub(crate) fn effort(&self) -> Effort {
+        self.common.effort.unwrap_or(Effort::Little)
+    }
+
+    /// How much memory the list takes, in every coding.
+    pub(crate) fn size(&self) -> usize {
+        let encoded = self.encoded.get();
+        let encoded = encoded.iter().flat_map(|encoded| &encoded.variants);
+        let encoded = encoded.map(|variant| variant.body().len());
+        self.body().len() + encoded.sum::<usize>()
     }
 
     /// The variant for a request (RFC 9110, section 12.5.3), or `None`: the client
@@ -144,13 +188,13 @@ impl Document {
     /// whatever the request says.
     #[inline]
     pub(crate) fn select(&self, headers: &HeaderMap) -> Option<&Variant> {
-        if self.encoded.is_empty() {
+        let Some(encoded) = self.encoded.get() else {
             return Some(&self.identity);
-        }
-        match encoding::choose(headers, self.codings)? {
+        };
+        match encoding::choose(headers, encoded.codings)? {
             Coding::Identity => Some(&self.identity),
-            coding => self
-                .encoded
+            coding => encoded
+                .variants
                 .iter()
                 .find(|variant| variant.content.coding == coding),
         }
@@ -158,12 +202,27 @@ impl Document {
 
     /// The headers of a 200 with one model.
     pub(crate) fn model_found(&self, tags: &Tags, index: usize, length: usize) -> HeaderMap {
-        with_tag(self.model.clone(), tags, index, Some(length))
+        with_tag(self.part.clone(), tags, index, Some(length))
     }
 
     /// The headers of a 304 of one model.
     pub(crate) fn model_not_modified(&self, tags: &Tags, index: usize) -> HeaderMap {
-        with_tag(self.model_not_modified.clone(), tags, index, None)
+        with_tag(self.part_not_modified.clone(), tags, index, None)
+    }
+
+    /// The headers of a 200 with a page.
+    pub(crate) fn page_found(&self, etag: HeaderValue, length: usize) -> HeaderMap {
+        let mut head = self.part.clone();
+        head.insert(header::ETAG, etag);
+        head.insert(header::CONTENT_LENGTH, length.into());
+        head
+    }
+
+    /// The headers of a 304 of a page.
+    pub(crate) fn page_not_modified(&self, etag: HeaderValue) -> HeaderMap {
+        let mut head = self.part_not_modified.clone();
+        head.insert(header::ETAG, etag);
+        head
     }
 }
 
@@ -179,12 +238,11 @@ impl Content {
 }
 
 impl Variant {
-    fn new(content: Content, heads: &HeaderMap, negotiated: bool) -> Self {
-        let mut not_modified = heads.clone();
+    fn new(content: Content, common: &Common) -> Self {
+        let mut not_modified = common.heads.clone();
         not_modified.insert(header::ETAG, content.etag.clone());
-        if negotiated {
-            let vary = HeaderValue::from_static("accept-encoding");
-            not_modified.insert(header::VARY, vary);
+        if let Some(vary) = &common.vary {
+            not_modified.insert(header::VARY, vary.clone());
         }
         let mut found = not_modified.clone();
         found.insert(header::CONTENT_TYPE, JSON);
@@ -209,12 +267,43 @@ impl Variant {
     }
 }
 
+// ===== Vary =====
+
+/// What of a request's head decides which list is sent: the dialects that a header
+/// chooses, and what a hook for views looks at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Vary {
+    /// At the paths where headers choose the dialect.
+    pub(crate) dialect: Vec<HeaderName>,
+    pub(crate) view: Vec<HeaderName>,
+}
+
+impl Vary {
+    /// The field's value for the lists of a dialect (RFC 9110, section 12.5.5).
+    pub(crate) fn of(&self, dialect: ClientDialect, encoded: bool) -> Option<HeaderValue> {
+        let by_header = dialect.is_chosen_by_header().then_some(&self.dialect);
+        let names = encoded.then_some(header::ACCEPT_ENCODING);
+        let names = names.into_iter();
+        let names = names.chain(by_header.into_iter().flatten().cloned());
+        let mut all: Vec<HeaderName> = Vec::new();
+        for name in names.chain(self.view.iter().cloned()) {
+            if !all.contains(&name) {
+                all.push(name);
+            }
+        }
+        let names = all.iter().map(HeaderName::as_str);
+        let value = names.collect::<Vec<_>>().join(", ");
+        let value = HeaderValue::try_from(value).expect("names of headers are header values");
+        (!all.is_empty()).then_some(value)
+    }
+}
+
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 // ===== Heads =====
 
 /// The headers that every answer has, and that depend on the providers' health.
-fn heads<'a>(parts: impl Iterator<Item = &'a Part>, settings: &Settings) -> HeaderMap {
+pub(crate) fn heads<'a>(parts: impl Iterator<Item = &'a Part>, settings: &Settings) -> HeaderMap {
     let mut worst = Health::Fresh;
     let mut incomplete = String::new();
     for part in parts {
@@ -241,7 +330,7 @@ fn heads<'a>(parts: impl Iterator<Item = &'a Part>, settings: &Settings) -> Head
 
 /// A structured list (RFC 8941, section 3.1) of the providers whose models are
 /// missing or stale: `"lab";missing, "openai";stale`.
-const INCOMPLETE: header::HeaderName = header::HeaderName::from_static("x-models-incomplete");
+const INCOMPLETE: HeaderName = HeaderName::from_static("x-models-incomplete");
 
 /// A name as a structured string (RFC 8941, section 3.3.3), which is ASCII: other
 /// characters are percent-encoded.

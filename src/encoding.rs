@@ -40,6 +40,15 @@ impl Coding {
     }
 }
 
+/// How hard the bytes are tried to be made fewer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Effort {
+    /// For a list that everybody gets.
+    Most,
+    /// For one of many.
+    Little,
+}
+
 /// The codings that a response is available in. Identity always is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Codings(u8);

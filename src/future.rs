@@ -6,12 +6,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::body::ResponseBody;
+use crate::body::{Prepared, ResponseBody};
 
 pin_project! {
     /// Response future of [`StaticModelsCache`](crate::StaticModelsCache).
@@ -32,10 +31,10 @@ pin_project! {
 /// An answer of ours, or what it takes to get one.
 pub(crate) enum Answer {
     /// Taken when it is polled.
-    Ready(Option<Response<Bytes>>),
+    Ready(Option<Response<Prepared>>),
     /// Boxed, because a first attempt that is waited for is rare, and every other
     /// request would carry the room for it.
-    Awaited(BoxFuture<'static, Response<Bytes>>),
+    Awaited(BoxFuture<'static, Response<Prepared>>),
 }
 
 impl<F> ResponseFuture<F> {

@@ -1,16 +1,16 @@
 //! `StaticModelsCacheLayer`: wraps a service, and shares one cache with its clones.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use tower_layer::Layer;
 
 use crate::{
     builder::Builder,
-    cache::Cache,
+    etag_layer::ModelsEtagLayer,
     handle::ModelsCache,
     models_service::ModelsService,
-    request::Paths,
     service::{Answerer, StaticModelsCache},
+    show::OllamaShowLayer,
 };
 
 /// Layer that takes over the list of models of an HTTP service.
@@ -35,15 +35,52 @@ impl StaticModelsCacheLayer {
         Builder::new()
     }
 
-    pub(crate) fn new(cache: Arc<Cache>, paths: Paths) -> Self {
-        Self {
-            answerer: Answerer::new(cache, paths),
-        }
+    pub(crate) fn new(answerer: Answerer) -> Self {
+        Self { answerer }
     }
 
     /// A handle on the cache, to look at the list and to steer what renews it.
     pub fn cache(&self) -> ModelsCache {
         self.answerer.cache()
+    }
+
+    /// A layer that tells Codex's clients on every answer of a service whether the list that
+    /// they have still holds: for the routes of inference.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use axum::{Router, routing::post};
+    /// # use tower_models_cache::{ClientDialect, StaticModelsCacheLayer};
+    /// let models = StaticModelsCacheLayer::builder()
+    ///     .client_dialects([ClientDialect::OpenAi, ClientDialect::Codex])
+    ///     .build()?;
+    /// let app: Router = Router::new()
+    ///     .route("/v1/responses", post(|| async { "..." }).layer(models.models_etag()))
+    ///     .layer(models);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn models_etag(&self) -> ModelsEtagLayer {
+        ModelsEtagLayer::new(self.answerer.clone())
+    }
+
+    /// A layer that answers Ollama's clients who ask about one model: `POST /api/show`. It
+    /// does nothing unless [`ClientDialect::Ollama`](crate::ClientDialect::Ollama) is on.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use tower_models_cache::{ClientDialect, StaticModelsCacheLayer};
+    /// let models = StaticModelsCacheLayer::builder()
+    ///     .client_dialects([ClientDialect::OpenAi, ClientDialect::Ollama])
+    ///     .build()?;
+    /// let app: axum::Router = axum::Router::new()
+    ///     .layer(models.ollama_show())
+    ///     .layer(models);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ollama_show(&self) -> OllamaShowLayer {
+        OllamaShowLayer::new(self.answerer.clone())
     }
 
     /// A service that gives the same answers without an inner service.

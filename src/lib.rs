@@ -143,19 +143,23 @@ mod document;
 mod encoding;
 mod entry;
 mod error;
+mod etag_layer;
 mod flight;
 mod future;
 mod handle;
+mod hook;
 mod layer;
 mod lines;
 mod model;
 mod models_service;
+mod page;
 mod provider;
 mod refresher;
 mod render;
 mod request;
 mod secret;
 mod service;
+mod show;
 mod snapshot;
 mod status;
 mod tasks;
@@ -164,6 +168,7 @@ pub use self::{
     body::ResponseBody,
     builder::Builder,
     error::{BoxError, BuildError, ListError, ListErrorKind, ProviderError},
+    etag_layer::{EtagFuture, ModelsEtag, ModelsEtagLayer},
     future::ResponseFuture,
     handle::{ModelsCache, Readiness, RefreshError, Updates},
     layer::StaticModelsCacheLayer,
@@ -173,14 +178,16 @@ pub use self::{
     },
     models_service::{ModelsBody, ModelsService},
     provider::{
-        Custom, CustomDialect, Dialect, ExtraFields, ListModels, Next, Page, Preset, Provider,
-        Source, Token, UnknownDialect, UnknownPreset,
+        Custom, CustomDialect, Dialect, ExtraFields, ListModels, Next, Page, Prefix, Preset,
+        Provider, Source, Token, UnknownDialect, UnknownPreset,
     },
     refresher::Refresher,
+    render::{ClientDialect, UnknownClientDialect},
     secret::Secret,
     service::StaticModelsCache,
-    snapshot::{ListedModel, ModelsSnapshot},
-    status::{AttemptStatus, ProviderStatus, Status},
+    show::{OllamaShow, OllamaShowLayer, ShowFuture},
+    snapshot::{ListedModel, ModelsSnapshot, View},
+    status::{AliasStatus, AttemptStatus, ProviderStatus, Status},
 };
 
 #[cfg(feature = "bedrock")]

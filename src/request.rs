@@ -1,70 +1,142 @@
-//! Which requests are ours: method and path in, what is asked for out. Pure.
+//! Which requests are ours: the head of one in, what is asked for out. Pure.
 
 use std::borrow::Cow;
 
-use http::{Method, Uri};
+use http::{HeaderMap, HeaderName, Method, Uri};
 use percent_encoding::percent_decode_str;
 
-use crate::error::BuildError;
+use crate::{
+    error::BuildError,
+    render::{ClientDialect, Dialects},
+};
 
-/// The paths under which the list lies.
+/// The paths under which the list lies, and what lies there.
 #[derive(Clone, Debug)]
 pub(crate) struct Paths {
-    mounts: Box<[Box<str>]>,
+    mounts: Box<[Mount]>,
     /// The length of the shortest, which most other paths do not even have.
     shortest: usize,
+    dialects: Dialects,
+    /// Where Ollama's clients ask about one model.
+    shows: Box<[Box<str>]>,
+}
+
+#[derive(Clone, Debug)]
+struct Mount {
+    path: Box<str>,
+    serves: Serves,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Serves {
+    /// The list in the dialect that query and headers choose.
+    Chosen,
+    /// The list in this dialect alone.
+    Always(ClientDialect),
+    /// The version that an Ollama server would be of.
+    Version,
 }
 
 /// What a request asks for. It borrows nothing of the request: a service that moves
 /// one on after it has been looked at would copy it first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// The list.
+pub(crate) struct Target {
+    pub(crate) dialect: ClientDialect,
+    pub(crate) what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// The list, or a page of it.
     List,
     /// One model, by the id that begins here in the path.
     Model { at: u16 },
+    /// What speaks here.
+    Version,
 }
 
 /// The longest id that is looked for, in bytes before decoding: three for each of
-/// the longest listed id, with room for its provider's name and a slash at the end.
-const LONGEST: usize = 3 * (128 + 1 + 512 + 1);
+/// the longest listed id, with room for its provider's name, what stands before it, and a
+/// slash at the end.
+const LONGEST: usize = 3 * (16 + 128 + 1 + 512 + 1);
+
+/// By this parameter Codex asks for the list.
+const CODEX: &str = "client_version";
+const ANTHROPIC: HeaderName = HeaderName::from_static("anthropic-version");
+const GEMINI: HeaderName = HeaderName::from_static("x-goog-api-key");
+
+/// The paths of lists, by what lies there.
+#[derive(Clone, Debug)]
+pub(crate) struct Mounts {
+    /// Where query and headers choose the dialect.
+    pub(crate) paths: Vec<String>,
+    pub(crate) gemini: Vec<String>,
+    /// What the paths of Ollama's API begin with.
+    pub(crate) ollama: Vec<String>,
+}
+
+impl Default for Mounts {
+    fn default() -> Self {
+        Self {
+            paths: vec!["/v1/models".to_owned()],
+            gemini: vec!["/v1beta/models".to_owned()],
+            ollama: vec!["/api".to_owned()],
+        }
+    }
+}
 
 impl Paths {
-    pub(crate) fn new(paths: Vec<String>) -> Result<Self, BuildError> {
-        let expected = "at least one path, such as /v1/models";
-        if paths.is_empty() {
-            return Err(BuildError::new("paths", paths, expected));
+    pub(crate) fn new(mounts: Mounts, dialects: Dialects) -> Result<Self, BuildError> {
+        let mut paths = Self {
+            mounts: Box::default(),
+            shortest: 0,
+            dialects,
+            shows: Box::default(),
+        };
+        if dialects.is_empty() {
+            let expected = "at least one dialect, such as openai";
+            return Err(BuildError::hidden("client_dialects", "empty", expected));
         }
-        let mut mounts: Vec<Box<str>> = Vec::with_capacity(paths.len());
-        for path in &paths {
-            let mount = path.trim_end_matches('/');
-            let clean = |byte: u8| byte.is_ascii_graphic() && !b"?#%".contains(&byte);
-            if !path.starts_with('/') || mount.is_empty() || !mount.bytes().all(clean) {
-                let expected = "a path that begins with a slash and names a resource, \
-                                without query, escapes or spaces";
-                return Err(BuildError::new("paths", path, expected));
-            }
-            if let Some(other) = mounts.iter().find(|other| {
-                let inside = |a: &str, b: &str| {
-                    a.strip_prefix(b)
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                };
-                inside(mount, other) || inside(other, mount)
-            }) {
-                let expected = format!("a path that does not collide with {other}");
-                return Err(BuildError::new("paths", path, expected));
-            }
-            mounts.push(mount.into());
+        let mut all = Vec::new();
+        let chosen = [
+            ClientDialect::OpenAi,
+            ClientDialect::Anthropic,
+            ClientDialect::Gemini,
+            ClientDialect::Codex,
+        ];
+        let own = [
+            (&mounts.gemini, "gemini_paths", ClientDialect::Gemini),
+            (&mounts.ollama, "ollama_paths", ClientDialect::Ollama),
+        ];
+        if chosen.into_iter().any(|dialect| dialects.has(dialect)) {
+            add("paths", &mounts.paths, "", Serves::Chosen, &mut all)?;
         }
-        Ok(Self {
-            shortest: mounts.iter().map(|mount| mount.len()).min().unwrap_or(0),
-            mounts: mounts.into(),
-        })
+        for (mounts, field, dialect) in own {
+            let serves = Serves::Always(dialect);
+            match dialect {
+                _ if !dialects.has(dialect) => {}
+                ClientDialect::Ollama => {
+                    add(field, mounts, "/tags", serves, &mut all)?;
+                    add(field, mounts, "/version", Serves::Version, &mut all)?;
+                    let show = |path: &String| format!("{}/show", path.trim_end_matches('/'));
+                    paths.shows = mounts.iter().map(|path| show(path).into()).collect();
+                }
+                _ => add(field, mounts, "", serves, &mut all)?,
+            }
+        }
+        paths.shortest = all.iter().map(|mount| mount.path.len()).min().unwrap_or(0);
+        paths.mounts = all.into();
+        Ok(paths)
     }
 
     /// What is asked for, when the request is ours.
     #[inline]
-    pub(crate) fn classify(&self, method: &Method, uri: &Uri) -> Option<Target> {
+    pub(crate) fn classify(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Option<Target> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return None;
         }
@@ -76,20 +148,106 @@ impl Paths {
         let mount = self
             .mounts
             .iter()
-            .find(|mount| path.starts_with(&***mount))?;
-        Target::below(&path.as_bytes()[mount.len()..], mount.len())
+            .find(|mount| path.starts_with(&*mount.path))?;
+        let rest = &path.as_bytes()[mount.path.len()..];
+        self.below(mount, rest, headers)
+    }
+
+    pub(crate) fn is_show(&self, path: &str) -> bool {
+        self.shows.iter().any(|show| **show == *path)
+    }
+
+    // Not inlined: what is not ours has passed by before.
+    #[inline(never)]
+    fn below(&self, mount: &Mount, rest: &[u8], headers: &HeaderMap) -> Option<Target> {
+        let (what, query) = What::below(rest, mount.path.len())?;
+        let dialect = match mount.serves {
+            Serves::Chosen => self.choose(what, query, headers)?,
+            Serves::Always(dialect) if what == What::List || dialect.has_models() => dialect,
+            Serves::Version if what == What::List => {
+                return Some(Target {
+                    dialect: ClientDialect::Ollama,
+                    what: What::Version,
+                });
+            }
+            Serves::Always(_) | Serves::Version => return None,
+        };
+        Some(Target { dialect, what })
+    }
+
+    /// The dialect of a request at a path that has several.
+    fn choose(&self, what: What, query: &[u8], headers: &HeaderMap) -> Option<ClientDialect> {
+        let has = |dialect| self.dialects.has(dialect);
+        let by_query = !query.is_empty() && what == What::List && has(ClientDialect::Codex);
+        if by_query && has_parameter(query, CODEX) {
+            return Some(ClientDialect::Codex);
+        }
+        if has(ClientDialect::Anthropic) && headers.contains_key(&ANTHROPIC) {
+            return Some(ClientDialect::Anthropic);
+        }
+        if has(ClientDialect::Gemini) && headers.contains_key(&GEMINI) {
+            return Some(ClientDialect::Gemini);
+        }
+        has(ClientDialect::OpenAi).then_some(ClientDialect::OpenAi)
     }
 }
 
-impl Target {
-    /// What `rest` names, which stands below a mount of so many bytes.
-    fn below(rest: &[u8], mount: usize) -> Option<Self> {
+fn has_parameter(query: &[u8], name: &str) -> bool {
+    let mut parameters = query.split(|&byte| byte == b'&');
+    parameters.any(|parameter| {
+        let rest = parameter.strip_prefix(name.as_bytes());
+        rest.is_some_and(|rest| matches!(rest, [] | [b'=', ..]))
+    })
+}
+
+/// Adds these paths, each followed by `below`, unless one cannot work.
+fn add(
+    field: &'static str,
+    paths: &[String],
+    below: &str,
+    serves: Serves,
+    mounts: &mut Vec<Mount>,
+) -> Result<(), BuildError> {
+    if paths.is_empty() {
+        let expected = "at least one path, such as /v1/models";
+        return Err(BuildError::new(field, paths, expected));
+    }
+    for path in paths {
+        let mount = path.trim_end_matches('/');
+        let clean = |byte: u8| byte.is_ascii_graphic() && !b"?#%".contains(&byte);
+        if !path.starts_with('/') || mount.is_empty() || !mount.bytes().all(clean) {
+            let expected = "a path that begins with a slash and names a resource, \
+                            without query, escapes or spaces";
+            return Err(BuildError::new(field, path, expected));
+        }
+        let mount = format!("{mount}{below}");
+        if let Some(other) = mounts.iter().find(|other| {
+            let inside = |a: &str, b: &str| {
+                a.strip_prefix(b)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            inside(&mount, &other.path) || inside(&other.path, &mount)
+        }) {
+            let expected = format!("a path that does not collide with {}", other.path);
+            return Err(BuildError::new(field, path, expected));
+        }
+        let path = mount.into();
+        mounts.push(Mount { path, serves });
+    }
+    Ok(())
+}
+
+impl What {
+    /// What `rest` names, which stands below a mount of so many bytes; and its query.
+    fn below(rest: &[u8], mount: usize) -> Option<(Self, &[u8])> {
         match rest {
-            [] | [b'?', ..] | [b'/'] | [b'/', b'?', ..] => Some(Self::List),
-            [b'/', ..] => Some(Self::Model {
+            [] | [b'/'] => Some((Self::List, &[])),
+            [b'?', query @ ..] | [b'/', b'?', query @ ..] => Some((Self::List, query)),
+            [b'/', ..] => {
                 // Where an offset does not fit, no URI of `http` is that long either.
-                at: u16::try_from(mount + 1).ok()?,
-            }),
+                let at = u16::try_from(mount + 1).ok()?;
+                Some((Self::Model { at }, &[]))
+            }
             _ => None,
         }
     }
@@ -97,7 +255,7 @@ impl Target {
     /// The id in the path of the request that this was found for, as it stands there.
     pub(crate) fn id(self, uri: &Uri) -> Option<&str> {
         match self {
-            Self::List => None,
+            Self::List | Self::Version => None,
             Self::Model { at } => uri.path().get(usize::from(at)..),
         }
     }
@@ -124,7 +282,121 @@ mod tests {
     use super::*;
 
     fn paths(paths: &[&str]) -> Result<Paths, BuildError> {
-        Paths::new(paths.iter().map(|&path| path.to_owned()).collect())
+        let paths = paths.iter().map(|&path| path.to_owned()).collect();
+        let mounts = Mounts {
+            paths,
+            ..Mounts::default()
+        };
+        Paths::new(mounts, Dialects::from_iter(ClientDialect::ALL))
+    }
+
+    /// The dialect, and the id, if one is asked for.
+    fn asked(
+        method: Method,
+        uri: &str,
+        headers: &[&str],
+    ) -> Option<(ClientDialect, Option<String>)> {
+        let paths = paths(&["/v1/models"]).expect("are good");
+        let name = |name: &&str| HeaderName::from_bytes(name.as_bytes()).expect("is a name");
+        let value = http::HeaderValue::from_static("2023-06-01");
+        let headers = headers.iter().map(|header| (name(header), value.clone()));
+        let uri: Uri = uri.parse().expect(uri);
+        let target = paths.classify(&method, &uri, &headers.collect())?;
+        Some((target.dialect, target.what.id(&uri).map(str::to_owned)))
+    }
+
+    #[test]
+    fn the_path_chooses_the_dialect_then_the_query_then_the_headers() {
+        use ClientDialect::{Anthropic, Codex, Gemini, Ollama, OpenAi};
+        const CLAUDE: &str = "anthropic-version";
+        const GOOGLE: &str = "x-goog-api-key";
+        for (uri, headers, expected) in [
+            ("/v1/models", &[][..], Some((OpenAi, None))),
+            ("/v1/models", &["x-api-key"], Some((OpenAi, None))),
+            ("/v1/models?a", &[CLAUDE], Some((Anthropic, None))),
+            ("/v1/models/a/b", &[CLAUDE], Some((Anthropic, Some("a/b")))),
+            ("/v1/models/a", &[GOOGLE], Some((Gemini, Some("a")))),
+            ("/v1/models", &[GOOGLE, CLAUDE], Some((Anthropic, None))),
+            (
+                "/v1/models?x=1&client_version=0.9",
+                &[GOOGLE, CLAUDE],
+                Some((Codex, None)),
+            ),
+            ("/v1/models/?client_version", &[], Some((Codex, None))),
+            ("/v1/models?client_versions=1", &[], Some((OpenAi, None))),
+            ("/v1/models?x=client_version=1", &[], Some((OpenAi, None))),
+            (
+                "/v1/models/a?client_version=1",
+                &[],
+                Some((OpenAi, Some("a"))),
+            ),
+            ("/v1beta/models", &[CLAUDE], Some((Gemini, None))),
+            ("/v1beta/models?client_version=1", &[], Some((Gemini, None))),
+            (
+                "/v1beta/models/models/a",
+                &[],
+                Some((Gemini, Some("models/a"))),
+            ),
+            ("/api/tags", &[CLAUDE], Some((Ollama, None))),
+            ("/api/tags/", &[], Some((Ollama, None))),
+            ("/api/tags/a", &[], None),
+            ("/api/version", &[], Some((Ollama, None))),
+            ("/api/version/a", &[], None),
+            ("/api/ps", &[], None),
+            ("/api/show", &[], None),
+        ] {
+            let expected = expected.map(|(dialect, id)| (dialect, id.map(str::to_owned)));
+            let got = asked(Method::GET, uri, headers);
+            assert_eq!(got, expected, "{uri} {headers:?}");
+            assert_eq!(asked(Method::POST, uri, headers), None);
+        }
+    }
+
+    #[test]
+    fn a_dialect_that_is_off_takes_no_request() {
+        let only = |dialect| {
+            let paths = Paths::new(Mounts::default(), Dialects::from_iter([dialect]));
+            let paths = paths.expect("is good");
+            let is_ours = |uri: &'static str, header: &'static str| {
+                let headers = [(
+                    HeaderName::from_static(header),
+                    http::HeaderValue::from_static("1"),
+                )];
+                let uri = Uri::from_static(uri);
+                paths
+                    .classify(&Method::GET, &uri, &headers.into_iter().collect())
+                    .is_some()
+            };
+            [
+                is_ours("/v1/models", "x-other"),
+                is_ours("/v1/models", "anthropic-version"),
+                is_ours("/v1beta/models", "x-other"),
+                is_ours("/api/tags", "x-other"),
+                is_ours("/v1/models?client_version=1", "x-other"),
+            ]
+        };
+        assert_eq!(
+            only(ClientDialect::OpenAi),
+            [true, true, false, false, true]
+        );
+        assert_eq!(
+            only(ClientDialect::Anthropic),
+            [false, true, false, false, false]
+        );
+        assert_eq!(
+            only(ClientDialect::Gemini),
+            [false, false, true, false, false]
+        );
+        assert_eq!(
+            only(ClientDialect::Ollama),
+            [false, false, false, true, false]
+        );
+        assert_eq!(
+            only(ClientDialect::Codex),
+            [false, false, false, false, true]
+        );
+        let none = Paths::new(Mounts::default(), Dialects::default());
+        assert_eq!(none.expect_err("is bad").field(), "client_dialects");
     }
 
     #[test]
@@ -154,11 +426,12 @@ mod tests {
         ] {
             let uri: Uri = uri.parse().expect(uri);
             for method in [Method::GET, Method::HEAD] {
-                let found = paths.classify(&method, &uri);
-                assert_eq!(found.map(|found| found.id(&uri)), expected, "{uri}");
+                let found = paths.classify(&method, &uri, &HeaderMap::new());
+                assert_eq!(found.map(|found| found.what.id(&uri)), expected, "{uri}");
             }
             for other in [Method::POST, Method::OPTIONS, Method::DELETE, Method::PUT] {
-                assert_eq!(paths.classify(&other, &uri), None, "{other} {uri}");
+                let found = paths.classify(&other, &uri, &HeaderMap::new());
+                assert_eq!(found, None, "{other} {uri}");
             }
         }
     }

@@ -6,16 +6,18 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
 use tower_service::Service;
 
 use crate::{
-    answer::{self, Asked, Served},
-    body::ResponseBody,
+    answer::{self, Asked, Served, Unprepared},
+    body::{Prepared, ResponseBody},
     cache::{Cache, Wait},
     future::{Answer, ResponseFuture},
     handle::ModelsCache,
+    hook::ViewHook,
     request::{Paths, Target},
+    snapshot::{Snapshot, View},
 };
 
 // ===== Answerer =====
@@ -27,60 +29,134 @@ pub(crate) struct Answerer(Arc<Answers>);
 struct Answers {
     cache: Arc<Cache>,
     paths: Paths,
+    /// Says which models a caller may see; all of them without it.
+    views: Option<ViewHook>,
 }
 
 impl Answerer {
-    pub(crate) fn new(cache: Arc<Cache>, paths: Paths) -> Self {
-        Self(Arc::new(Answers { cache, paths }))
+    pub(crate) fn new(cache: Arc<Cache>, paths: Paths, views: Option<ViewHook>) -> Self {
+        Self(Arc::new(Answers {
+            cache,
+            paths,
+            views,
+        }))
     }
 
     pub(crate) fn cache(&self) -> ModelsCache {
         ModelsCache(Arc::clone(&self.0.cache))
     }
 
+    /// Which models a caller may see.
+    pub(crate) fn view(&self, parts: &Parts) -> View {
+        let view = |hook: &ViewHook| hook.view(parts);
+        self.0.views.as_ref().map_or(View::all(), view)
+    }
+
+    /// Whether this is where Ollama's clients ask about a model.
+    pub(crate) fn is_show(&self, path: &str) -> bool {
+        self.0.paths.is_show(path)
+    }
+
     /// What the request asks for, when it is ours.
     #[inline]
     fn target<B>(&self, request: &Request<B>) -> Option<Target> {
-        self.0.paths.classify(request.method(), request.uri())
+        let headers = request.headers();
+        (self.0.paths).classify(request.method(), request.uri(), headers)
     }
 
     // Not inlined, and given the whole request: one that is not ours then passes by
     // without a copy, and without the room on the stack that this takes.
     #[inline(never)]
     fn answer<B>(&self, target: Target, request: Request<B>) -> Answer {
-        let asked = Asked {
+        if self.0.views.is_some() {
+            let (parts, _) = request.into_parts();
+            let view = self.view(&parts);
+            return self.answer_to(Asked {
+                target,
+                method: &parts.method,
+                uri: &parts.uri,
+                headers: &parts.headers,
+                view: &view,
+            });
+        }
+        self.answer_to(Asked {
             target,
             method: request.method(),
             uri: request.uri(),
             headers: request.headers(),
-        };
-        if let Some(wait) = self.0.cache.attend()
-            && (wait.is_for_what_is_listed() || !answer::is_listed(&self.0.cache, asked))
-        {
-            return self.answer_after(wait, asked);
-        }
-        Answer::Ready(Some(answer::answer(&self.0.cache, asked, Served::Hit)))
+            view: &const { View::all() },
+        })
     }
 
-    /// Answers from what is there once the wait is over. The head of the
-    /// request is kept until then, its body is not.
+    #[inline]
+    fn answer_to(&self, asked: Asked<'_>) -> Answer {
+        let cache = &self.0.cache;
+        if let Some(wait) = cache.attend()
+            && !asked.view.is_closed()
+            && (wait.is_for_what_is_listed() || !answer::is_listed(cache, asked))
+        {
+            return self.answer_after(Some(wait), asked);
+        }
+        match answer::answer(cache, &cache.load(), asked, Served::Hit, None) {
+            Ok(response) => Answer::Ready(Some(response)),
+            Err(Unprepared) => self.answer_after(None, asked),
+        }
+    }
+
+    /// Answers from what is there once the wait is over, and the list prepared that nobody
+    /// has asked for before. The head of the request is kept until then, its body is not.
     #[cold]
-    fn answer_after(&self, wait: Wait, asked: Asked<'_>) -> Answer {
+    fn answer_after(&self, wait: Option<Wait>, asked: Asked<'_>) -> Answer {
         let target = asked.target;
         let method = asked.method.clone();
         let uri = asked.uri.clone();
         let headers = asked.headers.clone();
+        let view = asked.view.clone();
         let answers = Arc::clone(&self.0);
         Answer::Awaited(Box::pin(async move {
-            wait.over().await;
+            let served = match wait {
+                Some(wait) => {
+                    wait.over().await;
+                    Served::Awaited
+                }
+                None => Served::Hit,
+            };
             let asked = Asked {
                 target,
                 method: &method,
                 uri: &uri,
                 headers: &headers,
+                view: &view,
             };
-            answer::answer(&answers.cache, asked, Served::Awaited)
+            // One snapshot from here on: what is prepared is prepared in it.
+            let snapshot = answers.cache.snapshot().0;
+            answers.answer_from(&snapshot, asked, served).await
         }))
+    }
+}
+
+impl Answers {
+    async fn answer_from(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        asked: Asked<'_>,
+        served: Served,
+    ) -> Response<Prepared> {
+        let mut view = asked.view.clone();
+        let mut prepared = None;
+        loop {
+            let asked = Asked {
+                view: &view,
+                ..asked
+            };
+            match answer::answer(&self.cache, snapshot, asked, served, prepared.as_ref()) {
+                Ok(response) => return response,
+                Err(Unprepared) => match answer::prepare(&self.cache, snapshot, asked).await {
+                    Ok(face) => prepared = Some(face),
+                    Err(_) => view = View::unknown(), // and so it hides
+                },
+            }
+        }
     }
 }
 

@@ -24,6 +24,24 @@ pub struct Status {
     pub etag: String,
     /// Every provider, in the order of declaration.
     pub providers: Vec<ProviderStatus>,
+    /// Every alias, in the order in which they were given.
+    pub aliases: Vec<AliasStatus>,
+    /// How many views are prepared.
+    pub views: usize,
+    /// How many bytes their lists take, in all dialects and codings.
+    pub view_bytes: usize,
+}
+
+/// What became of an alias.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AliasStatus {
+    /// The further name.
+    pub name: String,
+    /// The listed id of the model that it stands for.
+    pub target: String,
+    /// Whether that is listed, and so the alias.
+    pub listed: bool,
 }
 
 /// How one provider stands.
@@ -36,8 +54,12 @@ pub struct ProviderStatus {
     pub display_name: Option<String>,
     /// How many of its models are listed.
     pub models: usize,
-    /// How many are not, because a provider declared before it lists their ids.
+    /// How many are not, because a provider declared before it, or an alias, has their
+    /// names.
     pub shadowed: usize,
+    /// How many are behind their provider's prefix only because another provider lists
+    /// their ids: of a provider that is prefixed [on conflict](crate::Prefix::OnConflict).
+    pub prefixed: usize,
     /// In which dialect its list was, such as `openai`, if it came over HTTP: what
     /// [`Dialect::Auto`](crate::Dialect::Auto) has found, where that was set.
     pub dialect: Option<&'static str>,
@@ -85,7 +107,7 @@ impl Status {
         let now = clock::now();
         let providers = cache.inspect(|slot| {
             let good = slot.last_good();
-            let (models, shadowed) = snapshot.0.counts(slot.provider.name());
+            let counts = snapshot.0.counts(slot.provider.name());
             ProviderStatus {
                 name: slot.provider.name().to_owned(),
                 display_name: slot
@@ -94,8 +116,9 @@ impl Status {
                     .display_name
                     .as_deref()
                     .map(str::to_owned),
-                models,
-                shadowed,
+                models: counts.listed,
+                shadowed: counts.shadowed,
+                prefixed: counts.prefixed,
                 dialect: good.and_then(|(tally, _)| tally.dialect),
                 skipped: good.map_or(0, |(tally, _)| tally.flaws.skipped()),
                 flaws: good.map_or(Vec::new(), |(tally, _)| tally.flaws.counts().to_vec()),
@@ -112,7 +135,17 @@ impl Status {
                     .map(|next| next.saturating_duration_since(now)),
             }
         });
+        let aliases = snapshot.0.aliases();
+        let aliases = aliases.map(|(name, target, listed)| AliasStatus {
+            name: name.to_owned(),
+            target: target.to_owned(),
+            listed,
+        });
+        let (views, view_bytes) = snapshot.0.views().size();
         Self {
+            aliases: aliases.collect(),
+            views,
+            view_bytes,
             models: snapshot.len(),
             etag: snapshot.etag().to_owned(),
             providers,

@@ -22,7 +22,7 @@ use tokio::{
     runtime::Runtime,
 };
 use tower::Layer;
-use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{ClientDialect, Model, Provider, StaticModelsCacheLayer};
 
 /// Layers with their lists in place: with variants, without, and without models.
 struct World {
@@ -53,6 +53,7 @@ impl World {
                 let model = |n| Model::new(format!("model-{n}")).with_owned_by(owner);
                 StaticModelsCacheLayer::builder()
                     .provider(Provider::fixed("p", (0..count).map(model)))
+                    .client_dialects([ClientDialect::OpenAi])
                     .build()
                     .unwrap()
             })

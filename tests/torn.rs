@@ -22,7 +22,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use fronts::{CODINGS, coding, decoded, list_under, only};
+use fronts::{CODINGS, VARY, coding, decoded, list_under, only};
 use http::Response;
 use net::within;
 use support::{Script, ids};
@@ -80,7 +80,7 @@ impl Seen {
     fn take(&self, answer: &Response<Bytes>, asked: &str) -> Vec<u8> {
         let served = coding(answer.headers());
         assert!(served == asked || served == "identity", "{served}");
-        assert_eq!(only(answer.headers(), "vary"), "accept-encoding");
+        assert_eq!(only(answer.headers(), "vary"), VARY);
         let list = decoded(answer);
         let etag = only(answer.headers(), "etag").to_owned();
         let this = (answer.body().clone(), served.to_owned());

@@ -17,6 +17,7 @@
 mod encode;
 mod fetch;
 mod policy;
+mod prepare;
 mod publish;
 mod slot;
 
@@ -101,7 +102,7 @@ impl Cache {
         let providers = policy.check(providers)?;
         drop(table.replace(providers, &policy, &tasks, now)); // none are gone
         table.published = table.changes;
-        let snapshot = Snapshot::assemble(table.parts(), None, &policy.document);
+        let snapshot = Snapshot::assemble(table.parts(), None, &policy.listing);
         let snapshot = Arc::new(snapshot);
         let cache = Self {
             attention: AtomicU64::new(0),

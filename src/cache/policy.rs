@@ -1,8 +1,8 @@
 //! What was set, once it has been checked.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use crate::{document, entry::Bounds};
+use crate::{entry::Bounds, snapshot::Settings};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
@@ -23,7 +23,7 @@ pub(crate) struct Policy {
     pub(crate) serve_partial: bool,
     pub(crate) fetches_at_once: NonZeroUsize,
     pub(crate) bounds: Bounds,
-    pub(crate) document: document::Settings,
+    pub(crate) listing: Arc<Settings>,
 }
 
 /// What makes a list be fetched again.

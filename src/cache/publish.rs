@@ -28,9 +28,9 @@ impl Cache {
             (table.parts(), table.changes)
         };
         let last = self.snapshot.load_full();
-        let settings = self.policy.document.clone();
-        let size = last.document().body().len();
-        let models = |part: &Part| part.entry.as_ref().map_or(0, |entry| entry.models().len());
+        let settings = Arc::clone(&self.policy.listing);
+        let size = last.size();
+        let models = |part: &Part| part.models().len();
         let size = size.max(128 * parts.iter().map(models).sum::<usize>());
         let next = compute(size, move || {
             Snapshot::assemble(parts, Some(&last), &settings)

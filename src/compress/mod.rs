@@ -2,13 +2,14 @@
 //!
 //! Each coding gets the level with the best ratio that stays within about 200 ms
 //! of one core for a list of up to 8 MiB (`benches/publish.rs` measures it): lists
-//! change a few times a day and are sent many thousand times.
+//! change a few times a day and are sent many thousand times. The lists of views, of which
+//! there may be a thousand, get a tenth of that.
 
 use std::io::Write;
 
 use bytes::Bytes;
 
-use crate::encoding::Coding;
+use crate::encoding::{Coding, Effort};
 
 /// Below this many bytes a list fits into one packet as it is.
 const WORTHWHILE: usize = 1024;
@@ -21,11 +22,15 @@ pub(crate) fn is_worthwhile(bytes: usize) -> bool {
     bytes >= WORTHWHILE
 }
 
-type Encoder = fn(&[u8]) -> Vec<u8>;
+type Encoder = fn(&[u8], Effort) -> Vec<u8>;
 
 /// The list under every coding, unless `stopped` says in between that nobody
 /// wants it any more.
-pub(crate) fn encode(body: &Bytes, stopped: impl Fn() -> bool) -> Option<Vec<(Coding, Bytes)>> {
+pub(crate) fn encode(
+    body: &Bytes,
+    effort: Effort,
+    stopped: impl Fn() -> bool,
+) -> Option<Vec<(Coding, Bytes)>> {
     let codings: [(Coding, Encoder); 3] = [
         (Coding::Gzip, gzip),
         (Coding::Zstd, zstd),
@@ -36,14 +41,14 @@ pub(crate) fn encode(body: &Bytes, stopped: impl Fn() -> bool) -> Option<Vec<(Co
         if stopped() {
             return None;
         }
-        let mut variant = encode(body);
+        let mut variant = encode(body, effort);
         variant.shrink_to_fit(); // encoders reserve for the worst case, and this stays
         encoded.push((coding, variant.into()));
     }
     Some(encoded)
 }
 
-fn gzip(body: &[u8]) -> Vec<u8> {
+fn gzip(body: &[u8], _: Effort) -> Vec<u8> {
     // The levels above gain nothing on lists.
     let level = flate2::Compression::new(6);
     let mut to = flate2::write::GzEncoder::new(Vec::new(), level);
@@ -51,8 +56,9 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     to.finish().expect("a vector takes all")
 }
 
-fn zstd(body: &[u8]) -> Vec<u8> {
+fn zstd(body: &[u8], effort: Effort) -> Vec<u8> {
     let level = match body.len() {
+        _ if effort == Effort::Little => 3,
         bytes if bytes <= 384 * KIB => 19,
         bytes if bytes <= 2 * MIB => 15,
         _ => 9,
@@ -60,9 +66,10 @@ fn zstd(body: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(body, level).expect("a list fits into memory once more")
 }
 
-fn brotli(body: &[u8]) -> Vec<u8> {
+fn brotli(body: &[u8], effort: Effort) -> Vec<u8> {
     let params = brotli::enc::BrotliEncoderParams {
         quality: match body.len() {
+            _ if effort == Effort::Little => 4,
             bytes if bytes <= 96 * KIB => 11,
             bytes if bytes <= 2 * MIB => 9,
             bytes if bytes <= 8 * MIB => 5,

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::encoding::Coding;
+use crate::encoding::{Coding, Effort};
 
 pub(crate) fn is_worthwhile(_: usize) -> bool {
     false
 }
 
-pub(crate) fn encode(_: &Bytes, _: impl Fn() -> bool) -> Option<Vec<(Coding, Bytes)>> {
+pub(crate) fn encode(_: &Bytes, _: Effort, _: impl Fn() -> bool) -> Option<Vec<(Coding, Bytes)>> {
     None
 }

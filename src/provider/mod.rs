@@ -54,7 +54,7 @@ pub struct Provider {
 /// How a provider is listed and asked; nothing of it changes what it offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
-    pub(crate) listing: Listing,
+    pub(crate) prefix: Prefix,
     pub(crate) display_name: Option<Arc<str>>,
     pub(crate) refresh_interval: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
@@ -62,12 +62,21 @@ pub(crate) struct Options {
 
 /// Under which ids a provider's models are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Listing {
+pub enum Prefix {
     /// `provider/id`.
     #[default]
-    Prefixed,
-    /// The id alone.
-    Bare,
+    Always,
+    /// The id alone. One that a provider declared before has is not listed.
+    Never,
+    /// The id alone, and `provider/id` where a provider declared before has that id. As
+    /// `provider/id` every model is found in any case.
+    OnConflict,
+}
+
+impl From<bool> for Prefix {
+    fn from(prefixed: bool) -> Self {
+        if prefixed { Self::Always } else { Self::Never }
+    }
 }
 
 #[derive(Clone)]
@@ -316,18 +325,16 @@ impl Provider {
         self
     }
 
-    /// Lists the models under `provider/id` (`true`, the default) or under their
-    /// own ids (`false`).
+    /// Lists the models under `provider/id` (`true`, the default), under their own ids
+    /// (`false`), or under their own ids as long as no other provider has them
+    /// ([`Prefix::OnConflict`]).
     ///
     /// Where two models would be listed under one id, the provider declared first
     /// has it; the status of the other counts what is
-    /// [shadowed](crate::ProviderStatus::shadowed).
-    pub fn prefixed(mut self, prefixed: bool) -> Self {
-        self.options.listing = if prefixed {
-            Listing::Prefixed
-        } else {
-            Listing::Bare
-        };
+    /// [shadowed](crate::ProviderStatus::shadowed), or
+    /// [prefixed](crate::ProviderStatus::prefixed) for it.
+    pub fn prefixed(mut self, prefix: impl Into<Prefix>) -> Self {
+        self.options.prefix = prefix.into();
         self
     }
 

@@ -1,33 +1,132 @@
 //! Rendering: models in, bytes of an answer out. Pure: no I/O, no clock.
+//!
+//! A dialect is four things: what stands around its records, a record, what stands before
+//! the records of a page where it has pages, and an error.
 
-pub(crate) mod openai;
+mod anthropic;
+mod codex;
+mod dialect;
+mod gemini;
+mod ollama;
+mod openai;
+mod problem;
 
-use std::fmt;
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
-/// The id under which a model is listed: the provider's, behind a prefix or not.
+pub use self::dialect::{ClientDialect, UnknownClientDialect};
+pub(crate) use self::{
+    dialect::{Dialects, PageEnds, Reach},
+    ollama::{show, version},
+    problem::Problem,
+};
+use crate::model::Model;
+
+/// A model as one list has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    pub(crate) id: ListedId<'a>,
+    /// Who owns it where its owner is not known.
+    pub(crate) owner: &'a str,
+    pub(crate) model: &'a Model,
+}
+
+/// What the operator chose of records.
+#[derive(Clone, Debug)]
+pub(crate) struct Style {
+    /// What Codex tells a model of its work, in the place of its own text.
+    pub(crate) codex_instructions: Arc<str>,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        let text = "You are a coding agent. You work in the user's own files and terminal, \
+                    through the tools that you are given. Look before you change anything, \
+                    keep changes as small as the task allows, run what can show that they \
+                    work, and say plainly what you did and what you could not do.";
+        Self {
+            codex_instructions: text.into(),
+        }
+    }
+}
+
+/// The id under which a model is listed: the provider's, behind a prefix or not, or
+/// another name for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ListedId<'a> {
+    /// What stands before all else, such as `claude-`.
+    pub(crate) lead: &'static str,
     pub(crate) prefix: Option<&'a str>,
     pub(crate) id: &'a str,
 }
 
+impl<'a> ListedId<'a> {
+    pub(crate) fn new(prefix: Option<&'a str>, id: &'a str) -> Self {
+        Self {
+            lead: "",
+            prefix,
+            id,
+        }
+    }
+
+    fn parts(self) -> [&'a str; 4] {
+        let slash = if self.prefix.is_some() { "/" } else { "" };
+        [self.lead, self.prefix.unwrap_or_default(), slash, self.id]
+    }
+
+    /// The whole, where it is one text.
+    pub(crate) fn as_str(self) -> Option<&'a str> {
+        match self.parts() {
+            ["", "", "", id] => Some(id),
+            _ => None,
+        }
+    }
+
+    fn bytes(self) -> impl Iterator<Item = u8> {
+        self.parts().into_iter().flat_map(str::bytes)
+    }
+
+    /// The order of the bytes of the whole.
+    pub(crate) fn order(self, other: Self) -> Ordering {
+        // Most often both have the same provider.
+        if self.lead == other.lead && self.prefix == other.prefix {
+            return self.id.cmp(other.id);
+        }
+        self.bytes().cmp(other.bytes())
+    }
+
+    /// The same, to an id as it stands in a request.
+    pub(crate) fn order_to(self, id: &str) -> Ordering {
+        self.bytes().cmp(id.bytes())
+    }
+}
+
 impl fmt::Display for ListedId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(prefix) = self.prefix {
-            f.write_str(prefix)?;
-            f.write_str("/")?;
-        }
-        f.write_str(self.id)
+        self.parts()
+            .into_iter()
+            .try_for_each(|part| f.write_str(part))
     }
 }
 
 impl Serialize for ListedId<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.prefix {
-            Some(_) => serializer.collect_str(self),
-            None => serializer.serialize_str(self.id),
+        match self.as_str() {
+            Some(id) => serializer.serialize_str(id),
+            None => serializer.collect_str(self),
         }
     }
+}
+
+/// Appends a value as JSON.
+fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(out, value).expect("plain values always serialise");
+}
+
+/// A value as JSON.
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_json(&mut out, value);
+    out
 }

@@ -3,13 +3,14 @@
 //! <https://platform.openai.com/docs/api-reference/models/object>: strict typed
 //! clients want every field of the four, `created` within 32 bits included.
 
+use http::StatusCode;
 use serde::Serialize;
 
-use super::ListedId;
-use crate::model::{Capabilities, Deprecation, Modalities, Model, Prices};
+use super::{ListedId, Problem, Record as Listed, to_json, write_json};
+use crate::model::{Capabilities, Deprecation, Modalities, Prices};
 
 /// What stands before the first record of a list, and after the last.
-pub(crate) const ENVELOPE: (&[u8], &[u8]) = (br#"{"object":"list","data":["#, b"]}");
+pub(super) const ENVELOPE: (&[u8], &[u8]) = (br#"{"object":"list","data":["#, b"]}");
 
 #[derive(Serialize)]
 struct Record<'a> {
@@ -44,16 +45,14 @@ struct Architecture {
     output_modalities: Modalities,
 }
 
-/// Appends one record. `owner` stands in where the model's is not known.
-pub(crate) fn write_model(out: &mut Vec<u8>, prefix: Option<&str>, owner: &str, model: &Model) {
+/// Appends one record.
+pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>) {
+    let Listed { id, owner, model } = *record;
     let (input_modalities, output_modalities) = (model.input(), model.output());
     let shaped = !input_modalities.is_empty() || !output_modalities.is_empty();
     let deprecation = model.deprecation();
     let record = Record {
-        id: ListedId {
-            prefix,
-            id: model.id(),
-        },
+        id,
         object: "model",
         created: model.created().unwrap_or(0),
         owned_by: model.owned_by().unwrap_or(owner),
@@ -69,7 +68,7 @@ pub(crate) fn write_model(out: &mut Vec<u8>, prefix: Option<&str>, owner: &str, 
         deprecated: deprecation.filter(|end| !end.is_dated()).map(|_| true),
         deprecation_date: deprecation.filter(|end| end.is_dated()),
     };
-    serde_json::to_writer(&mut *out, &record).expect("plain values always serialise");
+    write_json(out, &record);
     let extra = model.extra_members();
     if !extra.is_empty() {
         out.pop(); // the brace
@@ -92,47 +91,42 @@ struct FailureBody<'a> {
     code: Option<&'a str>,
 }
 
-fn failure(error: FailureBody<'_>) -> Vec<u8> {
-    serde_json::to_vec(&Failure { error }).expect("plain strings always serialise")
-}
-
-/// The error for an id that is not listed.
-pub(crate) fn not_found(id: &str) -> Vec<u8> {
-    failure(FailureBody {
-        message: &format!("The model `{id}` does not exist or you do not have access to it."),
-        r#type: "invalid_request_error",
-        param: Some("model"),
-        code: Some("model_not_found"),
-    })
-}
-
-/// The error while there is nothing to list.
-pub(crate) fn unavailable() -> Vec<u8> {
-    failure(FailureBody {
-        message: "The list of models is not available yet. Please try again.",
-        r#type: "server_error",
-        param: None,
-        code: Some("models_unavailable"),
-    })
-}
-
-/// The error for a client that refuses every coding there is.
-pub(crate) fn not_acceptable() -> Vec<u8> {
-    failure(FailureBody {
-        message: "The list of models is available as identity, gzip, zstd and br.",
-        r#type: "invalid_request_error",
-        param: None,
-        code: Some("not_acceptable"),
-    })
+pub(super) fn problem(problem: &Problem<'_>) -> Vec<u8> {
+    let (param, code) = match problem {
+        Problem::NotFound(_) => (Some("model"), Some("model_not_found")),
+        Problem::Unavailable => (None, Some("models_unavailable")),
+        Problem::NotAcceptable => (None, Some("not_acceptable")),
+        Problem::Denied(StatusCode::UNAUTHORIZED) => (None, Some("invalid_api_key")),
+        Problem::Denied(_) | Problem::NoView => (None, None),
+        Problem::PageToken => (Some("after"), None),
+        Problem::NoModel => (Some("model"), None),
+    };
+    let status = problem.status();
+    let error = FailureBody {
+        message: &problem.message(),
+        r#type: match status.is_client_error() {
+            true => "invalid_request_error",
+            false => "server_error",
+        },
+        param,
+        code,
+    };
+    to_json(&Failure { error })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Model;
 
     fn rendered(prefix: Option<&str>, model: &Model) -> String {
         let mut out = Vec::new();
-        write_model(&mut out, prefix, "somebody", model);
+        let record = Listed {
+            id: ListedId::new(prefix, model.id()),
+            owner: "somebody",
+            model,
+        };
+        write(&mut out, &record);
         String::from_utf8(out).expect("is UTF-8")
     }
 
@@ -156,7 +150,8 @@ mod tests {
 
     #[test]
     fn errors_have_the_form_that_clients_raise_from() {
-        let error: serde_json::Value = serde_json::from_slice(&not_found("x\"y")).expect("is JSON");
+        let error: serde_json::Value =
+            serde_json::from_slice(&problem(&Problem::NotFound("x\"y"))).expect("is JSON");
         assert_eq!(error["error"]["code"], "model_not_found");
         assert_eq!(error["error"]["type"], "invalid_request_error");
         assert!(
@@ -165,7 +160,8 @@ mod tests {
                 .expect("is text")
                 .contains("x\"y")
         );
-        let error: serde_json::Value = serde_json::from_slice(&unavailable()).expect("is JSON");
+        let error: serde_json::Value =
+            serde_json::from_slice(&problem(&Problem::Unavailable)).expect("is JSON");
         assert_eq!(error["error"]["param"], serde_json::Value::Null);
     }
 }

@@ -59,27 +59,21 @@ impl fmt::Debug for ModelsSnapshot {
     }
 }
 
-/// A model as it is listed.
+/// A model as it is listed, under one of its names.
 #[derive(Clone, Copy, Debug)]
 pub struct ListedModel<'a> {
+    pub(super) id: ListedId<'a>,
     pub(super) provider: &'a str,
-    pub(super) prefix: Option<&'a str>,
     pub(super) model: &'a Model,
 }
 
 impl<'a> ListedModel<'a> {
-    /// The id under which clients find it.
+    /// The id under which clients find it; of one that was [looked
+    /// up](ModelsSnapshot::get) by another name of it, that name.
     pub fn id(&self) -> Cow<'a, str> {
-        let id = self.model.id();
-        match self.prefix {
-            Some(prefix) => Cow::Owned(
-                ListedId {
-                    prefix: Some(prefix),
-                    id,
-                }
-                .to_string(),
-            ),
-            None => Cow::Borrowed(id),
+        match self.id.as_str() {
+            Some(id) => Cow::Borrowed(id),
+            None => Cow::Owned(self.id.to_string()),
         }
     }
 

@@ -3,13 +3,16 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{ListedModel, Snapshot};
+use super::{
+    Snapshot,
+    names::{Row, Seat},
+};
 use crate::{
     document::Tags,
     entry::Entry,
     model::Model,
-    provider::{Listing, Provider},
-    render::openai,
+    provider::{Prefix, Provider},
+    render::{ClientDialect, ListedId, Record, Style},
 };
 
 /// How a provider stands.
@@ -33,17 +36,35 @@ pub(crate) struct Part {
     pub(crate) health: Health,
 }
 
+/// How one model of a part is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    /// As its provider is listed.
+    Usual,
+    /// Behind the prefix, because another has its id.
+    Prefixed,
+    /// Not at all, because another has its name.
+    Hidden,
+}
+
 /// A provider's part of the body.
 #[derive(Clone, Debug)]
 pub(super) struct Section {
     pub(super) part: Part,
-    /// Where the part stands in the body.
+    /// How each model is named, where not all are as usual.
+    names: Option<Arc<[Name]>>,
+    pub(super) records: Records,
+    pub(super) shadowed: usize,
+}
+
+/// Records that stand one after the other in the body.
+#[derive(Clone, Debug)]
+pub(super) struct Records {
+    /// Where they stand in the body.
     pub(super) body: Range<usize>,
-    /// Where each model of the entry stands in the part: nowhere (an empty span)
-    /// when another provider lists its id.
+    /// Where each stands among them: nowhere (an empty span) when it is not listed.
     pub(super) spans: Arc<[Span]>,
     pub(super) tags: Tags,
-    pub(super) shadowed: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,48 +79,10 @@ impl Span {
     }
 }
 
-/// Which models of `parts[index]` would be listed under an id that a part before
-/// it has. Behind prefixes nothing can clash, so this costs nothing where every
-/// provider has one.
-pub(super) fn shadows(parts: &[Part], index: usize, bare: &[usize]) -> Option<Box<[bool]>> {
-    let part = &parts[index];
-    let entry = part.entry.as_ref()?;
-    let prefix = part.prefix();
-    let rivals: Vec<_> = match prefix {
-        None => parts[..index].iter().collect(),
-        Some(_) => {
-            let before = bare.iter().take_while(|&&other| other < index);
-            before.map(|&other| &parts[other]).collect()
-        }
-    };
-    let mut any = false;
-    let mut listed = String::new();
-    let mut is_taken = |model: &Model| {
-        let id = match prefix {
-            None => model.id(),
-            Some(prefix) => {
-                listed.clear();
-                listed.extend([prefix, "/", model.id()]);
-                &listed
-            }
-        };
-        let taken = rivals.iter().any(|rival| rival.lists(id));
-        any |= taken;
-        taken
-    };
-    if rivals.is_empty() {
-        return None;
-    }
-    let hidden = entry.models().iter().map(&mut is_taken).collect();
-    any.then_some(hidden)
-}
-
 impl Part {
-    pub(super) fn prefix(&self) -> Option<&str> {
-        match self.provider.options.listing {
-            Listing::Prefixed => Some(self.provider.name()),
-            Listing::Bare => None,
-        }
+    /// The models, sorted by id.
+    pub(crate) fn models(&self) -> &[Model] {
+        self.entry.as_ref().map_or(&[][..], |entry| entry.models())
     }
 
     /// Who owns the models whose owner is not known.
@@ -108,64 +91,147 @@ impl Part {
         name.unwrap_or_else(|| self.provider.name())
     }
 
-    /// How many models are listed, when `hidden` are not.
-    pub(super) fn listed(&self, hidden: Option<&[bool]>) -> usize {
-        let all = self.entry.as_ref().map_or(0, |entry| entry.models().len());
-        let hidden = hidden.map_or(0, |hidden| hidden.iter().filter(|&&hidden| hidden).count());
-        all - hidden
+    /// Whether the models of another, named alike, are the same records.
+    fn is_same(&self, other: &Self) -> bool {
+        let same_entry = match (&self.entry, &other.entry) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        same_entry
+            && self.provider.options.prefix == other.provider.options.prefix
+            && self.provider.name() == other.provider.name()
+            && self.owner() == other.owner()
     }
 
+    /// Whether a model of this part may be listed under this id.
     pub(super) fn lists(&self, listed_id: &str) -> bool {
-        let id = match self.prefix() {
-            None => Some(listed_id),
-            Some(prefix) => listed_id
-                .strip_prefix(prefix)
-                .and_then(|rest| rest.strip_prefix('/')),
+        let has = |id: &str| {
+            let entry = self.entry.as_ref();
+            entry.and_then(|entry| entry.position(id)).is_some()
         };
-        let position = |entry: &Arc<Entry>| entry.position(id?);
-        self.entry.as_ref().and_then(position).is_some()
+        let prefixed = || {
+            let rest = listed_id.strip_prefix(self.provider.name());
+            rest.and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(has)
+        };
+        match self.provider.options.prefix {
+            Prefix::Always => prefixed(),
+            Prefix::Never => has(listed_id),
+            Prefix::OnConflict => has(listed_id) || prefixed(),
+        }
+    }
+
+    /// What stands before the id of a model that is named so.
+    fn prefix(&self, name: Name) -> Option<&str> {
+        let prefixed = match self.provider.options.prefix {
+            Prefix::Always => true,
+            Prefix::Never => false,
+            Prefix::OnConflict => name == Name::Prefixed,
+        };
+        prefixed.then(|| self.provider.name())
     }
 }
 
-impl Section {
-    pub(super) fn render(part: Part, hidden: Option<&[bool]>, body: &mut Vec<u8>) -> Self {
+/// A part that is to be rendered, or a section of the last snapshot that is the same.
+pub(super) struct Plan {
+    pub(super) part: Part,
+    pub(super) names: Option<Box<[Name]>>,
+}
+
+impl Plan {
+    fn name(&self, position: usize) -> Name {
+        name_of(self.names.as_deref(), position)
+    }
+
+    /// How many models will be listed.
+    pub(super) fn listed(&self) -> usize {
+        let hidden = |names: &[Name]| count(names, Name::Hidden);
+        self.part.models().len() - self.names.as_deref().map_or(0, hidden)
+    }
+
+    pub(super) fn record(&self, position: usize) -> Option<Record<'_>> {
+        let name = self.name(position);
+        let model = &self.part.models()[position];
+        (name != Name::Hidden).then(|| Record {
+            id: ListedId::new(self.part.prefix(name), model.id()),
+            owner: self.part.owner(),
+            model,
+        })
+    }
+}
+
+impl Row for Plan {
+    fn position(&self, id: &str) -> Option<usize> {
+        let position = self.part.entry.as_ref()?.position(id)?;
+        (self.name(position) != Name::Hidden).then_some(position)
+    }
+
+    fn is_prefixed(&self, position: usize) -> bool {
+        self.part.prefix(self.name(position)).is_some()
+    }
+}
+
+impl Row for Section {
+    fn position(&self, id: &str) -> Option<usize> {
+        let position = self.part.entry.as_ref()?.position(id)?;
+        self.is_listed(position).then_some(position)
+    }
+
+    fn is_prefixed(&self, position: usize) -> bool {
+        self.prefix_of(position).is_some()
+    }
+}
+
+fn name_of(names: Option<&[Name]>, position: usize) -> Name {
+    names.map_or(Name::Usual, |names| names[position])
+}
+
+fn count(names: &[Name], of: Name) -> usize {
+    names.iter().filter(|&&name| name == of).count()
+}
+
+impl Records {
+    /// Appends these records, in OpenAI's form, to a body.
+    pub(super) fn render<'a>(
+        records: impl ExactSizeIterator<Item = Option<Record<'a>>>,
+        style: &Style,
+        body: &mut Vec<u8>,
+    ) -> Self {
         let start = body.len();
-        let models = part.entry.as_ref().map_or(&[][..], |entry| entry.models());
-        let mut spans = Vec::with_capacity(models.len());
+        let mut spans = Vec::with_capacity(records.len());
         let offset = |body: &Vec<u8>| {
             u32::try_from(body.len() - start).expect("bounds keep a provider's part under 4 GiB")
         };
-        for (position, model) in models.iter().enumerate() {
-            if hidden.is_some_and(|hidden| hidden[position]) {
+        for record in records {
+            let Some(record) = record else {
                 spans.push(Span { start: 0, end: 0 });
                 continue;
-            }
+            };
             if body.len() > start {
                 body.push(b',');
             }
             let from = offset(body);
-            openai::write_model(body, part.prefix(), part.owner(), model);
+            ClientDialect::OpenAi.write(body, &record, style);
             spans.push(Span {
                 start: from,
                 end: offset(body),
             });
         }
         let rendered = &body[start..];
-        let records = spans
+        let texts = spans
             .iter()
             .map(|span| &rendered[span.start as usize..span.end as usize]);
         Self {
-            tags: Tags::new(records),
+            tags: Tags::new(texts),
             body: start..body.len(),
-            shadowed: spans.iter().filter(|span| span.is_hidden()).count(),
             spans: spans.into(),
-            part,
         }
     }
 
-    /// The same section in the next snapshot: at the end of `body`, or where it
-    /// was when the body is shared.
-    pub(super) fn moved(&self, part: Part, last: &Snapshot, body: Option<&mut Vec<u8>>) -> Self {
+    /// The same records in the next snapshot: at the end of `body`, or where they were
+    /// when the body is shared.
+    fn moved(&self, last: &Snapshot, body: Option<&mut Vec<u8>>) -> Self {
         let at = match body {
             None => self.body.clone(),
             Some(body) => {
@@ -175,48 +241,73 @@ impl Section {
             }
         };
         Self {
-            part,
             body: at,
             spans: Arc::clone(&self.spans),
             tags: self.tags.clone(),
+        }
+    }
+
+    /// Where a record stands in the body.
+    pub(super) fn range(&self, index: usize) -> Range<usize> {
+        let (at, span) = (self.body.start, self.spans[index]);
+        at + span.start as usize..at + span.end as usize
+    }
+}
+
+impl Section {
+    pub(super) fn render(plan: Plan, style: &Style, body: &mut Vec<u8>) -> Self {
+        let positions = 0..plan.part.models().len();
+        let records = positions.map(|position| plan.record(position));
+        let records = Records::render(records, style, body);
+        Self {
+            records,
+            shadowed: plan.part.models().len() - plan.listed(),
+            names: plan.names.map(Arc::from),
+            part: plan.part,
+        }
+    }
+
+    /// The same section in the next snapshot.
+    pub(super) fn moved(&self, part: Part, last: &Snapshot, body: Option<&mut Vec<u8>>) -> Self {
+        Self {
+            part,
+            names: self.names.clone(),
+            records: self.records.moved(last, body),
             shadowed: self.shadowed,
         }
     }
 
-    pub(super) fn renders_as(&self, part: &Part, hidden: Option<&[bool]>) -> bool {
-        let same_entry = match (&self.part.entry, &part.entry) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            (None, None) => true,
-            _ => false,
-        };
-        let same_hidden = match hidden {
-            None => self.shadowed == 0,
-            Some(hidden) => {
-                let ours = self.spans.iter().map(|span| span.is_hidden());
-                ours.eq(hidden.iter().copied())
-            }
-        };
-        same_entry
-            && self.part.prefix() == part.prefix()
-            && self.part.owner() == part.owner()
-            && same_hidden
+    pub(super) fn renders_as(&self, plan: &Plan) -> bool {
+        self.part.is_same(&plan.part) && self.names.as_deref() == plan.names.as_deref()
+    }
+
+    /// Whether all of its records are those of another.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.part.is_same(&other.part) && self.names == other.names
     }
 
     pub(super) fn listed(&self) -> usize {
-        self.spans.len() - self.shadowed
+        self.records.spans.len() - self.shadowed
     }
 
-    pub(super) fn position(&self, id: &str) -> Option<usize> {
-        let position = self.part.entry.as_ref()?.position(id)?;
-        (!self.spans[position].is_hidden()).then_some(position)
+    /// How many models are behind a prefix only because another has their id.
+    pub(super) fn prefixed(&self) -> usize {
+        let prefixed = |names: &[Name]| count(names, Name::Prefixed);
+        self.names.as_deref().map_or(0, prefixed)
     }
 
-    pub(super) fn listed_model(&self, position: usize) -> ListedModel<'_> {
-        let entry = self.part.entry.as_ref();
-        ListedModel {
-            provider: self.part.provider.name(),
-            prefix: self.part.prefix(),
-            model: &entry.expect("has spans only of an entry").models()[position],
-        }
+    pub(super) fn is_listed(&self, position: usize) -> bool {
+        !self.records.spans[position].is_hidden()
+    }
+
+    /// What stands before the id of a model in its name.
+    pub(super) fn prefix_of(&self, position: usize) -> Option<&str> {
+        self.part.prefix(name_of(self.names.as_deref(), position))
+    }
+
+    /// The models that are listed, of a section at this index.
+    pub(super) fn seats(&self, index: usize) -> impl Iterator<Item = Seat> {
+        let listed = (0..self.records.spans.len()).filter(|&position| self.is_listed(position));
+        listed.map(move |position| Seat::own(index, position))
     }
 }

@@ -118,6 +118,10 @@ pub async fn encoded(layer: &StaticModelsCacheLayer) {
     .await;
 }
 
+/// What decides which list is sent, and of what is never compressed.
+pub const VARY: &str = "accept-encoding, anthropic-version, x-goog-api-key";
+pub const VARY_BY_DIALECT: &str = "anthropic-version, x-goog-api-key";
+
 /// The coding that an answer says it has.
 pub fn coding(headers: &HeaderMap) -> &str {
     let lines: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().collect();

@@ -1,0 +1,128 @@
+//! `ModelsEtagLayer`: tells Codex on every answer whether the list it has still holds.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderName, Request, Response};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{render::ClientDialect, service::Answerer, snapshot::View};
+
+/// Layer that sets `x-models-etag` on the answers of a service, to the entity tag of the
+/// list in [Codex's dialect](crate::ClientDialect::Codex) as it stands when the answer
+/// comes.
+///
+/// Codex compares it with the tag of the list that it has, byte for byte, and fetches the
+/// list anew where they differ. Put this layer around the routes of inference alone. As
+/// long as nobody has asked for the list in that dialect there is no tag, and no header; a
+/// header that the service itself has set is replaced, for it is of another list.
+///
+/// A caller who has a [view](crate::View) gets the tag of its list. The hook for views is
+/// asked for each request, as for the list. See [`StaticModelsCacheLayer::models_etag`](
+/// crate::StaticModelsCacheLayer::models_etag).
+#[derive(Clone)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct ModelsEtagLayer {
+    answerer: Answerer,
+}
+
+const MODELS_ETAG: HeaderName = HeaderName::from_static("x-models-etag");
+
+impl ModelsEtagLayer {
+    pub(crate) fn new(answerer: Answerer) -> Self {
+        Self { answerer }
+    }
+}
+
+impl<S> Layer<S> for ModelsEtagLayer {
+    type Service = ModelsEtag<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ModelsEtag {
+            inner,
+            answerer: self.answerer.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for ModelsEtagLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelsEtagLayer").finish_non_exhaustive()
+    }
+}
+
+/// Service of a [`ModelsEtagLayer`].
+#[derive(Clone)]
+pub struct ModelsEtag<S> {
+    inner: S,
+    answerer: Answerer,
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for ModelsEtag<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = EtagFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        // The head goes inside, so the view is found out now, and the tag when it is needed.
+        let (parts, body) = request.into_parts();
+        let view = self.answerer.view(&parts);
+        EtagFuture {
+            future: self.inner.call(Request::from_parts(parts, body)),
+            answerer: self.answerer.clone(),
+            view,
+        }
+    }
+}
+
+impl<S> fmt::Debug for ModelsEtag<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelsEtag").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// Response future of [`ModelsEtag`].
+    pub struct EtagFuture<F> {
+        #[pin]
+        future: F,
+        answerer: Answerer,
+        view: View,
+    }
+}
+
+impl<F, B, E> Future for EtagFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.future.poll(cx))?;
+        let headers = response.headers_mut();
+        headers.remove(&MODELS_ETAG);
+        let snapshot = this.answerer.cache().snapshot();
+        let etag = snapshot.0.etag(this.view, ClientDialect::Codex);
+        headers.extend(etag.map(|etag| (MODELS_ETAG, etag)));
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl<F> fmt::Debug for EtagFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtagFuture").finish_non_exhaustive()
+    }
+}

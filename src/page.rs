@@ -1,0 +1,186 @@
+//! Which part of a list is asked for, and the tokens by which Gemini's clients go on. Pure.
+//!
+//! Pages are cut from a list in the order of its ids, byte by byte. So a place in it is an
+//! id, and is found again whatever has come or gone meanwhile, on any replica: who turns
+//! the pages while the list changes gets no model twice, and every one that was there all
+//! the while.
+
+use std::{borrow::Cow, num::NonZeroUsize};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use form_urlencoded::parse;
+use twox_hash::XxHash3_64;
+
+use crate::render::ListedId;
+
+/// No page holds more models.
+pub(crate) const LARGEST: usize = 1000;
+
+/// A part of a list: where it begins or ends, and how many models it holds at the most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Window<'a> {
+    pub(crate) place: Place<'a>,
+    pub(crate) limit: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    Start,
+    After(Cow<'a, str>),
+    Before(Cow<'a, str>),
+    /// After this many models, as long as the list is the one of this tag; after the id
+    /// otherwise.
+    Mark(Mark),
+}
+
+impl<'a> Window<'a> {
+    /// As Anthropic's clients ask. What makes no sense is not there, and a limit is one
+    /// that there is.
+    pub(crate) fn anthropic(query: &'a str, default: usize) -> Self {
+        let (mut after, mut before, mut limit) = (None, None, None);
+        for (name, value) in parse(query.as_bytes()) {
+            match &*name {
+                "after_id" => after = Some(value),
+                "before_id" => before = Some(value),
+                "limit" => limit = size(&value),
+                _ => {}
+            }
+        }
+        let some = |id: &Cow<'_, str>| !id.is_empty();
+        let place = match (after.filter(some), before.filter(some)) {
+            (Some(id), _) => Place::After(id),
+            (None, Some(id)) => Place::Before(id),
+            (None, None) => Place::Start,
+        };
+        Self {
+            place,
+            limit: limit.unwrap_or(default),
+        }
+    }
+
+    /// As Gemini's clients ask. `None`: the token is none of ours.
+    pub(crate) fn gemini(query: &'a str, default: usize) -> Option<Self> {
+        let (mut token, mut limit) = (None, None);
+        for (name, value) in parse(query.as_bytes()) {
+            match &*name {
+                "pageToken" | "page_token" => token = Some(value),
+                "pageSize" | "page_size" => limit = size(&value),
+                _ => {}
+            }
+        }
+        let place = match token.filter(|token| !token.is_empty()) {
+            Some(token) => Place::Mark(Mark::read(&token)?),
+            None => Place::Start,
+        };
+        Some(Self {
+            place,
+            limit: limit.unwrap_or(default),
+        })
+    }
+}
+
+fn size(text: &str) -> Option<usize> {
+    let size: NonZeroUsize = text.parse().ok()?;
+    Some(size.get().min(LARGEST))
+}
+
+/// A place in a list of Gemini's, as its clients carry it.
+///
+/// It is opaque to them, and one that was changed on its way is refused. It is no secret:
+/// whoever made one up would only begin at another model of a list that is theirs anyway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Of the list that it was made for.
+    pub(crate) list: u64,
+    /// How many models of that list stand before the place.
+    pub(crate) index: u32,
+    /// The last of them.
+    pub(crate) id: String,
+}
+
+/// The form of a token.
+const VERSION: u8 = 1;
+const HEAD: usize = 1 + 8 + 4;
+const CHECK: usize = 8;
+
+impl Mark {
+    /// The token of the place after these models, of which this is the last.
+    pub(crate) fn token(list: u64, index: usize, id: ListedId<'_>) -> String {
+        let mut token = vec![VERSION];
+        token.extend(list.to_le_bytes());
+        token.extend(u32::try_from(index).unwrap_or(u32::MAX).to_le_bytes());
+        token.extend(id.to_string().bytes());
+        token.extend(check(&token).to_le_bytes());
+        URL_SAFE_NO_PAD.encode(token)
+    }
+
+    fn read(token: &str) -> Option<Self> {
+        let token = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (token, sum) = token.split_last_chunk::<CHECK>()?;
+        let head = token.get(..HEAD)?;
+        if check(token).to_le_bytes() != *sum || head[0] != VERSION {
+            return None;
+        }
+        Some(Self {
+            list: u64::from_le_bytes(head[1..9].try_into().ok()?),
+            index: u32::from_le_bytes(head[9..].try_into().ok()?),
+            id: str::from_utf8(&token[HEAD..]).ok()?.to_owned(),
+        })
+    }
+}
+
+fn check(token: &[u8]) -> u64 {
+    const SEED: u64 = 0x6d6f_6465_6c73; // of this form of token, and of nothing else
+    XxHash3_64::oneshot_with_seed(SEED, token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_of_a_query_is_not_there() {
+        let of = |query| {
+            let Window { place, limit } = Window::anthropic(query, 20);
+            (place, limit)
+        };
+        let after = |id: &'static str| Place::After(id.into());
+        for (query, place, limit) in [
+            ("", Place::Start, 20),
+            ("limit=7", Place::Start, 7),
+            ("limit=1000", Place::Start, 1000),
+            ("limit=1001", Place::Start, 1000),
+            ("limit=18446744073709551615", Place::Start, 1000),
+            ("limit=0", Place::Start, 20),
+            ("limit=-1", Place::Start, 20),
+            ("limit=x&limit=", Place::Start, 20),
+            ("after_id=a%2Fb+c%20d", after("a/b c d"), 20),
+            ("after_id=&x", Place::Start, 20),
+            ("before_id=%C3%BC", Place::Before("ü".into()), 20),
+            ("before_id=a&after_id=b&limit=3", after("b"), 3),
+            ("beta=true&after_id", Place::Start, 20),
+            ("&&==&a%", Place::Start, 20),
+        ] {
+            assert_eq!(of(query), (place, limit), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_token_comes_back_whole_or_not_at_all() {
+        let id = ListedId::new(Some("p"), "a/ü:b c");
+        let token = Mark::token(7, 50, id);
+        let read = Mark::read(&token).expect("is a token");
+        assert_eq!((read.list, read.index, &*read.id), (7, 50, "p/a/ü:b c"));
+        for at in 0..token.len() {
+            for other in ["A", "z", "-", "_", "=", "%", ""] {
+                let changed = [&token[..at], other, &token[at + 1..]].concat();
+                assert!(
+                    changed == token || Mark::read(&changed).is_none(),
+                    "{changed}"
+                );
+            }
+        }
+        assert!(Window::gemini("pageToken=AAAA", 50).is_none());
+        assert!(Window::gemini("pageToken=&pageSize=3", 50).is_some_and(|w| w.limit == 3));
+    }
+}

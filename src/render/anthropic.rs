@@ -1,0 +1,110 @@
+//! Anthropic's list, its pages, its records and its errors.
+//!
+//! <https://platform.claude.com/docs/en/api/models-list>, with the fields of the SDKs of
+//! 2026. What is not known is left out; `capabilities` always is, whose readers want all
+//! of its members or none.
+
+use http::StatusCode;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{ListedId, Problem, Record as Listed, to_json, write_json};
+
+#[derive(Serialize)]
+struct Head<'a> {
+    first_id: Option<ListedId<'a>>,
+    last_id: Option<ListedId<'a>>,
+    has_more: bool,
+}
+
+/// Appends what stands before records of which these are the first and the last.
+pub(super) fn open(out: &mut Vec<u8>, ends: Option<(ListedId<'_>, ListedId<'_>)>, has_more: bool) {
+    let head = Head {
+        first_id: ends.map(|(first, _)| first),
+        last_id: ends.map(|(_, last)| last),
+        has_more,
+    };
+    write_json(out, &head);
+    out.pop(); // the brace
+    out.extend_from_slice(br#","data":["#);
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
+    r#type: &'static str,
+    id: ListedId<'a>,
+    display_name: DisplayName<'a>,
+    created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u64>,
+}
+
+/// Always there: the id, where there is no other.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum DisplayName<'a> {
+    Own(&'a str),
+    Id(ListedId<'a>),
+}
+
+impl<'a> DisplayName<'a> {
+    pub(super) fn of(record: &Listed<'a>) -> Self {
+        match record.model.display_name() {
+            Some(name) => Self::Own(name),
+            None => Self::Id(record.id),
+        }
+    }
+}
+
+/// Appends one record.
+pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>) {
+    let model = record.model;
+    let record = Record {
+        r#type: "model",
+        id: record.id,
+        display_name: DisplayName::of(record),
+        // The epoch stands for "not known", as it does at Anthropic.
+        created_at: Timestamp::from_second(model.created().unwrap_or(0).into())
+            .expect("32 bits are within the years that there are"),
+        max_input_tokens: model.context_length(),
+        max_tokens: model.max_output_tokens(),
+    };
+    write_json(out, &record);
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    r#type: &'static str,
+    error: FailureBody<'a>,
+}
+
+#[derive(Serialize)]
+struct FailureBody<'a> {
+    r#type: &'static str,
+    message: &'a str,
+}
+
+pub(super) fn problem(problem: &Problem<'_>) -> Vec<u8> {
+    let message = match problem {
+        Problem::NotFound(id) => format!("model: {id}"),
+        other => other.message(),
+    };
+    let r#type = match problem.status() {
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::NOT_FOUND => "not_found_error",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
+        status if status.is_client_error() => "invalid_request_error",
+        _ => "api_error",
+    };
+    to_json(&Failure {
+        r#type: "error",
+        error: FailureBody {
+            r#type,
+            message: &message,
+        },
+    })
+}

@@ -1,0 +1,168 @@
+//! Ollama's list of tags, its version, what it shows of one model, and its errors.
+//!
+//! <https://docs.ollama.com/api/tags>. Clients want every field of a tag, and of what is
+//! shown `model_info` and `capabilities`; what is not known is empty there.
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::{ListedId, Problem, Record as Listed, to_json, write_json};
+use crate::model::{Capability, Modality, Model};
+
+/// Of the API that is answered here: what clients look at before they trust it.
+const VERSION: &str = "0.12.0";
+
+#[derive(Serialize)]
+struct Tag<'a> {
+    name: ListedId<'a>,
+    model: ListedId<'a>,
+    modified_at: Timestamp,
+    size: u64,
+    digest: &'static str,
+    details: Details<'a>,
+    capabilities: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    parent_model: &'static str,
+    format: &'static str,
+    family: &'a str,
+    families: Vec<&'a str>,
+    parameter_size: &'a str,
+    quantization_level: &'a str,
+}
+
+impl<'a> Details<'a> {
+    fn of(model: &'a Model) -> Self {
+        let family = family(model);
+        Self {
+            parent_model: "",
+            format: "",
+            family: family.unwrap_or_default(),
+            families: family.into_iter().collect(),
+            parameter_size: text(model, "parameter_size").unwrap_or_default(),
+            quantization_level: text(model, "quantization").unwrap_or_default(),
+        }
+    }
+}
+
+/// A further field that is plain text.
+fn text<'a>(model: &'a Model, name: &str) -> Option<&'a str> {
+    serde_json::from_str(model.extra(name)?).ok()
+}
+
+fn family(model: &Model) -> Option<&str> {
+    text(model, "family")
+}
+
+fn modified_at(model: &Model) -> Timestamp {
+    let seconds = model.created().unwrap_or(0).into();
+    Timestamp::from_second(seconds).expect("32 bits are within the years that there are")
+}
+
+/// What a model can do, in Ollama's words. One of which nothing is known holds
+/// conversations: without a word here clients leave a model out.
+fn capabilities(model: &Model) -> Vec<&'static str> {
+    let (input, output) = (model.input(), model.output());
+    let has = |capability| model.capabilities().get(capability) == Some(true);
+    [
+        (
+            "completion",
+            output.is_empty() || output.contains(Modality::Text),
+        ),
+        ("embedding", output.contains(Modality::Embeddings)),
+        ("vision", input.contains(Modality::Image)),
+        ("audio", input.contains(Modality::Audio)),
+        ("image", output.contains(Modality::Image)),
+        ("tools", has(Capability::Tools)),
+        ("thinking", has(Capability::Reasoning)),
+    ]
+    .into_iter()
+    .filter_map(|(word, known)| known.then_some(word))
+    .collect()
+}
+
+/// Appends one tag.
+pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>) {
+    let tag = Tag {
+        name: record.id,
+        model: record.id,
+        modified_at: modified_at(record.model),
+        size: 0,
+        digest: "",
+        details: Details::of(record.model),
+        capabilities: capabilities(record.model),
+    };
+    write_json(out, &tag);
+}
+
+#[derive(Serialize)]
+struct Version {
+    version: &'static str,
+}
+
+/// The answer to who asks which version speaks.
+pub(crate) fn version() -> Vec<u8> {
+    to_json(&Version { version: VERSION })
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    modelfile: &'static str,
+    parameters: String,
+    template: &'static str,
+    details: Details<'a>,
+    model_info: Info<'a>,
+    capabilities: Vec<&'static str>,
+    modified_at: Timestamp,
+}
+
+/// Facts by name, as the files that Ollama runs have them.
+struct Info<'a>(&'a Listed<'a>);
+
+impl Serialize for Info<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(record) = self;
+        // A word is needed all the same: the window is named after it.
+        let architecture = family(record.model).unwrap_or("model");
+        let mut info = serializer.serialize_map(None)?;
+        info.serialize_entry("general.architecture", architecture)?;
+        match record.model.display_name() {
+            Some(name) => info.serialize_entry("general.basename", name)?,
+            None => info.serialize_entry("general.basename", &record.id)?,
+        }
+        if let Some(tokens) = record.model.context_length() {
+            info.serialize_entry(&format!("{architecture}.context_length"), &tokens)?;
+        }
+        info.end()
+    }
+}
+
+/// What is known of one model.
+pub(crate) fn show(record: &Listed<'_>) -> Vec<u8> {
+    let window = record.model.context_length();
+    to_json(&Shown {
+        modelfile: "",
+        parameters: window.map_or(String::new(), |tokens| format!("num_ctx {tokens}")),
+        template: "",
+        details: Details::of(record.model),
+        model_info: Info(record),
+        capabilities: capabilities(record.model),
+        modified_at: modified_at(record.model),
+    })
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    error: &'a str,
+}
+
+pub(super) fn problem(problem: &Problem<'_>) -> Vec<u8> {
+    let message = match problem {
+        Problem::NotFound(id) => format!("model '{id}' not found"),
+        Problem::NoModel => "model is required".to_owned(),
+        other => other.message(),
+    };
+    to_json(&Failure { error: &message })
+}

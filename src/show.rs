@@ -1,0 +1,201 @@
+//! `OllamaShowLayer`: what Ollama's clients ask about one model.
+
+use std::{
+    fmt,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use futures_util::future::BoxFuture;
+use http::{Method, Request, Response, request::Parts};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use serde::Deserialize;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    answer,
+    body::{Prepared, ResponseBody},
+    service::Answerer,
+};
+
+/// Layer that answers `POST /api/show` of [Ollama's](crate::ClientDialect::Ollama) API with
+/// what is known of a model that is listed.
+///
+/// Some clients list no model that they cannot ask about so. The layer that answers the list
+/// leaves bodies unread, whatever they are; this one reads that of a `POST` to this path, up
+/// to 64 KiB, and leaves all other requests to the service inside. Its answers come from
+/// the snapshot and follow the caller's [view](crate::View); a model that is not listed, or
+/// not for the caller, gets status 404 in Ollama's form.
+///
+/// Its readiness is the inner service's. See [`StaticModelsCacheLayer::ollama_show`](
+/// crate::StaticModelsCacheLayer::ollama_show).
+#[derive(Clone)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct OllamaShowLayer {
+    answerer: Answerer,
+}
+
+impl OllamaShowLayer {
+    pub(crate) fn new(answerer: Answerer) -> Self {
+        Self { answerer }
+    }
+}
+
+impl<S> Layer<S> for OllamaShowLayer {
+    type Service = OllamaShow<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        OllamaShow {
+            inner,
+            answerer: self.answerer.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for OllamaShowLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OllamaShowLayer").finish_non_exhaustive()
+    }
+}
+
+/// Service of an [`OllamaShowLayer`].
+#[derive(Clone)]
+pub struct OllamaShow<S> {
+    inner: S,
+    answerer: Answerer,
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for OllamaShow<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ReqBody: Body + Send + 'static,
+    ReqBody::Data: Send,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ShowFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let is_ours =
+            request.method() == Method::POST && self.answerer.is_show(request.uri().path());
+        if !is_ours {
+            return ShowFuture {
+                kind: Kind::Inner {
+                    future: self.inner.call(request),
+                },
+            };
+        }
+        let (parts, body) = request.into_parts();
+        ShowFuture {
+            kind: Kind::Ours {
+                answer: Box::pin(show(self.answerer.clone(), parts, body)),
+            },
+        }
+    }
+}
+
+impl<S> fmt::Debug for OllamaShow<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OllamaShow").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// Response future of [`OllamaShow`].
+    pub struct ShowFuture<F> {
+        #[pin]
+        kind: Kind<F>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum Kind<F> {
+        Inner { #[pin] future: F },
+        Ours { answer: BoxFuture<'static, Response<Prepared>> },
+    }
+}
+
+impl<F, B, E> Future for ShowFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().kind.project() {
+            Projected::Inner { future } => {
+                let response = ready!(future.poll(cx))?;
+                Poll::Ready(Ok(response.map(ResponseBody::inner)))
+            }
+            Projected::Ours { answer } => {
+                let response = ready!(answer.as_mut().poll(cx));
+                Poll::Ready(Ok(response.map(ResponseBody::prepared)))
+            }
+        }
+    }
+}
+
+impl<F> fmt::Debug for ShowFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShowFuture").finish_non_exhaustive()
+    }
+}
+
+// ===== The answer =====
+
+/// More than an id takes, and than clients send beside it.
+const LONGEST: usize = 64 * 1024;
+
+/// What is read of a body: the model by its name of today, or by that of before.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    model: String,
+    #[serde(default)]
+    name: String,
+}
+
+async fn show<B>(answerer: Answerer, parts: Parts, body: B) -> Response<Prepared>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+{
+    let view = answerer.view(&parts);
+    let body = read(body).await;
+    let named = body.and_then(|body| serde_json::from_slice::<Named>(&body).ok());
+    let id = named.map(|named| match named.model.is_empty() {
+        true => named.name,
+        false => named.model,
+    });
+    let id = id.filter(|id| !id.is_empty());
+    answer::shown(&answerer.cache().snapshot().0, &view, id.as_deref())
+}
+
+/// The whole body; `None`: it is too long, or broke off.
+async fn read<B: Body>(body: B) -> Option<Bytes> {
+    let mut body = pin!(body);
+    let mut all = Vec::new();
+    while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let Ok(mut data) = frame.ok()?.into_data() else {
+            continue;
+        };
+        if all.len() + data.remaining() > LONGEST {
+            return None;
+        }
+        while data.has_remaining() {
+            let chunk = data.chunk();
+            all.extend_from_slice(chunk);
+            let read = chunk.len();
+            data.advance(read);
+        }
+    }
+    Some(all.into())
+}

@@ -1,0 +1,245 @@
+//! Under which names models are listed, and which model a name stands for.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::section::{Name, Part};
+use crate::{
+    entry::{Bounds, id_flaw},
+    error::BuildError,
+    provider::Prefix,
+    render::ListedId,
+};
+
+/// What the names begin with that clients want to see which look for `claude` alone.
+pub(crate) const CLAUDE: &str = "claude-";
+
+/// What the operator said of names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Naming {
+    pub(crate) aliases: Arc<Aliases>,
+    /// Whether Anthropic's clients see `claude` in every name.
+    pub(crate) claude: bool,
+}
+
+/// Further names of models, in the order in which they were given.
+#[derive(Debug, Default)]
+pub(crate) struct Aliases {
+    pairs: Vec<(Box<str>, Box<str>)>,
+    index: HashMap<Box<str>, u32>,
+}
+
+impl Aliases {
+    /// Checks the pairs of a name and of the listed id that it stands for.
+    pub(crate) fn new(pairs: Vec<(String, String)>) -> Result<Self, BuildError> {
+        let mut aliases = Self::default();
+        let longest = Bounds::default().id;
+        for (position, (name, target)) in (0..).zip(&pairs) {
+            if id_flaw(name, longest).is_some() {
+                let expected = format!("names of 1 to {longest} bytes without control characters");
+                return Err(BuildError::new("aliases", name, expected));
+            }
+            let of_target = |expected| {
+                let field = format!("aliases.{name}");
+                BuildError::new(field, target, expected)
+            };
+            if target.is_empty() {
+                return Err(of_target("the id of a model as it is listed"));
+            }
+            if pairs.iter().any(|(other, _)| other == target) {
+                return Err(of_target("the id of a model, not another alias"));
+            }
+            if aliases.index.insert((**name).into(), position).is_some() {
+                let expected = "each name once";
+                return Err(BuildError::new("aliases", name, expected));
+            }
+        }
+        let boxed = |(name, target): (String, String)| (name.into(), target.into());
+        aliases.pairs = pairs.into_iter().map(boxed).collect();
+        Ok(aliases)
+    }
+
+    pub(crate) fn name(&self, alias: u32) -> &str {
+        &self.pairs[alias as usize].0
+    }
+
+    /// The names, and what each stands for.
+    pub(crate) fn pairs(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, target)| (&**name, &**target))
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<u32> {
+        self.index.get(name).copied()
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        !self.index.is_empty() && self.index.contains_key(name)
+    }
+}
+
+/// A model of a snapshot, under one of its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    section: u32,
+    position: u32,
+    /// Which alias; `NO_ALIAS` for its own name.
+    alias: u32,
+}
+
+const NO_ALIAS: u32 = u32::MAX;
+
+impl Seat {
+    pub(super) fn own(section: usize, position: usize) -> Self {
+        let small = |number: usize| u32::try_from(number).expect("bounds keep lists small");
+        Self {
+            section: small(section),
+            position: small(position),
+            alias: NO_ALIAS,
+        }
+    }
+
+    pub(super) fn section(self) -> usize {
+        self.section as usize
+    }
+
+    pub(super) fn position(self) -> usize {
+        self.position as usize
+    }
+
+    pub(super) fn as_alias(self, alias: u32) -> Self {
+        Self { alias, ..self }
+    }
+
+    pub(super) fn alias(self) -> Option<u32> {
+        (self.alias != NO_ALIAS).then_some(self.alias)
+    }
+}
+
+/// Which sections may have a name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    /// Sections that list models behind a prefix, by that prefix.
+    prefixed: HashMap<Arc<str>, usize>,
+    /// Sections that list models under their own ids, in order.
+    bare: Box<[usize]>,
+}
+
+impl Index {
+    pub(super) fn of(parts: &[Part]) -> Self {
+        let mut prefixed = HashMap::with_capacity(parts.len());
+        let mut bare = Vec::new();
+        for (index, part) in parts.iter().enumerate() {
+            let prefix = part.provider.options.prefix;
+            if prefix != Prefix::Never {
+                prefixed.insert(Arc::clone(part.provider.shared_name()), index);
+            }
+            if prefix != Prefix::Always {
+                bare.push(index);
+            }
+        }
+        let bare = bare.into_boxed_slice();
+        Self { prefixed, bare }
+    }
+
+    pub(super) fn bare(&self) -> &[usize] {
+        &self.bare
+    }
+
+    /// The model that is listed under this id, which is no alias.
+    pub(super) fn locate<R: Row>(&self, rows: &[R], id: &str) -> Option<Seat> {
+        // A provider's name holds no slash, so the first one ends the prefix.
+        let slash = memchr::memchr(b'/', id.as_bytes());
+        let behind_prefix = slash.and_then(|slash| {
+            let (prefix, id) = (&id[..slash], &id[slash + 1..]);
+            let index = *self.prefixed.get(prefix)?;
+            Some((index, rows[index].position(id)?))
+        });
+        if let Some((index, position)) = behind_prefix
+            && rows[index].is_prefixed(position)
+        {
+            return Some(Seat::own(index, position));
+        }
+        let bare = self.bare.iter().find_map(|&index| {
+            let position = rows[index].position(id)?;
+            (!rows[index].is_prefixed(position)).then(|| Seat::own(index, position))
+        });
+        // One that is prefixed on conflict alone is found behind its prefix in any case.
+        bare.or_else(|| behind_prefix.map(|(index, position)| Seat::own(index, position)))
+    }
+}
+
+/// The models of one provider, by their own ids: of a section, or of one to be.
+pub(super) trait Row {
+    /// Where the model of this id stands, if it is listed.
+    fn position(&self, id: &str) -> Option<usize>;
+
+    /// Whether a model that is listed is so behind the prefix.
+    fn is_prefixed(&self, position: usize) -> bool;
+}
+
+/// How each model of a part is named, unless all are as their provider is listed: another
+/// part before it, or an alias, may have the name.
+pub(super) fn plan(
+    parts: &[Part],
+    index: usize,
+    bare: &[usize],
+    aliases: &Aliases,
+) -> Option<Box<[Name]>> {
+    let part = &parts[index];
+    let models = part.models();
+    let name = part.provider.name();
+    let prefix = part.provider.options.prefix;
+    // Behind prefixes nothing can clash but with what has none, so this costs nothing where
+    // every provider has one.
+    let all_before: Vec<_> = match prefix {
+        Prefix::Always => Vec::new(),
+        Prefix::Never | Prefix::OnConflict => parts[..index].iter().collect(),
+    };
+    let before = bare.iter().take_while(|&&other| other < index);
+    let bare_before: Vec<_> = before.map(|&other| &parts[other]).collect();
+    let has_aliases = aliases.pairs().len() > 0;
+    if models.is_empty() || (all_before.is_empty() && bare_before.is_empty() && !has_aliases) {
+        return None;
+    }
+    let mut listed = String::new();
+    let mut is_taken = |prefix: Option<&str>, id: &str| {
+        let (id, rivals) = match prefix {
+            None => (id, &all_before),
+            Some(prefix) => {
+                listed.clear();
+                listed.extend([prefix, "/", id]);
+                (&*listed, &bare_before)
+            }
+        };
+        aliases.has(id) || rivals.iter().any(|rival| rival.lists(id))
+    };
+    let mut any = false;
+    let names = models.iter().map(|model| {
+        let name = match prefix {
+            Prefix::Always if is_taken(Some(name), model.id()) => Name::Hidden,
+            Prefix::Never if is_taken(None, model.id()) => Name::Hidden,
+            Prefix::OnConflict if is_taken(None, model.id()) => {
+                match is_taken(Some(name), model.id()) {
+                    true => Name::Hidden,
+                    false => Name::Prefixed,
+                }
+            }
+            _ => Name::Usual,
+        };
+        any |= name != Name::Usual;
+        name
+    });
+    let names = names.collect();
+    any.then_some(names)
+}
+
+/// Whether clients that look for `claude` see this name as it is.
+pub(super) fn shows_claude(id: ListedId<'_>) -> bool {
+    let has = |text: &str| {
+        let mut windows = text.as_bytes().windows(6);
+        windows.any(|window| window.eq_ignore_ascii_case(b"claude"))
+    };
+    // Across prefix and slash it cannot stand.
+    has(id.id) || id.prefix.is_some_and(has)
+}
