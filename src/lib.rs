@@ -119,7 +119,8 @@
 //! | `bedrock` | `Provider::sigv4`: requests to AWS signed by Signature Version 4 |
 //! | `client` | `Provider::preset`, `Provider::openai` and `Provider::client`: an HTTPS client over hyper-util and rustls |
 //! | `compression` | br, zstd and gzip variants of the list, made at publication |
-//! | `config` | `StaticModelsCacheConfig`: settings and providers as serde types, durations as `"5m"`, globs |
+//! | `config` | `StaticModelsCacheConfig`: settings and providers as serde types, durations as `"5m"`; brings `globs` |
+//! | `globs` | `View::globs`: a view by globs over the ids that are listed |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer;
@@ -146,6 +147,8 @@ mod error;
 mod etag_layer;
 mod flight;
 mod future;
+#[cfg(feature = "globs")]
+mod globs;
 mod handle;
 mod hook;
 mod layer;
@@ -195,7 +198,7 @@ pub use self::{
 pub use self::bedrock::AwsCredentials;
 #[cfg(feature = "config")]
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]
-pub use self::config::{MaxStale, ProviderConfig, StaticModelsCacheConfig};
+pub use self::config::{MaxStale, ProviderConfig, StaticModelsCacheConfig, ViewConfig};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -15,8 +15,8 @@ use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::Full;
 use support::{ask, get, list};
 use tower_models_cache::{
-    BuildError, MaxStale, Provider, ProviderConfig, Secret, StaticModelsCacheConfig,
-    StaticModelsCacheLayer,
+    BuildError, MaxStale, Model, Provider, ProviderConfig, Secret, StaticModelsCacheConfig,
+    StaticModelsCacheLayer, View,
 };
 
 /// The settings in a text, or why there are none.
@@ -170,6 +170,41 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
             r#"paths is "/m/", expected a path that does not collide with /m"#,
         ),
         ("paths = ['/m', '/m/x']", "does not collide"),
+        (
+            "paths = ['/v1beta']",
+            r#"gemini_paths is "/v1beta/models", expected a path that does not collide"#,
+        ),
+        (
+            "client_dialects = ['ollama']\nollama_paths = ['api']",
+            r#"ollama_paths is "api", expected a path that begins with a slash"#,
+        ),
+        // Dialects.
+        (
+            "client_dialects = []",
+            "client_dialects is empty, expected at least one dialect",
+        ),
+        (
+            "client_dialects = ['claude']",
+            "unknown variant `claude`, expected one of `openai`, `anthropic`",
+        ),
+        // Views.
+        (
+            "[views.a]\ninclude = ['[a']",
+            r#"views.a.include is "[a", expected a glob"#,
+        ),
+        ("[views.a]\nincludes = ['a']", "unknown field `includes`"),
+        (
+            "view_headers = ['x y']",
+            r#"view_headers is "x y", expected names of headers"#,
+        ),
+        ("max_views = 0", "max_views is 0, expected"),
+        ("max_view_bytes = 0", "max_view_bytes is 0, expected"),
+        // Names of models.
+        ("[aliases]\n'' = 'a/b'", r#"aliases is "", expected"#),
+        (
+            "[[providers]]\nname = 'a'\nprefix = 'sometimes'",
+            r#"invalid value: string "sometimes", expected true, false or "on-conflict""#,
+        ),
         // Bounds and headers.
         (
             "max_concurrent_fetches = 0",
@@ -391,6 +426,14 @@ fn everything_can_be_set() {
         max_retry_after = "0s"
         max_stale = "off"
         paths = ["/v1/models", "/api/v1/models"]
+        gemini_paths = ["/gemini/models"]
+        ollama_paths = ["/ollama/api"]
+        client_dialects = ["openai", "gemini", "ollama", "codex"]
+        codex_instructions = "Be brief."
+        claude_aliases = true
+        view_headers = ["authorization", "x-api-key"]
+        max_views = 10
+        max_view_bytes = 1000000
         believe_empty = true
         serve_partial = false
         max_concurrent_fetches = 4
@@ -398,6 +441,13 @@ fn everything_can_be_set() {
         max_models = 1000
         max_pages = 10
         cache_control = "private, max-age=60"
+
+        [aliases]
+        fast = "small"
+
+        [views.team-a]
+        include = ["*"]
+        exclude = ["*-old"]
 
         [[providers]]
         name = "house"
@@ -418,7 +468,9 @@ fn everything_can_be_set() {
     assert_eq!(read("max_stale = '24h'").unwrap(), in_code);
 
     let layer = config.builder().unwrap().build().unwrap();
-    assert_eq!(layer.cache().snapshot().len(), 1);
+    let snapshot = layer.cache().snapshot();
+    assert_eq!(snapshot.len(), 2);
+    assert_eq!(snapshot.get("fast").unwrap().upstream_id(), "small");
     let status = layer.cache().status();
     let house = &status.providers[0];
     assert_eq!(house.display_name.as_deref(), Some("The House"));
@@ -437,6 +489,72 @@ async fn paths_and_cache_control_are_served_as_set() {
     let expected = ["house/meta/llama", "house/small"];
     assert_eq!(support::ids(response.body()), expected);
     assert!(list_of(&layer, "/models/house/small").await);
+}
+
+#[tokio::test]
+async fn the_dialects_the_names_and_the_views_are_as_the_file_says() {
+    let config = read(
+        r#"
+        client_dialects = ["openai", "ollama"]
+        ollama_paths = ["/local/api"]
+
+        [aliases]
+        fast = "other/small"
+
+        [views.other]
+        include = ["other/*"]
+
+        [[providers]]
+        name = "house"
+        prefix = "on-conflict"
+        models = ["large", "small"]
+
+        [[providers]]
+        name = "attic"
+        prefix = "on-conflict"
+        models = ["small"]
+
+        [[providers]]
+        name = "other"
+        models = ["small"]
+        "#,
+    )
+    .unwrap();
+    let views = config.named_views().unwrap();
+    let other = views["other"].clone();
+    let view = move |request: &http::request::Parts| {
+        let all = !request.headers.contains_key("authorization");
+        Ok(if all { View::all() } else { other.clone() })
+    };
+    let layer = config.builder().unwrap().views(view).build().unwrap();
+
+    let expected = ["fast", "large", "small", "attic/small", "other/small"];
+    assert_eq!(list(&layer).await, expected);
+    let mut request = get("/v1/models");
+    let key = http::HeaderValue::from_static("Bearer k");
+    request.headers_mut().insert("authorization", key);
+    let seen = ask(&layer, request).await;
+    assert_eq!(support::ids(seen.body()), ["fast", "other/small"]);
+    assert_eq!(ask(&layer, get("/local/api/tags")).await.status(), 200);
+}
+
+#[test]
+fn a_view_by_globs_goes_by_what_it_names() {
+    let view = |include: &[&str], exclude: &[&str]| View::globs(include.to_vec(), exclude.to_vec());
+    let layer = layer([Provider::fixed(
+        "house",
+        ["a/b", "a-preview"].map(Model::new),
+    )]);
+    let snapshot = layer.cache().snapshot();
+    let seen = |view: View| {
+        let ids = snapshot.iter().filter(|model| view.allows(model));
+        ids.map(|model| model.id().into_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(view(&["house/a/*"], &[]).unwrap()), ["house/a/b"]);
+    assert_eq!(seen(view(&[], &["*-preview"]).unwrap()), ["house/a/b"]);
+    assert_eq!(seen(view(&["a*"], &[]).unwrap()), [""; 0]);
+    let error = view(&["ok"], &["[a"]).unwrap_err();
+    assert_eq!(error.field(), "exclude");
 }
 
 async fn list_of(layer: &StaticModelsCacheLayer, path: &str) -> bool {

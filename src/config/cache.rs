@@ -1,13 +1,14 @@
 //! `StaticModelsCacheConfig`: the settings of the cache.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use super::{MaxStale, ProviderConfig, duration};
+use super::{MaxStale, ProviderConfig, ViewConfig, duration};
 use crate::{
     builder::Builder, error::BuildError, layer::StaticModelsCacheLayer, provider::check_duration,
+    render::ClientDialect, snapshot::View,
 };
 
 /// The settings of a [`StaticModelsCacheLayer`] as they stand in a file.
@@ -69,6 +70,40 @@ pub struct StaticModelsCacheConfig {
     /// The paths of the list. The default is `["/v1/models"]`.
     #[serde(default)]
     pub paths: Option<Vec<String>>,
+    /// The paths of the list in Gemini's dialect. The default is `["/v1beta/models"]`.
+    #[serde(default)]
+    pub gemini_paths: Option<Vec<String>>,
+    /// What the paths of Ollama's API begin with. The default is `["/api"]`.
+    #[serde(default)]
+    pub ollama_paths: Option<Vec<String>>,
+    /// The dialects in which clients get the list, by the names of [`ClientDialect`]. The
+    /// default is `["openai", "anthropic", "gemini"]`.
+    #[serde(default)]
+    pub client_dialects: Option<Vec<ClientDialect>>,
+    /// Further names of models: the name, and the id under which the model is listed.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, String>,
+    /// Whether Anthropic's clients see every model under a name with `claude` in it. The
+    /// default is `false`.
+    #[serde(default)]
+    pub claude_aliases: Option<bool>,
+    /// What Codex tells a model of its work.
+    #[serde(default)]
+    pub codex_instructions: Option<String>,
+    /// What [named views](Self::named_views) see, by the view's name. Who has which is for
+    /// a [hook](Builder::views) to say.
+    #[serde(default)]
+    pub views: BTreeMap<String, ViewConfig>,
+    /// The headers by which callers are told apart where there are views. The default is
+    /// `["authorization"]`.
+    #[serde(default)]
+    pub view_headers: Option<Vec<String>>,
+    /// How many views are kept. The default is 1,000.
+    #[serde(default)]
+    pub max_views: Option<usize>,
+    /// How many bytes the lists of all views may take. The default is 64 MiB.
+    #[serde(default)]
+    pub max_view_bytes: Option<usize>,
     /// Whether an empty list after a full one is taken for meant. The default is
     /// `false`.
     #[serde(default)]
@@ -119,9 +154,25 @@ impl StaticModelsCacheConfig {
         let builder = self.with_interval(StaticModelsCacheLayer::builder())?;
         let builder = self.with_times(builder);
         let builder = self.with_answers(builder)?;
+        let builder = self.with_names(builder);
+        let builder = self.with_views(builder)?;
         let builder = self.with_bounds(builder);
         let providers = self.providers.iter().map(ProviderConfig::provider);
         Ok(builder.providers(providers.collect::<Result<Vec<_>, _>>()?))
+    }
+
+    /// The [views](Self::views), by name, for a [hook](Builder::views) to hand out.
+    ///
+    /// # Errors
+    ///
+    /// A glob cannot work; the error names it, and its view.
+    pub fn named_views(&self) -> Result<BTreeMap<String, View>, BuildError> {
+        let view = |(name, config): (&String, &ViewConfig)| {
+            let view = config.view();
+            let view = view.map_err(|error| error.within(format_args!("views.{name}")));
+            Ok((name.clone(), view?))
+        };
+        self.views.iter().map(view).collect()
     }
 
     fn with_interval(&self, builder: Builder) -> Result<Builder, BuildError> {
@@ -160,9 +211,39 @@ impl StaticModelsCacheConfig {
         });
         let builder = apply(builder, cache_control.transpose()?, Builder::cache_control);
         let builder = apply(builder, self.paths.clone(), Builder::paths);
+        let builder = apply(builder, self.gemini_paths.clone(), Builder::gemini_paths);
+        let builder = apply(builder, self.ollama_paths.clone(), Builder::ollama_paths);
+        let dialects = self.client_dialects.clone();
+        let builder = apply(builder, dialects, Builder::client_dialects);
+        let instructions = self.codex_instructions.clone();
+        let builder = apply(builder, instructions, Builder::codex_instructions);
         let builder = apply(builder, self.believe_empty, Builder::believe_empty);
         let builder = apply(builder, self.name_providers, Builder::name_providers);
         Ok(apply(builder, self.serve_partial, Builder::serve_partial))
+    }
+
+    fn with_names(&self, builder: Builder) -> Builder {
+        let builder = self
+            .aliases
+            .iter()
+            .fold(builder, |builder, (name, target)| {
+                builder.alias(name.clone(), target.clone())
+            });
+        apply(builder, self.claude_aliases, Builder::claude_aliases)
+    }
+
+    fn with_views(&self, builder: Builder) -> Result<Builder, BuildError> {
+        self.named_views()?;
+        let name = |text: &String| {
+            let name = HeaderName::from_bytes(text.as_bytes());
+            let expected = "names of headers, such as authorization";
+            name.map_err(|_| BuildError::new("view_headers", text, expected))
+        };
+        let headers = (self.view_headers.as_ref())
+            .map(|all| all.iter().map(name).collect::<Result<Vec<_>, _>>());
+        let builder = apply(builder, headers.transpose()?, Builder::view_headers);
+        let builder = apply(builder, self.max_views, Builder::max_views);
+        Ok(apply(builder, self.max_view_bytes, Builder::max_view_bytes))
     }
 
     fn with_bounds(&self, builder: Builder) -> Builder {

@@ -6,7 +6,10 @@
 
 mod cache;
 mod duration;
-mod globs;
+mod prefix;
 mod provider;
+mod view;
 
-pub use self::{cache::StaticModelsCacheConfig, duration::MaxStale, provider::ProviderConfig};
+pub use self::{
+    cache::StaticModelsCacheConfig, duration::MaxStale, provider::ProviderConfig, view::ViewConfig,
+};

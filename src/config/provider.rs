@@ -7,12 +7,13 @@ use http_body::Body;
 use serde::Deserialize;
 use tower_service::Service;
 
-use super::{duration, globs::Globs};
+use super::duration;
 use crate::{
     entry::{Bounds, id_flaw},
     error::{BoxError, BuildError},
+    globs::Globs,
     model::Model,
-    provider::{Dialect, ExtraFields, Preset, Provider, check_name},
+    provider::{Dialect, ExtraFields, Prefix, Preset, Provider, check_name},
     secret::Secret,
 };
 
@@ -39,7 +40,7 @@ use crate::{
 ///
 /// `Debug` leaves out all that may hold a credential: addresses, headers and the
 /// name of the variable.
-#[derive(Clone, PartialEq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
     /// The name, unlike all others: 1 to 128 bytes, without a slash.
@@ -72,9 +73,10 @@ pub struct ProviderConfig {
     /// so, such as `x-api-key`, is taken for a key.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
-    /// Whether models are listed as `name/id`, not as `id`. The default is `true`.
-    #[serde(default = "yes")]
-    pub prefix: bool,
+    /// Whether models are listed as `name/id`, not as `id`: `true`, `false`, or
+    /// `"on-conflict"`. The default is `true`.
+    #[serde(default)]
+    pub prefix: Prefix,
     /// The name that a person is shown. The default is `name`.
     #[serde(default)]
     pub display_name: Option<String>,
@@ -106,33 +108,6 @@ pub struct ProviderConfig {
     /// the service.
     #[serde(default)]
     pub allow_plain_http_key: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl Default for ProviderConfig {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            preset: None,
-            base_url: None,
-            models_path: None,
-            dialect: None,
-            extra: None,
-            api_key_env: None,
-            headers: BTreeMap::new(),
-            prefix: true,
-            display_name: None,
-            include: Vec::new(),
-            exclude: Vec::new(),
-            refresh_interval: None,
-            timeout: None,
-            models: Vec::new(),
-            allow_plain_http_key: false,
-        }
-    }
 }
 
 impl ProviderConfig {

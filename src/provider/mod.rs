@@ -61,6 +61,8 @@ pub(crate) struct Options {
 }
 
 /// Under which ids a provider's models are listed.
+///
+/// In a configuration file it is `true`, `false` or `"on-conflict"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prefix {
     /// `provider/id`.

@@ -10,6 +10,8 @@ use http::StatusCode;
 use twox_hash::XxHash3_64;
 
 use super::{ListedModel, Snapshot, names::Seat, section::Section};
+#[cfg(feature = "globs")]
+use crate::{error::BuildError, globs::Globs};
 
 /// Which of the models a caller may see: all of them, none, those that a policy allows,
 /// or not even how many there are.
@@ -98,6 +100,32 @@ impl View {
         allows: impl Fn(&ListedModel<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self::of("named", name.as_ref(), allows)
+    }
+
+    /// Sees the models whose listed id one of `include` matches, or any where there is
+    /// none, and none of `exclude`: `openai/*`, `*llama*`.
+    ///
+    /// `*` stands for anything, slashes included, `?` is one byte, `[ab]` one of these,
+    /// `{a,b}` either, and a backslash takes the meaning from what follows. The case counts.
+    /// Views of the same globs are one view.
+    ///
+    /// # Errors
+    ///
+    /// A glob cannot work: the error names `include` or `exclude`, and the glob.
+    #[cfg(feature = "globs")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "globs")))]
+    pub fn globs<I, E>(include: I, exclude: E) -> Result<Self, BuildError>
+    where
+        I: IntoIterator<Item: Into<String>>,
+        E: IntoIterator<Item: Into<String>>,
+    {
+        let include: Vec<String> = include.into_iter().map(Into::into).collect();
+        let exclude: Vec<String> = exclude.into_iter().map(Into::into).collect();
+        let globs = Globs::new(&include, &exclude)?;
+        let name = format!("{include:?} without {exclude:?}");
+        Ok(Self::of("globs", &name, move |model| {
+            globs.keep(&model.id())
+        }))
     }
 
     /// Sees nothing, because nobody knows what it may see.

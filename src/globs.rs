@@ -1,18 +1,18 @@
-//! Which models are listed: globs over the ids that providers give.
+//! Which models are meant: globs over ids.
 
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::error::BuildError;
 
-/// The globs of a provider, ready to match.
+/// Globs of ids, ready to match.
 #[derive(Debug)]
-pub(super) struct Globs {
+pub(crate) struct Globs {
     include: Vec<GlobMatcher>,
     exclude: Vec<GlobMatcher>,
 }
 
 impl Globs {
-    pub(super) fn new(include: &[String], exclude: &[String]) -> Result<Self, BuildError> {
+    pub(crate) fn new(include: &[String], exclude: &[String]) -> Result<Self, BuildError> {
         Ok(Self {
             include: compile("include", include)?,
             exclude: compile("exclude", exclude)?,
@@ -20,7 +20,7 @@ impl Globs {
     }
 
     /// Whether the id is included, as all are when nothing is said, and not excluded.
-    pub(super) fn keep(&self, id: &str) -> bool {
+    pub(crate) fn keep(&self, id: &str) -> bool {
         let any = |globs: &[GlobMatcher]| globs.iter().any(|glob| glob.is_match(id));
         (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }
