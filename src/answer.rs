@@ -34,6 +34,19 @@ pub(crate) enum Served {
     Hit,
     /// From memory, after the providers were waited for.
     Awaited,
+    /// From memory, after the providers were asked because the client wanted it.
+    Renewed,
+}
+
+impl Served {
+    /// Why the providers were waited for.
+    fn forwarded(self) -> Option<&'static str> {
+        match self {
+            Self::Hit => None,
+            Self::Awaited => Some("miss"),
+            Self::Renewed => Some("request"),
+        }
+    }
 }
 
 /// Nobody has asked for this list before: it has to be [prepared](Cache::prepare).
@@ -57,10 +70,10 @@ pub(crate) fn answer(
         }
         _ => uncommon(cache, snapshot, asked, prepared)?,
     };
-    if served == Served::Awaited
+    if let Some(why) = served.forwarded()
         && let Some(status) = response.headers_mut().get_mut(header::CACHE_STATUS)
     {
-        *status = document::forwarded_status(status);
+        *status = document::forwarded_status(status, why);
     }
     if asked.method == Method::HEAD {
         // An empty body, and the length that GET's has, as prepared.

@@ -10,7 +10,7 @@ use crate::{
     document::{self, Vary},
     entry::Bounds,
     error::{BoxError, BuildError},
-    hook::ViewHook,
+    hook::Hooks,
     layer::StaticModelsCacheLayer,
     provider::{LONGEST, Provider, check_duration},
     refresher::Refresher,
@@ -31,7 +31,7 @@ pub struct Builder {
     providers: Vec<Provider>,
     mounts: Mounts,
     dialects: Dialects,
-    views: Option<ViewHook>,
+    hooks: Hooks,
     view_headers: Vec<HeaderName>,
     view_bounds: ViewBounds,
     aliases: Vec<(String, String)>,
@@ -65,7 +65,7 @@ impl Builder {
                 ClientDialect::Anthropic,
                 ClientDialect::Gemini,
             ]),
-            views: None,
+            hooks: Hooks::default(),
             view_headers: vec![header::AUTHORIZATION],
             view_bounds: ViewBounds {
                 views: 1000,
@@ -185,7 +185,7 @@ impl Builder {
         mut self,
         hook: impl Fn(&Parts) -> Result<View, BoxError> + Send + Sync + 'static,
     ) -> Self {
-        self.views = Some(ViewHook::new(hook));
+        self.hooks.set_views(hook);
         self
     }
 
@@ -240,6 +240,20 @@ impl Builder {
     /// list. The default is a few sentences for any agent that writes code.
     pub fn codex_instructions(mut self, text: impl Into<String>) -> Self {
         self.style.codex_instructions = text.into().into();
+        self
+    }
+
+    /// Lets some callers have the providers asked at once: those for whom `hook` says so,
+    /// when their request says `Cache-Control: no-cache` (RFC 9111, section 5.2.1.4) or has
+    /// the query parameter `refresh=true`. By default nobody can.
+    ///
+    /// Such a request is answered when every provider has been asked that is not being left
+    /// alone after a failure, or when the [`miss_timeout`](Self::miss_timeout) is over. It
+    /// joins a fetch that is in the air, and a failure costs no list. The hook sees the head
+    /// of the request, extensions included, and is asked only about those requests; when it
+    /// panics, the answer is no.
+    pub fn allow_refresh(mut self, hook: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.hooks.set_refresh(hook);
         self
     }
 
@@ -443,7 +457,7 @@ impl Builder {
         check_view_bounds(self.view_bounds)?;
         let by_header = ClientDialect::ALL.into_iter();
         let by_header = by_header.filter(|dialect| self.dialects.has(*dialect));
-        let by_view = self.views.as_ref().map(|_| self.view_headers);
+        let by_view = Some(self.view_headers).filter(|_| self.hooks.has_views());
         let listing = Settings {
             document: document::Settings {
                 cache_control: self.cache_control,
@@ -488,7 +502,7 @@ impl Builder {
         let stop = self.token.unwrap_or_default().child_token();
         let tasks = Tasks::new(stop, tracker);
         let cache = Cache::new(self.providers, policy, tasks, self.jitter_seed)?;
-        Ok(Answerer::new(cache, paths, self.views))
+        Ok(Answerer::new(cache, paths, self.hooks))
     }
 }
 

@@ -362,16 +362,16 @@ fn cache_status(worst: Health) -> HeaderValue {
 pub(crate) const UNAVAILABLE: HeaderValue =
     HeaderValue::from_static("tower-models-cache; detail=unavailable");
 
-/// What an answer says of itself that waited for the providers.
-pub(crate) fn forwarded_status(hit: &HeaderValue) -> HeaderValue {
-    HeaderValue::from_static(match hit.as_bytes() {
-        b"tower-models-cache; hit" => "tower-models-cache; fwd=miss; stored",
-        b"tower-models-cache; hit; detail=stale" => "tower-models-cache; fwd=miss; detail=stale",
-        b"tower-models-cache; detail=unavailable" => {
-            "tower-models-cache; fwd=miss; detail=unavailable"
-        }
-        _ => "tower-models-cache; fwd=miss; detail=partial",
-    })
+/// What an answer says of itself that waited for the providers, and why it did.
+pub(crate) fn forwarded_status(hit: &HeaderValue, why: &'static str) -> HeaderValue {
+    let detail = match hit.as_bytes() {
+        b"tower-models-cache; hit" => "stored",
+        b"tower-models-cache; hit; detail=stale" => "detail=stale",
+        b"tower-models-cache; detail=unavailable" => "detail=unavailable",
+        _ => "detail=partial",
+    };
+    let status = format!("tower-models-cache; fwd={why}; {detail}");
+    HeaderValue::try_from(status).expect("is of visible ASCII characters")
 }
 
 // ===== Tags =====

@@ -1,4 +1,5 @@
-//! The hook that says which models a caller may see. It fails closed.
+//! The operator's hooks: which models a caller may see, and who may have the providers
+//! asked at once. Both fail closed.
 
 use std::{
     fmt,
@@ -6,42 +7,90 @@ use std::{
     sync::Arc,
 };
 
-use http::request::Parts;
+use http::{header, request::Parts};
 
-use crate::{error::BoxError, snapshot::View};
+use crate::{error::BoxError, lines::lines, snapshot::View};
 
-type Hook = dyn Fn(&Parts) -> Result<View, BoxError> + Send + Sync;
+type ViewHook = dyn Fn(&Parts) -> Result<View, BoxError> + Send + Sync;
+type RefreshHook = dyn Fn(&Parts) -> bool + Send + Sync;
 
-/// A hook of the operator's, from [`Builder::views`](crate::Builder::views).
-#[derive(Clone)]
-pub(crate) struct ViewHook(Arc<Hook>);
+/// The hooks that there are. Without them everyone sees everything, and nobody can have
+/// anything asked for.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks {
+    views: Option<Arc<ViewHook>>,
+    refresh: Option<Arc<RefreshHook>>,
+}
 
-impl ViewHook {
-    pub(crate) fn new(
+impl Hooks {
+    pub(crate) fn set_views(
+        &mut self,
         hook: impl Fn(&Parts) -> Result<View, BoxError> + Send + Sync + 'static,
-    ) -> Self {
-        Self(Arc::new(hook))
+    ) {
+        self.views = Some(Arc::new(hook));
+    }
+
+    pub(crate) fn set_refresh(&mut self, hook: impl Fn(&Parts) -> bool + Send + Sync + 'static) {
+        self.refresh = Some(Arc::new(hook));
+    }
+
+    /// Whether any is set.
+    #[inline]
+    pub(crate) fn are_set(&self) -> bool {
+        self.views.is_some() || self.refresh.is_some()
+    }
+
+    /// Whether callers see different models.
+    pub(crate) fn has_views(&self) -> bool {
+        self.views.is_some()
     }
 
     /// What a caller may see. When the hook fails nobody knows, and so it is nothing.
     pub(crate) fn view(&self, parts: &Parts) -> View {
-        match catch_unwind(AssertUnwindSafe(|| (self.0)(parts))) {
+        let Some(hook) = &self.views else {
+            return View::all();
+        };
+        match catch_unwind(AssertUnwindSafe(|| hook(parts))) {
             Ok(Ok(view)) => view,
             // What it said may quote the caller's key.
-            Ok(Err(_)) => failed("an error"),
-            Err(_) => failed("a panic"),
+            Ok(Err(_)) => failed("views", "an error", View::unknown()),
+            Err(_) => failed("views", "a panic", View::unknown()),
         }
+    }
+
+    /// Whether a caller wants the providers asked at once, and may.
+    pub(crate) fn renews(&self, parts: &Parts) -> bool {
+        let Some(hook) = self.refresh.as_ref().filter(|_| wants_renewal(parts)) else {
+            return false;
+        };
+        let allowed = catch_unwind(AssertUnwindSafe(|| hook(parts)));
+        allowed.unwrap_or_else(|_| failed("refresh", "a panic", false))
     }
 }
 
 #[cold]
-fn failed(with: &'static str) -> View {
-    tracing::error!(with, "the hook for views failed");
-    View::unknown()
+fn failed<T>(hook: &'static str, with: &'static str, value: T) -> T {
+    tracing::error!(hook, with, "a hook failed");
+    value
 }
 
-impl fmt::Debug for ViewHook {
+/// Whether a request says that it takes nothing from memory (RFC 9111, section 5.2.1.4), or
+/// says so as some clients do.
+fn wants_renewal(parts: &Parts) -> bool {
+    let query = parts.uri.query().unwrap_or_default();
+    let mut control = lines(&parts.headers, header::CACHE_CONTROL);
+    control.any(|line| {
+        let mut directives = line.as_bytes().split(|&byte| byte == b',');
+        directives.any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-cache"))
+    }) || form_urlencoded::parse(query.as_bytes())
+        .any(|pair| pair == ("refresh".into(), "true".into()))
+}
+
+impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ViewHook")
+        f.debug_struct("Hooks")
+            .field("views", &self.views.is_some())
+            .field("refresh", &self.refresh.is_some())
+            .finish()
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     cache::{Cache, Wait},
     future::{Answer, ResponseFuture},
     handle::ModelsCache,
-    hook::ViewHook,
+    hook::Hooks,
     request::{Paths, Target},
     snapshot::{Snapshot, View},
 };
@@ -29,16 +29,15 @@ pub(crate) struct Answerer(Arc<Answers>);
 struct Answers {
     cache: Arc<Cache>,
     paths: Paths,
-    /// Says which models a caller may see; all of them without it.
-    views: Option<ViewHook>,
+    hooks: Hooks,
 }
 
 impl Answerer {
-    pub(crate) fn new(cache: Arc<Cache>, paths: Paths, views: Option<ViewHook>) -> Self {
+    pub(crate) fn new(cache: Arc<Cache>, paths: Paths, hooks: Hooks) -> Self {
         Self(Arc::new(Answers {
             cache,
             paths,
-            views,
+            hooks,
         }))
     }
 
@@ -48,8 +47,7 @@ impl Answerer {
 
     /// Which models a caller may see.
     pub(crate) fn view(&self, parts: &Parts) -> View {
-        let view = |hook: &ViewHook| hook.view(parts);
-        self.0.views.as_ref().map_or(View::all(), view)
+        self.0.hooks.view(parts)
     }
 
     /// Whether this is where Ollama's clients ask about a model.
@@ -68,16 +66,9 @@ impl Answerer {
     // without a copy, and without the room on the stack that this takes.
     #[inline(never)]
     fn answer<B>(&self, target: Target, request: Request<B>) -> Answer {
-        if self.0.views.is_some() {
+        if self.0.hooks.are_set() {
             let (parts, _) = request.into_parts();
-            let view = self.view(&parts);
-            return self.answer_to(Asked {
-                target,
-                method: &parts.method,
-                uri: &parts.uri,
-                headers: &parts.headers,
-                view: &view,
-            });
+            return self.answer_to_caller(target, &parts);
         }
         self.answer_to(Asked {
             target,
@@ -88,6 +79,25 @@ impl Answerer {
         })
     }
 
+    /// Answers as the operator's hooks say.
+    fn answer_to_caller(&self, target: Target, parts: &Parts) -> Answer {
+        let view = self.view(parts);
+        let asked = Asked {
+            target,
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            view: &view,
+        };
+        if !view.is_closed()
+            && self.0.hooks.renews(parts)
+            && let Some(wait) = self.0.cache.renew()
+        {
+            return self.answer_after(Some((wait, Served::Renewed)), asked);
+        }
+        self.answer_to(asked)
+    }
+
     #[inline]
     fn answer_to(&self, asked: Asked<'_>) -> Answer {
         let cache = &self.0.cache;
@@ -95,7 +105,7 @@ impl Answerer {
             && !asked.view.is_closed()
             && (wait.is_for_what_is_listed() || !answer::is_listed(cache, asked))
         {
-            return self.answer_after(Some(wait), asked);
+            return self.answer_after(Some((wait, Served::Awaited)), asked);
         }
         match answer::answer(cache, &cache.load(), asked, Served::Hit, None) {
             Ok(response) => Answer::Ready(Some(response)),
@@ -106,7 +116,7 @@ impl Answerer {
     /// Answers from what is there once the wait is over, and the list prepared that nobody
     /// has asked for before. The head of the request is kept until then, its body is not.
     #[cold]
-    fn answer_after(&self, wait: Option<Wait>, asked: Asked<'_>) -> Answer {
+    fn answer_after(&self, wait: Option<(Wait, Served)>, asked: Asked<'_>) -> Answer {
         let target = asked.target;
         let method = asked.method.clone();
         let uri = asked.uri.clone();
@@ -115,9 +125,9 @@ impl Answerer {
         let answers = Arc::clone(&self.0);
         Answer::Awaited(Box::pin(async move {
             let served = match wait {
-                Some(wait) => {
+                Some((wait, served)) => {
                     wait.over().await;
-                    Served::Awaited
+                    served
                 }
                 None => Served::Hit,
             };

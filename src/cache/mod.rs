@@ -174,14 +174,30 @@ impl Cache {
         if self.moment(now) < from {
             return None;
         }
+        self.look_after(now, |_| {}, Slot::window)
+    }
+
+    /// What a request must wait for that wants every list asked for anew: those of all
+    /// providers that are not being left alone after a failure.
+    #[cold]
+    pub(crate) fn renew(self: &Arc<Self>) -> Option<Wait> {
+        let now = clock::now();
+        self.look_after(now, |slot| slot.hasten(now), Slot::any_window)
+    }
+
+    fn look_after(
+        self: &Arc<Self>,
+        now: Instant,
+        prepare: impl FnMut(&mut Slot),
+        window: impl Fn(&Slot, &Policy, Instant) -> Option<Window>,
+    ) -> Option<Wait> {
         let mut table = self.table();
         let expired = table.expire(&self.policy, now);
+        table.slots.iter_mut().for_each(prepare);
         self.launch_due(&mut table, now);
-        let windows: Vec<_> = table
-            .slots
-            .iter()
-            .filter_map(|slot| slot.window(&self.policy, now))
-            .collect();
+        let windows = table.slots.iter();
+        let windows = windows.filter_map(|slot| window(slot, &self.policy, now));
+        let windows: Vec<_> = windows.collect();
         self.watch_out(&table, now);
         drop(table);
         self.encode_soon(); // of a list that was there when the layer was built

@@ -215,10 +215,15 @@ impl Slot {
 
     /// What a request waits for here, if there is something.
     pub(crate) fn window(&self, policy: &Policy, now: Instant) -> Option<Window> {
+        let awaited = self.aloft_entry()?.awaited || self.is_awaited(policy);
+        self.any_window(policy, now).filter(|_| awaited)
+    }
+
+    /// What a request waits for here that waits for everything.
+    pub(crate) fn any_window(&self, policy: &Policy, now: Instant) -> Option<Window> {
         let aloft = self.aloft_entry()?;
-        let awaited = aloft.awaited || self.is_awaited(policy);
         let end = aloft.began + policy.miss_timeout;
-        (awaited && now < end).then(|| (aloft.flight.clone(), end))
+        (now < end).then(|| (aloft.flight.clone(), end))
     }
 
     /// Takes a fetch's end in, and says whether what is published has changed. The
@@ -365,6 +370,12 @@ impl Slot {
         if let Some(aloft) = &mut self.flight {
             aloft.outdated = true;
         }
+        self.hasten(now);
+    }
+
+    /// Makes the next attempt due, unless the provider is being left alone or one is
+    /// under way: that is soon enough.
+    pub(crate) fn hasten(&mut self, now: Instant) {
         if self.failures == 0 {
             self.due = self.due.map(|due| due.min(now));
         }
