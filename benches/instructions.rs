@@ -12,7 +12,7 @@ use std::{convert::Infallible, hint::black_box};
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use http::{Response, header};
-use support::{Cached, Constant, Incoming, cached, encoded, get, request, run, with};
+use support::{Cached, Constant, FACES, Incoming, cached, encoded, faced, get, request, run, with};
 use tower::Service;
 
 /// A service and its request, boxed: handing them over costs the same for all.
@@ -86,6 +86,23 @@ fn model() -> Case<Cached> {
     case(warm(500), get(MODEL))
 }
 
+/// A list in another form, which was asked for before.
+fn face(name: &str) -> Case<Cached> {
+    let (_, request) = FACES
+        .into_iter()
+        .find(|(face, _)| *face == name)
+        .expect(name);
+    let mut service = faced(500);
+    drop(run(&mut service, get(LIST)));
+    drop(run(&mut service, request()));
+    case(service, request())
+}
+
+/// The plain list, where others have views and other forms.
+fn among_faces() -> Case<Cached> {
+    case(faced(500), get(LIST))
+}
+
 fn bare(request: Incoming) -> Case<Constant> {
     warmed(Constant::plain("{}".into()), request)
 }
@@ -113,6 +130,19 @@ fn answer(input: Case<Cached>) -> Case<Cached> {
 }
 
 #[library_benchmark]
+#[bench::openai(among_faces())]
+#[bench::view(face("view"))]
+#[bench::anthropic(face("anthropic"))]
+#[bench::anthropic_page(face("anthropic page"))]
+#[bench::anthropic_later_page(face("anthropic later page"))]
+#[bench::gemini(face("gemini"))]
+#[bench::ollama(face("ollama"))]
+#[bench::codex(face("codex"))]
+fn faces(input: Case<Cached>) -> Case<Cached> {
+    serve(input)
+}
+
+#[library_benchmark]
 #[bench::post(bare(request("POST", "/v1/chat/completions")))]
 #[bench::get(bare(get("/healthz")))]
 fn pass_bare(input: Case<Constant>) -> Case<Constant> {
@@ -128,6 +158,6 @@ fn pass_ours(input: Case<Cached>) -> Case<Cached> {
 
 library_benchmark_group!(
     name = paths,
-    benchmarks = [floor, answer, pass_bare, pass_ours]
+    benchmarks = [floor, answer, faces, pass_bare, pass_ours]
 );
 main!(library_benchmark_groups = paths);

@@ -57,19 +57,24 @@ type Answer = Result<Response<Prepared>, Unprepared>;
 
 /// The answer, from what is there.
 #[inline]
-pub(crate) fn answer(
+pub(crate) fn answer(cache: &Cache, snapshot: &Arc<Snapshot>, asked: Asked<'_>) -> Answer {
+    if asked.is_plain() && is_whole(snapshot, cache) {
+        return Ok(list(snapshot.document(), asked));
+    }
+    uncommon(cache, snapshot, asked, None, Served::Hit)
+}
+
+/// The answer to anything: also to a request for which something was
+/// [prepared](prepare), or that waited.
+#[inline(never)]
+pub(crate) fn uncommon(
     cache: &Cache,
     snapshot: &Arc<Snapshot>,
     asked: Asked<'_>,
-    served: Served,
     prepared: Option<&Face>,
+    served: Served,
 ) -> Answer {
-    let mut response = match asked.target.what {
-        What::List if asked.is_plain() && is_whole(snapshot, cache) => {
-            list(snapshot.document(), asked)
-        }
-        _ => uncommon(cache, snapshot, asked, prepared)?,
-    };
+    let mut response = respond_to(cache, snapshot, asked, prepared)?;
     if let Some(why) = served.forwarded()
         && let Some(status) = response.headers_mut().get_mut(header::CACHE_STATUS)
     {
@@ -86,6 +91,11 @@ impl Asked<'_> {
     /// Whether it is for what nearly all requests are for.
     #[inline]
     fn is_plain(&self) -> bool {
+        self.target.what == What::List && *self.method == Method::GET && self.is_for_all_in_openai()
+    }
+
+    #[inline]
+    fn is_for_all_in_openai(&self) -> bool {
         self.target.dialect == ClientDialect::OpenAi && matches!(self.view.0, Sight::All)
     }
 
@@ -95,9 +105,7 @@ impl Asked<'_> {
     }
 }
 
-/// Anything but the list of all in OpenAI's form.
-#[inline(never)]
-fn uncommon(
+fn respond_to(
     cache: &Cache,
     snapshot: &Arc<Snapshot>,
     asked: Asked<'_>,
@@ -114,6 +122,7 @@ fn uncommon(
     match asked.target.what {
         What::Version => Ok(version(snapshot)),
         What::List if !is_whole(snapshot, cache) => Ok(unavailable(cache, asked)),
+        What::List if asked.is_for_all_in_openai() => Ok(list(snapshot.document(), asked)),
         What::List => match prepared {
             Some(face) => Ok(face_of(snapshot, face, asked)),
             None => face(snapshot, asked, |face| face_of(snapshot, face, asked)),
@@ -215,7 +224,7 @@ fn face_of(snapshot: &Snapshot, face: &Face, asked: Asked<'_>) -> Response<Prepa
         return respond(StatusCode::NOT_MODIFIED, head, Prepared::default());
     }
     let head = document.page_found(page.etag.clone(), page.len());
-    let body = Prepared::pieces(page.head, [page.records, page.tail]);
+    let body = Prepared::pieces([page.head, page.records, page.tail]);
     respond(StatusCode::OK, head, body)
 }
 
@@ -227,15 +236,15 @@ fn model(cache: &Cache, snapshot: &Arc<Snapshot>, asked: Asked<'_>) -> Answer {
     let id = asked.id();
     let ids = id.iter().flat_map(|id| forms(dialect, id));
     for id in ids {
-        let Some(model) = snapshot.find(id) else {
+        let Some(seat) = snapshot.seat(id) else {
             continue;
         };
-        match asked.view.judge(&model) {
+        match asked.view.judge(&snapshot.listed(seat)) {
             Ok(true) => {}
             Ok(false) => continue,
             Err(_) => return Ok(failure(snapshot, asked, Problem::NoView)),
         }
-        let slice = snapshot.slice(dialect, id).ok_or(Unprepared)?;
+        let slice = snapshot.slice(dialect, seat).ok_or(Unprepared)?;
         return Ok(found(slice, asked));
     }
     Ok(no_model(snapshot, cache, asked))

@@ -10,59 +10,51 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 /// Bytes that were there before they were asked for: nearly always one piece.
-#[derive(Debug, Default)]
-pub(crate) struct Prepared {
-    first: Bytes,
-    /// Boxed, for only pages have further pieces, and all answers would carry the room.
-    rest: Option<Box<[Bytes; 2]>>,
+#[derive(Debug)]
+pub(crate) enum Prepared {
+    One(Bytes),
+    /// Boxed, for only pages have several, and all answers would carry the room.
+    Pieces(Box<[Bytes; 3]>),
+}
+
+impl Default for Prepared {
+    #[inline]
+    fn default() -> Self {
+        Self::One(Bytes::new())
+    }
 }
 
 impl From<Bytes> for Prepared {
     #[inline]
-    fn from(first: Bytes) -> Self {
-        Self { first, rest: None }
+    fn from(bytes: Bytes) -> Self {
+        Self::One(bytes)
     }
 }
 
 impl Prepared {
     /// Pieces that follow each other.
-    pub(crate) fn pieces(first: Bytes, rest: [Bytes; 2]) -> Self {
-        Self {
-            first,
-            rest: Some(Box::new(rest)),
-        }
+    pub(crate) fn pieces(pieces: [Bytes; 3]) -> Self {
+        Self::Pieces(Box::new(pieces))
     }
 
     fn len(&self) -> usize {
-        let rest = self.rest.iter().flat_map(|rest| rest.iter());
-        self.first.len() + rest.map(Bytes::len).sum::<usize>()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.rest.is_none()
+        match self {
+            Self::One(bytes) => bytes.len(),
+            Self::Pieces(pieces) => pieces.iter().map(Bytes::len).sum(),
+        }
     }
 
     /// The next piece that is not empty.
     #[inline]
     fn next(&mut self) -> Option<Bytes> {
-        if self.first.is_empty() {
-            self.advance();
-        }
-        let next = std::mem::take(&mut self.first);
-        (!next.is_empty()).then_some(next)
-    }
-
-    #[cold]
-    fn advance(&mut self) {
-        while self.first.is_empty()
-            && let Some(rest) = &mut self.rest
-        {
-            let [second, third] = &mut **rest;
-            self.first = std::mem::replace(second, std::mem::take(third));
-            if second.is_empty() {
-                self.rest = None;
+        let next = match self {
+            Self::One(bytes) => std::mem::take(bytes),
+            Self::Pieces(pieces) => {
+                let mut left = pieces.iter_mut().filter(|piece| !piece.is_empty());
+                left.next().map(std::mem::take).unwrap_or_default()
             }
-        }
+        };
+        (!next.is_empty()).then_some(next)
     }
 }
 
@@ -129,7 +121,7 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.inner {
-            Inner::Prepared { bytes } => bytes.is_empty(),
+            Inner::Prepared { bytes } => bytes.len() == 0,
             Inner::Body { body } => body.is_end_stream(),
         }
     }

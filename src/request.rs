@@ -25,20 +25,27 @@ pub(crate) struct Paths {
 struct Mount {
     path: Box<str>,
     serves: Serves,
+    /// What lies at the path itself.
+    lists: What,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Serves {
     /// The list in the dialect that query and headers choose.
     Chosen,
-    /// The list in this dialect alone.
+    /// This dialect alone.
     Always(ClientDialect),
-    /// The version that an Ollama server would be of.
-    Version,
 }
 
-/// What a request asks for. It borrows nothing of the request: a service that moves
-/// one on after it has been looked at would copy it first.
+/// Where a request goes. It borrows nothing of the request: a service that moves one on
+/// after it has been looked at would copy it first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    serves: Serves,
+    what: What,
+}
+
+/// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) dialect: ClientDialect,
@@ -51,7 +58,7 @@ pub(crate) enum What {
     List,
     /// One model, by the id that begins here in the path.
     Model { at: u16 },
-    /// What speaks here.
+    /// The version that an Ollama server would be of.
     Version,
 }
 
@@ -109,15 +116,17 @@ impl Paths {
             (&mounts.ollama, "ollama_paths", ClientDialect::Ollama),
         ];
         if chosen.into_iter().any(|dialect| dialects.has(dialect)) {
-            add("paths", &mounts.paths, "", Serves::Chosen, &mut all)?;
+            let serves = (Serves::Chosen, What::List);
+            add("paths", &mounts.paths, "", serves, &mut all)?;
         }
         for (mounts, field, dialect) in own {
-            let serves = Serves::Always(dialect);
+            let serves = (Serves::Always(dialect), What::List);
             match dialect {
                 _ if !dialects.has(dialect) => {}
                 ClientDialect::Ollama => {
                     add(field, mounts, "/tags", serves, &mut all)?;
-                    add(field, mounts, "/version", Serves::Version, &mut all)?;
+                    let version = (Serves::Always(dialect), What::Version);
+                    add(field, mounts, "/version", version, &mut all)?;
                     let show = |path: &String| format!("{}/show", path.trim_end_matches('/'));
                     paths.shows = mounts.iter().map(|path| show(path).into()).collect();
                 }
@@ -129,14 +138,9 @@ impl Paths {
         Ok(paths)
     }
 
-    /// What is asked for, when the request is ours.
+    /// Where a request goes, when its path is one of ours.
     #[inline]
-    pub(crate) fn classify(
-        &self,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-    ) -> Option<Target> {
+    pub(crate) fn place(&self, method: &Method, uri: &Uri) -> Option<Place> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return None;
         }
@@ -149,55 +153,79 @@ impl Paths {
             .mounts
             .iter()
             .find(|mount| path.starts_with(&*mount.path))?;
-        let rest = &path.as_bytes()[mount.path.len()..];
-        self.below(mount, rest, headers)
+        mount.place(&path.as_bytes()[mount.path.len()..])
+    }
+
+    /// What is asked for there. `None`: the dialect that it is asked for in is off.
+    #[inline]
+    pub(crate) fn target(&self, place: Place, uri: &Uri, headers: &HeaderMap) -> Option<Target> {
+        let what = place.what;
+        let dialect = match place.serves {
+            Serves::Chosen => self.choose(what, uri, headers)?,
+            Serves::Always(dialect) => dialect,
+        };
+        Some(Target { dialect, what })
     }
 
     pub(crate) fn is_show(&self, path: &str) -> bool {
         self.shows.iter().any(|show| **show == *path)
     }
 
-    // Not inlined: what is not ours has passed by before.
-    #[inline(never)]
-    fn below(&self, mount: &Mount, rest: &[u8], headers: &HeaderMap) -> Option<Target> {
-        let (what, query) = What::below(rest, mount.path.len())?;
-        let dialect = match mount.serves {
-            Serves::Chosen => self.choose(what, query, headers)?,
-            Serves::Always(dialect) if what == What::List || dialect.has_models() => dialect,
-            Serves::Version if what == What::List => {
-                return Some(Target {
-                    dialect: ClientDialect::Ollama,
-                    what: What::Version,
-                });
-            }
-            Serves::Always(_) | Serves::Version => return None,
-        };
-        Some(Target { dialect, what })
-    }
-
     /// The dialect of a request at a path that has several.
-    fn choose(&self, what: What, query: &[u8], headers: &HeaderMap) -> Option<ClientDialect> {
+    #[inline]
+    fn choose(&self, what: What, uri: &Uri, headers: &HeaderMap) -> Option<ClientDialect> {
         let has = |dialect| self.dialects.has(dialect);
-        let by_query = !query.is_empty() && what == What::List && has(ClientDialect::Codex);
-        if by_query && has_parameter(query, CODEX) {
+        if has(ClientDialect::Codex)
+            && what == What::List
+            && uri.query().is_some_and(|query| has_parameter(query, CODEX))
+        {
             return Some(ClientDialect::Codex);
         }
-        if has(ClientDialect::Anthropic) && headers.contains_key(&ANTHROPIC) {
-            return Some(ClientDialect::Anthropic);
+        // By a look at each name: see `lines`.
+        let mut chosen = has(ClientDialect::OpenAi).then_some(ClientDialect::OpenAi);
+        for name in headers.keys() {
+            if *name == ANTHROPIC && has(ClientDialect::Anthropic) {
+                return Some(ClientDialect::Anthropic);
+            }
+            if *name == GEMINI && has(ClientDialect::Gemini) {
+                chosen = Some(ClientDialect::Gemini);
+            }
         }
-        if has(ClientDialect::Gemini) && headers.contains_key(&GEMINI) {
-            return Some(ClientDialect::Gemini);
-        }
-        has(ClientDialect::OpenAi).then_some(ClientDialect::OpenAi)
+        chosen
     }
 }
 
-fn has_parameter(query: &[u8], name: &str) -> bool {
-    let mut parameters = query.split(|&byte| byte == b'&');
+#[cold]
+fn has_parameter(query: &str, name: &str) -> bool {
+    let mut parameters = query.split('&');
     parameters.any(|parameter| {
-        let rest = parameter.strip_prefix(name.as_bytes());
-        rest.is_some_and(|rest| matches!(rest, [] | [b'=', ..]))
+        let rest = parameter.strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
     })
+}
+
+impl Mount {
+    /// What `rest` names, which stands below it in a path and query.
+    // Not inlined: what is not ours has passed by before.
+    #[inline(never)]
+    fn place(&self, rest: &[u8]) -> Option<Place> {
+        let what = match What::below(rest, self.path.len())? {
+            What::List => self.lists,
+            What::Model { .. } if !self.has_models() => return None,
+            model => model,
+        };
+        Some(Place {
+            serves: self.serves,
+            what,
+        })
+    }
+
+    fn has_models(&self) -> bool {
+        match self.serves {
+            Serves::Chosen => true,
+            Serves::Always(dialect) => dialect.has_models(),
+        }
+    }
 }
 
 /// Adds these paths, each followed by `below`, unless one cannot work.
@@ -205,7 +233,7 @@ fn add(
     field: &'static str,
     paths: &[String],
     below: &str,
-    serves: Serves,
+    (serves, lists): (Serves, What),
     mounts: &mut Vec<Mount>,
 ) -> Result<(), BuildError> {
     if paths.is_empty() {
@@ -232,21 +260,24 @@ fn add(
             return Err(BuildError::new(field, path, expected));
         }
         let path = mount.into();
-        mounts.push(Mount { path, serves });
+        mounts.push(Mount {
+            path,
+            serves,
+            lists,
+        });
     }
     Ok(())
 }
 
 impl What {
-    /// What `rest` names, which stands below a mount of so many bytes; and its query.
-    fn below(rest: &[u8], mount: usize) -> Option<(Self, &[u8])> {
+    /// What `rest` names, which stands below a mount of so many bytes.
+    fn below(rest: &[u8], mount: usize) -> Option<Self> {
         match rest {
-            [] | [b'/'] => Some((Self::List, &[])),
-            [b'?', query @ ..] | [b'/', b'?', query @ ..] => Some((Self::List, query)),
+            [] | [b'/'] | [b'?', ..] | [b'/', b'?', ..] => Some(Self::List),
             [b'/', ..] => {
                 // Where an offset does not fit, no URI of `http` is that long either.
                 let at = u16::try_from(mount + 1).ok()?;
-                Some((Self::Model { at }, &[]))
+                Some(Self::Model { at })
             }
             _ => None,
         }
@@ -290,6 +321,11 @@ mod tests {
         Paths::new(mounts, Dialects::from_iter(ClientDialect::ALL))
     }
 
+    fn classify(paths: &Paths, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Target> {
+        let place = paths.place(method, uri)?;
+        paths.target(place, uri, headers)
+    }
+
     /// The dialect, and the id, if one is asked for.
     fn asked(
         method: Method,
@@ -301,7 +337,7 @@ mod tests {
         let value = http::HeaderValue::from_static("2023-06-01");
         let headers = headers.iter().map(|header| (name(header), value.clone()));
         let uri: Uri = uri.parse().expect(uri);
-        let target = paths.classify(&method, &uri, &headers.collect())?;
+        let target = classify(&paths, &method, &uri, &headers.collect())?;
         Some((target.dialect, target.what.id(&uri).map(str::to_owned)))
     }
 
@@ -363,9 +399,7 @@ mod tests {
                     http::HeaderValue::from_static("1"),
                 )];
                 let uri = Uri::from_static(uri);
-                paths
-                    .classify(&Method::GET, &uri, &headers.into_iter().collect())
-                    .is_some()
+                classify(&paths, &Method::GET, &uri, &headers.into_iter().collect()).is_some()
             };
             [
                 is_ours("/v1/models", "x-other"),
@@ -426,11 +460,11 @@ mod tests {
         ] {
             let uri: Uri = uri.parse().expect(uri);
             for method in [Method::GET, Method::HEAD] {
-                let found = paths.classify(&method, &uri, &HeaderMap::new());
+                let found = classify(&paths, &method, &uri, &HeaderMap::new());
                 assert_eq!(found.map(|found| found.what.id(&uri)), expected, "{uri}");
             }
             for other in [Method::POST, Method::OPTIONS, Method::DELETE, Method::PUT] {
-                let found = paths.classify(&other, &uri, &HeaderMap::new());
+                let found = classify(&paths, &other, &uri, &HeaderMap::new());
                 assert_eq!(found, None, "{other} {uri}");
             }
         }

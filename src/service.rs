@@ -16,7 +16,7 @@ use crate::{
     future::{Answer, ResponseFuture},
     handle::ModelsCache,
     hook::Hooks,
-    request::{Paths, Target},
+    request::{Paths, Place, Target},
     snapshot::{Snapshot, View},
 };
 
@@ -55,16 +55,20 @@ impl Answerer {
         self.0.paths.is_show(path)
     }
 
-    /// What the request asks for, when it is ours.
+    /// Where the request goes, when its path is one of ours.
     #[inline]
-    fn target<B>(&self, request: &Request<B>) -> Option<Target> {
-        let headers = request.headers();
-        (self.0.paths).classify(request.method(), request.uri(), headers)
+    fn place<B>(&self, request: &Request<B>) -> Option<Place> {
+        self.0.paths.place(request.method(), request.uri())
     }
 
-    // Not inlined, and given the whole request: one that is not ours then passes by
-    // without a copy, and without the room on the stack that this takes.
-    #[inline(never)]
+    /// What the request asks for there, when it is ours.
+    #[inline]
+    fn target<B>(&self, place: Place, request: &Request<B>) -> Option<Target> {
+        let (uri, headers) = (request.uri(), request.headers());
+        self.0.paths.target(place, uri, headers)
+    }
+
+    #[inline]
     fn answer<B>(&self, target: Target, request: Request<B>) -> Answer {
         if self.0.hooks.are_set() {
             let (parts, _) = request.into_parts();
@@ -107,7 +111,7 @@ impl Answerer {
         {
             return self.answer_after(Some((wait, Served::Awaited)), asked);
         }
-        match answer::answer(cache, &cache.load(), asked, Served::Hit, None) {
+        match answer::answer(cache, &cache.load(), asked) {
             Ok(response) => Answer::Ready(Some(response)),
             Err(Unprepared) => self.answer_after(None, asked),
         }
@@ -159,7 +163,7 @@ impl Answers {
                 view: &view,
                 ..asked
             };
-            match answer::answer(&self.cache, snapshot, asked, served, prepared.as_ref()) {
+            match answer::uncommon(&self.cache, snapshot, asked, prepared.as_ref(), served) {
                 Ok(response) => return response,
                 Err(Unprepared) => match answer::prepare(&self.cache, snapshot, asked).await {
                     Ok(face) => prepared = Some(face),
@@ -205,6 +209,20 @@ impl<S> StaticModelsCache<S> {
     pub fn into_inner(self) -> S {
         self.inner
     }
+
+    // Not inlined, and given the whole request: one that goes elsewhere then passes by
+    // without a copy, and without the room on the stack that this takes. For the same
+    // reason nothing before this looks at the headers.
+    #[inline(never)]
+    fn call_at<B>(&mut self, place: Place, request: Request<B>) -> ResponseFuture<S::Future>
+    where
+        S: Service<Request<B>>,
+    {
+        match self.answerer.target(place, &request) {
+            None => ResponseFuture::inner(self.inner.call(request)),
+            Some(target) => ResponseFuture::ours(self.answerer.answer(target, request)),
+        }
+    }
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for StaticModelsCache<S>
@@ -222,9 +240,9 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        match self.answerer.target(&request) {
+        match self.answerer.place(&request) {
             None => ResponseFuture::inner(self.inner.call(request)),
-            Some(target) => ResponseFuture::ours(self.answerer.answer(target, request)),
+            Some(place) => self.call_at(place, request),
         }
     }
 }

@@ -18,10 +18,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use tower::{Layer, Service};
-use tower_models_cache::{Dialect, Model, Provider, StaticModelsCache, StaticModelsCacheLayer};
+use tower_models_cache::{
+    ClientDialect, Dialect, Model, Provider, StaticModelsCache, StaticModelsCacheLayer, View,
+};
 
 /// A request as a server hands it over: without a body, with the headers that a
 /// client library sends.
@@ -159,6 +161,69 @@ pub fn encoded(models: usize) -> Cached {
         }
     });
     service
+}
+
+/// Every way of asking for the list, by the name of its bench.
+pub const FACES: [(&str, fn() -> Incoming); 7] = [
+    ("view", of_view),
+    ("anthropic", || of_anthropic("/v1/models?limit=1000")),
+    ("anthropic page", || of_anthropic("/v1/models")),
+    ("anthropic later page", || {
+        of_anthropic(
+            "/v1/models?limit=50&after_id=provider-3/vendor-3/a-model-with-a-long-name-000007-instruct",
+        )
+    }),
+    ("gemini", || get("/v1beta/models?pageSize=1000")),
+    ("ollama", || get("/api/tags")),
+    ("codex", || get("/v1/models?client_version=0.169.0")),
+];
+
+/// As an authentication layer leaves it.
+fn of_view() -> Incoming {
+    let mut request = get("/v1/models");
+    request.extensions_mut().insert(Caller(true));
+    request
+}
+
+fn of_anthropic(path: &'static str) -> Incoming {
+    let name = HeaderName::from_static("anthropic-version");
+    with(get(path), name, "2026-10-21")
+}
+
+#[derive(Clone)]
+struct Caller(bool);
+
+/// A service with all dialects and a view, which all have been asked for before.
+pub fn faced(models: usize) -> Cached {
+    let few = View::named("few", |model| model.provider() != "provider-3");
+    let view = move |request: &http::request::Parts| {
+        let is_few = request
+            .extensions
+            .get::<Caller>()
+            .is_some_and(|caller| caller.0);
+        Ok(if is_few { few.clone() } else { View::all() })
+    };
+    let layer = StaticModelsCacheLayer::builder()
+        .providers(providers(models))
+        .client_dialects([
+            ClientDialect::OpenAi,
+            ClientDialect::Anthropic,
+            ClientDialect::Gemini,
+            ClientDialect::Ollama,
+            ClientDialect::Codex,
+        ])
+        .views(view)
+        .build()
+        .unwrap();
+    // Through the other service, so that the one that is measured has one caller.
+    let mut first = layer.service();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for (_, request) in FACES {
+        runtime.block_on(first.call(request())).unwrap();
+    }
+    layer.layer(Constant::plain(Bytes::from_static(b"{}")))
 }
 
 /// One request through a service whose answer is there at the first poll. Never

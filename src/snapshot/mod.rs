@@ -342,10 +342,14 @@ impl Snapshot {
         Some(ListedModel { id, ..model })
     }
 
-    /// The bytes of a model of the list of all, in this dialect. `None`: it is not
-    /// listed, or that list is not there yet.
-    pub(crate) fn slice(&self, dialect: ClientDialect, listed_id: &str) -> Option<Slice<'_>> {
-        let (seat, _) = self.locate(listed_id)?;
+    /// Where the model is that is listed under this id.
+    pub(crate) fn seat(&self, listed_id: &str) -> Option<Seat> {
+        self.locate(listed_id).map(|(seat, _)| seat)
+    }
+
+    /// The bytes of a model of the list of all, in this dialect. `None`: that list is not
+    /// there yet.
+    pub(crate) fn slice(&self, dialect: ClientDialect, seat: Seat) -> Option<Slice<'_>> {
         if dialect != ClientDialect::OpenAi {
             let face = self.faces.get(dialect)?;
             return face.slice(self, self.record(seat, dialect).id);
@@ -398,7 +402,7 @@ impl Snapshot {
             && self.index.locate(&self.sections, &other).is_none()
     }
 
-    fn listed(&self, seat: Seat) -> ListedModel<'_> {
+    pub(crate) fn listed(&self, seat: Seat) -> ListedModel<'_> {
         let section = &self.sections[seat.section()];
         let model = &section.part.models()[seat.position()];
         let id = match seat.alias() {
