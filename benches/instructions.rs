@@ -98,11 +98,6 @@ fn face(name: &str) -> Case<Cached> {
     case(service, request())
 }
 
-/// The plain list, where others have views and other forms.
-fn among_faces() -> Case<Cached> {
-    case(faced(500), get(LIST))
-}
-
 fn bare(request: Incoming) -> Case<Constant> {
     warmed(Constant::plain("{}".into()), request)
 }
@@ -130,7 +125,7 @@ fn answer(input: Case<Cached>) -> Case<Cached> {
 }
 
 #[library_benchmark]
-#[bench::openai(among_faces())]
+#[bench::openai(face("openai"))]
 #[bench::view(face("view"))]
 #[bench::anthropic(face("anthropic"))]
 #[bench::anthropic_page(face("anthropic page"))]

@@ -202,27 +202,26 @@ impl Document {
 
     /// The headers of a 200 with one model.
     pub(crate) fn model_found(&self, tags: &Tags, index: usize, length: usize) -> HeaderMap {
-        with_tag(self.part.clone(), tags, index, Some(length))
+        of_part(
+            &self.part,
+            tags.etag(index),
+            Some(tags.length(index, length)),
+        )
     }
 
     /// The headers of a 304 of one model.
     pub(crate) fn model_not_modified(&self, tags: &Tags, index: usize) -> HeaderMap {
-        with_tag(self.part_not_modified.clone(), tags, index, None)
+        of_part(&self.part_not_modified, tags.etag(index), None)
     }
 
     /// The headers of a 200 with a page.
     pub(crate) fn page_found(&self, etag: HeaderValue, length: usize) -> HeaderMap {
-        let mut head = self.part.clone();
-        head.insert(header::ETAG, etag);
-        head.insert(header::CONTENT_LENGTH, length.into());
-        head
+        of_part(&self.part, etag, Some(length.into()))
     }
 
     /// The headers of a 304 of a page.
     pub(crate) fn page_not_modified(&self, etag: HeaderValue) -> HeaderMap {
-        let mut head = self.part_not_modified.clone();
-        head.insert(header::ETAG, etag);
-        head
+        of_part(&self.part_not_modified, etag, None)
     }
 }
 
@@ -418,13 +417,14 @@ impl Tags {
     }
 }
 
-/// Replaces the list's validator and length by a model's, in place.
-fn with_tag(mut head: HeaderMap, tags: &Tags, index: usize, length: Option<usize>) -> HeaderMap {
+/// The list's headers with the validator and the length of a part, put in place.
+fn of_part(head: &HeaderMap, etag: HeaderValue, length: Option<HeaderValue>) -> HeaderMap {
+    let mut head = head.clone();
     for (name, value) in &mut head {
         if name == header::ETAG {
-            *value = tags.etag(index);
-        } else if let (Some(length), &header::CONTENT_LENGTH) = (length, name) {
-            *value = tags.length(index, length);
+            *value = etag.clone();
+        } else if let (Some(length), &header::CONTENT_LENGTH) = (&length, name) {
+            *value = length.clone();
         }
     }
     head

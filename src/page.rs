@@ -8,7 +8,6 @@
 use std::{borrow::Cow, num::NonZeroUsize};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use form_urlencoded::parse;
 use twox_hash::XxHash3_64;
 
 use crate::render::ListedId;
@@ -38,7 +37,7 @@ impl<'a> Window<'a> {
     /// that there is.
     pub(crate) fn anthropic(query: &'a str, default: usize) -> Self {
         let (mut after, mut before, mut limit) = (None, None, None);
-        for (name, value) in parse(query.as_bytes()) {
+        for (name, value) in parameters(query) {
             match &*name {
                 "after_id" => after = Some(value),
                 "before_id" => before = Some(value),
@@ -61,7 +60,7 @@ impl<'a> Window<'a> {
     /// As Gemini's clients ask. `None`: the token is none of ours.
     pub(crate) fn gemini(query: &'a str, default: usize) -> Option<Self> {
         let (mut token, mut limit) = (None, None);
-        for (name, value) in parse(query.as_bytes()) {
+        for (name, value) in parameters(query) {
             match &*name {
                 "pageToken" | "page_token" => token = Some(value),
                 "pageSize" | "page_size" => limit = size(&value),
@@ -77,6 +76,17 @@ impl<'a> Window<'a> {
             limit: limit.unwrap_or(default),
         })
     }
+}
+
+/// The parameters of a query. Most are plain text, for which it need not be decoded.
+fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let is_plain = |pair: &str| memchr::memchr2(b'%', b'+', pair.as_bytes()).is_none();
+    query
+        .split('&')
+        .filter_map(move |pair| match pair.split_once('=') {
+            Some((name, value)) if is_plain(pair) => Some((name.into(), value.into())),
+            _ => form_urlencoded::parse(pair.as_bytes()).next(),
+        })
 }
 
 fn size(text: &str) -> Option<usize> {

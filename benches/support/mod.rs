@@ -164,8 +164,9 @@ pub fn encoded(models: usize) -> Cached {
 }
 
 /// Every way of asking for the list, by the name of its bench.
-pub const FACES: [(&str, fn() -> Incoming); 7] = [
-    ("view", of_view),
+pub const FACES: [(&str, fn() -> Incoming); 8] = [
+    ("openai", || of_caller("/v1/models", false)),
+    ("view", || of_caller("/v1/models", true)),
     ("anthropic", || of_anthropic("/v1/models?limit=1000")),
     ("anthropic page", || of_anthropic("/v1/models")),
     ("anthropic later page", || {
@@ -173,25 +174,31 @@ pub const FACES: [(&str, fn() -> Incoming); 7] = [
             "/v1/models?limit=50&after_id=provider-3/vendor-3/a-model-with-a-long-name-000007-instruct",
         )
     }),
-    ("gemini", || get("/v1beta/models?pageSize=1000")),
-    ("ollama", || get("/api/tags")),
-    ("codex", || get("/v1/models?client_version=0.169.0")),
+    ("gemini", || {
+        of_caller("/v1beta/models?pageSize=1000", false)
+    }),
+    ("ollama", || of_caller("/api/tags", false)),
+    ("codex", || {
+        of_caller("/v1/models?client_version=0.169.0", false)
+    }),
 ];
 
 /// As an authentication layer leaves it.
-fn of_view() -> Incoming {
-    let mut request = get("/v1/models");
-    request.extensions_mut().insert(Caller(true));
+fn of_caller(path: &'static str, sees_few: bool) -> Incoming {
+    let mut request = get(path);
+    request.extensions_mut().insert(Caller { sees_few });
     request
 }
 
 fn of_anthropic(path: &'static str) -> Incoming {
     let name = HeaderName::from_static("anthropic-version");
-    with(get(path), name, "2026-10-21")
+    with(of_caller(path, false), name, "2026-10-21")
 }
 
 #[derive(Clone)]
-struct Caller(bool);
+struct Caller {
+    sees_few: bool,
+}
 
 /// A service with all dialects and a view, which all have been asked for before.
 pub fn faced(models: usize) -> Cached {
@@ -200,7 +207,7 @@ pub fn faced(models: usize) -> Cached {
         let is_few = request
             .extensions
             .get::<Caller>()
-            .is_some_and(|caller| caller.0);
+            .is_some_and(|caller| caller.sees_few);
         Ok(if is_few { few.clone() } else { View::all() })
     };
     let layer = StaticModelsCacheLayer::builder()

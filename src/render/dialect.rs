@@ -92,6 +92,11 @@ impl ClientDialect {
         }
     }
 
+    /// Whether a page names the next by a token.
+    pub(crate) fn has_tokens(self) -> bool {
+        self == Self::Gemini
+    }
+
     /// Whether one model can be asked for.
     pub(crate) fn has_models(self) -> bool {
         matches!(self, Self::OpenAi | Self::Anthropic | Self::Gemini)

@@ -98,7 +98,21 @@ impl<'a> ListedId<'a> {
 
     /// The same, to an id as it stands in a request.
     pub(crate) fn order_to(self, id: &str) -> Ordering {
-        self.bytes().cmp(id.bytes())
+        let mut rest = id.as_bytes();
+        for part in self.parts() {
+            let common = part.len().min(rest.len());
+            let (other, behind) = rest.split_at(common);
+            match part.as_bytes()[..common].cmp(other) {
+                Ordering::Equal if common < part.len() => return Ordering::Greater,
+                Ordering::Equal => rest = behind,
+                unequal => return unequal,
+            }
+        }
+        if rest.is_empty() {
+            Ordering::Equal
+        } else {
+            Ordering::Less
+        }
     }
 }
 
@@ -129,4 +143,37 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
     let mut out = Vec::new();
     write_json(&mut out, value);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_that_of_the_bytes_of_the_whole() {
+        let texts = [
+            "",
+            "a",
+            "a/",
+            "a/b",
+            "ab",
+            "b",
+            "claude-",
+            "claude-a/b",
+            "ü",
+        ];
+        let parts = ["", "a", "a/b", "b", "ü"];
+        for lead in ["", "claude-"] {
+            for prefix in [None, Some("a"), Some("ab"), Some("ü")] {
+                for id in parts.map(|id| ListedId { lead, prefix, id }) {
+                    for text in texts {
+                        let expected = id.to_string().as_str().cmp(text);
+                        assert_eq!(id.order_to(text), expected, "{id} {text}");
+                        let other = ListedId::new(None, text);
+                        assert_eq!(id.order(other), expected, "{id} {text}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -60,12 +60,13 @@ impl Face {
         settings: &Settings,
     ) -> Self {
         let is_member = |seat: &Seat| members.is_none_or(|members| members.has(*seat));
+        let id = |seat: &Seat| snapshot.record(*seat, dialect).id;
         let mut seats: Vec<Seat> = snapshot.seats().filter(is_member).collect();
         if dialect.reach() != Reach::Whole {
-            let id = |seat: &Seat| snapshot.record(*seat, dialect).id;
-            seats.sort_unstable_by(|a, b| id(a).order(id(b)));
+            let mut named: Vec<_> = seats.iter().map(|seat| (id(seat), *seat)).collect();
+            named.sort_unstable_by(|(a, _), (b, _)| a.order(*b));
+            seats = named.into_iter().map(|(_, seat)| seat).collect();
         }
-        let id = |seat: &Seat| snapshot.record(*seat, dialect).id;
         let ends = seats.first().map(id).zip(seats.last().map(id));
         let mut body = Vec::with_capacity(snapshot.document.body().len());
         dialect.open(&mut body, ends);
@@ -171,13 +172,13 @@ impl Face {
                 .id
         };
         let ends = (from < to).then(|| (id(from), id(to - 1)));
-        let next = ends.filter(|_| has_more);
+        let next = ends.filter(|_| has_more && self.rows.dialect.has_tokens());
         let page = PageEnds {
             ends,
             has_more,
             next: next.map(|(_, last)| Mark::token(self.rows.list, to, last)),
         };
-        let mut head = Vec::with_capacity(128);
+        let mut head = Vec::with_capacity(512);
         self.rows.dialect.open_page(&mut head, &page);
         Some(Page {
             head: head.into(),
