@@ -8,7 +8,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{Response, header};
 use http_body_util::Full;
-use support::{Cached, Constant, cached, get, request, run, with};
+use support::{Cached, Constant, FACES, cached, faced, get, request, run, with};
 use tower::Service;
 
 fn measure<S, B>(
@@ -75,5 +75,24 @@ fn hit(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, hit);
+/// Each form of the list, and a view, beside the plain list of the same gateway.
+fn faces(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("faces");
+    let mut ours: Cached = faced(500);
+    for (name, request) in FACES {
+        measure(&mut group, name, &mut ours, request);
+    }
+    let mut many = faced(5_000);
+    for (name, request) in FACES {
+        measure(
+            &mut group,
+            &format!("{name}, 5000 models"),
+            &mut many,
+            request,
+        );
+    }
+    group.finish();
+}
+
+criterion_group!(benches, hit, faces);
 criterion_main!(benches);
