@@ -12,10 +12,13 @@ use std::{
 };
 
 use serde::Deserialize;
-use tower_models_cache::{BuildError, Builder, ProviderConfig, StaticModelsCacheConfig};
+use tower_models_cache::{
+    BuildError, Builder, ProviderConfig, Secret, StaticModelsCacheConfig, View,
+};
 
 use self::place::Fields;
 use crate::{
+    access::Access,
     gateway::{LISTEN, Setup},
     proxy::Route,
 };
@@ -27,6 +30,17 @@ struct File {
     listen: SocketAddr,
     static_models_cache: StaticModelsCacheConfig,
     providers: Vec<ProviderConfig>,
+    keys: Vec<Key>,
+}
+
+/// A key of a client.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    /// The name of the environment variable that holds it.
+    key_env: String,
+    /// What its bearer sees; all models, without it.
+    view: Option<String>,
 }
 
 impl Default for File {
@@ -35,6 +49,7 @@ impl Default for File {
             listen: LISTEN,
             static_models_cache: StaticModelsCacheConfig::default(),
             providers: Vec::new(),
+            keys: Vec::new(),
         }
     }
 }
@@ -91,8 +106,36 @@ impl File {
             listen: self.listen,
             models,
             routes,
+            access: access(self.keys, &settings)?,
         })
     }
+}
+
+/// Everyone may come in where no key is named, and otherwise only who has one.
+fn access(keys: Vec<Key>, settings: &StaticModelsCacheConfig) -> Result<Access, Unfit> {
+    let views = settings.named_views();
+    let views = views.map_err(|error| Unfit::new("static_models_cache", "", &error))?;
+    let mut known = HashMap::new();
+    for (index, Key { key_env, view }) in keys.into_iter().enumerate() {
+        let unfit = |field: &str, what| Unfit {
+            field: format!("keys[{index}].{field}"),
+            what,
+        };
+        let key = Secret::from_env(&key_env);
+        let key = key.map_err(|error| unfit("key_env", format!(": {error}")))?;
+        let seen = match &view {
+            None => View::all(),
+            Some(name) => views.get(name).cloned().ok_or_else(|| {
+                let expected = "expected the name of a table in static_models_cache.views";
+                unfit("view", format!(" is {name:?}, {expected}"))
+            })?,
+        };
+        known.insert(key.expose().to_owned(), seen);
+    }
+    Ok(match known.is_empty() {
+        true => Access::open(known),
+        false => Access::closed(known),
+    })
 }
 
 /// Builds a layer, which begins nothing, to see whether it can be built.

@@ -7,6 +7,7 @@
 //!
 //! Read `gateway.rs` first: it is where the layer goes.
 
+mod access;
 mod args;
 mod file;
 mod gateway;
@@ -70,18 +71,20 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         listen,
         models,
         routes,
+        access,
     } = setup;
     let listen = args.listen.unwrap_or(listen);
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error} (try another --listen)"))?;
 
+    let models = models.views(access::view).view_headers(access::KEYS);
     let (layer, refresher) = models.cancellation_token(stop.token()).spawn()?;
     println!("listening on http://{}", listener.local_addr()?);
     if args.config.is_none() {
         upstreams::print_what_to_try(listener.local_addr()?);
     }
-    serve::serve(listener, gateway::router(layer, routes), &stop).await?;
+    serve::serve(listener, gateway::router(layer, routes, access), &stop).await?;
     refresher.shutdown().await;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{State, rejection::BytesRejection},
+    extract::{Extension, State, rejection::BytesRejection},
     http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header, uri},
     response::{IntoResponse, Response},
 };
@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tower_models_cache::{ModelsCache, Readiness};
 
-use crate::refusal::Refusal;
+use crate::{access::Caller, refusal::Refusal};
 
 /// What of a client's request goes on to a provider. The client's key and cookies
 /// are for the gateway: nothing goes on that is not named here.
@@ -98,12 +98,16 @@ impl Proxy {
 /// `POST /v1/chat/completions`.
 pub(crate) async fn chat(
     State(Proxy(proxy)): State<Proxy>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
+    if !caller.is_known {
+        return Err(Refusal::UnknownCaller);
+    }
     let (provider, request) = {
         let body = body.map_err(|error| Refusal::Body(error.status(), error.body_text()))?;
-        proxy.direct(&headers, &body)?
+        proxy.direct(&caller, &headers, &body)?
     };
     // Body and snapshot are let go by now: an answer may take minutes to begin.
     let answer = proxy.client.request(request).await.map_err(|error| {
@@ -145,14 +149,20 @@ struct Chat<'a> {
 
 impl Inner {
     /// The provider that a chat goes to, and what goes there.
-    fn direct(&self, client: &HeaderMap, body: &[u8]) -> Result<(String, Request<Body>), Refusal> {
+    fn direct(
+        &self,
+        caller: &Caller,
+        client: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(String, Request<Body>), Refusal> {
         let chat: Chat<'_> = serde_json::from_slice(body).map_err(|_| Refusal::NoModel)?;
         let id: String = serde_json::from_str(chat.model.get()).map_err(|_| Refusal::NoModel)?;
 
         // The same table that is listed. It changes as a whole, so what a client found
-        // in the list is found here.
+        // in the list is found here; and what it may not see is not.
         let snapshot = self.cache.snapshot();
-        let Some(model) = snapshot.get(&id) else {
+        let seen = snapshot.get(&id).filter(|model| caller.view.allows(model));
+        let Some(model) = seen else {
             return Err(if self.cache.is_ready(Readiness::Attempted) {
                 Refusal::UnknownModel(id)
             } else {

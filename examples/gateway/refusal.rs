@@ -9,6 +9,8 @@ use serde_json::json;
 
 #[derive(Debug)]
 pub(crate) enum Refusal {
+    /// The caller has no key.
+    UnknownCaller,
     /// The body could not be read.
     Body(StatusCode, String),
     /// The body names no model.
@@ -26,6 +28,10 @@ impl IntoResponse for Refusal {
         const BAD: &str = "invalid_request_error";
         const OURS: &str = "api_error";
         let (status, kind, code, message) = match self {
+            Self::UnknownCaller => {
+                let why = "the key is missing or unknown".to_owned();
+                (StatusCode::UNAUTHORIZED, BAD, Some("invalid_api_key"), why)
+            }
             Self::Body(status, why) => (status, BAD, None, why),
             Self::NoModel => {
                 let why = "the body must be a JSON object with one string `model`".to_owned();

@@ -3,7 +3,7 @@
 //! They are sized like real ones, and each lists its models in another form: `acme` like a
 //! vendor, in Anthropic's pages; `bazaar` like a reseller of other vendors' models, in
 //! OpenRouter's, and slow; `cellar` like a server in the house, in Ollama's, and it fails
-//! now and then. All of their models are made up.
+//! now and then. All of their models are made up. A fourth, `house`, is declared.
 
 use std::{
     collections::HashMap,
@@ -31,17 +31,33 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
-use tower_models_cache::{Dialect, Provider, Secret, StaticModelsCacheLayer};
+use tower_models_cache::{
+    ClientDialect, Dialect, Model, Prefix, Provider, Secret, StaticModelsCacheLayer, View,
+};
 
 use crate::{
+    access::Access,
     gateway::{LISTEN, Setup},
     proxy::Route,
 };
 
+/// The key of a caller who sees one provider's models alone.
+const ACME_ONLY: &str = "demo-acme-only";
+
 /// Starts the three, on loopback ports that are free. They end when the set is dropped.
 pub(crate) async fn start() -> io::Result<(JoinSet<io::Result<()>>, Setup)> {
     let mut servers = JoinSet::new();
-    let mut models = StaticModelsCacheLayer::builder().refresh_interval(Duration::from_secs(10)); // so that `/status` has something to tell
+    let mut models = StaticModelsCacheLayer::builder()
+        .client_dialects([
+            ClientDialect::OpenAi,
+            ClientDialect::Anthropic,
+            ClientDialect::Gemini,
+            ClientDialect::Ollama,
+            ClientDialect::Codex,
+        ])
+        .alias("fast", "acme/quill-5-nano")
+        .claude_aliases(true)
+        .refresh_interval(Duration::from_secs(10)); // so that `/status` has something to tell
     let mut routes = HashMap::new();
     for upstream in [acme(), bazaar(), cellar()] {
         let (name, dialect) = (upstream.name, upstream.form.dialect());
@@ -60,11 +76,12 @@ pub(crate) async fn start() -> io::Result<(JoinSet<io::Result<()>>, Setup)> {
         let route = Route::new(&base_url, headers).expect("an address makes a URL");
         routes.insert(name.to_owned(), route);
     }
-    let listen = LISTEN;
+    let acme = View::named("acme", |model| model.provider() == "acme");
     let setup = Setup {
-        listen,
-        models,
+        listen: LISTEN,
+        models: models.provider(house()),
         routes,
+        access: Access::open([(ACME_ONLY.to_owned(), acme)]),
     };
     Ok((servers, setup))
 }
@@ -72,13 +89,18 @@ pub(crate) async fn start() -> io::Result<(JoinSet<io::Result<()>>, Setup)> {
 pub(crate) fn print_what_to_try(gateway: SocketAddr) {
     print!(
         r#"
-Three providers of its own stand behind it. Try:
+Three providers of its own stand behind it, and a list that is declared. Try:
 
   curl -s {gateway}/v1/models
+  curl -s '{gateway}/v1/models?limit=3' -H 'anthropic-version: 2023-06-01'
+  curl -s '{gateway}/v1beta/models?pageSize=3'
+  curl -s {gateway}/api/tags
+  curl -s '{gateway}/v1/models?client_version=0.169.0'
+  curl -s {gateway}/v1/models -H 'authorization: Bearer {ACME_ONLY}'
   curl -si {gateway}/v1/models/acme/quill-3-mini
   curl -sI {gateway}/v1/models
   curl -sN {gateway}/v1/chat/completions -d '{{"model":"bazaar/fernhill/moss-2:free","stream":true,"messages":[{{"role":"user","content":"hello"}}]}}'
-  curl -s {gateway}/v1/chat/completions -d '{{"model":"cellar/ember:8b","messages":[]}}'
+  curl -s {gateway}/v1/chat/completions -d '{{"model":"fast","messages":[]}}'
   curl -s {gateway}/readyz
   curl -s {gateway}/status
 
@@ -233,6 +255,21 @@ fn cellar() -> Upstream {
         fails: Some(3),
         ..Upstream::new("cellar", Form::Ollama, ids.map(model).into())
     }
+}
+
+/// A list that is declared, whose ids are as ids should not be and some are. It takes no
+/// chats, and is listed without its name in front.
+fn house() -> Provider {
+    let ids = [
+        "tea pot 418",
+        "grüße-8b",
+        "100%",
+        "50%2Foff",
+        "a+b=c&d",
+        "who?what#where",
+        "at@home:latest",
+    ];
+    Provider::fixed("house", ids.map(Model::new)).prefixed(Prefix::OnConflict)
 }
 
 // ===== What they answer =====
