@@ -229,10 +229,11 @@ async fn the_demo_lists_its_three_upstreams_in_the_exact_envelope() {
         assert_eq!(model["object"], "model");
         assert!(u32::try_from(model["created"].as_u64().unwrap()).is_ok());
         assert!(!model["owned_by"].as_str().unwrap().is_empty());
-        let (provider, _) = id.split_once('/').unwrap();
+        let (provider, _) = id.split_once('/').unwrap_or_default();
         *of_provider.entry(provider.to_owned()).or_default() += 1;
     }
-    let sizes = [("acme", 120), ("bazaar", 350), ("cellar", 5)];
+    // An alias and the declared ones stand without a provider's name.
+    let sizes = [("", 8), ("acme", 120), ("bazaar", 350), ("cellar", 5)];
     let sizes = sizes.map(|(name, size)| (name.to_owned(), size));
     assert_eq!(of_provider, BTreeMap::from(sizes));
 }
@@ -245,14 +246,145 @@ async fn async_openai_reads_every_model_of_the_demo() {
         .with_api_key("the-client's");
     let client = OpenAi::with_config(config);
     let list = client.models().list().await.unwrap();
-    assert_eq!((list.object.as_str(), list.data.len()), ("list", 475));
+    assert_eq!((list.object.as_str(), list.data.len()), ("list", 483));
     for model in list.data {
-        let read = client.models().retrieve(&model.id).await.unwrap();
+        // It puts the id into the path as it is, but for what its URL library escapes.
+        let mut id = model.id.replace('%', "%25");
+        for (sign, escape) in [("?", "%3F"), ("#", "%23")] {
+            id = id.replace(sign, escape);
+        }
+        let read = client.models().retrieve(&id).await.unwrap();
         assert_eq!(read, model);
     }
     let unknown = client.models().retrieve("acme/nothing").await;
     let unknown = unknown.expect_err("is not listed").to_string();
     assert!(unknown.contains("acme/nothing"), "{unknown}");
+}
+
+#[tokio::test]
+async fn the_demo_speaks_every_dialect() {
+    let gateway = Gateway::demo().await.listing_all().await;
+    for (path, header, list, id, first) in [
+        ("/v1/models", "accept", "data", "id", "fast"),
+        (
+            "/v1/models?limit=1",
+            "anthropic-version",
+            "data",
+            "id",
+            "claude-100%",
+        ),
+        (
+            "/v1beta/models?pageSize=1",
+            "accept",
+            "models",
+            "name",
+            "models/100%",
+        ),
+        (
+            "/v1/models?pageSize=1",
+            "x-goog-api-key",
+            "models",
+            "name",
+            "models/100%",
+        ),
+        ("/api/tags", "accept", "models", "name", "fast"),
+        (
+            "/v1/models?client_version=0.169.0",
+            "accept",
+            "models",
+            "slug",
+            "fast",
+        ),
+    ] {
+        let request = Request::get(path).header(header, "x");
+        let answer = whole(gateway.ask(request, Body::empty()).await).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(json_of(answer.body())[list][0][id], first, "{path}");
+    }
+    let asked = json!({ "model": "bazaar/fernhill/moss-2" }).to_string();
+    let shown = whole(gateway.ask(Request::post("/api/show"), asked).await).await;
+    let shown = json_of(shown.body());
+    assert!(
+        shown["capabilities"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("vision"))
+    );
+}
+
+#[tokio::test]
+async fn a_key_sees_its_view_in_the_list_and_in_chats() {
+    let gateway = Gateway::demo().await.listing_all().await;
+    for (header, key) in [
+        ("authorization", "Bearer demo-acme-only"),
+        ("x-api-key", "demo-acme-only"),
+    ] {
+        let list = Request::get("/v1/models").header(header, key);
+        let list = whole(gateway.ask(list, Body::empty()).await).await;
+        let list = json_of(list.body());
+        assert_eq!(list["data"].as_array().unwrap().len(), 121); // with the alias
+        for (model, status) in [
+            ("fast", 200),
+            ("acme/quill-1-max", 200),
+            ("cellar/ember:8b", 404),
+        ] {
+            let chat = Request::post("/v1/chat/completions").header(header, key);
+            let body = json!({ "model": model, "messages": [] }).to_string();
+            let answer = whole(gateway.ask(chat, body).await).await;
+            assert_eq!(answer.status(), status, "{model}");
+        }
+    }
+    // What it may not see is answered as what there is not.
+    let ask = |model: &str, key: &'static str| {
+        let body = json!({ "model": model, "messages": [] }).to_string();
+        let chat = Request::post("/v1/chat/completions").header("x-api-key", key);
+        let answer = gateway.ask(chat, body);
+        async { whole(answer.await).await }
+    };
+    let hidden = ask("cellar/ember:8b", "demo-acme-only").await;
+    let unknown = ask("cellar/ember:9b", "demo-acme-only").await;
+    let text = |answer: &Response<Bytes>| String::from_utf8(answer.body().to_vec()).unwrap();
+    assert_eq!(text(&hidden).replace(":8b", ":9b"), text(&unknown));
+}
+
+#[tokio::test]
+async fn a_chat_tells_codex_the_tag_of_the_list_that_it_has() {
+    let gateway = Gateway::demo().await.listing_all().await;
+    let chat = json!({ "model": "fast", "messages": [] }).to_string();
+    let list = gateway.get("/v1/models?client_version=0.169.0").await;
+    let answer = gateway.chat(chat).await;
+    assert_eq!(answer.headers()["x-models-etag"], list.headers()["etag"]);
+}
+
+#[tokio::test]
+async fn with_keys_in_the_file_nobody_comes_in_without_one() {
+    let text = r#"
+        listen = "127.0.0.1:0"
+
+        [static_models_cache.views.small]
+        include = ["house/small*"]
+
+        [[providers]]
+        name = "house"
+        models = ["small", "large"]
+
+        [[keys]]
+        key_env = "GATEWAY_TEST_KEY"
+        view = "small"
+    "#;
+    let gateway = Gateway::of_file(&file("keys", text)).await;
+    let stranger = gateway.get("/v1/models").await;
+    assert_eq!(stranger.status(), 401);
+    assert!(json_of(stranger.body())["error"]["message"].is_string());
+    let chat = json!({ "model": "house/small", "messages": [] }).to_string();
+    assert_eq!(gateway.chat(chat).await.status(), 401);
+    assert_eq!(gateway.get("/healthz").await.status(), 200);
+
+    let list = Request::get("/v1/models").header("x-api-key", "key-of-the-lab");
+    let list = whole(gateway.ask(list, Body::empty()).await).await;
+    let list = json_of(list.body());
+    assert_eq!(list["data"].as_array().unwrap().len(), 1);
+    assert_eq!(list["data"][0]["id"], "house/small");
 }
 
 // ===== Chats =====
@@ -538,6 +670,21 @@ async fn a_bad_file_is_refused_with_code_2_naming_line_and_field() {
             "providers[0].timeout",
         ),
         ("[[providers]]\nname = \"lab\"".to_owned(), 1, "base_url"),
+        (
+            "[[keys]]\nkey_env = \"GATEWAY_TEST_NO_KEY\"".to_owned(),
+            2,
+            "keys[0].key_env: GATEWAY_TEST_NO_KEY is not set",
+        ),
+        (
+            "[[keys]]\nkey_env = \"GATEWAY_TEST_KEY\"\nview = \"none\"".to_owned(),
+            3,
+            "keys[0].view is \"none\", expected the name of a table",
+        ),
+        (
+            "[static_models_cache.views.a]\ninclude = [\"[\"]".to_owned(),
+            2,
+            "static_models_cache.views.a.include",
+        ),
         // Not what can be built.
         (
             "[static_models_cache]\nrefresh_interval = \"5m\"\nmiss_timeout = \"0s\"\n".to_owned(),
