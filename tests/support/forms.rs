@@ -1,0 +1,176 @@
+//! The forms in which clients ask for the list: requests of each, and what its answers hold.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test file uses its part of it, and tests unwrap"
+)]
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::Empty;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, value::RawValue};
+use tower_models_cache::{Builder, ClientDialect};
+
+pub const ALL: [ClientDialect; 5] = [
+    ClientDialect::OpenAi,
+    ClientDialect::Anthropic,
+    ClientDialect::Gemini,
+    ClientDialect::Ollama,
+    ClientDialect::Codex,
+];
+
+/// Those whose lists come in pages.
+pub const PAGED: [ClientDialect; 2] = [ClientDialect::Anthropic, ClientDialect::Gemini];
+
+/// Those in which one model can be asked for.
+pub const WITH_MODELS: [ClientDialect; 3] = [
+    ClientDialect::OpenAi,
+    ClientDialect::Anthropic,
+    ClientDialect::Gemini,
+];
+
+/// With all dialects on.
+pub fn speaking_all(builder: Builder) -> Builder {
+    builder.client_dialects(ALL)
+}
+
+fn request(uri: &str, dialect: ClientDialect) -> Request<Empty<Bytes>> {
+    let mut request = Request::get(uri);
+    if dialect == ClientDialect::Anthropic {
+        request = request.header("anthropic-version", "2023-06-01");
+    }
+    request.body(Empty::new()).unwrap()
+}
+
+/// A request for the list, or for a part of it.
+pub fn list(dialect: ClientDialect, query: &str) -> Request<Empty<Bytes>> {
+    let path = match dialect {
+        ClientDialect::Gemini => "/v1beta/models",
+        ClientDialect::Ollama => "/api/tags",
+        ClientDialect::Codex => "/v1/models?client_version=0.169.0&",
+        _ => "/v1/models",
+    };
+    let mark = if path.contains('?') || query.is_empty() {
+        ""
+    } else {
+        "?"
+    };
+    request(&format!("{path}{mark}{query}"), dialect)
+}
+
+/// A request for the whole list, in one page where it has them.
+pub fn whole(dialect: ClientDialect) -> Request<Empty<Bytes>> {
+    list(dialect, limit(dialect, 1000).as_str())
+}
+
+/// The parameter for pages of this size.
+pub fn limit(dialect: ClientDialect, size: usize) -> String {
+    match dialect {
+        ClientDialect::Anthropic => format!("limit={size}"),
+        ClientDialect::Gemini => format!("pageSize={size}"),
+        _ => String::new(),
+    }
+}
+
+/// A request for one model, its id escaped as a whole.
+pub fn model(dialect: ClientDialect, id: &str) -> Request<Empty<Bytes>> {
+    model_at(dialect, &escaped(id))
+}
+
+/// A request for one model, whose id stands in the path as it is given.
+pub fn model_at(dialect: ClientDialect, path: &str) -> Request<Empty<Bytes>> {
+    let mount = match dialect {
+        ClientDialect::Gemini => "/v1beta/models",
+        _ => "/v1/models",
+    };
+    request(&format!("{mount}/{path}"), dialect)
+}
+
+pub fn escaped(id: &str) -> String {
+    utf8_percent_encode(id, NON_ALPHANUMERIC).to_string()
+}
+
+pub fn json(answer: &Response<Bytes>) -> Value {
+    serde_json::from_slice(answer.body()).unwrap()
+}
+
+/// The records of a list or of a page, byte by byte.
+pub fn records(dialect: ClientDialect, body: &[u8]) -> Vec<String> {
+    #[derive(serde::Deserialize)]
+    struct List<'a> {
+        #[serde(borrow, alias = "data")]
+        models: Vec<&'a RawValue>,
+    }
+    let list: List<'_> = serde_json::from_slice(body).unwrap();
+    let _ = dialect;
+    list.models
+        .iter()
+        .map(|record| record.get().to_owned())
+        .collect()
+}
+
+/// The id that a record is of.
+pub fn id_of(dialect: ClientDialect, record: &str) -> String {
+    let record: Value = serde_json::from_str(record).unwrap();
+    let text = |field: &str| record[field].as_str().unwrap().to_owned();
+    match dialect {
+        ClientDialect::Gemini => text("name").strip_prefix("models/").unwrap().to_owned(),
+        ClientDialect::Ollama => text("model"),
+        ClientDialect::Codex => text("slug"),
+        _ => text("id"),
+    }
+}
+
+/// The ids of a list or of a page.
+pub fn ids(dialect: ClientDialect, body: &[u8]) -> Vec<String> {
+    let records = records(dialect, body);
+    records
+        .iter()
+        .map(|record| id_of(dialect, record))
+        .collect()
+}
+
+/// The parameter that asks for the page behind this one, if there is one.
+pub fn next(dialect: ClientDialect, answer: &Response<Bytes>) -> Option<String> {
+    let page = json(answer);
+    let (name, value) = match dialect {
+        ClientDialect::Anthropic if page["has_more"].as_bool().unwrap() => {
+            ("after_id", &page["last_id"])
+        }
+        ClientDialect::Gemini => ("pageToken", page.get("nextPageToken")?),
+        _ => return None,
+    };
+    Some(format!("{name}={}", escaped(value.as_str().unwrap())))
+}
+
+/// The text of an error, in whatever form, and what the dialect names it by.
+pub fn error(dialect: ClientDialect, answer: &Response<Bytes>) -> (String, String) {
+    let body = json(answer);
+    let error = &body["error"];
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    match dialect {
+        ClientDialect::Anthropic => {
+            assert_eq!(body["type"], "error");
+            (text(&error["message"]), text(&error["type"]))
+        }
+        ClientDialect::Gemini => {
+            assert_eq!(error["code"], answer.status().as_u16());
+            (text(&error["message"]), text(&error["status"]))
+        }
+        ClientDialect::Ollama => (text(error), String::new()),
+        _ => {
+            assert!(error.get("param").is_some() && error["type"].is_string());
+            let code = error["code"].as_str().unwrap_or_default();
+            (text(&error["message"]), code.to_owned())
+        }
+    }
+}
+
+/// The headers that are the same whenever the list is.
+pub fn lasting(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    headers.remove("cache-status");
+    headers
+}
