@@ -9,15 +9,13 @@
 mod forms;
 mod support;
 
-use std::{
-    alloc::System,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::alloc::System;
 
 use forms::speaking_all;
 use futures_util::future::join_all;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use support::{Desk, Script, ask, builder};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_models_cache::{ClientDialect, Model, Provider, StaticModelsCacheLayer};
@@ -26,10 +24,7 @@ use tower_models_cache::{ClientDialect, Model, Provider, StaticModelsCacheLayer}
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// The allocator counts for the whole process.
-fn alone() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// All but the first, which is always there.
 const OTHERS: [ClientDialect; 4] = [
@@ -66,7 +61,7 @@ async fn publish(layer: &StaticModelsCacheLayer, models: usize, seed: usize) {
 
 #[tokio::test]
 async fn a_form_that_nobody_asks_for_costs_a_publication_nothing() {
-    let _turn = alone();
+    let _turn = TURN.lock().await;
     let one = still(&[ClientDialect::OpenAi], 1_000);
     let all = still(&forms::ALL, 1_000);
     publish(&one, 1_000, 0).await; // what is done once is done
@@ -94,7 +89,7 @@ async fn a_form_that_nobody_asks_for_costs_a_publication_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_who_ask_first_share_one_list() {
-    let _turn = alone();
+    let _turn = TURN.lock().await;
     let layer = still(&forms::ALL, 5_000);
     for dialect in OTHERS {
         let requests = (0..50).map(|_| {
@@ -122,7 +117,7 @@ async fn many_who_ask_first_share_one_list() {
 
 #[tokio::test]
 async fn what_did_not_change_is_not_rendered_again() {
-    let _turn = alone();
+    let _turn = TURN.lock().await;
     let desk = Desk::new(["a", "b"]);
     let provider = Provider::source("lab", Script::desk(&desk));
     let layer = speaking_all(builder([provider])).build().unwrap();

@@ -1,6 +1,4 @@
 //! What views take, and what is done for them: bounded, once, and kept over publications.
-//!
-//! The allocator counts for the whole process, so one test at a time measures.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -14,7 +12,7 @@ mod support;
 use std::{
     alloc::System,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -25,6 +23,7 @@ use http::{HeaderValue, Request};
 use http_body_util::Empty;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use support::{Desk, Script, ask, builder};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tower_models_cache::{Builder, ClientDialect, Model, Provider, StaticModelsCacheLayer, View};
 
@@ -33,10 +32,8 @@ use ClientDialect::{Anthropic, OpenAi};
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-fn alone() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// The allocator counts for the whole process.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Team `n` sees the models whose number leaves `n` when it is divided by `of`.
 fn teams(builder: Builder, of: usize, asked: &Arc<AtomicUsize>) -> Builder {
@@ -86,7 +83,7 @@ fn held(since: &Region<'_, System>) -> usize {
 
 #[tokio::test]
 async fn a_thousand_views_over_5_000_models_stay_within_the_bound() {
-    let _turn = alone();
+    let _turn = TURN.lock().await;
     let bound = 64 << 20; // as by default
     let asked = Arc::default();
     let house = Provider::fixed("house", models(5_000));
@@ -123,7 +120,7 @@ async fn a_thousand_views_over_5_000_models_stay_within_the_bound() {
 
 #[tokio::test]
 async fn the_views_that_were_asked_for_last_are_kept() {
-    let _turn = alone();
+    let _turn = TURN.lock().await;
     let asked = Arc::default();
     let house = Provider::fixed("house", models(10));
     let layer = still(teams(builder([house]), 10, &asked).max_views(3));
@@ -146,7 +143,7 @@ async fn the_views_that_were_asked_for_last_are_kept() {
 
 #[tokio::test]
 async fn one_view_is_kept_whatever_it_takes() {
-    let _turn = alone();
+    let _turn = TURN.lock().await;
     let asked = Arc::default();
     let house = Provider::fixed("house", models(100));
     let layer = still(teams(builder([house]), 2, &asked).max_view_bytes(1));
@@ -160,7 +157,7 @@ async fn one_view_is_kept_whatever_it_takes() {
 
 #[tokio::test]
 async fn a_predicate_is_asked_about_each_model_once_a_publication_and_only_of_what_changed() {
-    let _turn = alone();
+    let _turn = TURN.lock().await;
     let asked: Arc<AtomicUsize> = Arc::default();
     let desk = Desk::new(["m-1", "m-2", "m-3"]);
     let script = Script::desk(&desk);
@@ -201,7 +198,7 @@ async fn a_predicate_is_asked_about_each_model_once_a_publication_and_only_of_wh
 
 #[tokio::test]
 async fn a_view_that_nobody_asks_for_is_not_prepared_for_ever() {
-    let _turn = alone();
+    let _turn = TURN.lock().await;
     let asked: Arc<AtomicUsize> = Arc::default();
     let desk = Desk::new(["m-1"]);
     let provider = Provider::source("lab", Script::desk(&desk));

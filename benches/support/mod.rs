@@ -163,8 +163,11 @@ pub fn encoded(models: usize) -> Cached {
     service
 }
 
-/// Every way of asking for the list, by the name of its bench.
-pub const FACES: [(&str, fn() -> Incoming); 8] = [
+/// A request, and the name of its bench.
+pub type Face = (&'static str, fn() -> Incoming);
+
+/// Every way of asking for the list.
+pub const FACES: [Face; 8] = [
     ("openai", || of_caller("/v1/models", false)),
     ("view", || of_caller("/v1/models", true)),
     ("anthropic", || of_anthropic("/v1/models?limit=1000")),

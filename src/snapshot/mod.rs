@@ -366,19 +366,22 @@ impl Snapshot {
     /// Where a model is, and what stands before its name that is in no list but
     /// Anthropic's.
     fn locate(&self, id: &str) -> Option<(Seat, &'static str)> {
-        if let Some(alias) = self.settings.naming.aliases.find(id) {
-            // What the operator named so is meant, or nothing.
-            let seat = self.aliases[alias as usize]?;
-            return Some((seat.as_alias(alias), ""));
-        }
-        if let Some(seat) = self.index.locate(&self.sections, id) {
+        if let Some(seat) = self.locate_own(id) {
             return Some((seat, ""));
         }
-        let rest = id
-            .strip_prefix(CLAUDE)
-            .filter(|_| self.settings.naming.claude)?;
-        let (seat, _) = self.locate(rest)?;
+        let naming = &self.settings.naming;
+        let is_led = naming.claude && !naming.aliases.has(id);
+        let seat = self.locate_own(id.strip_prefix(CLAUDE).filter(|_| is_led)?)?;
         (!shows_claude(self.listed(seat).id)).then_some((seat, CLAUDE))
+    }
+
+    /// Where the model is that has this very name.
+    fn locate_own(&self, id: &str) -> Option<Seat> {
+        match self.settings.naming.aliases.find(id) {
+            // What the operator named so is meant, or nothing.
+            Some(alias) => Some(self.aliases[alias as usize]?.as_alias(alias)),
+            None => self.index.locate(&self.sections, id),
+        }
     }
 
     /// A model as it is rendered in a dialect.
