@@ -66,6 +66,10 @@
 //! - **Equal models have equal bytes and an equal strong `ETag`** in every process.
 //!   Order, duplicates and made-up dates of a provider's answer change nothing.
 //! - **What is not the list passes through untouched**, readiness and errors included.
+//! - **A view hides.** What a caller may not see is answered like what there is not, in
+//!   body and headers; a hook that fails shows nothing ([`Builder::views`]).
+//! - **Listing and routing agree.** Each listed id, under whatever name, leads to its
+//!   provider and upstream id ([`ModelsSnapshot::get`]).
 //! - **Nothing leaks.** A client's credentials never reach a provider, and a
 //!   provider's key, address and error text never reach a client, a log or a `Debug`
 //!   output.
@@ -78,6 +82,8 @@
 //! | the same with an `If-None-Match` that matches (RFC 9110, section 13) | 304 |
 //! | the same with `Accept-Encoding` (RFC 9110, section 12.5.3), feature `compression` | br, zstd, gzip or identity, each with its own `ETag` |
 //! | `GET /v1/models/{id}` | 200: the model, the same bytes as in the list; 404 in OpenAI's form for an id that is not listed |
+//! | with `anthropic-version`, or with `x-goog-api-key`, or below `/v1beta/models` | Anthropic's form, or Gemini's, in pages: see [`ClientDialect`] |
+//! | `/api/tags`, `/api/version`; the list with `client_version` | Ollama's form, and Codex's, where [they are on](Builder::client_dialects) |
 //! | `HEAD` of all these | the same without a body |
 //! | a provider is still missing | 200 with the others', and `detail=partial` in `Cache-Status` ([`serve_partial`](Builder::serve_partial)) |
 //! | there are providers, and none ever had a list | 503 with `Retry-After`, never an empty list |
@@ -96,8 +102,20 @@
 //! | `deprecated`, `deprecation_date` | that the provider advises against it, and the day on which it ends |
 //! | others | further fields of the provider's record: see [`ExtraFields`] |
 //!
+//! A list in another form than OpenAI's is rendered when it is asked for first, and from then
+//! on with each publication. `Vary` names the headers that choose.
+//!
 //! No client can make the cache ask a provider: `Cache-Control: no-cache` and query
-//! parameters are ignored. [Sources](Source) are asked by the schedule.
+//! parameters are ignored, but for callers whom you [allow](Builder::allow_refresh) it.
+//! [Sources](Source) are asked by the schedule.
+//!
+//! # Names
+//!
+//! A model is listed as `provider/id`, as `id`, or as the one only where the other is taken
+//! ([`Prefix`]). On a clash the provider that was declared first wins.
+//! [Aliases](Builder::alias) are further names of yours, and go before all models. For
+//! Anthropic's clients every name can begin with [`claude-`](Builder::claude_aliases). The
+//! [status](Status) tells of aliases without a model and of models without a name.
 //!
 //! # What a deployment has to know
 //!
@@ -107,7 +125,11 @@
 //! - With [`build`](Builder::build) there is no task until a request comes: the first
 //!   after a list is due renews it, and is answered from what is there. With
 //!   [`spawn`](Builder::spawn) a refresher does it, and requests never do.
-//! - Whoever may see the list sees all of it: put authentication around the layer.
+//! - Put authentication around the layer. Whoever gets through sees the whole list, unless
+//!   a [view](Builder::views) says otherwise.
+//! - [`StaticModelsCacheLayer::models_etag`] goes around the routes of inference where Codex
+//!   is a client, and [`StaticModelsCacheLayer::ollama_show`] beside the layer where Ollama's
+//!   clients are.
 //! - Behind axum's `nest`, the path that is seen is the stripped one.
 //!
 //! # Features
