@@ -31,14 +31,15 @@ use bytes::Bytes;
 use http::header;
 use serde::Serialize;
 use support::{
-    Constant,
+    Constant, FACES, Face,
     rounds::{self, Case, human, time},
 };
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use tower::Layer;
+use tower::{Layer, Service};
 use tower_models_cache::{
-    ListModels, Model, ModelList, ModelsCache, Provider, StaticModelsCache, StaticModelsCacheLayer,
+    ClientDialect, ListModels, Model, ModelList, ModelsCache, Provider, StaticModelsCache,
+    StaticModelsCacheLayer,
 };
 
 fn main() {
@@ -50,6 +51,10 @@ fn main() {
     println!("## Publication of everything");
     for (models, rounds) in [(50, 200), (500, 100), (5_000, 30), (50_000, 5)] {
         whole(&runtime, models, if quick { 1 } else { rounds });
+    }
+    println!("\n## Publication of everything, in all five forms");
+    for (models, rounds) in [(500, 100), (5_000, 30)] {
+        in_all_forms(&runtime, models, if quick { 1 } else { rounds });
     }
     println!("\n## One of 50 providers changes, of 5,000 models");
     one_of_fifty(&runtime, if quick { 1 } else { 15 });
@@ -155,6 +160,59 @@ fn whole(runtime: &Runtime, count: usize, rounds: usize) {
     ];
     rounds::run(rounds, &mut cases);
     println!("\n### {count} models, {} kB\n", body.len() / 1000);
+    print(&cases, 0);
+}
+
+/// A publication with further forms on: asked for by nobody, by some, and by two views.
+fn in_all_forms(runtime: &Runtime, count: usize, rounds: usize) {
+    let turn = AtomicU32::new(0);
+    let publish = |dialects: &[ClientDialect], asked: &[Face]| {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let builder = StaticModelsCacheLayer::builder()
+            .client_dialects(dialects.iter().copied())
+            .views(support::view)
+            .cancellation_token(stop);
+        let layer = builder.build().expect("settings are good");
+        let (cache, asked) = (layer.cache(), asked.to_vec());
+        let mut service = layer.service();
+        let turn = &turn;
+        move || {
+            // What was asked for since the last publication is prepared for the next.
+            for (_, request) in &asked {
+                runtime
+                    .block_on(service.call(request()))
+                    .expect("is answered");
+            }
+            let models = models(count, turn.fetch_add(1, Ordering::Relaxed));
+            let fixed = |(name, models)| Provider::fixed(name, models);
+            let providers: Vec<_> = split(models, 10).map(fixed).collect();
+            time(|| {
+                let published = runtime.block_on(cache.set_providers(providers));
+                published.expect("providers are good");
+            })
+        }
+    };
+    let of = |names: &[&str]| -> Vec<Face> {
+        let is_named = |(name, _): &Face| names.contains(name);
+        FACES.into_iter().filter(is_named).collect()
+    };
+    let all = support::DIALECTS;
+    let mut cases = [
+        Case::new(
+            "OpenAI's form alone",
+            publish(&[ClientDialect::OpenAi], &[]),
+        ),
+        Case::new("all five on, nobody asks", publish(&all, &[])),
+        Case::new("Anthropic's asked for", publish(&all, &of(&["anthropic"]))),
+        Case::new(
+            "**all five asked for**",
+            publish(&all, &of(&["anthropic", "gemini", "ollama", "codex"])),
+        ),
+        Case::new("a view asked for", publish(&all, &of(&["view"]))),
+    ];
+    rounds::run(rounds, &mut cases);
+    println!("\n### {count} models\n");
     print(&cases, 0);
 }
 

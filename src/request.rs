@@ -149,6 +149,12 @@ impl Paths {
         if path.len() < self.shortest {
             return None;
         }
+        self.find(path)
+    }
+
+    // Not inlined, for all of what is not ours and is short has passed by before.
+    #[inline(never)]
+    fn find(&self, path: &str) -> Option<Place> {
         let mount = self
             .mounts
             .iter()
@@ -206,8 +212,6 @@ fn has_parameter(query: &str, name: &str) -> bool {
 
 impl Mount {
     /// What `rest` names, which stands below it in a path and query.
-    // Not inlined: what is not ours has passed by before.
-    #[inline(never)]
     fn place(&self, rest: &[u8]) -> Option<Place> {
         let what = match What::below(rest, self.path.len())? {
             What::List => self.lists,

@@ -14,6 +14,7 @@ use std::{
     convert::Infallible,
     future::{Future, Ready, ready},
     pin::pin,
+    sync::LazyLock,
     task::{Context, Poll, Waker},
 };
 
@@ -22,7 +23,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_models_cache::{
-    ClientDialect, Dialect, Model, Provider, StaticModelsCache, StaticModelsCacheLayer, View,
+    BoxError, ClientDialect, Dialect, Model, Provider, StaticModelsCache, StaticModelsCacheLayer,
+    View,
 };
 
 /// A request as a server hands it over: without a body, with the headers that a
@@ -203,25 +205,28 @@ struct Caller {
     sees_few: bool,
 }
 
+pub const DIALECTS: [ClientDialect; 5] = [
+    ClientDialect::OpenAi,
+    ClientDialect::Anthropic,
+    ClientDialect::Gemini,
+    ClientDialect::Ollama,
+    ClientDialect::Codex,
+];
+
+/// A hook as a gateway has it that knows its policies.
+pub fn view(request: &http::request::Parts) -> Result<View, BoxError> {
+    static FEW: LazyLock<View> =
+        LazyLock::new(|| View::named("few", |model| model.provider() != "provider-3"));
+    let caller = request.extensions.get::<Caller>();
+    let is_few = caller.is_some_and(|caller| caller.sees_few);
+    Ok(if is_few { FEW.clone() } else { View::all() })
+}
+
 /// A service with all dialects and a view, which all have been asked for before.
 pub fn faced(models: usize) -> Cached {
-    let few = View::named("few", |model| model.provider() != "provider-3");
-    let view = move |request: &http::request::Parts| {
-        let is_few = request
-            .extensions
-            .get::<Caller>()
-            .is_some_and(|caller| caller.sees_few);
-        Ok(if is_few { few.clone() } else { View::all() })
-    };
     let layer = StaticModelsCacheLayer::builder()
         .providers(providers(models))
-        .client_dialects([
-            ClientDialect::OpenAi,
-            ClientDialect::Anthropic,
-            ClientDialect::Gemini,
-            ClientDialect::Ollama,
-            ClientDialect::Codex,
-        ])
+        .client_dialects(DIALECTS)
         .views(view)
         .build()
         .unwrap();
