@@ -121,7 +121,7 @@ fn respond_to(
     }
     match asked.target.what {
         What::Version => Ok(version(snapshot)),
-        What::List if !is_whole(snapshot, cache) => Ok(unavailable(cache, asked)),
+        What::List if !is_whole(snapshot, cache) => Ok(unavailable(cache, asked.target.dialect)),
         What::List if asked.is_for_all_in_openai() => Ok(list(snapshot.document(), asked)),
         What::List => match prepared {
             Some(face) => Ok(face_of(snapshot, face, asked)),
@@ -166,11 +166,14 @@ fn face<T>(
 /// Whether the model that is asked for is there already, and for this caller: then
 /// nothing is waited for.
 pub(crate) fn is_listed(cache: &Cache, asked: Asked<'_>) -> bool {
+    let id = asked.id();
+    id.is_some_and(|id| is_seen(cache, asked.view, &id))
+}
+
+/// Whether a model is there, and seen.
+pub(crate) fn is_seen(cache: &Cache, view: &View, id: &str) -> bool {
     let snapshot = cache.load();
-    let model = asked
-        .id()
-        .and_then(|id| Some(asked.view.allows(&snapshot.find(&id)?)));
-    model.unwrap_or(false)
+    snapshot.find(id).is_some_and(|model| view.allows(&model))
 }
 
 /// Whether there is a list to serve: some provider's, and all of them where a
@@ -285,7 +288,7 @@ fn found(slice: Slice<'_>, asked: Asked<'_>) -> Response<Prepared> {
 fn no_model(snapshot: &Snapshot, cache: &Cache, asked: Asked<'_>) -> Response<Prepared> {
     // Of a model that is not in a list that is not to be served nobody knows.
     if !is_whole(snapshot, cache) {
-        return unavailable(cache, asked);
+        return unavailable(cache, asked.target.dialect);
     }
     let id = asked.id().unwrap_or_default();
     failure(snapshot, asked, Problem::NotFound(&id))
@@ -294,9 +297,10 @@ fn no_model(snapshot: &Snapshot, cache: &Cache, asked: Asked<'_>) -> Response<Pr
 // ===== Others =====
 
 /// What Ollama's clients are shown of a model; `None`: they named none.
-pub(crate) fn shown(snapshot: &Snapshot, view: &View, id: Option<&str>) -> Response<Prepared> {
+pub(crate) fn shown(cache: &Cache, view: &View, id: Option<&str>) -> Response<Prepared> {
     let ollama = ClientDialect::Ollama;
-    let cache_status = snapshot.document().cache_status().clone();
+    let snapshot = cache.snapshot().0;
+    let status = snapshot.document().cache_status().clone();
     let problem = match (&view.0, id) {
         (Sight::Denied(status), _) => Problem::Denied(*status),
         (Sight::Unknown, _) => Problem::NoView,
@@ -305,16 +309,17 @@ pub(crate) fn shown(snapshot: &Snapshot, view: &View, id: Option<&str>) -> Respo
             Some(Ok(true)) => {
                 let body = snapshot.show(id).expect("was just found");
                 let control = snapshot.settings().document.cache_control.clone();
-                let head = plain(&body, control, cache_status);
+                let head = plain(&body, control, status);
                 return respond(StatusCode::OK, head, Bytes::from(body).into());
             }
             Some(Err(_)) => Problem::NoView,
+            Some(Ok(false)) | None if !is_whole(&snapshot, cache) => {
+                return unavailable(cache, ollama);
+            }
             Some(Ok(false)) | None => Problem::NotFound(id),
         },
     };
-    let body = ollama.problem(&problem);
-    let head = plain(&body, NO_STORE, cache_status);
-    respond(problem.status(), head, Bytes::from(body).into())
+    refuse(ollama, problem, status)
 }
 
 fn version(snapshot: &Snapshot) -> Response<Prepared> {
@@ -327,13 +332,13 @@ fn version(snapshot: &Snapshot) -> Response<Prepared> {
 
 /// Nothing was ever had, and there are providers: an empty list would be a lie.
 #[cold]
-fn unavailable(cache: &Cache, asked: Asked<'_>) -> Response<Prepared> {
+fn unavailable(cache: &Cache, dialect: ClientDialect) -> Response<Prepared> {
     let wait = cache.next_attempt().map_or(Duration::ZERO, |next| {
         next.saturating_duration_since(clock::now())
     });
     // Whole seconds, at least one; and in a minute much may have changed.
     let seconds = (wait.as_secs() + 1).min(60);
-    let mut response = refuse(asked, Problem::Unavailable, document::UNAVAILABLE);
+    let mut response = refuse(dialect, Problem::Unavailable, document::UNAVAILABLE);
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, seconds.into());
@@ -344,7 +349,8 @@ fn unavailable(cache: &Cache, asked: Asked<'_>) -> Response<Prepared> {
 #[cold]
 fn not_acceptable(document: &Document, asked: Asked<'_>) -> Response<Prepared> {
     let status = document.cache_status().clone();
-    let mut response = refuse(asked, Problem::NotAcceptable, status);
+    let dialect = asked.target.dialect;
+    let mut response = refuse(dialect, Problem::NotAcceptable, status);
     let vary = document.vary().cloned().into_iter();
     response
         .headers_mut()
@@ -354,11 +360,11 @@ fn not_acceptable(document: &Document, asked: Asked<'_>) -> Response<Prepared> {
 
 fn failure(snapshot: &Snapshot, asked: Asked<'_>, problem: Problem<'_>) -> Response<Prepared> {
     let status = snapshot.document().cache_status().clone();
-    refuse(asked, problem, status)
+    refuse(asked.target.dialect, problem, status)
 }
 
-fn refuse(asked: Asked<'_>, problem: Problem<'_>, status: HeaderValue) -> Response<Prepared> {
-    let body = asked.target.dialect.problem(&problem);
+fn refuse(dialect: ClientDialect, problem: Problem<'_>, status: HeaderValue) -> Response<Prepared> {
+    let body = dialect.problem(&problem);
     let head = plain(&body, NO_STORE, status);
     respond(problem.status(), head, Bytes::from(body).into())
 }

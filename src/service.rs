@@ -55,6 +55,20 @@ impl Answerer {
         self.0.paths.is_show(path)
     }
 
+    /// What Ollama's clients are shown of a model.
+    pub(crate) async fn show(&self, view: &View, id: Option<&str>) -> Response<Prepared> {
+        let cache = &self.0.cache;
+        let is_seen = id.is_some_and(|id| answer::is_seen(cache, view, id));
+        if let Some(wait) = cache.attend()
+            && !view.is_closed()
+            && id.is_some()
+            && (wait.is_for_what_is_listed() || !is_seen)
+        {
+            wait.over().await;
+        }
+        answer::shown(cache, view, id)
+    }
+
     /// Where the request goes, when its path is one of ours.
     #[inline]
     fn place<B>(&self, request: &Request<B>) -> Option<Place> {

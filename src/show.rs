@@ -16,7 +16,6 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    answer,
     body::{Prepared, ResponseBody},
     service::Answerer,
 };
@@ -28,7 +27,8 @@ use crate::{
 /// leaves bodies unread, whatever they are; this one reads that of a `POST` to this path, up
 /// to 64 KiB, and leaves all other requests to the service inside. Its answers come from
 /// the snapshot and follow the caller's [view](crate::View); a model that is not listed, or
-/// not for the caller, gets status 404 in Ollama's form.
+/// not for the caller, gets status 404 in Ollama's form. As for the list, a provider's first
+/// attempt is waited for, and there is status 503 where nothing was ever had.
 ///
 /// Its readiness is the inner service's. See [`StaticModelsCacheLayer::ollama_show`](
 /// crate::StaticModelsCacheLayer::ollama_show).
@@ -176,7 +176,7 @@ where
         false => named.model,
     });
     let id = id.filter(|id| !id.is_empty());
-    answer::shown(&answerer.cache().snapshot().0, &view, id.as_deref())
+    answerer.show(&view, id.as_deref()).await
 }
 
 /// The whole body; `None`: it is too long, or broke off.

@@ -9,13 +9,15 @@
 mod net;
 mod support;
 
+use std::time::Duration;
+
 use axum::{Router, body::Body, routing::post};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use net::{Server, within};
 use serde_json::{Value, json};
-use support::builder;
+use support::{Script, builder, timed};
 use tower::ServiceExt;
 use tower_models_cache::{Builder, Capability, ClientDialect, Modality, Model, Provider, View};
 
@@ -148,6 +150,30 @@ async fn what_is_not_for_a_caller_is_shown_as_what_there_is_not() {
         let (status, _) = show(&app, json!({ "model": "lab/unknown" }).to_string()).await;
         assert_eq!(status, expected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_attempt_is_waited_for_as_for_the_list() {
+    let dialects = [ClientDialect::OpenAi, ClientDialect::Ollama];
+    let (held, gate) = Script::held(["a"]);
+    let slow = Provider::source("slow", held);
+    let here = Provider::fixed("here", [Model::new("a")]);
+    let app = self::app(builder([here, slow]).client_dialects(dialects));
+    let model = |id: &str| json!({ "model": id }).to_string();
+    let ((status, _), took) = timed(show(&app, model("here/a"))).await;
+    assert_eq!((status.as_u16(), took), (200, Duration::ZERO));
+    let open = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        gate.open(1);
+    };
+    let (((status, _), took), ()) = tokio::join!(timed(show(&app, model("slow/a"))), open);
+    assert_eq!((status.as_u16(), took), (200, Duration::from_millis(300)));
+
+    let down = Provider::source("down", Script::failing());
+    let app = self::app(builder([down]).client_dialects(dialects));
+    let (status, error) = show(&app, model("down/a")).await;
+    assert_eq!(status, 503);
+    assert!(error["error"].is_string());
 }
 
 #[tokio::test]
