@@ -283,6 +283,31 @@ async fn a_page_has_a_tag_of_its_own_that_lasts_as_long_as_its_list() {
 }
 
 #[tokio::test]
+async fn parts_that_are_not_the_same_have_not_the_same_tag() {
+    let layer = of_ids(numbered(30));
+    let mut tags = BTreeMap::new();
+    for query in [
+        "limit=10",
+        "limit=11",
+        "limit=1000",
+        "after_id=m-0009&limit=10",
+        "after_id=m-0008&limit=10",
+        "after_id=m-0019&limit=11",
+        // The same models, of which one page says that there are more and one that not.
+        "before_id=m-0010&limit=10",
+        "before_id=m-0029x&limit=10",
+        "after_id=z",
+        "before_id=a",
+    ] {
+        let answer = page(&layer, Anthropic, query).await;
+        let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
+        let other = tags.insert(tag, answer.body().clone());
+        assert!(other.is_none_or(|other| other == answer.body()), "{query}");
+    }
+    assert!(tags.len() >= 9);
+}
+
+#[tokio::test]
 async fn head_of_a_page_is_the_page_without_its_body() {
     let layer = of_ids(numbered(30));
     for dialect in PAGED {
