@@ -216,7 +216,11 @@ fn drop_bad_names(model: &mut Model, longest: usize, flaws: &mut Flaws) {
     if display {
         model.forget_display_name();
     }
-    if owner || display {
+    let family = model.family().is_some_and(is_bad);
+    if family {
+        model.forget_family();
+    }
+    if owner || display || family {
         flaws.add(RecordFlaw::Name, None);
     }
 }

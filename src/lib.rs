@@ -95,7 +95,8 @@
 //! | --- | --- |
 //! | `id`, `object`, `created`, `owned_by` | always; `created` is 0 where no true date is known, and `owned_by` the provider where no owner is |
 //! | `name` | what people are shown |
-//! | `context_length`, `max_output_tokens` | in tokens |
+//! | `context_length`, `max_input_tokens`, `max_output_tokens` | in tokens; where nothing else is known, what a model takes in is the whole context |
+//! | `family`, `open_weights` | the family of the model, and whether its weights can be had |
 //! | `architecture` | `input_modalities` and `output_modalities`: `text`, `image`, `file`, `audio`, `video`, `embeddings`, `speech`, `transcription`, `rerank` |
 //! | `capabilities` | yes or no: `chat`, `tools`, `reasoning`, `structured_output`, `fine_tuning`, `batch` |
 //! | `pricing` | US dollars as decimal text: `prompt`, `completion`, `input_cache_read`, `input_cache_write` for a token, `request`, `image` for one |

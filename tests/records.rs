@@ -364,7 +364,7 @@ const RICH: &[u8] = br#"{"data":[{
     "architecture":{"modality":"text+image->text","input_modalities":["text","image","hologram"],"output_modalities":["text"]},
     "pricing":{"prompt":"0.00000250","completion":"1e-5","request":"0","image":"-1","overrides":[]},
     "supported_parameters":["tools","reasoning"],"expiration_date":"2027-03-01",
-    "canonical_slug":"vendor/rich-20260101","hugging_face_id":"","type":null,"family":{"name":"rich"},
+    "canonical_slug":"vendor/rich-20260101","hugging_face_id":"","type":null,"lineage":{"name":"rich"},
     "description":"long","permission":[{"id":"modelperm-1"}],"benchmarks":{"x":1},
     "root":"/srv/secret/models/rich","status":{"args":["--api-key","hunter2"]},
     "apiKey":"hunter2","HF-Token":"hunter2","model_path":"/srv/hunter2","version":"\u001b[31m",
@@ -384,7 +384,8 @@ async fn rich(extra: ExtraFields) -> Value {
 async fn the_facts_of_a_record_are_served_in_one_form() {
     let facts = json!({
         "id": "lab/vendor/rich", "object": "model", "created": 1_700_000_000, "owned_by": "vendor",
-        "name": "Vendor: Rich", "context_length": 131_072, "max_output_tokens": 8192,
+        "name": "Vendor: Rich", "context_length": 131_072,
+        "max_input_tokens": 131_072, "max_output_tokens": 8192,
         "architecture": { "input_modalities": ["text", "image"], "output_modalities": ["text"] },
         "capabilities": { "tools": true, "reasoning": true },
         "pricing": { "prompt": "0.0000025", "completion": "0.00001", "request": "0" },
@@ -399,7 +400,7 @@ async fn the_facts_of_a_record_are_served_in_one_form() {
 
     let mut all = known.clone();
     all["description"] = json!("long");
-    all["family"] = json!({ "name": "rich" });
+    all["lineage"] = json!({ "name": "rich" });
     all["input_cost_per_token"] = json!(2e-6);
     all["expiration_date"] = json!("2027-03-01");
     all["top_provider"] = json!({ "max_completion_tokens": 8192.0 });

@@ -35,7 +35,7 @@ async fn the_list_has_the_exact_envelope_in_a_stable_order() {
     );
     let expected = concat!(
         r#"{"object":"list","data":["#,
-        r#"{"id":"house/large:1","object":"model","created":0,"owned_by":"house","context_length":8192},"#,
+        r#"{"id":"house/large:1","object":"model","created":0,"owned_by":"house","context_length":8192,"max_input_tokens":8192},"#,
         r#"{"id":"house/small","object":"model","created":1700000000,"owned_by":"us"},"#,
         r#"{"id":"a/b c","object":"model","created":0,"owned_by":"open"},"#,
         r#"{"id":"ü","object":"model","created":0,"owned_by":"open"}"#,

@@ -6,17 +6,20 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 /// The names under which the crate's own fields are served.
-const TAKEN: [&str; 13] = [
+const TAKEN: [&str; 16] = [
     "architecture",
     "capabilities",
     "context_length",
     "created",
     "deprecated",
     "deprecation_date",
+    "family",
     "id",
+    "max_input_tokens",
     "max_output_tokens",
     "name",
     "object",
+    "open_weights",
     "owned_by",
     "pricing",
     "error", // clients take a record that has one for a failure

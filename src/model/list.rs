@@ -105,8 +105,8 @@ pub enum RecordFlaw {
     IdCharacters,
     /// It is nested deeper than 64 levels. The record is skipped.
     TooDeep,
-    /// The display name or the owner is longer than 512 bytes, or has characters that an
-    /// id must not have. That field is dropped, and the record stays.
+    /// The display name, the owner or the family is longer than 512 bytes, or has characters
+    /// that an id must not have. That field is dropped, and the record stays.
     Name,
 }
 

@@ -41,7 +41,9 @@ pub struct Model {
     upstream_id: Option<Box<str>>,
     owned_by: Option<Box<str>>,
     display_name: Option<Box<str>>,
+    family: Option<Box<str>>,
     context_length: Option<u64>,
+    max_input_tokens: Option<u64>,
     max_output_tokens: Option<u64>,
     prices: Option<Box<Prices>>,
     extra: Extra,
@@ -50,6 +52,7 @@ pub struct Model {
     output: Modalities,
     capabilities: Capabilities,
     deprecation: Option<Deprecation>,
+    open_weights: Option<bool>,
 }
 
 impl Model {
@@ -60,7 +63,9 @@ impl Model {
             upstream_id: None,
             owned_by: None,
             display_name: None,
+            family: None,
             context_length: None,
+            max_input_tokens: None,
             max_output_tokens: None,
             prices: None,
             extra: Extra::default(),
@@ -69,6 +74,7 @@ impl Model {
             output: Modalities::default(),
             capabilities: Capabilities::default(),
             deprecation: None,
+            open_weights: None,
         }
     }
 
@@ -104,9 +110,28 @@ impl Model {
         self
     }
 
+    /// Sets how much the model takes in at the most, in tokens, where that is another
+    /// number than the [context window](Self::with_context_length).
+    pub fn with_max_input_tokens(mut self, tokens: impl Into<Option<u64>>) -> Self {
+        self.max_input_tokens = tokens.into();
+        self
+    }
+
     /// Sets the longest answer, in tokens.
     pub fn with_max_output_tokens(mut self, tokens: impl Into<Option<u64>>) -> Self {
         self.max_output_tokens = tokens.into();
+        self
+    }
+
+    /// Sets the family that the model belongs to, such as `qwen`.
+    pub fn with_family(mut self, family: impl Into<String>) -> Self {
+        self.family = Some(family.into().into_boxed_str());
+        self
+    }
+
+    /// Sets whether the model's weights can be had.
+    pub fn with_open_weights(mut self, open: impl Into<Option<bool>>) -> Self {
+        self.open_weights = open.into();
         self
     }
 
@@ -212,9 +237,31 @@ impl Model {
         self.context_length
     }
 
+    /// How much the model takes in at the most, in tokens, where that is another number
+    /// than the [context window](Self::context_length).
+    pub fn max_input_tokens(&self) -> Option<u64> {
+        self.max_input_tokens
+    }
+
+    /// How much the model takes in at the most, as clients are told: its own number, or
+    /// else the context window, which is what most clients mean by it.
+    pub(crate) fn input_limit(&self) -> Option<u64> {
+        self.max_input_tokens.or(self.context_length)
+    }
+
     /// The longest answer, in tokens.
     pub fn max_output_tokens(&self) -> Option<u64> {
         self.max_output_tokens
+    }
+
+    /// The family that the model belongs to.
+    pub fn family(&self) -> Option<&str> {
+        self.family.as_deref()
+    }
+
+    /// Whether the model's weights can be had.
+    pub fn open_weights(&self) -> Option<bool> {
+        self.open_weights
     }
 
     /// What the model takes in; empty: not known.
@@ -264,13 +311,18 @@ impl Model {
         self.display_name = None;
     }
 
+    pub(crate) fn forget_family(&mut self) {
+        self.family = None;
+    }
+
     /// Every fact that is served or routed by, but `created`, which some providers make
     /// up.
     pub(crate) fn facts(&self) -> impl Ord + std::hash::Hash {
         (
             (&self.id, &self.upstream_id),
-            (&self.owned_by, &self.display_name),
-            (self.context_length, self.max_output_tokens),
+            (&self.owned_by, &self.display_name, &self.family),
+            (self.context_length, self.max_input_tokens),
+            (self.max_output_tokens, self.open_weights),
             (self.input, self.output, self.capabilities),
             (&self.prices, self.deprecation, &self.extra),
         )
@@ -282,7 +334,10 @@ impl Model {
             self.owned_by.is_some(),
             self.display_name.is_some(),
             self.context_length.is_some(),
+            self.family.is_some(),
+            self.max_input_tokens.is_some(),
             self.max_output_tokens.is_some(),
+            self.open_weights.is_some(),
             !self.input.is_empty(),
             !self.output.is_empty(),
             !self.capabilities.is_empty(),

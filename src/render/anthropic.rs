@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{ListedId, Problem, Record as Listed, to_json, write_json};
+use crate::model::Model;
 
 #[derive(Serialize)]
 struct Head<'a> {
@@ -39,6 +40,7 @@ struct Record<'a> {
     max_input_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u64>,
+    lifecycle: &'static str,
 }
 
 /// Always there: the id, where there is no other.
@@ -58,6 +60,17 @@ impl<'a> DisplayName<'a> {
     }
 }
 
+/// Where a model is in its life. One with a day of its end is deprecated, before that day
+/// and after it: equal models have equal bytes on every day. Only a model of which its
+/// provider says `lifecycle` is `retired` is that.
+fn lifecycle(model: &Model) -> &'static str {
+    match (model.extra("lifecycle"), model.deprecation()) {
+        (Some(r#""retired""#), _) => "retired",
+        (_, Some(_)) => "deprecated",
+        (_, None) => "active",
+    }
+}
+
 /// Appends one record.
 pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>) {
     let model = record.model;
@@ -68,8 +81,9 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>) {
         // The epoch stands for "not known", as it does at Anthropic.
         created_at: Timestamp::from_second(model.created().unwrap_or(0).into())
             .expect("32 bits are within the years that there are"),
-        max_input_tokens: model.context_length(),
+        max_input_tokens: model.input_limit(),
         max_tokens: model.max_output_tokens(),
+        lifecycle: lifecycle(model),
     };
     write_json(out, &record);
 }

@@ -85,7 +85,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>) {
         name: Name(record.id),
         version: version.unwrap_or(""),
         display_name: DisplayName::of(record),
-        input_token_limit: model.context_length(),
+        input_token_limit: model.input_limit(),
         output_token_limit: model.max_output_tokens(),
         supported_generation_methods: Methods::of(model),
         thinking: model.capabilities().get(Capability::Reasoning),

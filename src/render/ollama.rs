@@ -35,7 +35,7 @@ struct Details<'a> {
 
 impl<'a> Details<'a> {
     fn of(model: &'a Model) -> Self {
-        let family = family(model);
+        let family = model.family();
         Self {
             parent_model: "",
             format: "",
@@ -50,10 +50,6 @@ impl<'a> Details<'a> {
 /// A further field that is plain text.
 fn text<'a>(model: &'a Model, name: &str) -> Option<&'a str> {
     serde_json::from_str(model.extra(name)?).ok()
-}
-
-fn family(model: &Model) -> Option<&str> {
-    text(model, "family")
 }
 
 fn modified_at(model: &Model) -> Timestamp {
@@ -125,7 +121,7 @@ impl Serialize for Info<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(record) = self;
         // A word is needed all the same: the window is named after it.
-        let architecture = family(record.model).unwrap_or("model");
+        let architecture = record.model.family().unwrap_or("model");
         let mut info = serializer.serialize_map(None)?;
         info.serialize_entry("general.architecture", architecture)?;
         match record.model.display_name() {

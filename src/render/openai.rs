@@ -23,7 +23,13 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     context_length: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    max_input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     max_output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_weights: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     architecture: Option<Architecture>,
     #[serde(skip_serializing_if = "Capabilities::is_empty")]
@@ -58,7 +64,10 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>) {
         owned_by: model.owned_by().unwrap_or(owner),
         name: model.display_name(),
         context_length: model.context_length(),
+        max_input_tokens: model.input_limit(),
         max_output_tokens: model.max_output_tokens(),
+        family: model.family(),
+        open_weights: model.open_weights(),
         architecture: shaped.then_some(Architecture {
             input_modalities,
             output_modalities,
@@ -141,10 +150,12 @@ mod tests {
             .with_owned_by("me")
             .with_display_name("Q")
             .with_context_length(8)
-            .with_max_output_tokens(9);
+            .with_max_output_tokens(9)
+            .with_family("q")
+            .with_open_weights(true);
         assert_eq!(
             rendered(None, &model),
-            r#"{"id":"q\"\\ü","object":"model","created":7,"owned_by":"me","name":"Q","context_length":8,"max_output_tokens":9}"#
+            r#"{"id":"q\"\\ü","object":"model","created":7,"owned_by":"me","name":"Q","context_length":8,"max_input_tokens":8,"max_output_tokens":9,"family":"q","open_weights":true}"#
         );
     }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::ListError,
-    model::{Capability, Modalities, Modality, Model, RecordFlaw},
+    model::{Capability, Deprecation, Modalities, Modality, Model, RecordFlaw},
 };
 
 pub(super) const FORMAT: Format = Format {
@@ -49,6 +49,8 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
         input.push(Modality::Text);
     }
     let created = fields.moment("created_at");
+    let stage = fields.text("lifecycle");
+    let deprecated = matches!(stage.as_deref(), Some("deprecated" | "retired"));
     Ok(fields
         .model("id")?
         .with_names(None, fields.text("display_name"))
@@ -62,6 +64,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
             supported("structured_outputs"),
         )
         .with_capability(Capability::Batch, supported("batch"))
+        .with_deprecation(deprecated.then_some(Deprecation::UNDATED))
         .with_extra_fields(rules.extra(fields)))
 }
 

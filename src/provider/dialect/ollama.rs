@@ -41,11 +41,13 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
         .with_extra_fields(rules.extra_with(
             fields,
             &[
-                ("family", details.plain("family")),
                 ("parameter_size", details.plain("parameter_size")),
                 ("quantization", details.plain("quantization_level")),
             ],
         ));
+    if let Some(family) = details.text("family") {
+        model = model.with_family(family);
+    }
     if !capabilities.is_empty() {
         model = model
             .with_capability(Capability::Chat, can("completion"))
@@ -82,7 +84,7 @@ mod tests {
             [
                 Model::new("star:35b-q8")
                     .with_created(1_776_362_191)
-                    .with_extra("family", "starmoe")
+                    .with_family("starmoe")
                     .with_extra("parameter_size", "36.0B")
                     .with_extra("quantization", "Q8_0"),
                 Model::new("moon:latest")

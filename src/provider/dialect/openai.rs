@@ -98,11 +98,14 @@ pub(super) fn read_records<'a>(records: Vec<Record<'a>>, rules: &Rules, owner: O
 
 fn read_record(fields: &Fields<'_>, rules: &Rules, owner: Owner) -> Result<Model, RecordFlaw> {
     let architecture = fields.object("architecture").unwrap_or_default();
+    let window = context_length(fields);
     let mut model = fields
         .model("id")?
         .with_created(rules.created(created(fields)))
-        .with_context_length(context_length(fields))
+        .with_context_length(window)
+        .with_max_input_tokens(max_input_tokens(fields).filter(|most| Some(*most) != window))
         .with_max_output_tokens(max_output_tokens(fields))
+        .with_open_weights(fields.flag("open_weights"))
         .with_input(input(fields, &architecture))
         .with_output(output(fields, &architecture))
         .with_prices(record_prices(fields, rules))
@@ -119,6 +122,9 @@ fn read_record(fields: &Fields<'_>, rules: &Rules, owner: Owner) -> Result<Model
     {
         let first = first.to_owned().into();
         model = model.with_names(Some(first), None);
+    }
+    if let Some(family) = fields.text("family") {
+        model = model.with_family(family);
     }
     if let Some(name) = display_name(fields).filter(|name| *name != model.id()) {
         model = model.with_display_name(name);
@@ -166,6 +172,12 @@ fn context_length(fields: &Fields<'_>) -> Option<u64> {
             let providers = fields.objects("providers").into_iter();
             providers.filter_map(|of| of.tokens("context_length")).max()
         })
+}
+
+/// Most that have the field have it for the window: then it says nothing of its own.
+fn max_input_tokens(fields: &Fields<'_>) -> Option<u64> {
+    let nested = || fields.object("limits")?.tokens("max_input_tokens");
+    fields.tokens("max_input_tokens").or_else(nested)
 }
 
 fn max_output_tokens(fields: &Fields<'_>) -> Option<u64> {
@@ -371,6 +383,23 @@ mod tests {
                 Model::new("f").with_context_length(128_000),
             ]
         );
+    }
+
+    #[test]
+    fn what_goes_in_is_told_where_it_is_another_number_than_the_window() {
+        let models = read(
+            r#"{"id":"a","context_length":400000,"max_input_tokens":272000,"family":" star ","open_weights":false},
+            {"id":"b","max_input_tokens":8192},
+            {"id":"c","limits":{"max_input_tokens":8192}},
+            {"id":"d","context_window":8192,"max_input_tokens":8192,"family":7,"open_weights":"yes"}"#,
+        );
+        let of = |id: &str| Model::new(id).with_context_length(8192);
+        let full = Model::new("a")
+            .with_context_length(400_000)
+            .with_max_input_tokens(272_000)
+            .with_family("star")
+            .with_open_weights(false);
+        assert_eq!(models, [full, of("b"), of("c"), of("d")]);
     }
 
     #[test]

@@ -24,9 +24,9 @@ pub enum ExtraFields {
     /// `litellm_params`). Only for providers whose records you know: what they add tomorrow
     /// is listed, too.
     All,
-    /// A short list of names: `aliases`, `canonical_slug`, `family`, `features`,
-    /// `hugging_face_id`, `knowledge_cutoff`, `parameter_size`, `quantization`,
-    /// `supported_parameters`, `type` and the like. Their values are text, numbers, or
+    /// A short list of names: `aliases`, `canonical_slug`, `features`,
+    /// `hugging_face_id`, `knowledge_cutoff`, `lifecycle`, `parameter_size`,
+    /// `quantization`, `supported_parameters`, `type` and the like. Their values are text, numbers, or
     /// lists of these.
     #[default]
     Known,
@@ -76,12 +76,12 @@ const KNOWN: [&str; 17] = [
     "aliases",
     "canonical_slug",
     "endpoints",
-    "family",
     "features",
     "hugging_face_id",
     "knowledge_cutoff",
     "launch_stage",
     "license",
+    "lifecycle",
     "parameter_size",
     "parent",
     "quantization",
