@@ -8,10 +8,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     cache::{Cache, Policy, Renewal},
     document::{self, Vary},
+    enrich::{Enrich, Enrichment, Override, Which},
     entry::Bounds,
     error::{BoxError, BuildError},
     hook::Hooks,
     layer::StaticModelsCacheLayer,
+    model::Model,
     provider::{LONGEST, Provider, check_duration},
     refresher::Refresher,
     render::{ClientDialect, Dialects, Style},
@@ -37,6 +39,7 @@ pub struct Builder {
     aliases: Vec<(String, String)>,
     claude_aliases: bool,
     style: Style,
+    enrichment: Enrichment,
     uncached: bool,
     refresh_interval: Duration,
     miss_timeout: Duration,
@@ -74,6 +77,7 @@ impl Builder {
             aliases: Vec::new(),
             claude_aliases: false,
             style: Style::default(),
+            enrichment: Enrichment::default(),
             uncached: false,
             refresh_interval: Duration::from_secs(300),
             miss_timeout: Duration::from_millis(1500),
@@ -254,6 +258,60 @@ impl Builder {
     /// panics, the answer is no.
     pub fn allow_refresh(mut self, hook: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         self.hooks.set_refresh(hook);
+        self
+    }
+
+    /// Describes models by code of your own, as far as their providers are silent. Of two
+    /// enrichers the one that was added first goes before the other.
+    pub fn enrich(mut self, enricher: impl Enrich) -> Self {
+        self.enrichment.enrichers.push(Arc::new(enricher));
+        self
+    }
+
+    /// Sets facts of the model of this `provider/id`, over those of its provider:
+    ///
+    /// ```
+    /// use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let layer = StaticModelsCacheLayer::builder()
+    ///     .provider(Provider::fixed("lab", [Model::new("qwen-3")]).prefixed(false))
+    ///     .override_model("lab/qwen-3", Model::description().with_context_length(32_768))
+    ///     .build()?;
+    /// let snapshot = layer.cache().snapshot();
+    /// let model = snapshot.get("qwen-3").ok_or("not listed")?;
+    /// assert_eq!(model.model().context_length(), Some(32_768));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The name has the provider in it whether the model is [listed](Provider::prefixed) so
+    /// or not, and the id as it is listed. Each fact of the [description](Model::description)
+    /// counts for itself, each price and each capability too; what it does not know stays as
+    /// it is. Of two overrides of one model, the later goes before the earlier. What is
+    /// listed, and under which id, does not depend on it, and an override of a model that is
+    /// not there does nothing.
+    ///
+    /// A number of tokens that is 0 or no number of tokens, and a name that could not stand
+    /// in a list, are found when the layer is built.
+    pub fn override_model(mut self, name: impl Into<String>, facts: Model) -> Self {
+        let which = Which::One(name.into());
+        self.enrichment.overrides.push(Override { which, facts });
+        self
+    }
+
+    /// Sets facts of all models whose `provider/id` one of the globs matches, as
+    /// [`override_model`](Self::override_model) does of one: `"lab/qwen*"`. The case counts,
+    /// and `*` stands for slashes, too.
+    #[cfg(feature = "globs")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "globs")))]
+    pub fn override_models<G: Into<String>>(
+        mut self,
+        globs: impl IntoIterator<Item = G>,
+        facts: Model,
+    ) -> Self {
+        let which = Which::Glob(globs.into_iter().map(Into::into).collect(), None);
+        self.enrichment.overrides.push(Override { which, facts });
         self
     }
 
@@ -474,6 +532,7 @@ impl Builder {
             style: self.style,
             views: self.view_bounds,
         };
+        let enrichment = self.enrichment.checked()?;
         let policy = Policy {
             renewal: if self.uncached {
                 Renewal::PerRequest
@@ -498,6 +557,7 @@ impl Builder {
                 })?,
             bounds,
             listing: Arc::new(listing),
+            enrichment: Arc::new(enrichment),
         };
         let stop = self.token.unwrap_or_default().child_token();
         let tasks = Tasks::new(stop, tracker);

@@ -206,7 +206,7 @@ pub(crate) fn id_flaw(id: &str, longest: usize) -> Option<RecordFlaw> {
 }
 
 /// Drops a name that is shown to people and could not be an id either.
-fn drop_bad_names(model: &mut Model, longest: usize, flaws: &mut Flaws) {
+pub(crate) fn drop_bad_names(model: &mut Model, longest: usize, flaws: &mut Flaws) {
     let is_bad = |name: &str| name.len() > longest || has_treacherous(name);
     let owner = model.owned_by().is_some_and(is_bad);
     let display = model.display_name().is_some_and(is_bad);

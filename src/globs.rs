@@ -12,6 +12,14 @@ pub(crate) struct Globs {
 }
 
 impl Globs {
+    /// Globs of which an id matches one at least; they stand in a field of this name.
+    pub(crate) fn of(field: &'static str, globs: &[String]) -> Result<Self, BuildError> {
+        Ok(Self {
+            include: compile(field, globs)?,
+            exclude: Vec::new(),
+        })
+    }
+
     pub(crate) fn new(include: &[String], exclude: &[String]) -> Result<Self, BuildError> {
         Ok(Self {
             include: compile("include", include)?,

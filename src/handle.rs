@@ -132,6 +132,21 @@ impl ModelsCache {
         }
     }
 
+    /// Publishes once more, so that an [enricher](crate::Enrich) whose generation has
+    /// changed is asked again. Models of which it says the same as before stay as they are,
+    /// byte for byte.
+    ///
+    /// # Cancel safety
+    ///
+    /// What a caller that leaves has begun is done with the next publication.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, when the list is large.
+    pub async fn enrich_again(&self) {
+        self.0.publish_again().await;
+    }
+
     /// Makes a provider's list due: the refresher, or the next request, fetches it. A
     /// fetch in the air may have read the list before, and is followed by another.
     /// Until then the list there is stays; a provider that is failing is left alone

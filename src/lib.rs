@@ -165,6 +165,7 @@ mod conditional;
 mod config;
 mod document;
 mod encoding;
+mod enrich;
 mod entry;
 mod error;
 mod etag_layer;
@@ -193,6 +194,7 @@ mod tasks;
 pub use self::{
     body::ResponseBody,
     builder::Builder,
+    enrich::Enrich,
     error::{BoxError, BuildError, ListError, ListErrorKind, ProviderError},
     etag_layer::{EtagFuture, ModelsEtag, ModelsEtagLayer},
     future::ResponseFuture,

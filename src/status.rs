@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     cache::{Attempt, Cache},
     clock,
+    enrich::Described,
     error::ProviderError,
     model::FlawCount,
 };
@@ -69,6 +70,10 @@ pub struct ProviderStatus {
     pub flaws: Vec<FlawCount>,
     /// Records of its list that gave way to another of the same id.
     pub duplicates: usize,
+    /// Of how many of its models the catalogue knows something.
+    pub catalogued: usize,
+    /// At how many of its models an [enricher](crate::Enrich) panicked.
+    pub enrich_panics: usize,
     /// Whether its list is a declared one and not its own.
     pub declared: bool,
     /// How long ago its list was last confirmed; `None`: there is no list.
@@ -108,6 +113,7 @@ impl Status {
         let providers = cache.inspect(|slot| {
             let good = slot.last_good();
             let counts = snapshot.0.counts(slot.provider.name());
+            let described = snapshot.0.described(slot.provider.name());
             ProviderStatus {
                 name: slot.provider.name().to_owned(),
                 display_name: slot
@@ -123,6 +129,8 @@ impl Status {
                 skipped: good.map_or(0, |(tally, _)| tally.flaws.skipped()),
                 flaws: good.map_or(Vec::new(), |(tally, _)| tally.flaws.counts().to_vec()),
                 duplicates: good.map_or(0, |(tally, _)| tally.duplicates),
+                catalogued: described.map_or(0, Described::catalogued),
+                enrich_panics: described.map_or(0, Described::panics),
                 declared: good.is_some_and(|(tally, _)| tally.declared),
                 confirmed: good.map(|(_, confirmed)| now.duration_since(confirmed)),
                 last_attempt: slot

@@ -14,6 +14,7 @@
 //! - Tasks hold a `Weak<Cache>`: the cache goes with its last owner, and `_guard`
 //!   then ends the tasks.
 
+mod describe;
 mod encode;
 mod fetch;
 mod policy;
@@ -34,7 +35,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio_util::sync::DropGuard;
 
-use self::slot::Window;
+use self::{describe::describe, slot::Window};
 pub(crate) use self::{
     fetch::lost,
     policy::{Policy, Renewal},
@@ -77,6 +78,8 @@ pub(crate) struct Cache {
 
 pub(crate) struct Table {
     slots: Vec<Slot>,
+    /// That of the catalogue: fetched like a provider, and never listed.
+    catalog: Option<Slot>,
     generations: u64,
     jitter: Jitter,
     /// How often what is published has changed, and up to which change it is published.
@@ -94,6 +97,7 @@ impl Cache {
         let now = clock::now();
         let mut table = Table {
             slots: Vec::new(),
+            catalog: None,
             generations: 0,
             jitter: Jitter::new(seed),
             changes: 0,
@@ -102,7 +106,8 @@ impl Cache {
         let providers = policy.check(providers)?;
         drop(table.replace(providers, &policy, &tasks, now)); // none are gone
         table.published = table.changes;
-        let snapshot = Snapshot::assemble(table.parts(), None, &policy.listing);
+        let parts = describe(table.parts(), None, &policy.enrichment, None);
+        let snapshot = Snapshot::assemble(parts, None, &policy.listing);
         let snapshot = Arc::new(snapshot);
         let cache = Self {
             attention: AtomicU64::new(0),
@@ -386,6 +391,11 @@ impl Table {
         }
         self.changes += 1;
         before
+    }
+
+    /// The catalogue by which models are described, if there is one.
+    fn described_by(&self) -> Option<Arc<Entry>> {
+        self.catalog.as_ref()?.entry()
     }
 
     fn parts(&self) -> Vec<crate::snapshot::Part> {

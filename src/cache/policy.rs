@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use crate::{entry::Bounds, snapshot::Settings};
+use crate::{enrich::Enrichment, entry::Bounds, snapshot::Settings};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
@@ -24,6 +24,7 @@ pub(crate) struct Policy {
     pub(crate) fetches_at_once: NonZeroUsize,
     pub(crate) bounds: Bounds,
     pub(crate) listing: Arc<Settings>,
+    pub(crate) enrichment: Arc<Enrichment>,
 }
 
 /// What makes a list be fetched again.

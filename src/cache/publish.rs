@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Cache;
+use super::{Cache, describe::describe};
 use crate::{
     snapshot::{ModelsSnapshot, Part, Snapshot},
     tasks::compute,
@@ -20,19 +20,21 @@ impl Cache {
     pub(crate) async fn publish(self: &Arc<Self>) {
         let change = self.table().changes;
         let _turn = self.turn.lock().await;
-        let (parts, up_to) = {
+        let (parts, catalog, up_to) = {
             let table = self.table();
             if table.published >= change {
                 return;
             }
-            (table.parts(), table.changes)
+            (table.parts(), table.described_by(), table.changes)
         };
         let last = self.snapshot.load_full();
         let settings = Arc::clone(&self.policy.listing);
+        let enrichment = Arc::clone(&self.policy.enrichment);
         let size = last.size();
         let models = |part: &Part| part.models().len();
         let size = size.max(128 * parts.iter().map(models).sum::<usize>());
         let next = compute(size, move || {
+            let parts = describe(parts, Some(&last), &enrichment, catalog);
             Snapshot::assemble(parts, Some(&last), &settings)
         })
         .await;
@@ -41,6 +43,12 @@ impl Cache {
         self.table().published = up_to;
         self.news.send_replace(ModelsSnapshot(next));
         self.encode_soon();
+    }
+
+    /// Publishes once more, whether anything has changed in the table or not.
+    pub(crate) async fn publish_again(self: &Arc<Self>) {
+        self.table().changes += 1;
+        self.publish().await;
     }
 
     /// Publishes in a task of its own, which runs to its end even when the cache

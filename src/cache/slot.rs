@@ -145,9 +145,15 @@ impl Slot {
     pub(crate) fn part(&self) -> Part {
         Part {
             provider: self.provider.clone(),
-            entry: self.entry.as_ref().map(|good| Arc::clone(&good.entry)),
+            entry: self.entry(),
+            described: None,
             health: self.health(),
         }
+    }
+
+    /// The last good list.
+    pub(crate) fn entry(&self) -> Option<Arc<Entry>> {
+        self.entry.as_ref().map(|good| Arc::clone(&good.entry))
     }
 
     pub(crate) fn health(&self) -> Health {

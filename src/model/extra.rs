@@ -71,6 +71,15 @@ impl Extra {
         Self::new(fields.chain([(Cow::Borrowed(name), Cow::Owned(value))]))
     }
 
+    /// The fields of both, those of the first before those of the second.
+    pub(super) fn merged(first: &Self, second: &Self) -> Self {
+        if second.is_empty() || first == second {
+            return first.clone();
+        }
+        let fields = second.fields().into_iter().chain(first.fields());
+        Self::new(fields.map(|(name, value)| (name, Cow::Borrowed(value.get()))))
+    }
+
     fn fields(&self) -> BTreeMap<Cow<'_, str>, &RawValue> {
         let text = self.0.as_deref().unwrap_or("{}");
         serde_json::from_str(text).expect("was made of names and values")

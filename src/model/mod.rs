@@ -3,6 +3,7 @@
 mod deprecation;
 mod extra;
 mod list;
+mod merge;
 mod price;
 mod traits;
 

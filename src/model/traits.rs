@@ -147,8 +147,8 @@ impl Capability {
 /// lacks it, or nothing.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Capabilities {
-    known: u8,
-    present: u8,
+    pub(super) known: u8,
+    pub(super) present: u8,
 }
 
 impl Capabilities {

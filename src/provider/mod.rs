@@ -58,6 +58,18 @@ pub(crate) struct Options {
     pub(crate) display_name: Option<Arc<str>>,
     pub(crate) refresh_interval: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) catalog: CatalogName,
+}
+
+/// What the catalogue calls a provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CatalogName {
+    /// By its own name.
+    #[default]
+    Own,
+    Named(Arc<str>),
+    /// The catalogue does not know it.
+    Unknown,
 }
 
 /// Under which ids a provider's models are listed.
@@ -157,6 +169,9 @@ impl Provider {
     pub(crate) fn with_preset(mut self, preset: Preset) -> Self {
         if let Origin::Http(origin) = &mut self.origin {
             origin.set_preset(preset.facts());
+        }
+        if let Some(id) = preset.catalog_id() {
+            self = self.catalog_id(id);
         }
         self
     }
@@ -362,6 +377,21 @@ impl Provider {
         self
     }
 
+    /// Sets what a catalogue of models (feature `catalog`) calls the provider, such as
+    /// `amazon-bedrock`. The default is what its [preset](Preset::catalog_id) says, or else
+    /// the provider's name.
+    pub fn catalog_id(mut self, id: impl Into<String>) -> Self {
+        self.options.catalog = CatalogName::Named(id.into().into());
+        self
+    }
+
+    /// Says that no catalogue knows the provider, whatever its name: its models are not
+    /// looked for there.
+    pub fn uncatalogued(mut self) -> Self {
+        self.options.catalog = CatalogName::Unknown;
+        self
+    }
+
     /// Lists only the models that `keep` says yes to. It sees each model once per
     /// fetch, never per request.
     pub fn filter(mut self, keep: impl Fn(&Model) -> bool + Send + Sync + 'static) -> Self {
@@ -450,6 +480,15 @@ impl Provider {
         self.filter
             .as_ref()
             .is_none_or(|filter| (filter.keep)(model))
+    }
+
+    /// What the catalogue calls this provider.
+    pub(crate) fn called_in_catalog(&self) -> Option<&Arc<str>> {
+        match &self.options.catalog {
+            CatalogName::Own => Some(&self.name),
+            CatalogName::Named(id) => Some(id),
+            CatalogName::Unknown => None,
+        }
     }
 
     pub(crate) fn shared_name(&self) -> &Arc<str> {

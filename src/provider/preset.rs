@@ -451,6 +451,45 @@ impl Preset {
         (facts.key, facts.scheme)
     }
 
+    /// What [models.dev](https://models.dev) calls the provider, if it has it: by this its
+    /// models are found in a catalogue (feature `catalog`).
+    pub fn catalog_id(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Azure => "azure",
+            Self::Bedrock | Self::BedrockMantle | Self::BedrockProfiles => "amazon-bedrock",
+            Self::Cerebras | Self::CerebrasPublic => "cerebras",
+            Self::Cloudflare => "cloudflare-workers-ai",
+            Self::DashScope => "alibaba",
+            Self::DashScopeCn => "alibaba-cn",
+            Self::Fireworks | Self::FireworksAccount => "fireworks-ai",
+            Self::Gemini => "google",
+            Self::GitHub => "github-models",
+            Self::KimiCoding => "kimi-for-coding",
+            Self::Moonshot => "moonshotai",
+            Self::Novita => "novita-ai",
+            Self::Together => "togetherai",
+            Self::Vertex => "google-vertex",
+            Self::Xai | Self::XaiLanguage => "xai",
+            Self::Anthropic
+            | Self::Chutes
+            | Self::Cohere
+            | Self::DeepInfra
+            | Self::DeepSeek
+            | Self::Groq
+            | Self::HuggingFace
+            | Self::MiniMax
+            | Self::Mistral
+            | Self::Nvidia
+            | Self::OpenAi
+            | Self::OpenRouter
+            | Self::Perplexity
+            | Self::Vercel
+            | Self::ZenMux => self.name(),
+            // Names that customers give, or servers that people run themselves.
+            _ => return None,
+        })
+    }
+
     /// Whether building fails without a key or another credential.
     pub fn needs_key(self) -> bool {
         self.facts().needs_key

@@ -37,6 +37,7 @@ use self::{
 use crate::{
     document::{self, Document, Tags},
     encoding::Effort,
+    enrich::Described,
     render::{self, ClientDialect, ListedId, Record, Style},
 };
 
@@ -441,6 +442,18 @@ impl Snapshot {
 
     fn iter(&self) -> impl Iterator<Item = ListedModel<'_>> {
         self.seats().map(|seat| self.listed(seat))
+    }
+
+    /// How a provider's models are described, if anybody describes them.
+    pub(crate) fn described(&self, provider: &str) -> Option<&Described> {
+        let mut parts = self.parts();
+        let part = parts.find(|part| part.provider.name() == provider)?;
+        part.described.as_deref()
+    }
+
+    /// Every provider's part, in order.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.sections.iter().map(|section| &section.part)
     }
 
     /// The models of a provider that are listed, those whose names others have, and

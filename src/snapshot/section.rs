@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     document::Tags,
+    enrich::Described,
     entry::Entry,
     model::Model,
     provider::{Prefix, Provider},
@@ -33,6 +34,8 @@ pub(crate) enum Health {
 pub(crate) struct Part {
     pub(crate) provider: Provider,
     pub(crate) entry: Option<Arc<Entry>>,
+    /// The models of the entry with all that is known of them, where somebody describes.
+    pub(crate) described: Option<Arc<Described>>,
     pub(crate) health: Health,
 }
 
@@ -82,7 +85,11 @@ impl Span {
 impl Part {
     /// The models, sorted by id.
     pub(crate) fn models(&self) -> &[Model] {
-        self.entry.as_ref().map_or(&[][..], |entry| entry.models())
+        match (&self.described, &self.entry) {
+            (Some(described), _) => described.models(),
+            (None, Some(entry)) => entry.models(),
+            (None, None) => &[],
+        }
     }
 
     /// Who owns the models whose owner is not known.
@@ -98,7 +105,13 @@ impl Part {
             (None, None) => true,
             _ => false,
         };
+        let same_described = match (&self.described, &other.described) {
+            (Some(a), Some(b)) => a.is_same(b),
+            (None, None) => true,
+            _ => false,
+        };
         same_entry
+            && same_described
             && self.provider.options.prefix == other.provider.options.prefix
             && self.provider.name() == other.provider.name()
             && self.owner() == other.owner()

@@ -1,0 +1,30 @@
+//! Parts of the next snapshot, with all that is known of their models.
+
+use std::sync::Arc;
+
+use crate::{
+    enrich::{Described, Enrichment},
+    entry::Entry,
+    snapshot::{Part, Snapshot},
+};
+
+/// Describes the models of all parts, out of `last` where nothing has changed.
+pub(super) fn describe(
+    mut parts: Vec<Part>,
+    last: Option<&Snapshot>,
+    enrichment: &Enrichment,
+    catalog: Option<Arc<Entry>>,
+) -> Vec<Part> {
+    let Some(stamp) = enrichment.stamp(catalog) else {
+        return parts;
+    };
+    for part in &mut parts {
+        let Some(entry) = &part.entry else { continue };
+        let name = part.provider.name();
+        let before = last.and_then(|last| last.parts().find(|part| part.provider.name() == name));
+        let before = before.and_then(|part| part.described.as_ref());
+        let described = Described::new(entry, &part.provider, enrichment, &stamp, before);
+        part.described = Some(described);
+    }
+    parts
+}

@@ -1,0 +1,111 @@
+//! A provider's models as they are described, made out of the last descriptions where
+//! these still hold.
+
+use std::sync::Arc;
+
+use super::{Enrichment, Stamp};
+use crate::{entry::Entry, model::Model, provider::Provider};
+
+/// The models of one entry, described.
+#[derive(Debug)]
+pub(crate) struct Described {
+    entry: Arc<Entry>,
+    stamp: Stamp,
+    catalog_id: Option<Arc<str>>,
+    /// `None`: nobody knew anything of any of them.
+    models: Option<Arc<[Model]>>,
+    marks: Box<[Marks]>,
+}
+
+/// Who had to do with one model.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks {
+    pub(super) catalogued: bool,
+    pub(super) panicked: bool,
+}
+
+impl Described {
+    /// Describes the models of an entry. Asks of those alone that `last` does not hold.
+    pub(crate) fn new(
+        entry: &Arc<Entry>,
+        provider: &Provider,
+        enrichment: &Enrichment,
+        stamp: &Stamp,
+        last: Option<&Arc<Self>>,
+    ) -> Arc<Self> {
+        let catalog_id = provider.called_in_catalog().cloned();
+        let holds = |last: &&Arc<Self>| last.stamp == *stamp && last.catalog_id == catalog_id;
+        let same_entry = last.filter(|last| Arc::ptr_eq(&last.entry, entry));
+        if let Some(last) = same_entry.filter(holds) {
+            return Arc::clone(last);
+        }
+        let kept = last.filter(holds);
+        let describe = |model: &Model| {
+            let kept = kept.and_then(|last| last.find(model));
+            kept.unwrap_or_else(|| enrichment.describe(provider, model, stamp))
+        };
+        let (models, marks): (Vec<_>, Vec<_>) = entry.models().iter().map(describe).unzip();
+        let models = (models != entry.models()).then(|| Arc::from(models));
+        let before = same_entry.map(|last| &last.models);
+        let models = match before {
+            // The very same ones: what was rendered of them still holds.
+            Some(before) if *before == models => before.clone(),
+            _ => models,
+        };
+        let described = Self {
+            entry: Arc::clone(entry),
+            stamp: stamp.clone(),
+            catalog_id,
+            models,
+            marks: marks.into(),
+        };
+        described.tell(provider);
+        Arc::new(described)
+    }
+
+    /// What was made of the same model before.
+    fn find(&self, model: &Model) -> Option<(Model, Marks)> {
+        let position = self.entry.position(model.id())?;
+        let same = self.entry.models()[position] == *model;
+        same.then(|| (self.models()[position].clone(), self.marks[position]))
+    }
+
+    fn tell(&self, provider: &Provider) {
+        let panics = self.panics();
+        if panics > 0 {
+            tracing::warn!(
+                provider = provider.name(),
+                models = panics,
+                "an enricher panicked, and the models stay as their provider gave them"
+            );
+        }
+    }
+
+    /// The models, in the order of the entry.
+    pub(crate) fn models(&self) -> &[Model] {
+        match &self.models {
+            Some(models) => models,
+            None => self.entry.models(),
+        }
+    }
+
+    /// Whether both are the same models of the same entry.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same_models = match (&self.models, &other.models) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        same_models && Arc::ptr_eq(&self.entry, &other.entry)
+    }
+
+    /// Of how many models the catalogue knew something.
+    pub(crate) fn catalogued(&self) -> usize {
+        self.marks.iter().filter(|marks| marks.catalogued).count()
+    }
+
+    /// At how many models an enricher panicked.
+    pub(crate) fn panics(&self) -> usize {
+        self.marks.iter().filter(|marks| marks.panicked).count()
+    }
+}
