@@ -40,6 +40,7 @@ pub struct Builder {
     claude_aliases: bool,
     style: Style,
     enrichment: Enrichment,
+    catalog: Option<Provider>,
     uncached: bool,
     refresh_interval: Duration,
     miss_timeout: Duration,
@@ -78,6 +79,7 @@ impl Builder {
             claude_aliases: false,
             style: Style::default(),
             enrichment: Enrichment::default(),
+            catalog: None,
             uncached: false,
             refresh_interval: Duration::from_secs(300),
             miss_timeout: Duration::from_millis(1500),
@@ -312,6 +314,12 @@ impl Builder {
     ) -> Self {
         let which = Which::Glob(globs.into_iter().map(Into::into).collect(), None);
         self.enrichment.overrides.push(Override { which, facts });
+        self
+    }
+
+    #[cfg(feature = "catalog")]
+    pub(crate) fn with_catalog(mut self, provider: Provider) -> Self {
+        self.catalog = Some(provider);
         self
     }
 
@@ -561,7 +569,13 @@ impl Builder {
         };
         let stop = self.token.unwrap_or_default().child_token();
         let tasks = Tasks::new(stop, tracker);
-        let cache = Cache::new(self.providers, policy, tasks, self.jitter_seed)?;
+        let cache = Cache::new(
+            self.providers,
+            self.catalog,
+            policy,
+            tasks,
+            self.jitter_seed,
+        )?;
         Ok(Answerer::new(cache, paths, self.hooks))
     }
 }

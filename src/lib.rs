@@ -140,6 +140,7 @@
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `bedrock` | `Provider::sigv4`: requests to AWS signed by Signature Version 4 |
+//! | `catalog` | `Catalog`: facts that providers do not tell, from models.dev |
 //! | `client` | `Provider::preset`, `Provider::openai` and `Provider::client`: an HTTPS client over hyper-util and rustls |
 //! | `compression` | br, zstd and gzip variants of the list, made at publication |
 //! | `config` | `StaticModelsCacheConfig`: settings and providers as serde types, durations as `"5m"`; brings `globs` |
@@ -152,6 +153,8 @@ mod bedrock;
 mod body;
 mod builder;
 mod cache;
+#[cfg(feature = "catalog")]
+mod catalog;
 #[cfg(feature = "client")]
 mod client;
 mod clock;
@@ -215,12 +218,15 @@ pub use self::{
     service::StaticModelsCache,
     show::{OllamaShow, OllamaShowLayer, ShowFuture},
     snapshot::{ListedModel, ModelsSnapshot, View},
-    status::{AliasStatus, AttemptStatus, ProviderStatus, Status},
+    status::{AliasStatus, AttemptStatus, CatalogStatus, ProviderStatus, Status},
 };
 
 #[cfg(feature = "bedrock")]
 #[cfg_attr(docsrs, doc(cfg(feature = "bedrock")))]
 pub use self::bedrock::AwsCredentials;
+#[cfg(feature = "catalog")]
+#[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
+pub use self::catalog::Catalog;
 #[cfg(feature = "config")]
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]
 pub use self::config::{MaxStale, ProviderConfig, StaticModelsCacheConfig, ViewConfig};

@@ -8,7 +8,7 @@ use crate::{
     cache::{Attempt, Cache},
     clock,
     enrich::Described,
-    error::ProviderError,
+    error::{ListErrorKind, ProviderError},
     model::FlawCount,
 };
 
@@ -25,6 +25,8 @@ pub struct Status {
     pub etag: String,
     /// Every provider, in the order of declaration.
     pub providers: Vec<ProviderStatus>,
+    /// The catalogue by which models are described, if one was set (feature `catalog`).
+    pub catalog: Option<CatalogStatus>,
     /// Every alias, in the order in which they were given.
     pub aliases: Vec<AliasStatus>,
     /// How many views are prepared.
@@ -91,6 +93,31 @@ pub struct ProviderStatus {
     pub next_attempt: Option<Duration>,
 }
 
+/// How the catalogue stands.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct CatalogStatus {
+    /// How many models it has, of all providers.
+    pub models: usize,
+    /// How many of the providers' models it describes.
+    pub described: usize,
+    /// Records of it that could not be read.
+    pub skipped: usize,
+    /// How long ago it was last confirmed; `None`: it was never read.
+    #[serde(serialize_with = "seconds")]
+    pub confirmed: Option<Duration>,
+    /// Why the last attempt gave none; `None`: it did, or there was no attempt yet.
+    #[serde(serialize_with = "kind")]
+    pub error: Option<ListErrorKind>,
+    /// Failures since the last success.
+    pub failures: u32,
+    /// Whether a fetch is in the air.
+    pub fetching: bool,
+    /// How long until the next attempt may begin; `None`: one is under way.
+    #[serde(serialize_with = "seconds")]
+    pub next_attempt: Option<Duration>,
+}
+
 /// How an attempt at a provider's list ended.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -143,6 +170,24 @@ impl Status {
                     .map(|next| next.saturating_duration_since(now)),
             }
         });
+        let catalog = cache.inspect_catalog(|slot| {
+            let good = slot.last_good();
+            let parts = snapshot.0.parts();
+            let described = parts.filter_map(|part| part.described.as_deref());
+            let outcome = slot.attempt().map(|attempt| &attempt.outcome);
+            CatalogStatus {
+                models: good.map_or(0, |(tally, _)| tally.models),
+                described: described.map(Described::catalogued).sum(),
+                skipped: good.map_or(0, |(tally, _)| tally.flaws.skipped()),
+                confirmed: good.map(|(_, confirmed)| now.duration_since(confirmed)),
+                error: outcome.and_then(|outcome| Some(outcome.as_ref().err()?.kind())),
+                failures: slot.failures(),
+                fetching: slot.aloft().is_some(),
+                next_attempt: slot
+                    .next_attempt()
+                    .map(|next| next.saturating_duration_since(now)),
+            }
+        });
         let aliases = snapshot.0.aliases();
         let aliases = aliases.map(|(name, target, listed)| AliasStatus {
             name: name.to_owned(),
@@ -151,6 +196,7 @@ impl Status {
         });
         let (views, view_bytes) = snapshot.0.views().size();
         Self {
+            catalog,
             aliases: aliases.collect(),
             views,
             view_bytes,
@@ -183,4 +229,8 @@ fn some_seconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::E
 
 fn text<S: Serializer>(error: &Option<ProviderError>, to: S) -> Result<S::Ok, S::Error> {
     error.as_ref().map(ToString::to_string).serialize(to)
+}
+
+fn kind<S: Serializer>(kind: &Option<ListErrorKind>, to: S) -> Result<S::Ok, S::Error> {
+    kind.map(|kind| kind.to_string()).serialize(to)
 }

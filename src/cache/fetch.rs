@@ -32,20 +32,21 @@ impl Cache {
     pub(super) fn launch(
         self: &Arc<Self>,
         slot: &mut Slot,
+        policy: &Policy,
         now: Instant,
     ) -> Option<Flight<Outcome>> {
         if self.tasks.stopped() {
             return None;
         }
         let (flight, landing) = Flight::take_off();
-        let stop = slot.begin(flight.clone(), &self.policy, now);
+        let stop = slot.begin(flight.clone(), policy, now);
         let generation = slot.generation;
         let fetch = fetch(
             slot.provider.clone(),
             Arc::clone(&slot.source),
             slot.known(),
             Arc::clone(&self.places),
-            &self.policy,
+            policy,
         );
         let aboard = Aboard {
             landing: Some(landing),
@@ -71,13 +72,25 @@ impl Cache {
         let (outcome, changed) = {
             let mut table = self.table();
             let table = &mut *table;
-            let slot = table
-                .slots
-                .iter_mut()
-                .find(|slot| slot.generation == generation);
-            let Some(slot) = slot else { return };
-            let (outcome, changed) = slot.settle(fetched, &self.policy, &mut table.jitter, now);
-            tell(slot, &outcome, now);
+            let is_ours = |slot: &&mut Slot| slot.generation == generation;
+            let (outcome, changed) = if let Some(slot) = table.slots.iter_mut().find(is_ours) {
+                let settled = slot.settle(fetched, &self.policy, &mut table.jitter, now);
+                tell(slot, &settled.0, now);
+                settled
+            } else if let Some(slot) = table.catalog.as_mut().filter(|slot| is_ours(slot)) {
+                let before = slot.entry();
+                let policy = self.policy.for_catalog();
+                let (outcome, _) = slot.settle(fetched, &policy, &mut table.jitter, now);
+                tell(slot, &outcome, now);
+                // How it stands is no news to anybody: only what it says.
+                let same = |before, after: &Arc<Entry>| Arc::ptr_eq(before, after);
+                let after = slot.entry();
+                let changed = !(before.as_ref().zip(after.as_ref()))
+                    .map_or(after.is_none(), |(before, after)| same(before, after));
+                (outcome, changed)
+            } else {
+                return;
+            };
             table.changes += u64::from(changed);
             (outcome, changed)
         };

@@ -90,6 +90,7 @@ pub(crate) struct Table {
 impl Cache {
     pub(crate) fn new(
         providers: Vec<Provider>,
+        catalog: Option<Provider>,
         policy: Policy,
         tasks: Tasks,
         seed: Option<u64>,
@@ -105,6 +106,12 @@ impl Cache {
         };
         let providers = policy.check(providers)?;
         drop(table.replace(providers, &policy, &tasks, now)); // none are gone
+        if let Some(provider) = catalog {
+            let source = provider.open_as("catalog")?;
+            table.generations += 1;
+            let slot = Slot::new(provider, source, table.generations, tasks.stop(), now);
+            table.catalog = Some(slot);
+        }
         table.published = table.changes;
         let parts = describe(table.parts(), None, &policy.enrichment, None);
         let snapshot = Snapshot::assemble(parts, None, &policy.listing);
@@ -152,6 +159,11 @@ impl Cache {
 
     pub(crate) fn wake(&self) -> &Arc<Notify> {
         &self.wake
+    }
+
+    /// Looks at the catalogue, if there is one.
+    pub(crate) fn inspect_catalog<T>(&self, look: impl FnOnce(&Slot) -> T) -> Option<T> {
+        self.table().catalog.as_ref().map(look)
     }
 
     /// Looks at every provider, in order.
@@ -237,8 +249,11 @@ impl Cache {
     fn launch_due(self: &Arc<Self>, table: &mut Table, now: Instant) {
         for slot in &mut table.slots {
             if slot.is_due(now) {
-                self.launch(slot, now);
+                self.launch(slot, &self.policy, now);
             }
+        }
+        if let Some(catalog) = table.catalog.as_mut().filter(|slot| slot.is_due(now)) {
+            self.launch(catalog, &self.policy.for_catalog(), now);
         }
     }
 
@@ -279,11 +294,30 @@ impl Cache {
         let mut table = self.table();
         let mut flights = Vec::new();
         for slot in table.slots.iter_mut().filter(|slot| which(slot)) {
-            let flight = slot.aloft().or_else(|| self.launch(slot, now));
+            let flight = slot
+                .aloft()
+                .or_else(|| self.launch(slot, &self.policy, now));
             flights.push((Arc::clone(slot.provider.shared_name()), flight));
         }
         self.watch_out(&table, now);
         flights
+    }
+
+    /// A fetch of the catalogue, if there is one: as of a provider.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn fetch_catalog(self: &Arc<Self>) -> Option<Flight<Outcome>> {
+        let now = clock::now();
+        let mut table = self.table();
+        let slot = table.catalog.as_mut()?;
+        let flight = slot.aloft();
+        let flight = flight.or_else(|| self.launch(slot, &self.policy.for_catalog(), now));
+        self.watch_out(&table, now);
+        flight
+    }
+
+    #[cfg(feature = "catalog")]
+    pub(crate) fn has_catalog(&self) -> bool {
+        self.table().catalog.is_some()
     }
 
     /// Makes a provider's next attempt due. `false`: there is no such provider.
@@ -414,7 +448,9 @@ impl Table {
     /// When a fetch is due or a list expires.
     fn next_event(&self, policy: &Policy) -> Option<Instant> {
         let events = |slot: &Slot| [slot.next_attempt(), slot.expires(policy)];
-        self.slots.iter().flat_map(events).flatten().min()
+        let providers = self.slots.iter().flat_map(events).flatten();
+        let catalog = self.catalog.as_ref().and_then(Slot::next_attempt);
+        providers.chain(catalog).min()
     }
 }
 

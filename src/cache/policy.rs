@@ -27,6 +27,23 @@ pub(crate) struct Policy {
     pub(crate) enrichment: Arc<Enrichment>,
 }
 
+impl Policy {
+    /// The same for the catalogue, which nobody waits for, and which is better old than
+    /// not there. What bounds providers says nothing of it.
+    pub(crate) fn for_catalog(&self) -> Self {
+        Self {
+            renewal: match self.renewal {
+                Renewal::PerRequest => Renewal::OnDemand,
+                renewal => renewal,
+            },
+            max_stale: None,
+            believe_empty: false,
+            bounds: Bounds::default(),
+            ..self.clone()
+        }
+    }
+}
+
 /// What makes a list be fetched again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Renewal {

@@ -14,6 +14,8 @@ use tower_service::Service;
 
 #[cfg(feature = "bedrock")]
 pub(crate) use self::http::{Authorize, KeptCredential};
+#[cfg(feature = "catalog")]
+pub(crate) use self::source::Listed;
 pub use self::{
     dialect::{Custom, CustomDialect, Dialect, ExtraFields, Next, Page, UnknownDialect},
     http::Token,
@@ -194,6 +196,12 @@ impl Provider {
     /// A provider whose models are declared here and never fetched.
     pub fn fixed(name: impl Into<String>, models: impl IntoIterator<Item = Model>) -> Self {
         Self::new(name, Origin::Fixed(models.into_iter().collect()))
+    }
+
+    /// A provider of a source whose type is erased already.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn erased(name: impl Into<String>, source: Arc<dyn Erased>) -> Self {
+        Self::new(name, Origin::Source(source))
     }
 
     fn new(name: impl Into<String>, origin: Origin) -> Self {
@@ -498,7 +506,15 @@ impl Provider {
     /// Checks all that was set, and gives what can be asked for the list.
     pub(crate) fn open(&self) -> Result<Arc<dyn Erased>, BuildError> {
         check_name(&self.name)?;
-        let within = |error: BuildError| error.within(format_args!("providers.{}", self.name));
+        self.open_as(format_args!("providers.{}", self.name))
+    }
+
+    /// The same of what is called so in errors.
+    pub(crate) fn open_as(
+        &self,
+        place: impl fmt::Display + Copy,
+    ) -> Result<Arc<dyn Erased>, BuildError> {
+        let within = |error: BuildError| error.within(place);
         check_duration("refresh_interval", self.options.refresh_interval).map_err(within)?;
         check_duration("timeout", self.options.timeout).map_err(within)?;
         let source = match &self.origin {

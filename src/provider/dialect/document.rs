@@ -144,6 +144,15 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// The members that are objects, by name.
+    #[cfg(feature = "catalog")]
+    pub(super) fn objects(&self) -> impl Iterator<Item = (&str, &Fields<'a>)> {
+        self.0.iter().filter_map(|(name, member)| match member {
+            Member::Object(fields) => Some((&**name, fields)),
+            _ => None,
+        })
+    }
+
     /// The records of a list, to look at.
     pub(super) fn list(&self, name: &str) -> Option<&[Record<'a>]> {
         match self.member(name)? {

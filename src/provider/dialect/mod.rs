@@ -22,6 +22,8 @@ mod gpustack;
 mod json;
 mod litellm;
 mod lmstudio;
+#[cfg(feature = "catalog")]
+mod modelsdev;
 mod ollama;
 mod openai;
 mod page;
@@ -92,6 +94,11 @@ pub enum Dialect {
     LmStudio,
     /// `lmstudio-v0`: LM Studio's own API of version 0.
     LmStudioV0,
+    /// `models.dev`: what a [catalogue](crate::Catalog) is in, which lists its models as
+    /// `provider/id`. A file cannot name it: it is no provider's.
+    #[cfg(feature = "catalog")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
+    ModelsDev,
     /// `ollama`: `/api/tags`.
     Ollama,
     /// `vertex`: the publishers' models of Vertex AI, in pages.
@@ -223,6 +230,8 @@ impl Dialect {
             Self::LiteLlm => &litellm::FORMAT,
             Self::LmStudio => &lmstudio::V1,
             Self::LmStudioV0 => &lmstudio::V0,
+            #[cfg(feature = "catalog")]
+            Self::ModelsDev => &modelsdev::FORMAT,
             Self::Ollama => &ollama::FORMAT,
             Self::Vertex => &vertex::FORMAT,
             Self::XaiLanguage => &xai::FORMAT,

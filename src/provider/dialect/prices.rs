@@ -32,7 +32,7 @@ pub(super) fn prices(fields: &Fields<'_>, rule: PriceRule) -> Prices {
 }
 
 /// Prices that stand in an object of their own, for 10^`power` tokens each.
-fn per(pricing: &Fields<'_>, power: u32) -> Prices {
+pub(super) fn per(pricing: &Fields<'_>, power: u32) -> Prices {
     let first = |names: &[&str], power| {
         let price = |name: &&str| Price::per(&pricing.number(name)?, power);
         names.iter().find_map(price)
