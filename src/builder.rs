@@ -290,7 +290,8 @@ impl Builder {
     /// The name has the provider in it whether the model is [listed](Provider::prefixed) so
     /// or not, and the id as it is listed. Each fact of the [description](Model::description)
     /// counts for itself, each price and each capability too; what it does not know stays as
-    /// it is. Of two overrides of one model, the later goes before the earlier. What is
+    /// it is, but that a window leaves nothing over that is larger than itself to be taken in.
+    /// Of two overrides of one model, the later goes before the earlier. What is
     /// listed, and under which id, does not depend on it, and an override of a model that is
     /// not there does nothing.
     ///

@@ -227,9 +227,14 @@ pub use self::bedrock::AwsCredentials;
 #[cfg(feature = "catalog")]
 #[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
 pub use self::catalog::Catalog;
+#[cfg(all(feature = "catalog", feature = "config"))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "catalog", feature = "config"))))]
+pub use self::config::CatalogConfig;
 #[cfg(feature = "config")]
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]
-pub use self::config::{MaxStale, ProviderConfig, StaticModelsCacheConfig, ViewConfig};
+pub use self::config::{
+    MaxStale, OverrideConfig, PricingConfig, ProviderConfig, StaticModelsCacheConfig, ViewConfig,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -8,7 +8,7 @@ use std::{convert::Infallible, fs, path::PathBuf};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
-use tower_models_cache::{Dialect, ListErrorKind, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{Catalog, Dialect, ListErrorKind, Provider, StaticModelsCacheLayer};
 
 /// A capture: its file, the dialect it is configured with, the dialect that is found when
 /// none is, and what it comes to: so many models, less so many duplicates, or a failure.
@@ -352,4 +352,37 @@ async fn a_captured_list_that_breaks_off_is_no_list() {
             assert_eq!(kind, ListErrorKind::NotJson, "{file}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_captured_catalogue_describes_what_providers_list() {
+    let Some(folder) = captures() else { return };
+    let file = folder.join("modelsdev/api_2026-02-10.json");
+    let body =
+        Bytes::from(fs::read(folder.join("openai/models_2026-08-04.json")).expect("is there"));
+    let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
+        let response = Response::new(Full::new(body.clone()));
+        async { Ok::<_, Infallible>(response) }
+    });
+    let layer = StaticModelsCacheLayer::builder()
+        .provider(Provider::http("openai", service))
+        .catalog(Catalog::file(file))
+        .build()
+        .expect("the settings are good");
+    let cache = layer.cache();
+    cache.refresh().await.expect("is a list");
+    let plain = cache.snapshot();
+    cache.refresh_catalog().await.expect("is a catalogue");
+    let status = cache.status().catalog.expect("is set");
+    assert_eq!((status.models, status.skipped), (2512, 0));
+    assert_eq!(status.described, 38);
+    let snapshot = cache.snapshot();
+    assert_eq!(snapshot.len(), plain.len());
+    let model = snapshot.get("openai/gpt-4.1").expect("is listed").model();
+    assert_eq!(model.context_length(), Some(1_047_576));
+    let prices = model.prices().expect("are known");
+    assert_eq!(
+        prices.prompt.map(|price| price.to_string()).as_deref(),
+        Some("0.000002")
+    );
 }

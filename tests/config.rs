@@ -638,3 +638,132 @@ fn no_debug_output_of_a_file_shows_a_credential() {
         Secret::new("hunter2")
     );
 }
+
+#[tokio::test]
+async fn overrides_go_before_what_a_provider_tells_field_by_field() {
+    let layer = build(
+        "[[providers]]\nname = 'lab'\nprefix = false\nmodels = ['qwen-3', 'QWEN-3', 'other']\n\
+         [[overrides]]\nmodels = ['lab/qwen*', 'none/*']\ndisplay_name = 'Qwen'\nfamily = 'qwen'\n\
+         context_length = 32768\nmax_input_tokens = 10000\nmax_output_tokens = 8192\n\
+         input = ['text', 'image']\noutput = ['text']\ncapabilities = { tools = true, reasoning = false }\n\
+         open_weights = true\npricing = { prompt = '2e-7', completion = '0.0000008' }\n\
+         deprecation_date = '2027-03-01'\n\
+         [[overrides]]\nmodels = ['lab/*']\ncontext_length = 16384\npricing = { prompt = '0.1' }\n\
+         [[overrides]]\nmodels = ['*/other']\ndeprecated = true",
+    )
+    .unwrap();
+    let record = async |id: &str| {
+        let response = ask(&layer, get(&format!("/v1/models/{id}"))).await;
+        serde_json::from_slice::<serde_json::Value>(response.body()).unwrap()
+    };
+    let all = serde_json::json!({"id": "qwen-3", "object": "model", "created": 0,
+        "owned_by": "lab", "name": "Qwen", "family": "qwen", "context_length": 16384,
+        "max_input_tokens": 10000, "max_output_tokens": 8192, "open_weights": true,
+        "architecture": {"input_modalities": ["text", "image"], "output_modalities": ["text"]},
+        "capabilities": {"tools": true, "reasoning": false},
+        "pricing": {"prompt": "0.1", "completion": "0.0000008"},
+        "deprecation_date": "2027-03-01"});
+    assert_eq!(record("qwen-3").await, all);
+    let other = record("other").await;
+    assert_eq!(
+        (&other["deprecated"], &other["family"]),
+        (&true.into(), &().into())
+    );
+    assert!(record("QWEN-3").await["family"].is_null());
+}
+
+#[test]
+fn an_override_that_cannot_work_is_named_with_its_place_and_value() {
+    for (line, field, value) in [
+        ("context_length = 0", "context_length", "0"),
+        ("max_input_tokens = 0", "max_input_tokens", "0"),
+        (
+            "max_output_tokens = 9000000000000",
+            "max_output_tokens",
+            "9000000000000",
+        ),
+        ("display_name = ''", "display_name", r#""""#),
+        ("family = \"a\\u202e\"", "family", r#""a\u{202e}""#),
+        ("input = ['text', 'smell']", "input", r#""smell""#),
+        ("output = ['taste']", "output", r#""taste""#),
+        (
+            "capabilities = { flies = true }",
+            "capabilities",
+            r#""flies""#,
+        ),
+        ("pricing = { prompt = '-1' }", "pricing.prompt", r#""-1""#),
+        ("pricing = { image = 'free' }", "pricing.image", r#""free""#),
+        ("deprecated = false", "deprecated", "false"),
+        ("deprecation_date = 'soon'", "deprecation_date", r#""soon""#),
+    ] {
+        let good = "[[overrides]]\nmodels = ['a/*']\n";
+        let error = build(&format!("{good}{good}{line}")).unwrap_err();
+        let expected = format!("overrides[1].{field} is {value}, expected ");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    for (models, value) in [("[]", "[]"), ("['ok', '[a']", r#""[a""#), ("['']", r#""""#)] {
+        let error = build(&format!("[[overrides]]\nmodels = {models}")).unwrap_err();
+        assert!(
+            error.starts_with(&format!("overrides[0].models is {value}")),
+            "{error}"
+        );
+    }
+    for bad in [
+        "",
+        "models = 'a'",
+        "models = ['a/*']\nprice = 1",
+        "models = ['a/*']\ncontext_length = -1",
+    ] {
+        assert!(read(&format!("[[overrides]]\n{bad}")).is_err(), "{bad}");
+    }
+}
+
+#[cfg(feature = "catalog")]
+#[tokio::test]
+async fn a_catalogue_is_read_from_a_file_that_is_named() {
+    let folder = std::env::temp_dir().join(format!("models-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("api.json");
+    let text = r#"{"star":{"models":{"a":{"family":"star"}}}}"#;
+    std::fs::write(&file, text).unwrap();
+    for (catalog, expected) in [
+        ("catalog = 'star'", Some("star")),
+        ("catalog = 'off'", None),
+        ("", None),
+    ] {
+        let layer = build(&format!(
+            "[catalog]\nfile = {file:?}\nrefresh_interval = '10m'\ntimeout = '2s'\n\
+             [[providers]]\nname = 'lab'\nmodels = ['a']\n{catalog}"
+        ))
+        .unwrap();
+        layer.cache().refresh_catalog().await.unwrap();
+        let snapshot = layer.cache().snapshot();
+        assert_eq!(snapshot.get("lab/a").unwrap().model().family(), expected);
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[cfg(feature = "catalog")]
+#[test]
+fn a_catalogue_that_cannot_work_is_named() {
+    for (text, field) in [
+        (
+            "[catalog]\nfile = 'a'\nbase_url = 'https://a.test'",
+            "catalog.file",
+        ),
+        (
+            "[catalog]\nfile = 'a'\nrefresh_interval = '0s'",
+            "catalog.refresh_interval",
+        ),
+        ("[catalog]\nbase_url = 'a.test'", "catalog.base_url"),
+        (
+            "[[providers]]\nname = 'lab'\nmodels = ['a']\ncatalog = ''",
+            "providers.lab.catalog",
+        ),
+    ] {
+        let error = build(text).unwrap_err();
+        assert!(error.starts_with(&format!("{field} is ")), "{error}");
+    }
+    assert!(build("[catalog]").is_ok());
+    assert!(read("[catalog]\nurl = 'a'").is_err());
+}

@@ -99,6 +99,32 @@ const KEPT: [&str; 6] = [
     "version",
 ];
 
+// ===== A catalogue =====
+
+/// Reads the bytes as a catalogue.
+pub fn check_catalog(data: &[u8]) {
+    let page = Dialect::ModelsDev.read(data);
+    let again = Dialect::ModelsDev.read(data);
+    let (page, again) = match (page, again) {
+        (Ok(page), Ok(again)) => (page, again),
+        (Err(error), Err(again)) => return assert_eq!(error.kind(), again.kind()),
+        (page, again) => panic!("{page:?}, then {again:?}"),
+    };
+    assert_eq!(page, again);
+    assert!(2 * (page.models().len() + page.skipped()) <= data.len());
+    for model in page.models() {
+        let (provider, id) = model.id().split_once('/').expect("is provider/id");
+        assert!(!provider.is_empty() && !id.trim().is_empty());
+        for tokens in [
+            model.context_length(),
+            model.max_input_tokens(),
+            model.max_output_tokens(),
+        ] {
+            assert_ne!(tokens, Some(0));
+        }
+    }
+}
+
 // ===== A list in pages, to its publication =====
 
 /// Serves the bytes as pages, each after a line break, in the dialect that the first byte

@@ -28,15 +28,14 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// The same for the catalogue, which nobody waits for, and which is better old than
-    /// not there. What bounds providers says nothing of it.
+    /// The same for the catalogue, which nobody waits for. What bounds providers says
+    /// nothing of it, and it does not expire: an old one is better than none.
     pub(crate) fn for_catalog(&self) -> Self {
         Self {
             renewal: match self.renewal {
                 Renewal::PerRequest => Renewal::OnDemand,
                 renewal => renewal,
             },
-            max_stale: None,
             believe_empty: false,
             bounds: Bounds::default(),
             ..self.clone()

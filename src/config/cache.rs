@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use super::{MaxStale, ProviderConfig, ViewConfig, duration};
+use super::{MaxStale, OverrideConfig, ProviderConfig, ViewConfig, duration, overrides};
 use crate::{
     builder::Builder, error::BuildError, layer::StaticModelsCacheLayer, provider::check_duration,
     render::ClientDialect, snapshot::View,
@@ -131,6 +131,14 @@ pub struct StaticModelsCacheConfig {
     /// `x-models-incomplete`. The default is `false`.
     #[serde(default)]
     pub name_providers: Option<bool>,
+    /// Facts that go before what providers tell of their models.
+    #[serde(default)]
+    pub overrides: Vec<OverrideConfig>,
+    /// The catalogue by which models are described where their providers are silent.
+    #[cfg(feature = "catalog")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
+    #[serde(default)]
+    pub catalog: Option<super::CatalogConfig>,
     /// The providers; their order is that of the list.
     #[serde(default)]
     pub providers: Vec<ProviderConfig>,
@@ -157,6 +165,8 @@ impl StaticModelsCacheConfig {
         let builder = self.with_names(builder);
         let builder = self.with_views(builder)?;
         let builder = self.with_bounds(builder);
+        let builder = overrides::apply(&self.overrides, builder)?;
+        let builder = self.with_catalog(builder)?;
         let providers = self.providers.iter().map(ProviderConfig::provider);
         Ok(builder.providers(providers.collect::<Result<Vec<_>, _>>()?))
     }

@@ -5,11 +5,23 @@
 //! builder's default, so each default is written down once.
 
 mod cache;
+#[cfg(feature = "catalog")]
+mod catalog;
+#[cfg(not(feature = "catalog"))]
+#[path = "catalog/none.rs"]
+mod catalog;
 mod duration;
+mod overrides;
 mod prefix;
 mod provider;
 mod view;
 
+#[cfg(feature = "catalog")]
+pub use self::catalog::CatalogConfig;
 pub use self::{
-    cache::StaticModelsCacheConfig, duration::MaxStale, provider::ProviderConfig, view::ViewConfig,
+    cache::StaticModelsCacheConfig,
+    duration::MaxStale,
+    overrides::{OverrideConfig, PricingConfig},
+    provider::ProviderConfig,
+    view::ViewConfig,
 };

@@ -92,6 +92,10 @@ pub struct ProviderConfig {
     /// listed, included or not.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// What the [catalogue](crate::Provider::catalog_id) calls the provider, or `"off"`: it
+    /// does not know it. The default is what the preset says, or else `name`.
+    #[serde(default)]
+    pub catalog: Option<String>,
     /// How long the list of this provider is good.
     #[serde(default, deserialize_with = "duration::optional")]
     pub refresh_interval: Option<Duration>,
@@ -238,6 +242,15 @@ impl ProviderConfig {
         if let Some(name) = &self.display_name {
             provider = provider.display_name(name);
         }
+        provider = match self.catalog.as_deref() {
+            Some("off") => provider.uncatalogued(),
+            Some("") => {
+                let expected = "a provider's name in the catalogue, or off";
+                return Err(BuildError::new("catalog", "", expected));
+            }
+            Some(id) => provider.catalog_id(id),
+            None => provider,
+        };
         if let Some(interval) = self.refresh_interval {
             provider = provider.refresh_interval(interval);
         }
@@ -311,6 +324,7 @@ impl fmt::Debug for ProviderConfig {
             .field("display_name", &self.display_name)
             .field("include", &self.include)
             .field("exclude", &self.exclude)
+            .field("catalog", &self.catalog)
             .field("refresh_interval", &self.refresh_interval)
             .field("timeout", &self.timeout)
             .field("models", &self.models)

@@ -141,6 +141,20 @@ impl Capability {
         Self::FineTuning,
         Self::Batch,
     ];
+
+    /// The capability that is served under this name.
+    #[cfg(feature = "config")]
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let named = |one: &Self| match one {
+            Self::Chat => "chat",
+            Self::Tools => "tools",
+            Self::Reasoning => "reasoning",
+            Self::StructuredOutput => "structured_output",
+            Self::FineTuning => "fine_tuning",
+            Self::Batch => "batch",
+        };
+        Self::ALL.into_iter().find(|one| named(one) == name)
+    }
 }
 
 /// What is known of what a model can do: of each capability that it has it, that it

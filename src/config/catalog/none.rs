@@ -1,0 +1,10 @@
+//! Without feature `catalog` there is nothing to read.
+
+use super::StaticModelsCacheConfig;
+use crate::{builder::Builder, error::BuildError};
+
+impl StaticModelsCacheConfig {
+    pub(super) fn with_catalog(&self, builder: Builder) -> Result<Builder, BuildError> {
+        Ok(builder)
+    }
+}
