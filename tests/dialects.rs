@@ -64,7 +64,8 @@ async fn openais_envelope_is_exact() {
     let expected = json!({ "object": "list", "data": [
         {
             "id": "house/known", "object": "model", "created": 1_700_000_000, "owned_by": "its owner",
-            "name": "Known \"1\"", "context_length": 200_000, "max_output_tokens": 64_000,
+            "name": "Known \"1\"", "context_length": 200_000, "max_input_tokens": 200_000,
+            "max_output_tokens": 64_000,
             "architecture": { "input_modalities": ["text", "image"], "output_modalities": ["text"] },
             "capabilities": { "tools": true, "reasoning": true },
         },
@@ -80,11 +81,11 @@ async fn anthropics_envelope_is_exact() {
         {
             "type": "model", "id": "house/known", "display_name": "Known \"1\"",
             "created_at": "2023-11-14T22:13:20Z",
-            "max_input_tokens": 200_000, "max_tokens": 64_000,
+            "max_input_tokens": 200_000, "max_tokens": 64_000, "lifecycle": "active",
         },
         {
             "type": "model", "id": "house/unknown", "display_name": "house/unknown",
-            "created_at": "1970-01-01T00:00:00Z",
+            "created_at": "1970-01-01T00:00:00Z", "lifecycle": "active",
         },
     ]});
     assert_eq!(list_in(Anthropic).await, expected);

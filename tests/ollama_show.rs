@@ -29,7 +29,7 @@ fn models() -> Builder {
         .with_input([Modality::Text, Modality::Image])
         .with_output([Modality::Text])
         .with_capability(Capability::Tools, true)
-        .with_extra("family", "qwen3")
+        .with_family("qwen3")
         .with_extra("parameter_size", "8.2B");
     let provider = Provider::fixed("lab", [known, Model::new("unknown")]);
     builder([provider]).client_dialects([ClientDialect::OpenAi, ClientDialect::Ollama])

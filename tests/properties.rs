@@ -98,7 +98,7 @@ fn model() -> impl Strategy<Value = Model> {
             .with_prices(prices)
             .with_deprecation(day.and_then(|(year, month)| Deprecation::on(year, month, 1)));
         if let Some(extra) = extra {
-            model = model.with_extra("family", extra);
+            model = model.with_extra("license", extra);
         }
         if let Some(owner) = owner {
             model = model.with_owned_by(owner);
@@ -226,8 +226,8 @@ proptest! {
             prop_assert_eq!(record["pricing"]["prompt"].as_str(), price.as_deref());
             let end = model.deprecation().map(|end| end.to_string());
             prop_assert_eq!(record["deprecation_date"].as_str(), end.as_deref());
-            let family = model.extra("family").map(|json| serde_json::from_str(json).unwrap());
-            prop_assert_eq!(record.get("family"), family.as_ref());
+            let license = model.extra("license").map(|json| serde_json::from_str(json).unwrap());
+            prop_assert_eq!(record.get("license"), license.as_ref());
             let created = model.created().filter(old).unwrap_or(0);
             prop_assert!(record["created"] == created || model.created().as_ref().is_some_and(recent));
             Ok(())

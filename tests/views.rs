@@ -418,6 +418,26 @@ async fn no_view_makes_it_ask_a_provider() {
     assert_eq!(script.calls(), 1);
 }
 
+#[tokio::test]
+async fn what_routes_asks_the_view_and_gets_no_from_one_that_panics() {
+    let layer = builder(providers()).build().unwrap();
+    let snapshot = layer.cache().snapshot();
+    let model = snapshot.get("house/small").unwrap();
+    for (view, allows) in [
+        (View::all(), true),
+        (View::none(), false),
+        (View::denied(StatusCode::FORBIDDEN), false),
+        (
+            View::named("house", |model| model.provider() == "house"),
+            true,
+        ),
+        (View::named("lab", |model| model.provider() == "lab"), false),
+        (View::named("broken", |_| panic!("of the predicate")), false),
+    ] {
+        assert_eq!(view.allows(&model), allows, "{view:?}");
+    }
+}
+
 #[test]
 fn a_view_shows_no_more_of_itself_than_its_name() {
     for (view, expected) in [
