@@ -328,6 +328,26 @@ async fn a_dialect_that_is_off_leaves_its_requests_to_the_next() {
 }
 
 #[tokio::test]
+async fn a_header_or_a_parameter_for_a_dialect_that_is_off_is_one_that_means_nothing() {
+    let layer = builder([Provider::fixed("house", known_and_unknown())])
+        .client_dialects([OpenAi])
+        .build()
+        .unwrap();
+    for (uri, header) in [
+        ("/v1/models", "anthropic-version"),
+        ("/v1/models", "x-goog-api-key"),
+        ("/v1/models?client_version=1", "accept"),
+    ] {
+        let mut request = get(uri);
+        let value = http::HeaderValue::from_static("x");
+        request.headers_mut().insert(header, value);
+        let answer = through(&layer, request).await;
+        assert_eq!(form_of(answer.body()), Some(OpenAi), "{uri} {header}");
+        assert!(!answer.headers().contains_key("vary"), "nothing chooses");
+    }
+}
+
+#[tokio::test]
 async fn what_else_lies_at_these_paths_is_the_inner_services() {
     let layer = layer();
     for (method, uri) in [

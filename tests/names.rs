@@ -243,6 +243,16 @@ async fn claude_names_are_for_anthropics_clients_and_lead_to_the_same_models() {
         "llama",
     ];
     assert_eq!(listed(&layer, OpenAi).await, own);
+    for dialect in forms::ALL
+        .into_iter()
+        .filter(|dialect| *dialect != Anthropic)
+    {
+        let mut names = listed(&layer, dialect).await;
+        if dialect == Gemini {
+            names.sort_by_key(|name| own.iter().position(|own| own == name));
+        }
+        assert_eq!(names, own, "{dialect:?}");
+    }
     for (name, expected) in [
         ("claude-llama", to("bare", "llama")),
         ("llama", to("bare", "llama")),
