@@ -301,6 +301,17 @@ async fn the_demo_speaks_every_dialect() {
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(json_of(answer.body())[list][0][id], first, "{path}");
     }
+    // What no provider said: by the catalogue, and by an override.
+    let of = |id: &str| format!("/v1/models/{id}");
+    let known = json_of(gateway.get(&of("acme/quill-3-mini")).await.body());
+    assert_eq!(known["context_length"], 192_000);
+    assert_eq!(known["family"], "quill-3");
+    assert_eq!(known["pricing"]["prompt"], "0.0000004");
+    let known = json_of(gateway.get(&of("cellar/tern-embed:latest")).await.body());
+    assert_eq!(
+        known["architecture"]["output_modalities"],
+        json!(["embeddings"])
+    );
     let asked = json!({ "model": "bazaar/fernhill/moss-2" }).to_string();
     let shown = whole(gateway.ask(Request::post("/api/show"), asked).await).await;
     let shown = json_of(shown.body());

@@ -19,6 +19,7 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::Body,
     extract::{Query, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
@@ -31,8 +32,10 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use tower::service_fn;
 use tower_models_cache::{
-    ClientDialect, Dialect, Model, Prefix, Provider, Secret, StaticModelsCacheLayer, View,
+    Catalog, ClientDialect, Dialect, Modality, Model, Prefix, Provider, Secret,
+    StaticModelsCacheLayer, View,
 };
 
 use crate::{
@@ -56,6 +59,11 @@ pub(crate) async fn start() -> io::Result<(JoinSet<io::Result<()>>, Setup)> {
             ClientDialect::Codex,
         ])
         .alias("fast", "acme/quill-5-nano")
+        .catalog(catalog())
+        .override_model(
+            "cellar/tern-embed:latest",
+            Model::description().with_output([Modality::Embeddings]),
+        )
         .claude_aliases(true)
         .refresh_interval(Duration::from_secs(10)); // so that `/status` has something to tell
     let mut routes = HashMap::new();
@@ -185,7 +193,8 @@ impl Upstream {
     }
 }
 
-/// A vendor: 120 models of its own, and nothing said of them but their names and dates.
+/// A vendor: 120 models of its own, and nothing said of them but their names and dates. What
+/// else there is to know stands in a catalogue.
 fn acme() -> Upstream {
     let mut models = Vec::new();
     for generation in 1..=5 {
@@ -201,6 +210,31 @@ fn acme() -> Upstream {
         }
     }
     Upstream::new("acme", Form::Anthropic, models)
+}
+
+/// What the vendor does not say of its models, in the form of models.dev.
+fn catalog() -> Catalog {
+    let record = |id: &str| {
+        let generation = id["quill-".len()..].chars().next();
+        let generation = u64::from(generation.and_then(|digit| digit.to_digit(10)).unwrap_or(1));
+        json!({
+            "family": format!("quill-{generation}"), "tool_call": true, "open_weights": false,
+            "limit": { "context": 64_000 * generation, "output": 8_000 },
+            "modalities": { "input": ["text"], "output": ["text"] },
+            "cost": { "input": 0.4, "output": 1.6 },
+        })
+    };
+    let models = acme().models.into_iter().filter_map(|model| {
+        let id = model["id"].as_str()?.to_owned();
+        let record = record(&id);
+        Some((id, record))
+    });
+    let models: serde_json::Map<_, _> = models.collect();
+    let body = json!({ "acme": { "id": "acme", "name": "Acme", "models": models } }).to_string();
+    Catalog::http(service_fn(move |_: Request| {
+        let response = Response::new(Body::from(body.clone()));
+        async { Ok::<_, Infallible>(response) }
+    }))
 }
 
 /// A reseller: 350 models of seven vendors, each described at length. It is slow.
