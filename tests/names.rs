@@ -96,6 +96,16 @@ async fn a_conflict_follows_what_is_listed() {
     assert_eq!(list(&layer).await, ["x", "y", "b/x"]);
 }
 
+/// Found by the property below: `a/b` stood twice in the list.
+#[tokio::test]
+async fn a_prefix_on_conflict_does_not_take_the_name_of_a_model_of_its_own() {
+    let layer = builder([fixed("a", ["a/b", "b"], Prefix::OnConflict)]).alias("b", "a/none");
+    let layer = layer.build().unwrap();
+    assert_eq!(list(&layer).await, ["a/b"]);
+    assert_eq!(route(&layer, "a/b"), to("a", "a/b"));
+    assert_eq!(layer.cache().status().providers[0].shadowed, 1);
+}
+
 #[tokio::test]
 async fn an_id_that_looks_like_a_prefix_is_whose_it_was_declared_first() {
     let layer = builder([
@@ -317,7 +327,7 @@ fn prefix() -> impl Strategy<Value = Prefix> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn listing_and_routing_agree(

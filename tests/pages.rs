@@ -332,7 +332,13 @@ async fn a_page_is_bytes_of_the_list_and_no_copy() {
         let service = layer.service();
         let request = forms::list(dialect, "");
         let answer = tower::ServiceExt::oneshot(service, request).await.unwrap();
-        let (_, mut body) = answer.into_parts();
+        let (head, mut body) = answer.into_parts();
+        let length = http_body::Body::size_hint(&body)
+            .exact()
+            .unwrap()
+            .to_string();
+        assert_eq!(head.headers["content-length"], length.as_str());
+        assert!(!http_body::Body::is_end_stream(&body));
         let mut shared = 0;
         while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
             let Ok(data) = frame.unwrap().into_data() else {
@@ -343,6 +349,7 @@ async fn a_page_is_bytes_of_the_list_and_no_copy() {
             assert!(inside || data.len() < 200);
         }
         assert!(shared > 1000, "{dialect:?}");
+        assert!(http_body::Body::is_end_stream(&body));
     }
 }
 

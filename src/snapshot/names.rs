@@ -203,24 +203,23 @@ pub(super) fn plan(
         return None;
     }
     let mut listed = String::new();
-    let mut is_taken = |prefix: Option<&str>, id: &str| {
-        let (id, rivals) = match prefix {
-            None => (id, &all_before),
-            Some(prefix) => {
-                listed.clear();
-                listed.extend([prefix, "/", id]);
-                (&*listed, &bare_before)
-            }
-        };
-        aliases.has(id) || rivals.iter().any(|rival| rival.lists(id))
+    let is_taken =
+        |id: &str, rivals: &[&Part]| aliases.has(id) || rivals.iter().any(|rival| rival.lists(id));
+    let is_bare_taken = |id: &str| is_taken(id, &all_before);
+    let mut is_prefixed_taken = |id: &str| {
+        listed.clear();
+        listed.extend([name, "/", id]);
+        // One of its own may be called so, where the prefix is for conflicts alone.
+        let is_own = prefix == Prefix::OnConflict && part.has(&listed);
+        is_own || is_taken(&listed, &bare_before)
     };
     let mut any = false;
     let names = models.iter().map(|model| {
         let name = match prefix {
-            Prefix::Always if is_taken(Some(name), model.id()) => Name::Hidden,
-            Prefix::Never if is_taken(None, model.id()) => Name::Hidden,
-            Prefix::OnConflict if is_taken(None, model.id()) => {
-                match is_taken(Some(name), model.id()) {
+            Prefix::Always if is_prefixed_taken(model.id()) => Name::Hidden,
+            Prefix::Never if is_bare_taken(model.id()) => Name::Hidden,
+            Prefix::OnConflict if is_bare_taken(model.id()) => {
+                match is_prefixed_taken(model.id()) {
                     true => Name::Hidden,
                     false => Name::Prefixed,
                 }

@@ -117,21 +117,23 @@ impl Part {
             && self.owner() == other.owner()
     }
 
+    /// Whether a model has this id of its own.
+    pub(super) fn has(&self, id: &str) -> bool {
+        let entry = self.entry.as_ref();
+        entry.and_then(|entry| entry.position(id)).is_some()
+    }
+
     /// Whether a model of this part may be listed under this id.
     pub(super) fn lists(&self, listed_id: &str) -> bool {
-        let has = |id: &str| {
-            let entry = self.entry.as_ref();
-            entry.and_then(|entry| entry.position(id)).is_some()
-        };
         let prefixed = || {
             let rest = listed_id.strip_prefix(self.provider.name());
             rest.and_then(|rest| rest.strip_prefix('/'))
-                .is_some_and(has)
+                .is_some_and(|id| self.has(id))
         };
         match self.provider.options.prefix {
             Prefix::Always => prefixed(),
-            Prefix::Never => has(listed_id),
-            Prefix::OnConflict => has(listed_id) || prefixed(),
+            Prefix::Never => self.has(listed_id),
+            Prefix::OnConflict => self.has(listed_id) || prefixed(),
         }
     }
 
