@@ -1,0 +1,195 @@
+//! All settings checked, and a layer made of them.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use tokio_util::task::TaskTracker;
+
+use super::Builder;
+use crate::{
+    cache::{Cache, Policy, Renewal},
+    document::{self, Vary},
+    entry::Bounds,
+    error::BuildError,
+    layer::StaticModelsCacheLayer,
+    provider::{LONGEST, check_duration},
+    refresher::Refresher,
+    render::ClientDialect,
+    request::Paths,
+    service::Answerer,
+    snapshot::{Aliases, Naming, Settings, ViewBounds},
+    tasks::Tasks,
+};
+
+impl Builder {
+    /// Builds the layer without a refresher: a list that is due is fetched again
+    /// when a request comes, which is answered from what is there meanwhile.
+    ///
+    /// There is no task until then. Requests must come in a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// A setting cannot work; the error names it.
+    pub fn build(self) -> Result<StaticModelsCacheLayer, BuildError> {
+        let answerer = self.answerer(Renewal::OnDemand, None)?;
+        Ok(StaticModelsCacheLayer::new(answerer))
+    }
+
+    /// Builds the layer and spawns the refresher, which begins to fetch at once.
+    ///
+    /// # Errors
+    ///
+    /// A setting cannot work, or there is no tokio runtime; the error names it.
+    pub fn spawn(self) -> Result<(StaticModelsCacheLayer, Refresher), BuildError> {
+        self.spawn_tracked(None)
+    }
+
+    /// Builds the layer and spawns the refresher, all of whose tasks `tracker` sees.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_on(
+        self,
+        tracker: &TaskTracker,
+    ) -> Result<(StaticModelsCacheLayer, Refresher), BuildError> {
+        self.spawn_tracked(Some(tracker.clone()))
+    }
+
+    fn spawn_tracked(
+        self,
+        tracker: Option<TaskTracker>,
+    ) -> Result<(StaticModelsCacheLayer, Refresher), BuildError> {
+        if !Tasks::can_spawn() {
+            let expected = "a call inside of one, or `build` instead of `spawn`";
+            return Err(BuildError::hidden("runtime", "no tokio runtime", expected));
+        }
+        let answerer = self.answerer(Renewal::Background, tracker)?;
+        let refresher = Refresher::spawn(&answerer.cache().0);
+        Ok((StaticModelsCacheLayer::new(answerer), refresher))
+    }
+
+    fn answerer(
+        self,
+        renewal: Renewal,
+        tracker: Option<TaskTracker>,
+    ) -> Result<Answerer, BuildError> {
+        for (field, value) in [
+            ("refresh_interval", self.refresh_interval),
+            ("miss_timeout", self.miss_timeout),
+            ("fetch_timeout", self.fetch_timeout),
+            ("backoff", self.backoff),
+        ] {
+            check_duration(field, Some(value))?;
+        }
+        check_duration("max_stale", self.max_stale)?;
+        if !self.uncached {
+            check_age(self.max_stale, self.refresh_interval)?;
+        }
+        if self.max_retry_after > LONGEST {
+            let expected = "at most 365 days";
+            return Err(BuildError::new(
+                "max_retry_after",
+                self.max_retry_after,
+                expected,
+            ));
+        }
+        let paths = Paths::new(self.mounts, self.dialects)?;
+        let bounds = check_bounds(self.bounds)?;
+        check_view_bounds(self.view_bounds)?;
+        let by_header = ClientDialect::ALL.into_iter();
+        let by_header = by_header.filter(|dialect| self.dialects.has(*dialect));
+        let by_view = Some(self.view_headers).filter(|_| self.hooks.has_views());
+        let listing = Settings {
+            document: document::Settings {
+                cache_control: self.cache_control,
+                name_providers: self.name_providers,
+                vary: Vary {
+                    dialect: by_header.filter_map(ClientDialect::header).collect(),
+                    view: by_view.unwrap_or_default(),
+                },
+            },
+            naming: Naming {
+                aliases: Arc::new(Aliases::new(self.aliases)?),
+                claude: self.claude_aliases,
+            },
+            style: self.style,
+            views: self.view_bounds,
+        };
+        let enrichment = self.enrichment.checked()?;
+        let policy = Policy {
+            renewal: if self.uncached {
+                Renewal::PerRequest
+            } else {
+                renewal
+            },
+            refresh_interval: self.refresh_interval,
+            miss_timeout: self.miss_timeout,
+            fetch_timeout: self.fetch_timeout,
+            headers_timeout: self.headers_timeout,
+            backoff: self.backoff,
+            longest_retry_after: self.max_retry_after,
+            max_stale: self.max_stale,
+            believe_empty: self.believe_empty,
+            serve_partial: self.serve_partial,
+            fetches_at_once: NonZeroUsize::new(self.max_concurrent_fetches)
+                .filter(|fetches| fetches.get() <= MOST_FETCHES)
+                .ok_or_else(|| {
+                    let value = self.max_concurrent_fetches;
+                    let expected = format!("1 to {MOST_FETCHES}");
+                    BuildError::new("max_concurrent_fetches", value, expected)
+                })?,
+            bounds,
+            listing: Arc::new(listing),
+            enrichment: Arc::new(enrichment),
+        };
+        let stop = self.token.unwrap_or_default().child_token();
+        let tasks = Tasks::new(stop, tracker);
+        let cache = Cache::new(
+            self.providers,
+            self.catalog,
+            policy,
+            tasks,
+            self.jitter_seed,
+        )?;
+        Ok(Answerer::new(cache, paths, self.hooks))
+    }
+}
+
+/// Checks that a list is renewed before it is too old, jitter included.
+fn check_age(max_stale: Option<Duration>, interval: Duration) -> Result<(), BuildError> {
+    match max_stale {
+        Some(age) if age <= interval.mul_f64(1.1) => {
+            let expected = format!("more than the refresh interval of {interval:?} and a tenth");
+            Err(BuildError::new("max_stale", age, expected))
+        }
+        _ => Ok(()),
+    }
+}
+
+const MOST_FETCHES: usize = 65_536;
+
+fn check_view_bounds(bounds: ViewBounds) -> Result<(), BuildError> {
+    for (field, value) in [
+        ("max_views", bounds.views),
+        ("max_view_bytes", bounds.bytes),
+    ] {
+        if value == 0 {
+            return Err(BuildError::new(field, value, "at least 1"));
+        }
+    }
+    Ok(())
+}
+
+fn check_bounds(bounds: Bounds) -> Result<Bounds, BuildError> {
+    const MOST: usize = 1 << 30;
+    for (field, value) in [
+        ("max_bytes", bounds.body),
+        ("max_models", bounds.models),
+        ("max_pages", bounds.pages),
+    ] {
+        if value == 0 || value > MOST {
+            return Err(BuildError::new(field, value, format!("1 to {MOST}")));
+        }
+    }
+    Ok(bounds)
+}
