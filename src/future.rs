@@ -13,7 +13,8 @@ use pin_project_lite::pin_project;
 use crate::body::{Prepared, ResponseBody};
 
 pin_project! {
-    /// Response future of [`StaticModelsCache`](crate::StaticModelsCache).
+    /// Response future of [`StaticModelsCache`](crate::StaticModelsCache) and of
+    /// [`OllamaShow`](crate::OllamaShow).
     pub struct ResponseFuture<F> {
         #[pin]
         kind: Kind<F>,
@@ -32,8 +33,8 @@ pin_project! {
 pub(crate) enum Answer {
     /// Taken when it is polled.
     Ready(Option<Response<Prepared>>),
-    /// Boxed, because a first attempt that is waited for is rare, and every other
-    /// request would carry the room for it.
+    /// Boxed, because what takes time is rare, such as a first attempt that is waited for,
+    /// and every other request would carry the room for it.
     Awaited(BoxFuture<'static, Response<Prepared>>),
 }
 

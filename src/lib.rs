@@ -216,7 +216,7 @@ pub use self::{
     render::{ClientDialect, UnknownClientDialect},
     secret::Secret,
     service::StaticModelsCache,
-    show::{OllamaShow, OllamaShowLayer, ShowFuture},
+    show::{OllamaShow, OllamaShowLayer},
     snapshot::{ListedModel, ModelsSnapshot, View},
     status::{AliasStatus, AttemptStatus, CatalogStatus, ProviderStatus, Status},
 };

@@ -2,21 +2,20 @@
 
 use std::{
     fmt,
-    pin::{Pin, pin},
-    task::{Context, Poll, ready},
+    pin::pin,
+    task::{Context, Poll},
 };
 
 use bytes::{Buf, Bytes};
-use futures_util::future::BoxFuture;
 use http::{Method, Request, Response, request::Parts};
 use http_body::Body;
-use pin_project_lite::pin_project;
 use serde::Deserialize;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
     body::{Prepared, ResponseBody},
+    future::{Answer, ResponseFuture},
     service::Answerer,
 };
 
@@ -76,7 +75,7 @@ where
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = ShowFuture<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -86,66 +85,17 @@ where
         let is_ours =
             request.method() == Method::POST && self.answerer.is_show(request.uri().path());
         if !is_ours {
-            return ShowFuture {
-                kind: Kind::Inner {
-                    future: self.inner.call(request),
-                },
-            };
+            return ResponseFuture::inner(self.inner.call(request));
         }
         let (parts, body) = request.into_parts();
-        ShowFuture {
-            kind: Kind::Ours {
-                answer: Box::pin(show(self.answerer.clone(), parts, body)),
-            },
-        }
+        let answer = show(self.answerer.clone(), parts, body);
+        ResponseFuture::ours(Answer::Awaited(Box::pin(answer)))
     }
 }
 
 impl<S> fmt::Debug for OllamaShow<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OllamaShow").finish_non_exhaustive()
-    }
-}
-
-pin_project! {
-    /// Response future of [`OllamaShow`].
-    pub struct ShowFuture<F> {
-        #[pin]
-        kind: Kind<F>,
-    }
-}
-
-pin_project! {
-    #[project = Projected]
-    enum Kind<F> {
-        Inner { #[pin] future: F },
-        Ours { answer: BoxFuture<'static, Response<Prepared>> },
-    }
-}
-
-impl<F, B, E> Future for ShowFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = Result<Response<ResponseBody<B>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().kind.project() {
-            Projected::Inner { future } => {
-                let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(response.map(ResponseBody::inner)))
-            }
-            Projected::Ours { answer } => {
-                let response = ready!(answer.as_mut().poll(cx));
-                Poll::Ready(Ok(response.map(ResponseBody::prepared)))
-            }
-        }
-    }
-}
-
-impl<F> fmt::Debug for ShowFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShowFuture").finish_non_exhaustive()
     }
 }
 
