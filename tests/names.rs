@@ -96,6 +96,18 @@ async fn a_conflict_follows_what_is_listed() {
     assert_eq!(list(&layer).await, ["x", "y", "b/x"]);
 }
 
+#[tokio::test]
+async fn behind_its_prefix_a_model_is_found_though_another_has_that_for_an_id() {
+    let layer = builder([
+        fixed("p", ["y"], Prefix::OnConflict),
+        fixed("b", ["p/y"], Prefix::OnConflict),
+    ]);
+    let layer = layer.build().unwrap();
+    assert_eq!(list(&layer).await, ["y", "b/p/y"]);
+    assert_eq!(route(&layer, "p/y"), to("p", "y"));
+    assert_eq!(route(&layer, "b/p/y"), to("b", "p/y"));
+}
+
 /// Found by the property below: `a/b` stood twice in the list.
 #[tokio::test]
 async fn a_prefix_on_conflict_does_not_take_the_name_of_a_model_of_its_own() {
