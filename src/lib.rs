@@ -103,6 +103,10 @@
 //! | `deprecated`, `deprecation_date` | that the provider advises against it, and the day on which it ends |
 //! | others | further fields of the provider's record: see [`ExtraFields`] |
 //!
+//! What a provider does not tell, code of yours may ([`Enrich`]), or a catalogue (feature
+//! `catalog`); what you know better than the provider, you [set](Builder::override_model). All
+//! of that happens at publication. What nobody knows is left out.
+//!
 //! A list in another form than OpenAI's is rendered when it is asked for first, and from then
 //! on with each publication. `Vary` names the headers that choose.
 //!
