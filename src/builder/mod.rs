@@ -18,7 +18,7 @@ use crate::{
     snapshot::ViewBounds,
 };
 
-/// Builder of a [`StaticModelsCacheLayer`].
+/// Builder of a [`StaticModelsCacheLayer`](crate::StaticModelsCacheLayer).
 ///
 /// Every setting has a default; all are checked in [`build`](Self::build) and
 /// [`spawn`](Self::spawn).
