@@ -365,9 +365,16 @@ fn failure(snapshot: &Snapshot, asked: Asked<'_>, problem: Problem<'_>) -> Respo
 
 fn refuse(dialect: ClientDialect, problem: Problem<'_>, status: HeaderValue) -> Response<Prepared> {
     let body = dialect.problem(&problem);
-    let head = plain(&body, NO_STORE, status);
+    let mut head = plain(&body, NO_STORE, status);
+    if problem.status() == StatusCode::UNAUTHORIZED {
+        head.insert(header::WWW_AUTHENTICATE, BEARER);
+    }
     respond(problem.status(), head, Bytes::from(body).into())
 }
+
+/// What a 401 has to say (RFC 9110, section 15.5.2): how all of these clients send keys, or
+/// can.
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 

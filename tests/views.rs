@@ -198,6 +198,8 @@ async fn a_denied_caller_gets_its_status_in_the_form_of_its_dialect() {
             for request in requests {
                 let answer = ask(&layer, by(caller, request)).await;
                 assert_eq!(answer.status(), status);
+                let challenge = answer.headers().get("www-authenticate");
+                assert_eq!(challenge.is_some(), status == 401);
                 let (message, _) = error(dialect, &answer);
                 assert!(!message.contains("house") && !message.contains("no/such"));
                 assert_eq!(answer.headers()["cache-control"], "no-store");

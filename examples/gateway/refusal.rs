@@ -54,9 +54,14 @@ impl IntoResponse for Refusal {
         };
         let error = json!({ "message": message, "type": kind, "param": null, "code": code });
         let answer = (status, Json(json!({ "error": error })));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            return ([(header::RETRY_AFTER, "1")], answer).into_response();
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                ([(header::RETRY_AFTER, "1")], answer).into_response()
+            }
+            StatusCode::UNAUTHORIZED => {
+                ([(header::WWW_AUTHENTICATE, "Bearer")], answer).into_response()
+            }
+            _ => answer.into_response(),
         }
-        answer.into_response()
     }
 }

@@ -69,6 +69,8 @@ impl View {
     /// Sees neither list nor model: every request is answered with this status, and an
     /// error in the client's dialect.
     ///
+    /// With status 401 goes `WWW-Authenticate: Bearer` (RFC 9110, section 15.5.2).
+    ///
     /// For callers that must not know whether there is a list. For one that may see an
     /// empty list, take [`none`](Self::none).
     ///
