@@ -345,6 +345,15 @@ async fn a_key_sees_its_view_in_the_list_and_in_chats() {
             assert_eq!(answer.status(), status, "{model}");
         }
     }
+    let list = Request::get("/v1/models").header("x-goog-api-key", "demo-free-only");
+    let list = whole(
+        gateway
+            .ask(list.header("anthropic-version", "1"), Body::empty())
+            .await,
+    );
+    let list = json_of(list.await.body());
+    assert_eq!(list["has_more"], true);
+    assert_eq!(list["first_id"], "claude-bazaar/fernhill/flint-1:free");
     // What it may not see is answered as what there is not.
     let ask = |model: &str, key: &'static str| {
         let body = json!({ "model": model, "messages": [] }).to_string();

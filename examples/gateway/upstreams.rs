@@ -46,6 +46,8 @@ use crate::{
 
 /// The key of a caller who sees one provider's models alone.
 const ACME_ONLY: &str = "demo-acme-only";
+/// The key of a caller who sees what costs nothing.
+const FREE_ONLY: &str = "demo-free-only";
 
 /// Starts the three, on loopback ports that are free. They end when the set is dropped.
 pub(crate) async fn start() -> io::Result<(JoinSet<io::Result<()>>, Setup)> {
@@ -85,11 +87,12 @@ pub(crate) async fn start() -> io::Result<(JoinSet<io::Result<()>>, Setup)> {
         routes.insert(name.to_owned(), route);
     }
     let acme = View::named("acme", |model| model.provider() == "acme");
+    let free = View::globs(["bazaar/*:free", "cellar/*"], [""; 0]).expect("are good globs");
     let setup = Setup {
         listen: LISTEN,
         models: models.provider(house()),
         routes,
-        access: Access::open([(ACME_ONLY.to_owned(), acme)]),
+        access: Access::open([(ACME_ONLY.to_owned(), acme), (FREE_ONLY.to_owned(), free)]),
     };
     Ok((servers, setup))
 }
@@ -105,6 +108,7 @@ Three providers of its own stand behind it, and a list that is declared. Try:
   curl -s {gateway}/api/tags
   curl -s '{gateway}/v1/models?client_version=0.169.0'
   curl -s {gateway}/v1/models -H 'authorization: Bearer {ACME_ONLY}'
+  curl -s {gateway}/v1/models -H 'authorization: Bearer {FREE_ONLY}'
   curl -si {gateway}/v1/models/acme/quill-3-mini
   curl -sI {gateway}/v1/models
   curl -sN {gateway}/v1/chat/completions -d '{{"model":"bazaar/fernhill/moss-2:free","stream":true,"messages":[{{"role":"user","content":"hello"}}]}}'
