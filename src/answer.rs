@@ -167,7 +167,8 @@ fn face<T>(
 /// nothing is waited for.
 pub(crate) fn is_listed(cache: &Cache, asked: Asked<'_>) -> bool {
     let id = asked.id();
-    id.is_some_and(|id| is_seen(cache, asked.view, &id))
+    let mut ids = id.iter().flat_map(|id| forms(asked.target.dialect, id));
+    ids.any(|id| is_seen(cache, asked.view, id))
 }
 
 /// Whether a model is there, and seen.

@@ -9,11 +9,14 @@
 mod forms;
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use forms::{ids, speaking_all};
 use proptest::{collection, prelude::*};
-use support::{Desk, Script, ask, builder, list};
+use support::{Desk, Script, ask, builder, list, timed};
 use tower_models_cache::{
     Builder, ClientDialect, Model, Prefix, Provider, StaticModelsCacheLayer, View,
 };
@@ -294,6 +297,28 @@ async fn claude_names_are_for_anthropics_clients_and_lead_to_the_same_models() {
         .unwrap();
     assert_eq!(listed(&off, Anthropic).await, ["llama"]);
     assert_eq!(route(&off, "claude-llama"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_whatever_form_of_its_id_a_model_that_is_there_is_not_waited_for() {
+    let slow = Provider::source("slow", Script::hung());
+    let here = fixed("here", ["a"], true);
+    let layer = speaking_all(builder([here, slow]))
+        .claude_aliases(true)
+        .build()
+        .unwrap();
+    for (dialect, path) in [
+        (OpenAi, "here/a"),
+        (OpenAi, "here/a/"),
+        (Anthropic, "claude-here/a"),
+        (Gemini, "models/here%2Fa"),
+        (Gemini, "models/here/a/"),
+    ] {
+        let asked = ask(&layer, forms::model_at(dialect, path));
+        let (answer, took) = timed(asked).await;
+        assert_eq!(answer.status(), 200, "{dialect:?} {path}");
+        assert_eq!(took, Duration::ZERO, "{dialect:?} {path}");
+    }
 }
 
 #[tokio::test]
