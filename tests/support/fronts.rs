@@ -15,9 +15,9 @@ use http_body_util::Empty;
 use tower::Layer;
 use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
 
-use crate::{
+use super::{
+    Unasked, ask,
     net::{Client, Server, dateless, empty, within},
-    support::{Unasked, ask},
 };
 
 /// A layer, and a server in front of it with a connection of each version.

@@ -7,6 +7,12 @@
     reason = "each test file uses its part of it, measures by the paused clock, and fails by panicking"
 )]
 
+pub mod forms;
+pub mod fronts;
+pub mod log;
+pub mod net;
+pub mod paged;
+
 use std::{
     convert::Infallible,
     future::Future,

@@ -1,0 +1,282 @@
+//! A provider that fails is left alone, by the refresher and by requests alike.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use crate::support::{MODES, Script, ask, builder, calm, get, models, now};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{Empty, Full};
+use tokio::time::sleep;
+use tower_models_cache::{
+    ListError, ListErrorKind, ModelList, ModelsCache, Provider, StaticModelsCacheLayer,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const INTERVAL: Duration = Duration::from_secs(300);
+const REQUESTS: u32 = 10_000;
+/// Between two of 10,000 requests in an hour.
+const GAP: Duration = Duration::from_millis(360);
+
+/// A provider that always fails, and when it was called.
+fn failing() -> (Provider, Arc<Mutex<Vec<Duration>>>) {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&calls);
+    let began = now();
+    let script = Script::new(move |_| {
+        noted.lock().unwrap().push(began.elapsed());
+        async { Err("down") }
+    });
+    (Provider::source("lab", script), calls)
+}
+
+/// The pauses that are documented: 1 s, doubling up to the interval, of which
+/// anything from nothing to all is taken at random.
+fn pauses(seed: u64) -> impl Iterator<Item = Duration> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..).map(move |failure| {
+        let longest = SECOND
+            .saturating_mul(1 << i32::min(failure, 20))
+            .min(INTERVAL);
+        longest.mul_f64(random.f64())
+    })
+}
+
+/// When a failing provider is called within an hour, if a call can only begin on a
+/// multiple of `grid`.
+fn schedule(seed: u64, grid: Duration) -> Vec<Duration> {
+    let mut calls = vec![Duration::ZERO];
+    for pause in pauses(seed) {
+        let due = *calls.last().unwrap() + pause;
+        let ticks = due.as_nanos().div_ceil(grid.as_nanos());
+        let next = grid * u32::try_from(ticks).unwrap();
+        if next >= HOUR {
+            return calls;
+        }
+        // The one in the air lands before the next can begin.
+        calls.push(next.max(*calls.last().unwrap()));
+    }
+    unreachable!("there is always another pause")
+}
+
+async fn an_hour_of_requests(layer: &StaticModelsCacheLayer) {
+    for _ in 0..REQUESTS {
+        assert_eq!(ask(layer, get("/v1/models")).await.status(), 503);
+        sleep(GAP).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_requests_in_an_hour_call_a_failing_provider_as_often_as_the_backoff_says() {
+    for seed in [1, 7, 42] {
+        let (provider, calls) = failing();
+        let layer = builder([provider]).jitter_seed(seed).build().unwrap();
+        an_hour_of_requests(&layer).await;
+        let calls = calls.lock().unwrap().clone();
+        assert_eq!(calls, schedule(seed, GAP));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_refresher_and_requests_share_one_backoff() {
+    for seed in [1, 7, 42] {
+        let (provider, calls) = failing();
+        let (layer, _refresher) = builder([provider]).jitter_seed(seed).spawn().unwrap();
+        an_hour_of_requests(&layer).await;
+        let calls = calls.lock().unwrap().clone();
+        // Timers have a resolution of a millisecond.
+        assert_eq!(calls, schedule(seed, Duration::from_millis(1)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_seed_makes_it_many_calls() {
+    // Without any jitter there would be 1 + 9 calls while the pause grows to 300 s
+    // (1 + 2 + ... + 256 = 511 s), and 1 + 3089 / 300 after that.
+    const LEAST: usize = 10 + 10;
+    for seed in 0..20 {
+        for mode in MODES {
+            let (provider, calls) = failing();
+            let (layer, _refresher) = mode.start(builder([provider]).jitter_seed(seed));
+            for _ in 0..3600 {
+                ask(&layer, get("/v1/models")).await;
+                sleep(SECOND).await;
+            }
+            let calls = calls.lock().unwrap().len();
+            // Full jitter halves the pauses on average.
+            assert!(
+                (LEAST..=3 * LEAST).contains(&calls),
+                "{mode:?} {seed}: {calls}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_never_longer_than_its_bound() {
+    for seed in 0..50 {
+        let (provider, calls) = failing();
+        let (_layer, _refresher) = builder([provider]).jitter_seed(seed).spawn().unwrap();
+        sleep(HOUR).await;
+        let calls = calls.lock().unwrap();
+        for (failure, pair) in (0..).zip(calls.windows(2)) {
+            let bound = SECOND
+                .saturating_mul(1 << i32::min(failure, 20))
+                .min(INTERVAL);
+            let resolution = Duration::from_millis(1);
+            assert!(pair[1] - pair[0] <= bound + resolution, "{seed}: {pair:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_pause_and_a_providers_own_interval_are_the_bounds() {
+    let (provider, calls) = failing();
+    let provider = provider.refresh_interval(SECOND * 8);
+    let (_layer, _refresher) = builder([provider]).backoff(SECOND * 2).spawn().unwrap();
+    sleep(HOUR).await;
+    let calls = calls.lock().unwrap();
+    let longest = calls
+        .windows(2)
+        .map(|pair| pair[1] - pair[0])
+        .max()
+        .unwrap();
+    assert!(longest > SECOND * 7 && longest <= SECOND * 8 + SECOND / 1000);
+    assert!((700..1100).contains(&calls.len()), "{}", calls.len());
+}
+
+fn failures(cache: &ModelsCache) -> u32 {
+    cache.status().providers[0].failures
+}
+
+fn next_attempt(cache: &ModelsCache) -> Duration {
+    cache.status().providers[0].next_attempt.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_resets_the_backoff() {
+    for mode in MODES {
+        let script = Script::new(|call| async move {
+            if call == 11 {
+                Ok(models(["a"]))
+            } else {
+                Err("down")
+            }
+        });
+        let (layer, _refresher) = mode.start(builder([Provider::source("lab", script.clone())]));
+        let cache = layer.cache();
+        while script.calls() < 10 {
+            let _ = cache.refresh().await;
+        }
+        assert_eq!(failures(&cache), 10);
+        cache.refresh().await.unwrap();
+        assert_eq!(failures(&cache), 0);
+        assert!(next_attempt(&cache) >= SECOND * 270, "{mode:?}");
+        cache.refresh().await.unwrap_err();
+        assert_eq!(failures(&cache), 1);
+        assert!(next_attempt(&cache) <= SECOND, "{mode:?}");
+        assert_eq!(cache.snapshot().len(), 1);
+    }
+}
+
+fn asks_for(delay: Duration) -> Script {
+    Script::new(move |_| async move {
+        let error = ListError::new(ListErrorKind::Status(429)).with_retry_after(delay);
+        Err::<ModelList, _>(error)
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_kept_to_within_its_cap() {
+    for mode in MODES {
+        for (asked, cap, kept) in [
+            (SECOND * 90, HOUR, SECOND * 90),
+            (SECOND * 900, HOUR, SECOND * 900),
+            (HOUR * 24 * 365 * 100, HOUR, HOUR),
+            (Duration::MAX, HOUR, HOUR),
+            (SECOND * 90, SECOND * 30, SECOND * 30),
+        ] {
+            let script = asks_for(asked);
+            let provider = Provider::source("lab", script.clone());
+            let (layer, _refresher) = mode.start(builder([provider]).max_retry_after(cap));
+            ask(&layer, get("/v1/models")).await;
+            let wait = next_attempt(&layer.cache());
+            assert_eq!(wait, kept, "{mode:?} {asked:?}");
+            sleep(kept - SECOND).await;
+            ask(&layer, get("/v1/models")).await;
+            calm().await;
+            assert_eq!(script.calls(), 1);
+            sleep(SECOND).await;
+            ask(&layer, get("/v1/models")).await;
+            calm().await;
+            assert_eq!(script.calls(), 2, "{mode:?} {asked:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_that_is_shorter_does_not_shorten_the_pause() {
+    for retry_after in [Duration::ZERO, SECOND] {
+        let script = asks_for(retry_after);
+        let layer = builder([Provider::source("lab", script)])
+            .backoff(SECOND * 100)
+            .build()
+            .unwrap();
+        let cache = layer.cache();
+        let mut longest = Duration::ZERO;
+        for _ in 0..20 {
+            cache.refresh().await.unwrap_err();
+            assert!(next_attempt(&cache) >= retry_after);
+            longest = longest.max(next_attempt(&cache));
+        }
+        assert!(longest > SECOND * 200, "{longest:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_read_from_an_http_answer() {
+    let service = tower::service_fn(|_: Request<Empty<Bytes>>| async {
+        let response = Response::builder().status(503).header("retry-after", "77");
+        Ok::<_, std::convert::Infallible>(response.body(Full::<Bytes>::default()).unwrap())
+    });
+    let layer = builder([Provider::http("lab", service)]).build().unwrap();
+    let error = layer.cache().refresh_provider("lab").await.unwrap_err();
+    assert_eq!(error.kind(), ListErrorKind::Status(503));
+    assert_eq!(error.retry_after(), Some(SECOND * 77));
+    assert_eq!(next_attempt(&layer.cache()), SECOND * 77);
+    let answer = ask(&layer, get("/v1/models")).await;
+    assert_eq!(answer.headers()["retry-after"], "60");
+}
+
+/// A regression: a clone with other options, as a reloaded configuration gives it,
+/// made the provider due within its interval.
+#[tokio::test(start_paused = true)]
+async fn new_options_do_not_shorten_the_pause_that_a_provider_asked_for() {
+    for mode in MODES {
+        let script = asks_for(HOUR);
+        let provider = Provider::source("lab", script.clone());
+        let (layer, _refresher) = mode.start(builder([provider.clone()]));
+        ask(&layer, get("/v1/models")).await;
+        for _ in 0..59 {
+            let provider = provider.clone().refresh_interval(SECOND * 5);
+            layer.cache().set_providers([provider]).await.unwrap();
+            ask(&layer, get("/v1/models")).await;
+            sleep(SECOND * 60).await;
+        }
+        assert_eq!(script.calls(), 1, "{mode:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_caching_off_a_failing_provider_is_left_alone_as_well() {
+    for mode in MODES {
+        let (provider, calls) = failing();
+        let (layer, _refresher) = mode.start(builder([provider]).jitter_seed(7).uncached());
+        an_hour_of_requests(&layer).await;
+        let calls = calls.lock().unwrap().clone();
+        assert_eq!(calls, schedule(7, GAP), "{mode:?}");
+    }
+}

@@ -1,0 +1,432 @@
+//! What an answer says of its age and of what it lacks: `Cache-Status` (RFC 9211),
+//! `Cache-Control`, `x-models-incomplete` and `Retry-After`.
+//!
+//! Time is paused: it goes by only where a test says so, or where all wait for it.
+
+use crate::support;
+use std::{convert::Infallible, time::Duration};
+
+use crate::support::fronts::{error_code, only, request};
+use crate::support::{Script, ids, models};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body_util::Empty;
+use percent_encoding::percent_decode_str;
+use tokio::time::{Instant, advance, sleep};
+use tower_models_cache::{
+    Builder, ListError, ListErrorKind, Model, Provider, StaticModelsCacheLayer,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn builder(providers: impl IntoIterator<Item = Provider>) -> Builder {
+    StaticModelsCacheLayer::builder()
+        .providers(providers)
+        .jitter_seed(7)
+}
+
+fn house() -> Provider {
+    Provider::fixed("house", [Model::new("small")])
+}
+
+/// A provider that gives its list at the calls that `good` picks, and fails at others.
+fn moody(name: &str, good: fn(usize) -> bool) -> Provider {
+    let answer = move |call| async move {
+        if good(call) {
+            Ok(models(["x"]))
+        } else {
+            Err("down")
+        }
+    };
+    Provider::source(name, Script::new(answer))
+}
+
+/// A provider that takes its time.
+fn slow(name: &str, delay: Duration) -> Provider {
+    let answer = move |_| async move {
+        sleep(delay).await;
+        Ok::<_, Infallible>(models(["x"]))
+    };
+    Provider::source(name, Script::new(answer))
+}
+
+async fn ask(layer: &StaticModelsCacheLayer, path: &str) -> Response<Bytes> {
+    asking(layer, Method::GET, path, &[]).await
+}
+
+async fn asking(
+    layer: &StaticModelsCacheLayer,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &[u8])],
+) -> Response<Bytes> {
+    let request = request(method, path, headers);
+    support::ask(layer, request.map(|()| Empty::new())).await
+}
+
+/// The cache's own part of `Cache-Status`.
+fn status(answer: &Response<Bytes>) -> &str {
+    let status = only(answer.headers(), "cache-status");
+    status.strip_prefix("tower-models-cache; ").unwrap()
+}
+
+async fn list_status(layer: &StaticModelsCacheLayer) -> String {
+    let answer = ask(layer, "/v1/models").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    status(&answer).to_owned()
+}
+
+// ===== Cache-Status =====
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_from_memory_is_a_hit_and_one_that_waited_was_forwarded() {
+    let layer = builder([slow("lab", SECOND / 10)]).build().unwrap();
+    let begun = Instant::now();
+    assert_eq!(list_status(&layer).await, "fwd=miss; stored");
+    assert_eq!(begun.elapsed(), SECOND / 10);
+    assert_eq!(list_status(&layer).await, "hit");
+    assert_eq!(begun.elapsed(), SECOND / 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_without_a_provider_that_hangs_is_partial_and_is_waited_for_once() {
+    let layer = builder([house(), Provider::source("lab", Script::hung())])
+        .build()
+        .unwrap();
+    let begun = Instant::now();
+    assert_eq!(list_status(&layer).await, "fwd=miss; detail=partial");
+    assert_eq!(begun.elapsed(), SECOND * 3 / 2);
+    for _ in 0..3 {
+        assert_eq!(list_status(&layer).await, "hit; detail=partial");
+    }
+    assert_eq!(begun.elapsed(), SECOND * 3 / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_stale_from_a_failure_to_the_next_success() {
+    let layer = builder([moody("lab", |call| call != 2 && call != 3)])
+        .build()
+        .unwrap();
+    let cache = layer.cache();
+    assert_eq!(list_status(&layer).await, "fwd=miss; stored");
+    for expected in ["hit; detail=stale", "hit; detail=stale", "hit", "hit"] {
+        let good = cache.refresh().await.is_ok();
+        assert_eq!(good, expected == "hit");
+        assert_eq!(list_status(&layer).await, expected);
+        assert_eq!(ids(ask(&layer, "/v1/models").await.body()), ["lab/x"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_provider_says_more_than_a_stale_one() {
+    let layer = builder([
+        moody("stale", |call| call == 1),
+        moody("missing", |_| false),
+        house(),
+    ])
+    .build()
+    .unwrap();
+    assert_eq!(list_status(&layer).await, "fwd=miss; detail=partial");
+    assert!(layer.cache().refresh().await.is_err());
+    assert_eq!(list_status(&layer).await, "hit; detail=partial");
+    let cache = layer.cache();
+    let without = [moody("stale", |call| call == 1), house()];
+    cache.set_providers(without).await.unwrap();
+    cache.refresh().await.unwrap();
+    assert!(cache.refresh().await.is_err());
+    assert_eq!(list_status(&layer).await, "hit; detail=stale");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_grew_too_old_is_missing() {
+    let layer = builder([house(), moody("lab", |call| call == 1)])
+        .max_stale(SECOND * 1000)
+        .build()
+        .unwrap();
+    assert_eq!(list_status(&layer).await, "fwd=miss; stored");
+    assert!(layer.cache().refresh().await.is_err());
+    assert_eq!(list_status(&layer).await, "hit; detail=stale");
+    advance(SECOND * 1000).await;
+    // It is this request that finds it: what it sees may be the list of before.
+    list_status(&layer).await;
+    sleep(SECOND / 100).await;
+    assert_eq!(list_status(&layer).await, "hit; detail=partial");
+    assert_eq!(ids(ask(&layer, "/v1/models").await.body()), ["house/small"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_caching_every_answer_was_forwarded_until_its_provider_is_left_alone() {
+    let layer = builder([moody("lab", |call| call < 3)])
+        .uncached()
+        .build()
+        .unwrap();
+    assert_eq!(list_status(&layer).await, "fwd=miss; stored");
+    assert_eq!(list_status(&layer).await, "fwd=miss; stored");
+    assert_eq!(list_status(&layer).await, "fwd=miss; detail=stale");
+    assert_eq!(list_status(&layer).await, "hit; detail=stale");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_answer_of_a_list_says_how_it_stands() {
+    let layer = builder([house(), moody("lab", |call| call == 1)])
+        .build()
+        .unwrap();
+    let etag = only(ask(&layer, "/v1/models").await.headers(), "etag").to_owned();
+    assert!(layer.cache().refresh().await.is_err());
+    let tag = [("if-none-match", etag.as_bytes())];
+    let any = [("if-none-match", &b"*"[..])];
+    for method in [Method::GET, Method::HEAD] {
+        for (path, headers, expected) in [
+            ("/v1/models", &[][..], StatusCode::OK),
+            ("/v1/models", &tag[..], StatusCode::NOT_MODIFIED),
+            ("/v1/models/lab/x", &[], StatusCode::OK),
+            ("/v1/models/lab/x", &any, StatusCode::NOT_MODIFIED),
+        ] {
+            let answer = asking(&layer, method.clone(), path, headers).await;
+            assert_eq!(answer.status(), expected, "{path}");
+            assert_eq!(status(&answer), "hit; detail=stale", "{path}");
+        }
+    }
+    let missing = ask(&layer, "/v1/models/lab/y").await;
+    assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+    assert_eq!(status(&missing), "hit; detail=stale");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_model_that_is_there_is_a_hit_while_another_provider_is_waited_for() {
+    let layer = builder([house(), slow("lab", SECOND)]).build().unwrap();
+    let begun = Instant::now();
+    let there = ask(&layer, "/v1/models/house/small").await;
+    assert_eq!(status(&there), "hit; detail=partial");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    let awaited = ask(&layer, "/v1/models/lab/x").await;
+    assert_eq!(status(&awaited), "fwd=miss; stored");
+    assert_eq!(begun.elapsed(), SECOND);
+}
+
+// ===== Cache-Control =====
+
+#[tokio::test(start_paused = true)]
+async fn what_is_set_as_cache_control_is_said_of_lists_and_models_and_never_of_errors() {
+    let value = HeaderValue::from_static("public, max-age=60, stale-if-error=86400");
+    let layer = builder([house()])
+        .cache_control(value.clone())
+        .build()
+        .unwrap();
+    let any = [("if-none-match", &b"*"[..])];
+    for path in ["/v1/models", "/v1/models/house/small"] {
+        for headers in [&[][..], &any] {
+            let answer = asking(&layer, Method::GET, path, headers).await;
+            assert_eq!(answer.headers()["cache-control"], value, "{path}");
+        }
+    }
+    let missing = ask(&layer, "/v1/models/nothing").await;
+    assert_eq!(missing.headers()["cache-control"], "no-store");
+
+    let layer = builder([moody("lab", |_| false)])
+        .cache_control(value)
+        .build()
+        .unwrap();
+    let unavailable = ask(&layer, "/v1/models").await;
+    assert_eq!(unavailable.headers()["cache-control"], "no-store");
+}
+
+// ===== x-models-incomplete =====
+
+fn incomplete(headers: &HeaderMap) -> Option<&str> {
+    let present = headers.contains_key("x-models-incomplete");
+    present.then(|| only(headers, "x-models-incomplete"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn providers_are_named_only_where_that_is_set() {
+    let providers = || [moody("lab", |_| false), house()];
+    for (named, expected) in [(false, None), (true, Some(r#""lab";missing"#))] {
+        let layer = builder(providers()).name_providers(named).build().unwrap();
+        let answer = ask(&layer, "/v1/models").await;
+        assert_eq!(incomplete(answer.headers()), expected);
+    }
+    let layer = builder(providers()).build().unwrap();
+    let answer = ask(&layer, "/v1/models").await;
+    let said: Vec<_> = answer.headers().values().collect();
+    assert!(!format!("{said:?}").contains("lab"), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stale_and_missing_providers_are_named_in_the_order_of_the_list() {
+    let layer = builder([
+        moody("z", |call| call == 1),
+        house(),
+        Provider::source("hung", Script::hung()),
+        moody("fine", |_| true),
+        moody("a", |_| false),
+    ])
+    .name_providers(true)
+    .fetch_timeout(SECOND * 3)
+    .build()
+    .unwrap();
+    let expected = r#""hung";missing, "a";missing"#;
+    let answer = ask(&layer, "/v1/models").await;
+    assert_eq!(incomplete(answer.headers()), Some(expected));
+    assert!(layer.cache().refresh().await.is_err());
+    let expected = r#""z";stale, "hung";missing, "a";missing"#;
+    let any = [("if-none-match", &b"*"[..])];
+    for method in [Method::GET, Method::HEAD] {
+        for path in ["/v1/models", "/v1/models/house/small"] {
+            for headers in [&[][..], &any] {
+                let answer = asking(&layer, method.clone(), path, headers).await;
+                assert_eq!(incomplete(answer.headers()), Some(expected), "{path}");
+            }
+        }
+    }
+    let cache = layer.cache();
+    cache.set_providers([house()]).await.unwrap();
+    let answer = ask(&layer, "/v1/models").await;
+    assert_eq!(incomplete(answer.headers()), None, "all are there");
+}
+
+/// Reads a list of strings with parameters, as RFC 8941, section 4.2.1, has it.
+fn structured_list(text: &str) -> Vec<(String, String)> {
+    let mut members = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let inner = rest.strip_prefix('"').unwrap();
+        let (name, after) = inner.split_once('"').unwrap();
+        assert!(name.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+        assert!(!name.contains('\\'), "would need its own escape");
+        let (parameter, next) = after.split_once(',').unwrap_or((after, ""));
+        let parameter = parameter.strip_prefix(';').unwrap();
+        members.push((name.to_owned(), parameter.to_owned()));
+        rest = next.trim_start();
+    }
+    members
+}
+
+#[tokio::test(start_paused = true)]
+async fn odd_names_are_structured_strings_that_decode_to_the_name() {
+    let names = [
+        "a, \"b\";missing",
+        "back\\slash\\",
+        "größe",
+        "模型 🦙",
+        "100%",
+        "%41",
+        "\"",
+        "a b",
+        "~",
+        "x\u{a0}\u{2028}x",
+    ];
+    let layer = builder(names.map(|name| moody(name, |_| false)))
+        .provider(house())
+        .name_providers(true)
+        .build()
+        .unwrap();
+    let answer = ask(&layer, "/v1/models").await;
+    let named = structured_list(incomplete(answer.headers()).unwrap());
+    assert_eq!(named.len(), names.len());
+    for ((encoded, parameter), name) in named.iter().zip(names) {
+        let decoded = percent_decode_str(encoded).decode_utf8().unwrap();
+        assert_eq!((&*decoded, &**parameter), (name, "missing"));
+    }
+}
+
+// ===== 503 =====
+
+/// What a 503 says, and how long it tells the client to wait.
+fn unavailable(answer: &Response<Bytes>) -> Duration {
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let status = status(answer);
+    let status = status.strip_prefix("fwd=miss; ").unwrap_or(status); // when it waited
+    assert_eq!(status, "detail=unavailable");
+    if !answer.body().is_empty() {
+        assert_eq!(error_code(answer), "models_unavailable");
+    }
+    let seconds: u64 = only(answer.headers(), "retry-after").parse().unwrap();
+    assert!((1..=60).contains(&seconds), "{seconds}");
+    Duration::from_secs(seconds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_as_long_as_a_503_says_finds_the_next_attempt_made() {
+    for left_alone in [0, 1, 7, 30, 58] {
+        let pause = Duration::from_secs(left_alone);
+        let script = Script::new(move |call| async move {
+            match call {
+                1 => Err(ListError::new(ListErrorKind::Status(429)).with_retry_after(pause)),
+                _ => Ok(models(["x"])),
+            }
+        });
+        let (layer, _refresher) = builder([Provider::source("lab", script.clone())])
+            .spawn()
+            .unwrap();
+        for path in ["/v1/models", "/v1/models/lab/x"] {
+            let wait = unavailable(&ask(&layer, path).await);
+            assert!(wait >= pause && wait <= pause + SECOND * 2, "{wait:?}");
+            let head = asking(&layer, Method::HEAD, path, &[]).await;
+            assert_eq!(unavailable(&head), wait);
+        }
+        let wait = unavailable(&ask(&layer, "/v1/models").await);
+        sleep(wait).await;
+        assert_eq!(list_status(&layer).await, "hit");
+        assert_eq!(script.calls(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_503_never_asks_for_more_than_a_minute_nor_for_less_than_a_second() {
+    let down = || ListError::new(ListErrorKind::Status(503)).with_retry_after(SECOND * 3000);
+    let script = Script::new(move |_| async move { Err(down()) });
+    let layer = builder([Provider::source("lab", script)]).build().unwrap();
+    assert_eq!(unavailable(&ask(&layer, "/v1/models").await), SECOND * 60);
+
+    let layer = builder([Provider::source("lab", Script::hung())])
+        .build()
+        .unwrap();
+    let begun = Instant::now();
+    let awaited = ask(&layer, "/v1/models").await;
+    assert_eq!(unavailable(&awaited), SECOND);
+    assert_eq!(status(&awaited), "fwd=miss; detail=unavailable");
+    assert_eq!(begun.elapsed(), SECOND * 3 / 2);
+    let at_once = ask(&layer, "/v1/models").await;
+    assert_eq!(unavailable(&at_once), SECOND);
+    assert_eq!(status(&at_once), "detail=unavailable");
+    assert_eq!(begun.elapsed(), SECOND * 3 / 2, "nobody waits again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_partial_list_is_not_served_it_is_a_503_until_the_last_provider_came() {
+    let layer = builder([house(), slow("lab", SECOND * 3)])
+        .serve_partial(false)
+        .name_providers(true)
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        let answer = ask(&layer, "/v1/models").await;
+        unavailable(&answer);
+        let head = asking(&layer, Method::HEAD, "/v1/models", &[]).await;
+        unavailable(&head);
+        let any = [("if-none-match", &b"*"[..])];
+        unavailable(&asking(&layer, Method::GET, "/v1/models", &any).await);
+    }
+    // What is known is known; of the rest nobody can say that it does not exist.
+    let known = ask(&layer, "/v1/models/house/small").await;
+    assert_eq!(known.status(), StatusCode::OK);
+    unavailable(&ask(&layer, "/v1/models/lab/x").await);
+    sleep(SECOND * 3).await;
+    let whole = ask(&layer, "/v1/models").await;
+    assert_eq!(ids(whole.body()), ["house/small", "lab/x"]);
+    assert_eq!(status(&whole), "hit");
+    let unknown = ask(&layer, "/v1/models/lab/y").await;
+    assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_list_is_whole() {
+    let layer = builder([moody("lab", |call| call == 1)])
+        .serve_partial(false)
+        .build()
+        .unwrap();
+    assert_eq!(list_status(&layer).await, "fwd=miss; stored");
+    assert!(layer.cache().refresh().await.is_err());
+    assert_eq!(list_status(&layer).await, "hit; detail=stale");
+}

@@ -1,0 +1,327 @@
+//! A provider that hangs, fails, panics or lies delays and alters no other.
+
+use crate::support;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use crate::support::{MODES, Script, ask, builder, calm, get, list, models, now, timed};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{Either, Empty, Full};
+use tokio::time::{Sleep, sleep};
+use tower_models_cache::{ListErrorKind, Model, Provider, Readiness, StaticModelsCacheLayer};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MISS_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// A byte a second, for ever.
+struct Drip(Pin<Box<Sleep>>);
+
+impl Drip {
+    fn new() -> Self {
+        Self(Box::pin(sleep(SECOND)))
+    }
+}
+
+impl Body for Drip {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        ready!(self.0.as_mut().poll(cx));
+        self.0 = Box::pin(sleep(SECOND));
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b" ")))))
+    }
+}
+
+type AnyBody = Either<Full<Bytes>, Drip>;
+
+fn http(name: &str, body: impl Fn() -> AnyBody + Clone + Send + 'static) -> Provider {
+    let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
+        let response = Response::new(body());
+        async { Ok::<_, Infallible>(response) }
+    });
+    Provider::http(name, service)
+}
+
+fn garbage() -> AnyBody {
+    let bytes: Vec<u8> = (0..5_000_000_u32)
+        .map(|at| ((at * 31) >> 3) as u8)
+        .collect();
+    Either::Left(Full::new(bytes.into()))
+}
+
+/// One of each kind, with what their failure is told as.
+fn rogues() -> Vec<(Provider, ListErrorKind)> {
+    let panicking_future = Script::new(|_| async {
+        calm().await;
+        panic!("in the future");
+        #[expect(unreachable_code, reason = "gives the future its type")]
+        Ok::<_, Infallible>(models([]))
+    });
+    let panicking_call =
+        Script::new(|_| -> std::future::Ready<Result<_, Infallible>> { panic!("in the call") });
+    let panicking_filter =
+        Provider::source("filter", Script::always(["a"])).filter(|_| panic!("in the filter"));
+    let panicking_drop = Script::new(|_| async {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("in the drop");
+            }
+        }
+        let _bomb = Bomb;
+        std::future::pending::<Result<_, Infallible>>().await
+    });
+    vec![
+        (
+            Provider::source("hung", Script::hung()),
+            ListErrorKind::Timeout,
+        ),
+        (
+            Provider::source("failing", Script::failing()),
+            ListErrorKind::Other,
+        ),
+        (
+            Provider::source("future", panicking_future),
+            ListErrorKind::Panic,
+        ),
+        (
+            Provider::source("call", panicking_call),
+            ListErrorKind::Panic,
+        ),
+        (panicking_filter, ListErrorKind::Panic),
+        (
+            Provider::source("drop", panicking_drop),
+            ListErrorKind::Panic,
+        ),
+        (http("garbage", garbage), ListErrorKind::NotJson),
+        (
+            http("drip", || Either::Right(Drip::new())),
+            ListErrorKind::Timeout,
+        ),
+    ]
+}
+
+/// The rogues, with a good provider before, among and after them.
+fn crowd() -> Vec<Provider> {
+    let good = |name| Provider::source(name, Script::always(["a"]));
+    let mut crowd = vec![good("first")];
+    crowd.extend(rogues().into_iter().map(|(rogue, _)| rogue));
+    crowd.insert(4, good("middle"));
+    crowd.push(good("last"));
+    crowd
+}
+
+const GOOD: [&str; 3] = ["first/a", "middle/a", "last/a"];
+
+fn listed(layer: &StaticModelsCacheLayer) -> Vec<String> {
+    let snapshot = layer.cache().snapshot();
+    snapshot
+        .iter()
+        .map(|model| model.id().into_owned())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_good_are_listed_as_soon_as_they_answer() {
+    for mode in MODES {
+        let began = now();
+        let (layer, _refresher) = mode.start(builder(crowd()));
+        assert!(layer.cache().ready(Readiness::Listing).await);
+        while listed(&layer).len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO, "{mode:?}");
+        assert_eq!(listed(&layer), GOOD);
+        let model = ask(&layer, get("/v1/models/last/a")).await;
+        assert_eq!(model.status(), 200);
+        assert_eq!(began.elapsed(), Duration::ZERO, "{mode:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_attempt_is_waited_for_until_the_miss_timeout_after_it_began() {
+    for mode in MODES {
+        let (layer, _refresher) = mode.start(builder(crowd()));
+        let herd = (0..100).map(|_| timed(list(&layer)));
+        for (listed, took) in join_all(herd).await {
+            assert_eq!(listed, GOOD);
+            assert_eq!(took, MISS_TIMEOUT, "{mode:?}");
+        }
+        for _ in 0..100 {
+            let (listed, took) = timed(list(&layer)).await;
+            assert_eq!(listed, GOOD);
+            assert_eq!(took, Duration::ZERO, "{mode:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_later_waits_for_the_rest_of_the_time_only() {
+    for mode in MODES {
+        let (layer, _refresher) = mode.start(builder(crowd()));
+        let first = tokio::spawn({
+            let layer = layer.clone();
+            async move { timed(list(&layer)).await }
+        });
+        sleep(SECOND).await;
+        let (_, took) = timed(list(&layer)).await;
+        assert_eq!(took, SECOND / 2, "{mode:?}");
+        assert_eq!(first.await.unwrap().1, MISS_TIMEOUT);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_miss_timeout_is_a_setting() {
+    for mode in MODES {
+        let hung = Provider::source("hung", Script::hung());
+        let (layer, _refresher) = mode.start(builder([hung]).miss_timeout(SECOND / 10));
+        let (answer, took) = timed(ask(&layer, get("/v1/models"))).await;
+        assert_eq!((answer.status().as_u16(), took), (503, SECOND / 10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn later_failures_are_never_waited_for() {
+    for mode in MODES {
+        let (layer, _refresher) = mode.start(builder(crowd()));
+        list(&layer).await;
+        // Through several failed attempts of each.
+        for _ in 0..600 {
+            let (answer, took) = timed(ask(&layer, get("/v1/models"))).await;
+            assert_eq!(took, Duration::ZERO, "{mode:?}");
+            assert_eq!(support::ids(answer.body()), GOOD);
+            sleep(SECOND / 4).await;
+        }
+        let status = layer.cache().status();
+        let kinds: Vec<_> = status
+            .providers
+            .iter()
+            .filter_map(|one| Some((one.name.clone(), one.last_attempt.clone()?.error?.kind())))
+            .collect();
+        let expected: Vec<_> = rogues()
+            .into_iter()
+            .map(|(rogue, kind)| (rogue.name().to_owned(), kind))
+            .collect();
+        assert_eq!(kinds, expected, "{mode:?}");
+        assert!(status.providers.iter().all(|one| {
+            one.last_attempt.as_ref().unwrap().error.is_none() == (one.failures == 0)
+        }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_and_shutdown_are_not_held_up() {
+    let (layer, refresher) = builder(crowd()).spawn().unwrap();
+    let (ready, took) = timed(layer.cache().ready(Readiness::Listing)).await;
+    assert!(ready && took == Duration::ZERO);
+    // Each was attempted once, at the latest by the deadline of a fetch.
+    let (ready, took) = timed(layer.cache().ready(Readiness::Attempted)).await;
+    assert!(ready && took == SECOND * 15, "{took:?}");
+    let ((), took) = timed(refresher.shutdown()).await;
+    assert_eq!(took, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_hung_providers_do_not_keep_the_next_from_being_listed() {
+    for mode in MODES {
+        let hung = |index| Provider::source(format!("hung-{index}"), Script::hung());
+        let good = Provider::source("good", Script::always(["a"]));
+        let (layer, _refresher) = mode.start(builder((0..40).map(hung).chain([good])));
+        let (ready, took) = timed(layer.cache().ready(Readiness::Listing)).await;
+        assert!(ready);
+        // Sixteen at once, and a place is held for 250 ms at the most.
+        assert_eq!(took, SECOND / 2, "{mode:?}");
+        assert_eq!(list(&layer).await, ["good/a"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_fetches_begin_at_once_than_are_allowed() {
+    for mode in MODES {
+        for most in [1, 3] {
+            let begun = Arc::new(Mutex::new(Vec::new()));
+            let start = now();
+            let provider = |index: usize| {
+                let begun = Arc::clone(&begun);
+                let script = Script::new(move |_| {
+                    begun.lock().unwrap().push(start.elapsed());
+                    async {
+                        sleep(SECOND / 10).await;
+                        Ok::<_, Infallible>(models(["a"]))
+                    }
+                });
+                Provider::source(format!("lab-{index}"), script)
+            };
+            let providers = (0..9).map(provider);
+            let (layer, _refresher) = mode.start(builder(providers).max_concurrent_fetches(most));
+            assert_eq!(list(&layer).await.len(), 9);
+            let expected: Vec<_> = (0..9)
+                .map(|index| SECOND / 10 * u32::try_from(index / most).unwrap())
+                .collect();
+            assert_eq!(*begun.lock().unwrap(), expected, "{mode:?} {most}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_comes_back_is_listed_again() {
+    for mode in MODES {
+        let script = Script::new(|call| async move {
+            match call {
+                1..=3 => std::future::pending().await,
+                4..=6 => Err("down"),
+                _ => Ok(models(["a"])),
+            }
+        });
+        let good = Provider::source("good", Script::always(["a"]));
+        let (layer, _refresher) = mode.start(builder([Provider::source("lab", script), good]));
+        for _ in 0..300 {
+            list(&layer).await;
+            sleep(SECOND).await;
+        }
+        assert_eq!(list(&layer).await, ["lab/a", "good/a"], "{mode:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_and_an_oversized_answer_end_at_the_bound() {
+    let endless = || {
+        let model = |index: u32| Model::new(format!("model-{index}"));
+        Script::new(move |_| async move {
+            Ok::<_, Infallible>(
+                (0..1001)
+                    .map(model)
+                    .collect::<tower_models_cache::ModelList>(),
+            )
+        })
+    };
+    let large = || Either::Left(Full::new(Bytes::from(vec![b' '; 10_001])));
+    let layer = builder([
+        Provider::source("many", endless()),
+        http("large", large),
+        Provider::source("good", Script::always(["a"])),
+    ])
+    .max_models(1000)
+    .max_bytes(10_000)
+    .build()
+    .unwrap();
+    assert_eq!(list(&layer).await, ["good/a"]);
+    let error = layer.cache().refresh().await.unwrap_err();
+    let kinds: Vec<_> = error.failures().iter().map(|one| one.kind()).collect();
+    assert_eq!(
+        kinds,
+        [ListErrorKind::TooManyModels, ListErrorKind::TooLarge]
+    );
+}

@@ -1,0 +1,19 @@
+//! Caching: when providers are fetched from, and what becomes of what they answered.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests spawn, measure by the paused clock, and fail by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod backoff;
+mod freshness;
+mod independence;
+mod reconfigure;
+mod refresh;
+mod refresh_by_request;
+mod shutdown;
+mod single_flight;
+mod write_back;

@@ -1,0 +1,767 @@
+//! What renews a list, what replaces it, and what preserves it.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use crate::support::{
+    Desk, MODES, Mode, Script, ask, builder, calm, get, list, models, now, timed,
+};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{Request, Response};
+use http_body_util::{Empty, Full};
+use tokio::time::sleep;
+use tower_models_cache::{
+    ListError, ListErrorKind, Model, ModelList, ModelsCache, Provider, ProviderStatus, Readiness,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(300);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Longer than an interval with its jitter.
+const DUE: Duration = Duration::from_secs(331);
+
+fn lab(script: &Script) -> Provider {
+    Provider::source("lab", script.clone())
+}
+
+fn desk(ids: [&'static str; 2]) -> (Desk, Script) {
+    let desk = Desk::new(ids);
+    let script = Script::desk(&desk);
+    (desk, script)
+}
+
+/// A source that takes its time, and answers with what lay there when it was asked.
+fn slow(desk: &Desk, delay: Duration) -> Script {
+    let desk = desk.clone();
+    Script::new(move |_| {
+        let read = desk.read();
+        async move {
+            sleep(delay).await;
+            read.map_err(ListError::from)
+        }
+    })
+}
+
+fn status(cache: &ModelsCache) -> ProviderStatus {
+    cache.status().providers.remove(0)
+}
+
+fn http<E: Into<tower_models_cache::BoxError> + Send + 'static>(
+    answer: impl Fn() -> Result<Response<Full<Bytes>>, E> + Clone + Send + Sync + 'static,
+) -> Provider {
+    let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
+        let answer = answer();
+        async move { answer }
+    });
+    Provider::http("lab", service)
+}
+
+// ===== The schedule =====
+
+#[tokio::test(start_paused = true)]
+async fn the_refresher_asks_at_once_and_then_once_an_interval_give_or_take_a_tenth() {
+    for seed in [1, 2, 3] {
+        let times = Arc::new(Mutex::new(Vec::new()));
+        let script = Script::new({
+            let times = Arc::clone(&times);
+            move |_| {
+                times.lock().unwrap().push(now());
+                async { Ok::<_, Infallible>(models(["a"])) }
+            }
+        });
+        let began = now();
+        let (_layer, refresher) = builder([lab(&script)]).jitter_seed(seed).spawn().unwrap();
+        sleep(INTERVAL * 50).await;
+        refresher.shutdown().await;
+        let times = times.lock().unwrap().clone();
+        assert_eq!(times[0], began);
+        let mut gaps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        for gap in &gaps {
+            assert!(*gap >= INTERVAL.mul_f64(0.9) && *gap <= INTERVAL.mul_f64(1.1) + SECOND / 100);
+        }
+        gaps.sort();
+        gaps.dedup();
+        assert!(gaps.len() > 40, "without jitter all would be the same");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_has_as_many_refreshes_as_intervals() {
+    let script = Script::always(["a"]);
+    let (_layer, _refresher) = builder([lab(&script)]).spawn().unwrap();
+    sleep(DAY).await;
+    let expected = (DAY.as_secs() / INTERVAL.as_secs()) as usize; // 288
+    let most = expected * 11 / 10;
+    let least = expected * 9 / 10;
+    assert!(
+        (least..=most).contains(&script.calls()),
+        "{}",
+        script.calls()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_has_its_own_interval() {
+    for mode in MODES {
+        let often = Script::always(["a"]);
+        let seldom = Script::always(["b"]);
+        let usual = Script::always(["c"]);
+        let (layer, _refresher) = mode.start(builder([
+            Provider::source("often", often.clone()).refresh_interval(SECOND * 30),
+            Provider::source("seldom", seldom.clone()).refresh_interval(HOUR),
+            Provider::source("usual", usual.clone()),
+        ]));
+        for _ in 0..3600 {
+            list(&layer).await;
+            sleep(SECOND).await;
+        }
+        assert!((108..=133).contains(&often.calls()), "{}", often.calls());
+        assert!((11..=14).contains(&usual.calls()), "{}", usual.calls());
+        assert!((1..=2).contains(&seldom.calls()), "{}", seldom.calls());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_has_its_own_timeout() {
+    let hasty = Script::hung();
+    let usual = Script::hung();
+    let (layer, _refresher) = builder([
+        Provider::source("hasty", hasty).timeout(SECOND * 2),
+        Provider::source("usual", usual),
+    ])
+    .spawn()
+    .unwrap();
+    sleep(SECOND * 60).await;
+    let took: Vec<_> = layer
+        .cache()
+        .status()
+        .providers
+        .into_iter()
+        .map(|provider| provider.last_attempt.unwrap())
+        .inspect(|attempt| {
+            let error = attempt.error.as_ref().unwrap();
+            assert_eq!(error.kind(), ListErrorKind::Timeout);
+        })
+        .map(|attempt| attempt.took)
+        .collect();
+    assert_eq!(took, [SECOND * 2, SECOND * 15]);
+}
+
+/// A regression: with caching off every list was due at once again, and the
+/// refresher asked without end.
+#[tokio::test(start_paused = true)]
+async fn with_caching_off_only_requests_ask() {
+    for mode in MODES {
+        let script = Script::always(["a"]);
+        let (layer, _refresher) = mode.start(builder([lab(&script)]).uncached());
+        sleep(HOUR).await;
+        let before = script.calls();
+        assert!(before <= 1, "{mode:?}: {before} calls and no request");
+        for call in 1..=10 {
+            assert_eq!(list(&layer).await, ["lab/a"]);
+            assert_eq!(script.calls(), before + call, "{mode:?}");
+            sleep(SECOND).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_caching_off_each_request_waits_for_a_new_answer_and_a_failure_keeps_the_list() {
+    for mode in MODES {
+        let desk = Desk::new(["a"]);
+        let script = slow(&desk, SECOND);
+        let (layer, _refresher) = mode.start(builder([lab(&script)]).uncached());
+        for ids in [["b"], ["c"], ["d"]] {
+            desk.lay(ids);
+            let (listed, took) = timed(list(&layer)).await;
+            assert_eq!(listed, [format!("lab/{}", ids[0])], "{mode:?}");
+            assert_eq!(took, SECOND);
+        }
+        // At the same time: one call.
+        let before = script.calls();
+        let herd = (0..100).map(|_| list(&layer));
+        let (_, took) = timed(join_all(herd)).await;
+        assert_eq!((script.calls(), took), (before + 1, SECOND), "{mode:?}");
+
+        desk.set(Err(ListErrorKind::Status(500)));
+        assert_eq!(list(&layer).await, ["lab/d"], "{mode:?}");
+        let before = script.calls();
+        sleep(SECOND * 2).await; // longer than the first pause
+        // A later failure is not waited for.
+        let (listed, took) = timed(list(&layer)).await;
+        assert_eq!((listed, took), (vec!["lab/d".to_owned()], Duration::ZERO));
+        calm().await;
+        assert_eq!(script.calls(), before + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_caching_off_a_hung_provider_is_waited_for_until_the_miss_timeout() {
+    for mode in MODES {
+        let script = Script::new(|call| async move {
+            if call > 1 {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, Infallible>(models(["a"]))
+        });
+        let (layer, _refresher) = mode.start(builder([lab(&script)]).uncached());
+        list(&layer).await;
+        let (listed, took) = timed(list(&layer)).await;
+        assert_eq!(listed, ["lab/a"]);
+        assert_eq!(took, Duration::from_millis(1500), "{mode:?}");
+        let (_, took) = timed(list(&layer)).await;
+        assert_eq!(took, Duration::ZERO, "{mode:?}");
+        assert_eq!(script.alive(), 1);
+    }
+}
+
+// ===== What replaces, and what preserves =====
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_keeps_the_list_and_a_healthy_removal_removes() {
+    for mode in MODES {
+        let (desk, script) = desk(["a", "b"]);
+        let (layer, _refresher) = mode.start(builder([lab(&script)]));
+        assert_eq!(list(&layer).await, ["lab/a", "lab/b"]);
+        for kind in [
+            ListErrorKind::Status(500),
+            ListErrorKind::Status(404),
+            ListErrorKind::Timeout,
+            ListErrorKind::NotJson,
+            ListErrorKind::Panic,
+        ] {
+            desk.set(Err(kind));
+            let error = layer.cache().refresh_provider("lab").await.unwrap_err();
+            assert_eq!(error.kind(), kind);
+            assert_eq!(list(&layer).await, ["lab/a", "lab/b"], "{mode:?} {kind:?}");
+        }
+        desk.lay(["b"]);
+        layer.cache().refresh().await.unwrap();
+        assert_eq!(list(&layer).await, ["lab/b"]);
+        let unknown = ask(&layer, get("/v1/models/lab/a")).await;
+        assert_eq!(unknown.status(), 404);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_after_a_full_one_is_a_failure_unless_it_is_believed() {
+    for believe in [false, true] {
+        let (desk, script) = desk(["a", "b"]);
+        let layer = builder([lab(&script)])
+            .believe_empty(believe)
+            .build()
+            .unwrap();
+        assert_eq!(list(&layer).await.len(), 2);
+        desk.lay([]);
+        let outcome = layer.cache().refresh_provider("lab").await;
+        if believe {
+            assert!(outcome.unwrap());
+            assert!(list(&layer).await.is_empty());
+        } else {
+            assert_eq!(outcome.unwrap_err().kind(), ListErrorKind::Empty);
+            assert_eq!(list(&layer).await.len(), 2);
+            assert_eq!(status(&layer.cache()).failures, 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_is_a_list_when_there_was_none_before() {
+    let script = Script::always([]);
+    let layer = builder([lab(&script)]).build().unwrap();
+    assert!(list(&layer).await.is_empty());
+    assert_eq!(status(&layer.cache()).failures, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_the_filter_empties_is_not_an_empty_list() {
+    let (desk, script) = desk(["gpt-a", "gpt-b"]);
+    let provider = lab(&script).filter(|model| model.id().starts_with("gpt-"));
+    let layer = builder([provider]).build().unwrap();
+    assert_eq!(list(&layer).await.len(), 2);
+    desk.lay(["other"]);
+    layer.cache().refresh().await.unwrap();
+    assert!(list(&layer).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_no_success_confirms_is_dropped_after_the_stale_limit() {
+    for mode in MODES {
+        let (desk, script) = desk(["a", "b"]);
+        let fixed = Provider::fixed("house", [Model::new("x")]);
+        let (layer, _refresher) = mode.start(builder([lab(&script), fixed]).max_stale(HOUR));
+        assert_eq!(list(&layer).await.len(), 3);
+        calm().await;
+        sleep(HOUR - SECOND * 10).await; // confirmed in the meantime, by the refresher
+        list(&layer).await;
+        calm().await;
+        let confirmed = status(&layer.cache()).confirmed.unwrap();
+        assert!(confirmed < DUE, "{mode:?}");
+        desk.set(Err(ListErrorKind::Status(500)));
+        sleep(HOUR - confirmed - SECOND).await;
+        assert_eq!(list(&layer).await.len(), 3, "{mode:?}");
+        sleep(SECOND * 2).await;
+        // The first request already does not see it.
+        assert_eq!(list(&layer).await, ["house/x"], "{mode:?}");
+        assert_eq!(status(&layer.cache()).confirmed, None);
+        desk.lay(["c"]);
+        layer.cache().refresh().await.unwrap();
+        assert_eq!(list(&layer).await, ["lab/c", "house/x"]);
+    }
+}
+
+/// A regression: the first request after a quiet time got the list of before once
+/// more, however old, when the provider was failing.
+#[tokio::test(start_paused = true)]
+async fn after_a_quiet_time_a_list_past_the_stale_limit_is_never_served() {
+    for failed_before in [false, true] {
+        let (desk, script) = desk(["a", "b"]);
+        let layer = builder([lab(&script)]).build().unwrap();
+        assert_eq!(list(&layer).await.len(), 2);
+        desk.set(Err(ListErrorKind::Status(500)));
+        if failed_before {
+            layer.cache().refresh().await.unwrap_err();
+        }
+        sleep(DAY * 3).await;
+        let response = ask(&layer, get("/v1/models")).await;
+        assert_eq!(response.status(), 503, "{failed_before}");
+        let response = ask(&layer, get("/v1/models/lab/a")).await;
+        assert_eq!(response.status(), 503, "{failed_before}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_stale_limit_a_list_stays_for_ever() {
+    for mode in MODES {
+        let (desk, script) = desk(["a", "b"]);
+        let (layer, _refresher) = mode.start(builder([lab(&script)]).max_stale(None));
+        assert_eq!(list(&layer).await.len(), 2);
+        desk.set(Err(ListErrorKind::Status(500)));
+        for _ in 0..60 {
+            sleep(DAY).await;
+            assert_eq!(list(&layer).await.len(), 2, "{mode:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_declared_list_does_not_age() {
+    for mode in MODES {
+        let fixed = Provider::fixed("house", [Model::new("x")]);
+        let (layer, _refresher) = mode.start(builder([fixed]));
+        sleep(DAY * 60).await;
+        assert_eq!(list(&layer).await, ["house/x"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fallback_is_listed_for_404_405_501_and_for_nothing_else() {
+    for code in 100..600 {
+        let Ok(code) = http::StatusCode::from_u16(code) else {
+            continue;
+        };
+        if code.is_success() {
+            continue;
+        }
+        let provider = http(move || {
+            let response = Response::builder().status(code).body("[]".into()).unwrap();
+            Ok::<_, Infallible>(response)
+        });
+        let layer = builder([provider.fallback([Model::new("mine")])])
+            .build()
+            .unwrap();
+        let outcome = layer.cache().refresh_provider("lab").await;
+        if [404, 405, 501].contains(&code.as_u16()) {
+            assert!(outcome.unwrap());
+            assert_eq!(list(&layer).await, ["lab/mine"]);
+            assert!(status(&layer.cache()).declared);
+        } else {
+            let kind = outcome.unwrap_err().kind();
+            assert_eq!(kind, ListErrorKind::Status(code.as_u16()));
+            assert!(layer.cache().snapshot().is_empty());
+        }
+    }
+    for body in ["", "<html>", "{}", r#"{"error":"x"}"#] {
+        let provider = http(move || Ok::<_, Infallible>(Response::new(body.into())));
+        let layer = builder([provider.fallback([Model::new("mine")])])
+            .build()
+            .unwrap();
+        layer.cache().refresh().await.unwrap_err();
+        assert!(layer.cache().snapshot().is_empty(), "{body}");
+    }
+    let provider = http(|| Err("refused"));
+    let layer = builder([provider.fallback([Model::new("mine")])])
+        .build()
+        .unwrap();
+    layer.cache().refresh().await.unwrap_err();
+    assert!(layer.cache().snapshot().is_empty());
+}
+
+/// A regression: a list of the same models kept what was counted of the first.
+#[tokio::test(start_paused = true)]
+async fn the_status_tells_of_the_last_answer_also_when_it_lists_the_same() {
+    let script = Script::new(|call| async move {
+        if call == 1 {
+            return Err(ListError::new(ListErrorKind::Status(404)));
+        }
+        let twice = [Model::new("mine"), Model::new("mine"), Model::new("")];
+        Ok(ModelList::from_iter(twice).with_skipped(2))
+    });
+    let provider = lab(&script).fallback([Model::new("mine")]);
+    let layer = builder([provider]).build().unwrap();
+    list(&layer).await;
+    let etag = layer.cache().snapshot().etag().to_owned();
+    let first = status(&layer.cache());
+    assert_eq!(
+        (first.declared, first.skipped, first.duplicates),
+        (true, 0, 0)
+    );
+    layer.cache().refresh().await.unwrap();
+    let second = status(&layer.cache());
+    assert_eq!(
+        (second.declared, second.skipped, second.duplicates),
+        (false, 3, 1)
+    );
+    assert_eq!(layer.cache().snapshot().etag(), etag);
+}
+
+// ===== Stable bytes =====
+
+fn unix_now() -> u32 {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    now.try_into().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_order_nor_duplicates_nor_dates_of_the_request_change_a_byte() {
+    let now = unix_now();
+    let script = Script::new(move |call| async move {
+        let call = call as u32;
+        let a = Model::new("a")
+            .with_created(1_600_000_000)
+            .with_owned_by("x");
+        let b = Model::new("b").with_context_length(1 << call.min(1));
+        let dated = |id: &str, at: u32| Model::new(id).with_created(at);
+        let mut models = vec![
+            a.clone(),
+            b.clone(),
+            dated("now", now + call),
+            dated("soon", now + 1000 * call),
+            dated("just", now - call),
+        ];
+        let length = models.len();
+        models.rotate_left(call as usize % length);
+        if call.is_multiple_of(2) {
+            models.extend([Model::new("a"), b, dated("now", now)]);
+        }
+        Ok::<_, Infallible>(ModelList::from(models))
+    });
+    let layer = builder([lab(&script)]).build().unwrap();
+    let first = ask(&layer, get("/v1/models")).await;
+    let mut updates = layer.cache().subscribe();
+    for _ in 0..10 {
+        layer.cache().refresh().await.unwrap();
+        let next = ask(&layer, get("/v1/models")).await;
+        assert_eq!(next.body(), first.body());
+        assert_eq!(next.headers()["etag"], first.headers()["etag"]);
+    }
+    assert_eq!(script.calls(), 11);
+    let nothing = tokio::time::timeout(HOUR, updates.next()).await;
+    assert!(nothing.is_err(), "an event, though nothing has changed");
+    let body: serde_json::Value = serde_json::from_slice(first.body()).unwrap();
+    let created: Vec<_> = body["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| model["created"].as_u64().unwrap())
+        .collect();
+    assert_eq!(created, [1_600_000_000, 0, 0, 0, 0]);
+}
+
+/// A regression: a model that came out within the hour was listed without its date
+/// until its list changed, and with it by replicas that were started later.
+#[tokio::test(start_paused = true)]
+async fn a_date_that_becomes_known_is_listed_and_then_stays() {
+    let (old, older) = (1_700_000_000, 1_600_000_000);
+    let script = Script::new(move |call| async move {
+        let created = [unix_now(), old, older, unix_now()][call - 1];
+        let list = [Model::new("a").with_created(created), Model::new("b")];
+        Ok::<_, Infallible>(ModelList::from_iter(list))
+    });
+    let layer = builder([lab(&script)]).build().unwrap();
+    let mut dates = Vec::new();
+    for _ in 0..4 {
+        layer.cache().refresh().await.unwrap();
+        dates.push(
+            layer
+                .cache()
+                .snapshot()
+                .get("lab/a")
+                .unwrap()
+                .model()
+                .created(),
+        );
+    }
+    assert_eq!(dates, [None, Some(old), Some(old), Some(old)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn providers_that_answer_in_another_order_give_the_same_bytes() {
+    let mut all = Vec::new();
+    for delays in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
+        let provider = |(index, delay): (usize, u64)| {
+            let script = Script::new(move |_| async move {
+                sleep(SECOND * delay as u32 / 10).await;
+                Ok::<_, Infallible>(models(["a", "b"]))
+            });
+            Provider::source(format!("lab-{index}"), script)
+        };
+        let (layer, _refresher) = builder(delays.into_iter().enumerate().map(provider))
+            .spawn()
+            .unwrap();
+        assert_eq!(list(&layer).await.len(), 6);
+        let snapshot = layer.cache().snapshot();
+        all.push((snapshot.etag().to_owned(), snapshot.body()));
+    }
+    assert!(all.iter().all(|one| *one == all[0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_any_fact_that_is_served_changes_the_tag() {
+    let base = || Model::new("a").with_owned_by("x");
+    let mut seen = std::collections::HashSet::new();
+    for model in [
+        base(),
+        base().with_owned_by("y"),
+        base().with_display_name("A"),
+        base().with_context_length(1),
+        base().with_max_output_tokens(1),
+        base().with_created(5),
+        Model::new("b").with_owned_by("x"),
+    ] {
+        let layer = builder([Provider::fixed("house", [model])])
+            .build()
+            .unwrap();
+        assert!(seen.insert(layer.cache().snapshot().etag().to_owned()));
+    }
+}
+
+// ===== The handle =====
+
+#[tokio::test(start_paused = true)]
+async fn refresh_names_who_failed_and_publishes_the_rest() {
+    let (good, bad) = (Script::always(["a"]), Script::failing());
+    let layer = builder([
+        Provider::source("bad", bad.clone()),
+        Provider::source("good", good.clone()),
+        Provider::fixed("house", [Model::new("x")]),
+    ])
+    .build()
+    .unwrap();
+    for round in 1..4 {
+        let error = layer.cache().refresh().await.unwrap_err();
+        let names: Vec<_> = error.failures().iter().map(|one| one.provider()).collect();
+        assert_eq!(names, ["bad"]);
+        assert_eq!(error.to_string(), "provider bad: the source failed");
+        assert_eq!(layer.cache().snapshot().len(), 2);
+        // Due or not, backing off or not.
+        assert_eq!((good.calls(), bad.calls()), (round, round));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refresh_provider_asks_that_one_alone() {
+    let (one, two) = (Script::always(["a"]), Script::always(["b"]));
+    let layer = builder([
+        Provider::source("one", one.clone()),
+        Provider::source("two", two.clone()),
+        Provider::fixed("house", [Model::new("x")]),
+    ])
+    .build()
+    .unwrap();
+    let cache = layer.cache();
+    assert!(cache.refresh_provider("two").await.unwrap());
+    assert_eq!((one.calls(), two.calls()), (0, 1));
+    assert!(cache.snapshot().get("two/b").is_some());
+    assert!(!cache.refresh_provider("nobody").await.unwrap());
+    assert!(!cache.refresh_provider("house").await.unwrap());
+    assert_eq!((one.calls(), two.calls()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalidated_list_is_served_until_the_next_is_there() {
+    for mode in MODES {
+        let (desk, script) = desk(["a", "b"]);
+        let (layer, _refresher) = mode.start(builder([lab(&script)]));
+        assert_eq!(list(&layer).await.len(), 2);
+        desk.lay(["c"]);
+        calm().await;
+        assert!(layer.cache().invalidate("lab"));
+        assert!(!layer.cache().invalidate("nobody"));
+        assert_eq!(layer.cache().snapshot().len(), 2);
+        if mode == Mode::Build {
+            calm().await;
+            assert_eq!(script.calls(), 1);
+            assert_eq!(list(&layer).await.len(), 2);
+        }
+        calm().await;
+        assert_eq!(script.calls(), 2, "{mode:?}");
+        assert_eq!(list(&layer).await, ["lab/c"]);
+    }
+}
+
+/// A regression: the fetch in the air, which may have read what was there before,
+/// counted as the one that was asked for.
+#[tokio::test(start_paused = true)]
+async fn a_list_invalidated_during_a_fetch_is_fetched_once_more() {
+    for mode in MODES {
+        let desk = Desk::new(["old", "older"]);
+        let script = Script::new({
+            let desk = desk.clone();
+            move |call| {
+                let read = desk.read();
+                async move {
+                    sleep(SECOND * u32::from(call == 2)).await;
+                    read.map_err(ListError::from)
+                }
+            }
+        });
+        let (layer, _refresher) = mode.start(builder([lab(&script)]));
+        list(&layer).await;
+        let cache = layer.cache();
+        let forced = tokio::spawn(async move { cache.refresh().await });
+        calm().await;
+        desk.lay(["new"]);
+        layer.cache().invalidate("lab");
+        forced.await.unwrap().unwrap();
+        list(&layer).await;
+        calm().await;
+        assert_eq!(list(&layer).await, ["lab/new"], "{mode:?}");
+        assert_eq!(script.calls(), 3);
+        // And once is enough.
+        sleep(SECOND * 60).await;
+        list(&layer).await;
+        calm().await;
+        assert_eq!(script.calls(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_provider_is_left_alone_whoever_invalidates_it() {
+    for mode in MODES {
+        let script = Script::new(|_| async {
+            let error = ListError::new(ListErrorKind::Status(429));
+            Err::<ModelList, _>(error.with_retry_after(SECOND * 100))
+        });
+        let (layer, _refresher) = mode.start(builder([lab(&script)]));
+        ask(&layer, get("/v1/models")).await;
+        for _ in 0..90 {
+            layer.cache().invalidate("lab");
+            ask(&layer, get("/v1/models")).await;
+            sleep(SECOND).await;
+        }
+        assert_eq!(script.calls(), 1, "{mode:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_sees_each_change_and_nothing_else() {
+    for mode in MODES {
+        let (desk, script) = desk(["a", "b"]);
+        let (layer, refresher) = mode.start(builder([lab(&script)]));
+        let cache = layer.cache();
+        let mut updates = cache.subscribe();
+        cache.refresh().await.unwrap();
+        assert_eq!(updates.next().await.unwrap().len(), 2);
+        for _ in 0..5 {
+            cache.refresh().await.unwrap();
+        }
+        desk.set(Err(ListErrorKind::Timeout));
+        cache.refresh().await.unwrap_err();
+        let nothing = tokio::time::timeout(SECOND, updates.next()).await;
+        assert!(nothing.is_err(), "{mode:?}");
+        desk.lay(["c"]);
+        cache.refresh().await.unwrap();
+        desk.lay(["c", "d"]);
+        cache.refresh().await.unwrap();
+        let latest = updates.next().await.unwrap();
+        assert_eq!(latest.len(), 2);
+        assert!(latest.get("lab/d").is_some());
+        drop((layer, cache, refresher));
+        assert!(updates.next().await.is_none(), "{mode:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_tells_a_list_from_an_attempt() {
+    for mode in MODES {
+        let (held, gate) = Script::held(["a"]);
+        let (layer, _refresher) = mode.start(builder([
+            Provider::source("hung", Script::hung()),
+            Provider::source("held", held),
+            Provider::source("bad", Script::failing()),
+        ]));
+        let cache = layer.cache();
+        assert!(!cache.is_ready(Readiness::Listing) && !cache.is_ready(Readiness::Attempted));
+        gate.open(1);
+        let (ready, took) = timed(cache.ready(Readiness::Listing)).await;
+        assert!(ready && took == Duration::ZERO, "{mode:?} {took:?}");
+        assert!(cache.is_ready(Readiness::Listing) && !cache.is_ready(Readiness::Attempted));
+        let (ready, took) = timed(cache.ready(Readiness::Attempted)).await;
+        assert!(ready && took == SECOND * 15, "{mode:?} {took:?}");
+        let (ready, took) = timed(cache.ready(Readiness::Attempted)).await;
+        assert!(ready && took == Duration::ZERO);
+    }
+    let none = builder([]).build().unwrap().cache();
+    assert!(none.ready(Readiness::Listing).await && none.ready(Readiness::Attempted).await);
+    let bad = builder([Provider::source("bad", Script::failing())])
+        .build()
+        .unwrap()
+        .cache();
+    assert!(bad.ready(Readiness::Attempted).await);
+    assert!(!bad.is_ready(Readiness::Listing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_tells_how_a_provider_stands() {
+    let slow = slow(&Desk::new(["a", "b"]), SECOND / 2);
+    let provider = lab(&slow).display_name("The Lab");
+    let layer = builder([provider]).build().unwrap();
+    let cache = layer.cache();
+
+    let new = status(&cache);
+    assert_eq!(new.name, "lab");
+    assert_eq!(new.display_name.as_deref(), Some("The Lab"));
+    assert_eq!((new.models, new.failures, new.fetching), (0, 0, false));
+    assert!(new.confirmed.is_none() && new.last_attempt.is_none());
+    assert_eq!(new.next_attempt, Some(Duration::ZERO));
+
+    let request = tokio::spawn({
+        let layer = layer.clone();
+        async move { list(&layer).await }
+    });
+    calm().await;
+    let asked = status(&cache);
+    assert!(asked.fetching && asked.next_attempt.is_none() && asked.last_attempt.is_none());
+
+    request.await.unwrap();
+    sleep(SECOND * 10).await;
+    let good = status(&cache);
+    assert_eq!((good.models, good.failures, good.fetching), (2, 0, false));
+    assert_eq!(good.confirmed, Some(SECOND * 10));
+    let attempt = good.last_attempt.unwrap();
+    assert_eq!((attempt.ended, attempt.took), (SECOND * 10, SECOND / 2));
+    assert!(attempt.error.is_none());
+    let next = good.next_attempt.unwrap();
+    assert!(next >= SECOND * 260 && next <= SECOND * 320, "{next:?}");
+    assert_eq!(cache.status().models, 2);
+    assert_eq!(cache.status().etag, cache.snapshot().etag());
+    let json = serde_json::to_value(cache.status()).unwrap();
+    assert_eq!(json["providers"][0]["confirmed"], 10.0);
+    assert_eq!(json["providers"][0]["last_attempt"]["took"], 0.5);
+}

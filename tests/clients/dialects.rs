@@ -1,0 +1,637 @@
+//! The list in each client's form: which form a request gets, and what stands in it.
+
+use crate::support::forms;
+use crate::support::fronts;
+use crate::support::net;
+use std::time::Duration;
+
+use crate::support::forms::{error, ids, json, records, speaking_all};
+use crate::support::fronts::{Fronts, only};
+use crate::support::{Desk, MODES, Script, ask, builder, calm, get, timed};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Empty};
+use serde_json::{Value, json};
+use tower::{Layer, ServiceExt};
+use tower_models_cache::{
+    Capability, ClientDialect, ListErrorKind, Modality, Model, Provider, StaticModelsCacheLayer,
+    View,
+};
+
+use ClientDialect::{Anthropic, Codex, Gemini, Ollama, OpenAi};
+
+/// A model of which all is known, and one of which nothing is.
+fn known_and_unknown() -> [Model; 2] {
+    let known = Model::new("known")
+        .with_created(1_700_000_000)
+        .with_owned_by("its owner")
+        .with_display_name("Known \"1\"")
+        .with_context_length(200_000)
+        .with_max_output_tokens(64_000)
+        .with_input([Modality::Text, Modality::Image])
+        .with_output([Modality::Text])
+        .with_capability(Capability::Tools, true)
+        .with_capability(Capability::Reasoning, true);
+    [known, Model::new("unknown")]
+}
+
+fn layer() -> StaticModelsCacheLayer {
+    let provider = Provider::fixed("house", known_and_unknown());
+    speaking_all(builder([provider])).build().unwrap()
+}
+
+/// The list as a value, with its records in the order of the dialect.
+async fn list_in(dialect: ClientDialect) -> Value {
+    let answer = ask(&layer(), forms::list(dialect, "")).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(only(answer.headers(), "content-type"), "application/json");
+    json(&answer)
+}
+
+// ===== What stands in each =====
+
+#[tokio::test]
+async fn openais_envelope_is_exact() {
+    let expected = json!({ "object": "list", "data": [
+        {
+            "id": "house/known", "object": "model", "created": 1_700_000_000, "owned_by": "its owner",
+            "name": "Known \"1\"", "context_length": 200_000, "max_input_tokens": 200_000,
+            "max_output_tokens": 64_000,
+            "architecture": { "input_modalities": ["text", "image"], "output_modalities": ["text"] },
+            "capabilities": { "tools": true, "reasoning": true },
+        },
+        { "id": "house/unknown", "object": "model", "created": 0, "owned_by": "house" },
+    ]});
+    assert_eq!(list_in(OpenAi).await, expected);
+}
+
+#[tokio::test]
+async fn anthropics_envelope_is_exact() {
+    let expected = json!({
+        "first_id": "house/known", "last_id": "house/unknown", "has_more": false, "data": [
+        {
+            "type": "model", "id": "house/known", "display_name": "Known \"1\"",
+            "created_at": "2023-11-14T22:13:20Z",
+            "max_input_tokens": 200_000, "max_tokens": 64_000, "lifecycle": "active",
+        },
+        {
+            "type": "model", "id": "house/unknown", "display_name": "house/unknown",
+            "created_at": "1970-01-01T00:00:00Z", "lifecycle": "active",
+        },
+    ]});
+    assert_eq!(list_in(Anthropic).await, expected);
+}
+
+#[tokio::test]
+async fn geminis_envelope_is_exact() {
+    let expected = json!({ "models": [
+        {
+            "name": "models/house/known", "version": "", "displayName": "Known \"1\"",
+            "inputTokenLimit": 200_000, "outputTokenLimit": 64_000,
+            "supportedGenerationMethods": ["generateContent", "countTokens"], "thinking": true,
+        },
+        {
+            "name": "models/house/unknown", "version": "", "displayName": "house/unknown",
+            "supportedGenerationMethods": ["generateContent", "countTokens"],
+        },
+    ]});
+    assert_eq!(list_in(Gemini).await, expected);
+}
+
+#[tokio::test]
+async fn ollamas_envelope_is_exact() {
+    let details = json!({
+        "parent_model": "", "format": "", "family": "", "families": [],
+        "parameter_size": "", "quantization_level": "",
+    });
+    let expected = json!({ "models": [
+        {
+            "name": "house/known", "model": "house/known", "modified_at": "2023-11-14T22:13:20Z",
+            "size": 0, "digest": "", "details": details,
+            "capabilities": ["completion", "vision", "tools", "thinking"],
+        },
+        {
+            "name": "house/unknown", "model": "house/unknown", "modified_at": "1970-01-01T00:00:00Z",
+            "size": 0, "digest": "", "details": details, "capabilities": ["completion"],
+        },
+    ]});
+    assert_eq!(list_in(Ollama).await, expected);
+}
+
+#[tokio::test]
+async fn codexs_envelope_has_every_field_that_its_source_requires() {
+    let list = list_in(Codex).await;
+    assert_eq!(list.as_object().unwrap().len(), 1);
+    for (model, slug, window, input) in [
+        (
+            &list["models"][0],
+            "house/known",
+            json!(200_000),
+            json!(["text", "image"]),
+        ),
+        (
+            &list["models"][1],
+            "house/unknown",
+            json!(null),
+            json!(["text"]),
+        ),
+    ] {
+        let mut model = model.clone();
+        let instructions = model["base_instructions"].take();
+        assert!(instructions.as_str().unwrap().len() > 20);
+        let name = if slug == "house/known" {
+            "Known \"1\""
+        } else {
+            slug
+        };
+        let expected = json!({
+            "slug": slug, "display_name": name, "description": null,
+            "supported_reasoning_levels": [], "shell_type": "default", "visibility": "list",
+            "supported_in_api": true, "priority": 99, "upgrade": null,
+            "base_instructions": null, "supports_reasoning_summaries": false,
+            "supports_reasoning_summary_parameter": false, "support_verbosity": false,
+            "default_verbosity": null, "apply_patch_tool_type": null,
+            "truncation_policy": { "mode": "bytes", "limit": 10_000 },
+            "supports_parallel_tool_calls": false, "context_window": window,
+            "experimental_supported_tools": [], "input_modalities": input,
+        });
+        assert_eq!(model, expected);
+    }
+}
+
+#[tokio::test]
+async fn codex_is_told_the_operators_instructions_and_hides_what_writes_no_text() {
+    let painter = Model::new("painter").with_output([Modality::Image]);
+    let layer = speaking_all(builder([Provider::fixed("house", [painter])]))
+        .codex_instructions("Be brief.")
+        .build()
+        .unwrap();
+    let list = json(&ask(&layer, forms::list(Codex, "")).await);
+    assert_eq!(list["models"][0]["base_instructions"], "Be brief.");
+    assert_eq!(list["models"][0]["visibility"], "hide");
+}
+
+#[tokio::test]
+async fn gemini_says_again_what_it_said_itself() {
+    let stated = Model::new("gemini-x")
+        .with_extra("supported_generation_methods", ["bidiGenerateContent"])
+        .with_extra("version", "001");
+    let embedder = Model::new("embedder").with_output([Modality::Embeddings]);
+    let provider = Provider::fixed("house", [stated, embedder]);
+    let layer = speaking_all(builder([provider])).build().unwrap();
+    let list = json(&ask(&layer, forms::list(Gemini, "")).await);
+    let methods = "supportedGenerationMethods";
+    assert_eq!(list["models"][0][methods], json!(["embedContent"]));
+    assert_eq!(list["models"][1][methods], json!(["bidiGenerateContent"]));
+    assert_eq!(list["models"][1]["version"], "001");
+}
+
+#[tokio::test]
+async fn without_providers_each_form_is_an_empty_list() {
+    let layer = speaking_all(builder([])).build().unwrap();
+    for (dialect, expected) in [
+        (OpenAi, json!({ "object": "list", "data": [] })),
+        (
+            Anthropic,
+            json!({ "first_id": null, "last_id": null, "has_more": false, "data": [] }),
+        ),
+        (Gemini, json!({ "models": [] })),
+        (Ollama, json!({ "models": [] })),
+        (Codex, json!({ "models": [] })),
+    ] {
+        let answer = ask(&layer, forms::whole(dialect)).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(json(&answer), expected, "{dialect:?}");
+    }
+}
+
+// ===== Which of them =====
+
+/// Says what reached it.
+fn inner() -> axum::Router {
+    axum::Router::new().fallback(|request: axum::extract::Request| async move {
+        format!("inner {} {}", request.method(), request.uri())
+    })
+}
+
+async fn through(
+    layer: &StaticModelsCacheLayer,
+    request: Request<Empty<Bytes>>,
+) -> Response<Bytes> {
+    let service = layer.layer(inner());
+    let answer = service
+        .oneshot(request.map(axum::body::Body::new))
+        .await
+        .unwrap();
+    let (head, body) = answer.into_parts();
+    Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+}
+
+/// By what a list's records are told apart.
+fn form_of(body: &[u8]) -> Option<ClientDialect> {
+    let list: Value = serde_json::from_slice(body).ok()?;
+    let has = |list: &Value, field: &str| list[0].get(field).is_some();
+    let (data, models) = (&list["data"], &list["models"]);
+    Some(match () {
+        () if list["object"] == "list" => OpenAi,
+        () if has(data, "created_at") => Anthropic,
+        () if has(models, "displayName") => Gemini,
+        () if has(models, "digest") => Ollama,
+        () if has(models, "slug") => Codex,
+        () => return None,
+    })
+}
+
+#[tokio::test]
+async fn the_path_decides_then_the_query_then_the_headers() {
+    const CLAUDE: (&str, &str) = ("anthropic-version", "2026-10-21");
+    const GOOGLE: (&str, &str) = ("x-goog-api-key", "k");
+    let layer = layer();
+    for (uri, headers, expected) in [
+        ("/v1/models", &[][..], OpenAi),
+        (
+            "/v1/models",
+            &[("x-api-key", "k"), ("authorization", "Bearer k")],
+            OpenAi,
+        ),
+        ("/v1/models", &[CLAUDE], Anthropic),
+        (
+            "/v1/models",
+            &[CLAUDE, ("authorization", "Bearer k")],
+            Anthropic,
+        ),
+        (
+            "/v1/models/?beta=true",
+            &[CLAUDE, ("x-api-key", "k")],
+            Anthropic,
+        ),
+        ("/v1/models", &[GOOGLE], Gemini),
+        ("/v1/models", &[GOOGLE, CLAUDE], Anthropic),
+        (
+            "/v1/models?client_version=0.169.0",
+            &[GOOGLE, CLAUDE],
+            Codex,
+        ),
+        ("/v1/models?a=b&client_version=", &[], Codex),
+        ("/v1/models?xclient_version=1", &[], OpenAi),
+        ("/v1beta/models", &[], Gemini),
+        ("/v1beta/models/", &[CLAUDE], Gemini),
+        ("/v1beta/models?client_version=1", &[], Gemini),
+        ("/api/tags", &[CLAUDE], Ollama),
+        ("/api/tags/", &[GOOGLE], Ollama),
+    ] {
+        let mut request = get(uri);
+        for &(name, value) in headers {
+            let value = http::HeaderValue::from_static(value);
+            request.headers_mut().insert(name, value);
+        }
+        let answer = through(&layer, request).await;
+        assert_eq!(form_of(answer.body()), Some(expected), "{uri} {headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_dialect_that_is_off_leaves_its_requests_to_the_next() {
+    let requests = forms::ALL.map(|dialect| (dialect, forms::whole(dialect)));
+    for on in forms::ALL {
+        let layer = builder([Provider::fixed("house", known_and_unknown())])
+            .client_dialects([on])
+            .build()
+            .unwrap();
+        for (asked, request) in &requests {
+            let answer = through(&layer, request.clone()).await;
+            let got = form_of(answer.body());
+            let expected = match (asked, on) {
+                _ if *asked == on => Some(on),
+                // Nothing but a header or a parameter tells these from OpenAI's.
+                (Anthropic | Codex, OpenAi) => Some(OpenAi),
+                _ => None,
+            };
+            assert_eq!(got, expected, "{asked:?} where {on:?} is on");
+            if expected.is_none() {
+                assert!(
+                    answer.body().starts_with(b"inner GET /"),
+                    "{asked:?} {on:?}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_header_or_a_parameter_for_a_dialect_that_is_off_is_one_that_means_nothing() {
+    let layer = builder([Provider::fixed("house", known_and_unknown())])
+        .client_dialects([OpenAi])
+        .build()
+        .unwrap();
+    for (uri, header) in [
+        ("/v1/models", "anthropic-version"),
+        ("/v1/models", "x-goog-api-key"),
+        ("/v1/models?client_version=1", "accept"),
+    ] {
+        let mut request = get(uri);
+        let value = http::HeaderValue::from_static("x");
+        request.headers_mut().insert(header, value);
+        let answer = through(&layer, request).await;
+        assert_eq!(form_of(answer.body()), Some(OpenAi), "{uri} {header}");
+        assert!(!answer.headers().contains_key("vary"), "nothing chooses");
+    }
+}
+
+#[tokio::test]
+async fn what_else_lies_at_these_paths_is_the_inner_services() {
+    let layer = layer();
+    for (method, uri) in [
+        (Method::GET, "/api/ps"),
+        (Method::POST, "/api/show"),
+        (Method::POST, "/api/tags"),
+        (Method::GET, "/api/tags/a"),
+        (Method::GET, "/api/version/a"),
+        (Method::POST, "/api/chat"),
+        (Method::POST, "/v1beta/models/house/known:generateContent"),
+        (Method::DELETE, "/v1/models/house/known"),
+        (Method::OPTIONS, "/v1beta/models"),
+        (Method::GET, "/v1beta/modelsx"),
+    ] {
+        let mut request = get(uri);
+        *request.method_mut() = method.clone();
+        let answer = through(&layer, request).await;
+        assert_eq!(answer.body(), &format!("inner {method} {uri}"));
+    }
+    let version = json(&through(&layer, get("/api/version")).await);
+    let parts: Vec<_> = version["version"].as_str().unwrap().split('.').collect();
+    assert!(parts.len() == 3 && parts.iter().all(|part| part.parse::<u32>().is_ok()));
+}
+
+#[tokio::test]
+async fn each_form_can_lie_at_other_paths() {
+    let layer = speaking_all(builder([Provider::fixed("house", known_and_unknown())]))
+        .paths(["/models"])
+        .gemini_paths(["/gemini/v1/models", "/v1beta/models"])
+        .ollama_paths(["/local/"])
+        .build()
+        .unwrap();
+    for (uri, expected) in [
+        ("/models", Some(OpenAi)),
+        ("/gemini/v1/models", Some(Gemini)),
+        ("/v1beta/models", Some(Gemini)),
+        ("/local/tags", Some(Ollama)),
+        ("/v1/models", None),
+        ("/api/tags", None),
+    ] {
+        let answer = through(&layer, get(uri)).await;
+        assert_eq!(form_of(answer.body()), expected, "{uri}");
+    }
+}
+
+// ===== HTTP =====
+
+#[tokio::test]
+async fn each_form_has_tags_of_its_own_and_answers_head_and_conditions() {
+    let layer = layer();
+    let mut fronts = Fronts::of(&layer).await;
+    let mut etags = Vec::new();
+    for dialect in forms::ALL {
+        let request = forms::whole(dialect);
+        let path = request.uri().to_string();
+        let headers: Vec<_> = request.headers().iter().collect();
+        let mut headers: Vec<_> = (headers.iter())
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
+        let got = fronts.get_and_head(&path, &headers).await;
+        assert_eq!(got.status(), 200);
+        let length = got.body().len().to_string();
+        assert_eq!(only(got.headers(), "content-length"), length);
+        assert_eq!(only(got.headers(), "cache-control"), "private, no-cache");
+        assert_eq!(
+            only(got.headers(), "cache-status"),
+            "tower-models-cache; hit"
+        );
+        let by_headers = matches!(dialect, OpenAi | Anthropic | Codex) || path.starts_with("/v1b");
+        assert!(by_headers || dialect == Ollama);
+        let etag = only(got.headers(), "etag").to_owned();
+        for (tag, status) in [(etag.as_str(), 304), ("*", 304), ("\"other\"", 200)] {
+            headers.push(("if-none-match", tag.as_bytes()));
+            let again = fronts.get_and_head(&path, &headers).await;
+            headers.pop();
+            assert_eq!(again.status(), status, "{dialect:?} {tag}");
+            assert_eq!(only(again.headers(), "etag"), etag);
+            let vary = |answer: &Response<Bytes>| answer.headers().get("vary").cloned();
+            assert_eq!(vary(&again), vary(&got), "{dialect:?}");
+        }
+        etags.push(etag);
+    }
+    etags.sort();
+    etags.dedup();
+    assert_eq!(
+        etags.len(),
+        forms::ALL.len(),
+        "one list is not taken for another"
+    );
+}
+
+#[tokio::test]
+async fn what_varies_is_said_where_headers_choose() {
+    let layer = layer();
+    for (dialect, expected) in [
+        (OpenAi, Some(fronts::VARY_BY_DIALECT)),
+        (Anthropic, Some(fronts::VARY_BY_DIALECT)),
+        (Ollama, None),
+    ] {
+        let answer = ask(&layer, forms::whole(dialect)).await;
+        let vary = answer.headers().get("vary");
+        assert_eq!(
+            vary.map(|vary| vary.to_str().unwrap()),
+            expected,
+            "{dialect:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_model_has_the_bytes_that_it_has_in_the_list_and_a_tag_of_its_own() {
+    let layer = layer();
+    for dialect in forms::WITH_MODELS {
+        let list = ask(&layer, forms::whole(dialect)).await;
+        let list_etag = only(list.headers(), "etag");
+        for record in records(dialect, list.body()) {
+            let id = forms::id_of(dialect, &record);
+            let mut request = forms::model(dialect, &id);
+            let one = ask(&layer, request.clone()).await;
+            assert_eq!(one.body(), record.as_bytes(), "{dialect:?} {id}");
+            let etag = one.headers()["etag"].clone();
+            assert_ne!(etag, list_etag);
+            request.headers_mut().insert("if-none-match", etag.clone());
+            let again = ask(&layer, request).await;
+            assert_eq!((again.status().as_u16(), again.body().len()), (304, 0));
+            assert_eq!(again.headers()["etag"], etag);
+        }
+    }
+}
+
+#[tokio::test]
+async fn errors_have_the_form_of_the_dialect() {
+    let down = Provider::source("lab", Script::failing());
+    let layer = layer();
+    let empty = speaking_all(builder([down])).build().unwrap();
+    let _ = empty.cache().refresh().await;
+    for (dialect, not_found, unavailable) in [
+        (OpenAi, "model_not_found", "models_unavailable"),
+        (Anthropic, "not_found_error", "overloaded_error"),
+        (Gemini, "NOT_FOUND", "UNAVAILABLE"),
+    ] {
+        let answer = ask(&layer, forms::model(dialect, "house/no \"such\"")).await;
+        assert_eq!(answer.status(), 404);
+        assert_eq!(only(answer.headers(), "content-type"), "application/json");
+        assert_eq!(only(answer.headers(), "cache-control"), "no-store");
+        assert!(!answer.headers().contains_key("etag"));
+        let (message, name) = error(dialect, &answer);
+        assert!(message.contains("house/no \"such\""), "{message}");
+        assert_eq!(name, not_found, "{dialect:?}");
+        for request in [forms::whole(dialect), forms::model(dialect, "house/known")] {
+            let answer = ask(&empty, request).await;
+            assert_eq!(answer.status(), 503);
+            let seconds: u64 = only(answer.headers(), "retry-after").parse().unwrap();
+            assert!((1..=60).contains(&seconds));
+            let (_, name) = error(dialect, &answer);
+            assert_eq!(name, unavailable, "{dialect:?}");
+        }
+    }
+    for dialect in [Ollama, Codex] {
+        let answer = ask(&empty, forms::whole(dialect)).await;
+        assert_eq!(answer.status(), 503);
+        assert!(answer.headers().contains_key("retry-after"));
+        error(dialect, &answer);
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_codex_has_one_tag_under_every_coding() {
+    let many = (0..200).map(|n| Model::new(format!("model-{n}")));
+    let layer = speaking_all(builder([Provider::fixed("house", many)]))
+        .views(|request| {
+            let is_one = request.headers.contains_key("x-one");
+            let one = || View::named("one", |_| true);
+            Ok(if is_one { one() } else { View::all() })
+        })
+        .build()
+        .unwrap();
+    ask(&layer, forms::whole(Codex)).await;
+    // Lists of views are compressed after all others.
+    let mut last = forms::whole(OpenAi);
+    for (name, value) in [("x-one", "1"), ("accept-encoding", "gzip")] {
+        let value = http::HeaderValue::from_static(value);
+        last.headers_mut().insert(name, value);
+    }
+    net::within(async {
+        while fronts::coding(ask(&layer, last.clone()).await.headers()) == "identity" {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let under = |coding: &'static str| {
+        let mut request = forms::whole(Codex);
+        let coding = http::HeaderValue::from_static(coding);
+        request.headers_mut().insert("accept-encoding", coding);
+        ask(&layer, request)
+    };
+    let plain = under("identity").await;
+    for coding in ["br", "gzip", "zstd", "br, *;q=0.1"] {
+        let other = under(coding).await;
+        assert!(
+            !other.headers().contains_key("content-encoding"),
+            "{coding}"
+        );
+        assert_eq!(other.headers()["etag"], plain.headers()["etag"]);
+        assert_eq!(other.body(), plain.body());
+    }
+    // Others are compressed, once somebody has asked for them.
+    for dialect in [Anthropic, Gemini, Ollama] {
+        ask(&layer, forms::whole(dialect)).await;
+        let mut request = forms::whole(dialect);
+        let coding = http::HeaderValue::from_static("gzip");
+        request.headers_mut().insert("accept-encoding", coding);
+        let got = net::within(async {
+            loop {
+                let got = ask(&layer, request.clone()).await;
+                if got.headers().contains_key("content-encoding") {
+                    break got;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let got = got.await;
+        let plain = ask(&layer, forms::whole(dialect)).await;
+        assert_eq!(fronts::decoded(&got), *plain.body(), "{dialect:?}");
+        assert_ne!(got.headers()["etag"], plain.headers()["etag"]);
+    }
+}
+
+// ===== Upstream calls =====
+
+#[tokio::test(start_paused = true)]
+async fn no_parameter_and_no_header_makes_it_ask_a_provider() {
+    for mode in MODES {
+        let script = Script::always(["a"]);
+        let provider = Provider::source("lab", script.clone());
+        let (layer, _refresher) = mode.start(speaking_all(builder([provider])));
+        for dialect in forms::ALL {
+            let plain = ask(&layer, forms::whole(dialect)).await;
+            for query in [
+                "refresh=true",
+                "x=%FF&y",
+                "limit=1000&pageSize=1000&lifecycle[]=active",
+            ] {
+                let query = format!("{query}&{}", forms::limit(dialect, 1000));
+                let mut request = forms::list(dialect, &query);
+                let no_cache = http::HeaderValue::from_static("no-cache");
+                request.headers_mut().insert("cache-control", no_cache);
+                let answer = ask(&layer, request).await;
+                assert_eq!(answer.body(), plain.body(), "{dialect:?} {query}");
+            }
+        }
+        calm().await;
+        assert_eq!(script.calls(), 1, "{mode:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_attempt_is_waited_for_in_every_form() {
+    for dialect in forms::ALL {
+        let (held, gate) = Script::held(["a"]);
+        let provider = Provider::source("lab", held);
+        let layer = speaking_all(builder([provider])).build().unwrap();
+        let open = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            gate.open(1);
+        };
+        let ((answer, took), ()) = tokio::join!(timed(ask(&layer, forms::whole(dialect))), open);
+        assert_eq!(ids(dialect, answer.body()), ["lab/a"]);
+        assert_eq!(took, Duration::from_millis(300), "{dialect:?}");
+        let status = only(answer.headers(), "cache-status");
+        assert_eq!(
+            status, "tower-models-cache; fwd=miss; stored",
+            "{dialect:?}"
+        );
+        // And never again.
+        let (_, took) = timed(ask(&layer, forms::whole(dialect))).await;
+        assert_eq!(took, Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_waited_for_in_no_form() {
+    let desk = Desk::new(["a"]);
+    let provider = Provider::source("lab", Script::desk(&desk));
+    let layer = speaking_all(builder([provider])).build().unwrap();
+    layer.cache().refresh().await.unwrap();
+    desk.set(Err(ListErrorKind::Status(500)));
+    layer.cache().refresh().await.unwrap_err();
+    for dialect in forms::ALL {
+        let (answer, took) = timed(ask(&layer, forms::whole(dialect))).await;
+        assert_eq!(ids(dialect, answer.body()), ["lab/a"]);
+        assert_eq!(took, Duration::ZERO);
+        let status = only(answer.headers(), "cache-status");
+        assert_eq!(status, "tower-models-cache; hit; detail=stale");
+    }
+}

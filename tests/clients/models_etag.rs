@@ -1,0 +1,130 @@
+//! `ModelsEtagLayer`: on every answer of inference stands the tag of the list as Codex
+//! would get it now.
+
+use crate::support::forms;
+use std::convert::Infallible;
+
+use crate::support::forms::speaking_all;
+use crate::support::{Desk, Script, ask, builder};
+use axum::body::Body;
+use http::{HeaderValue, Request, Response};
+use tower::{Layer, ServiceExt};
+use tower_models_cache::{ClientDialect, Model, Provider, StaticModelsCacheLayer, View};
+
+use ClientDialect::Codex;
+
+const HEADER: &str = "x-models-etag";
+
+async fn chat(layer: &StaticModelsCacheLayer, caller: Option<&'static str>) -> Response<Body> {
+    let inner = tower::service_fn(|request: Request<Body>| async move {
+        // It comes as it was sent.
+        assert_eq!(request.headers()["x-mark"], "1");
+        let stale = HeaderValue::from_static("\"of another list\"");
+        Ok::<_, Infallible>(
+            Response::builder()
+                .header(HEADER, stale)
+                .body(request.into_body())
+                .unwrap(),
+        )
+    });
+    let mut request = Request::post("/v1/responses").header("x-mark", "1");
+    if let Some(caller) = caller {
+        request = request.header("x-caller", caller);
+    }
+    let request = request.body(Body::from("hello")).unwrap();
+    layer
+        .models_etag()
+        .layer(inner)
+        .oneshot(request)
+        .await
+        .unwrap()
+}
+
+async fn etag_of_list(layer: &StaticModelsCacheLayer, caller: Option<&'static str>) -> HeaderValue {
+    let mut request = forms::whole(Codex);
+    if let Some(caller) = caller {
+        let caller = HeaderValue::from_static(caller);
+        request.headers_mut().insert("x-caller", caller);
+    }
+    ask(layer, request).await.headers()["etag"].clone()
+}
+
+#[tokio::test]
+async fn the_tag_is_that_of_the_list_as_it_is_now() {
+    let desk = Desk::new(["a"]);
+    let provider = Provider::source("lab", Script::desk(&desk));
+    let layer = speaking_all(builder([provider])).build().unwrap();
+    layer.cache().refresh().await.unwrap();
+    assert!(
+        !chat(&layer, None).await.headers().contains_key(HEADER),
+        "nobody has the list"
+    );
+
+    let first = etag_of_list(&layer, None).await;
+    assert_eq!(chat(&layer, None).await.headers()[HEADER], first);
+    desk.lay(["a", "b"]);
+    layer.cache().refresh().await.unwrap();
+    let answer = chat(&layer, None).await;
+    assert_ne!(answer.headers()[HEADER], first);
+    assert_eq!(answer.headers().get_all(HEADER).iter().count(), 1);
+    assert_eq!(answer.headers()[HEADER], etag_of_list(&layer, None).await);
+    let body = http_body_util::BodyExt::collect(answer.into_body())
+        .await
+        .unwrap();
+    assert_eq!(body.to_bytes(), "hello");
+}
+
+#[tokio::test]
+async fn each_caller_gets_the_tag_of_its_view() {
+    let layer = speaking_all(builder([Provider::fixed(
+        "house",
+        ["a", "b"].map(Model::new),
+    )]))
+    .views(|request| {
+        Ok(
+            match request.headers.get("x-caller").map(HeaderValue::as_bytes) {
+                Some(b"few") => View::named("few", |model| model.model().id() == "a"),
+                Some(b"denied") => View::denied(http::StatusCode::FORBIDDEN),
+                Some(_) => return Err("nobody".into()),
+                None => View::all(),
+            },
+        )
+    })
+    .build()
+    .unwrap();
+    let (all, few) = (
+        etag_of_list(&layer, None).await,
+        etag_of_list(&layer, Some("few")).await,
+    );
+    assert_ne!(all, few);
+    assert_eq!(chat(&layer, None).await.headers()[HEADER], all);
+    assert_eq!(chat(&layer, Some("few")).await.headers()[HEADER], few);
+    for caller in ["denied", "error"] {
+        let answer = chat(&layer, Some(caller)).await;
+        assert!(!answer.headers().contains_key(HEADER), "{caller}");
+        assert_eq!(
+            answer.status(),
+            200,
+            "and it is not for this layer to refuse"
+        );
+    }
+}
+
+#[tokio::test]
+async fn errors_and_readiness_are_the_inner_services() {
+    let layer = speaking_all(builder([])).build().unwrap();
+    let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let mut service = tower_test::mock::Spawn::new(layer.models_etag().layer(service));
+    handle.allow(0);
+    assert!(service.poll_ready().is_pending());
+    handle.allow(1);
+    assert!(service.poll_ready().is_ready());
+    let answer = service.call(Request::post("/v1/responses").body(Body::empty()).unwrap());
+    let (request, send) = handle.next_request().await.unwrap();
+    assert_eq!(request.uri(), "/v1/responses");
+    send.send_error("of the inner service");
+    assert_eq!(
+        answer.await.unwrap_err().to_string(),
+        "of the inner service"
+    );
+}

@@ -1,0 +1,327 @@
+//! What cannot work is an error when the layer is built, which names field, value
+//! and what would be accepted.
+
+use std::time::Duration;
+
+use crate::support::Script;
+use http::{Request, Response};
+use http_body_util::Empty;
+use tower_models_cache::{BuildError, Builder, Model, Provider, StaticModelsCacheLayer};
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+const TOO_LONG: Duration = Duration::from_secs(365 * 24 * 3600 + 1);
+const TOO_SHORT: Duration = Duration::from_micros(999);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+fn builder() -> Builder {
+    StaticModelsCacheLayer::builder()
+}
+
+fn lab(name: &str) -> Provider {
+    Provider::source(name, Script::always(["a"]))
+}
+
+fn http(name: &str) -> Provider {
+    let service = tower::service_fn(|_: Request<Empty<bytes::Bytes>>| async {
+        Ok::<_, std::convert::Infallible>(Response::new(Empty::<bytes::Bytes>::new()))
+    });
+    Provider::http(name, service)
+}
+
+#[track_caller]
+fn refused(builder: Builder, field: &str, value: &str, expected: &str) {
+    let error: BuildError = builder.clone().build().unwrap_err();
+    assert_eq!(error.field(), field, "{error}");
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("{field} is ")), "{text}");
+    assert!(text.contains(value), "{text} does not name {value}");
+    assert!(text.contains(expected), "{text} does not name {expected}");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let spawned = runtime.block_on(async { builder.spawn().unwrap_err() });
+    assert_eq!(spawned, error);
+}
+
+#[track_caller]
+fn accepted(builder: Builder) {
+    let _ = builder.build().unwrap();
+}
+
+#[test]
+fn durations_that_are_nothing_or_absurd_are_refused() {
+    type Set = fn(Builder, Duration) -> Builder;
+    let settings: [(&str, Set); 5] = [
+        ("refresh_interval", Builder::refresh_interval),
+        ("miss_timeout", Builder::miss_timeout),
+        ("fetch_timeout", Builder::fetch_timeout),
+        ("backoff", Builder::backoff),
+        ("max_stale", |builder, age| builder.max_stale(age)),
+    ];
+    for (field, set) in settings {
+        for bad in [Duration::ZERO, TOO_SHORT, TOO_LONG, Duration::MAX] {
+            let value = format!("{bad:?}");
+            refused(set(builder(), bad), field, &value, "1 ms to 365 days");
+        }
+        for good in [MILLISECOND, YEAR] {
+            let interval = builder().refresh_interval(MILLISECOND);
+            let fits = match field {
+                "refresh_interval" => interval.max_stale(None),
+                "max_stale" if good == MILLISECOND => continue, // no interval is shorter
+                _ => interval,
+            };
+            accepted(set(fits, good));
+        }
+    }
+    accepted(builder().max_stale(None));
+    let value = format!("{TOO_LONG:?}");
+    let asked = builder().max_retry_after(TOO_LONG);
+    refused(asked, "max_retry_after", &value, "at most 365 days");
+    accepted(builder().max_retry_after(Duration::ZERO));
+    accepted(builder().max_retry_after(YEAR));
+}
+
+#[test]
+fn bounds_of_nothing_or_of_more_than_is_possible_are_refused() {
+    let most = 1 << 30;
+    for bad in [0, most + 1, usize::MAX] {
+        let (value, expected) = (bad.to_string(), format!("1 to {most}"));
+        refused(builder().max_bytes(bad), "max_bytes", &value, &expected);
+        refused(builder().max_models(bad), "max_models", &value, &expected);
+    }
+    for good in [1, most] {
+        accepted(builder().max_bytes(good).max_models(good));
+    }
+    for bad in [0, usize::MAX] {
+        let fetches = builder().max_concurrent_fetches(bad);
+        refused(fetches, "max_concurrent_fetches", &bad.to_string(), "1 to ");
+    }
+    accepted(builder().max_concurrent_fetches(1));
+}
+
+#[test]
+fn names_that_could_not_be_a_prefix_are_refused() {
+    let long = "x".repeat(129);
+    for bad in [
+        "",
+        " ",
+        " a",
+        "a ",
+        "a/b",
+        "/",
+        "a\nb",
+        "a\0b",
+        "\u{7f}",
+        "\u{202e}a",
+        &long,
+    ] {
+        for provider in [lab(bad), http(bad), Provider::fixed(bad, [Model::new("a")])] {
+            let value = format!("{bad:?}");
+            refused(
+                builder().provider(provider),
+                "providers.name",
+                &value,
+                "1 to 128 bytes",
+            );
+        }
+    }
+    for good in ["a", "a b", "ü", "\"", "a:b", "..", "%2F", &"x".repeat(128)] {
+        accepted(builder().provider(lab(good)));
+    }
+}
+
+#[test]
+fn a_name_that_another_provider_has_is_refused() {
+    for other in [lab("lab"), http("lab"), Provider::fixed("lab", [])] {
+        let twice = builder().providers([lab("lab"), lab("other"), other]);
+        refused(twice, "providers.name", r#""lab""#, "no other provider");
+    }
+    accepted(builder().providers([lab("lab"), lab("Lab"), lab("lab2")]));
+}
+
+#[test]
+fn a_providers_own_durations_are_checked_under_its_name() {
+    for bad in [Duration::ZERO, TOO_SHORT, TOO_LONG, Duration::MAX] {
+        for provider in [lab("lab"), http("lab"), Provider::fixed("lab", [])] {
+            let value = format!("{bad:?}");
+            for (provider, field) in [
+                (
+                    provider.clone().refresh_interval(bad),
+                    "providers.lab.refresh_interval",
+                ),
+                (provider.timeout(bad), "providers.lab.timeout"),
+            ] {
+                refused(
+                    builder().provider(provider),
+                    field,
+                    &value,
+                    "1 ms to 365 days",
+                );
+            }
+        }
+    }
+    let provider = lab("lab").refresh_interval(YEAR).timeout(MILLISECOND);
+    accepted(builder().provider(provider).max_stale(None));
+}
+
+#[test]
+fn declared_models_that_cannot_be_listed_are_refused() {
+    let long = "x".repeat(513);
+    for bad in ["", "a\nb", "\u{2066}a", &long] {
+        let fixed = Provider::fixed("house", [Model::new("good"), Model::new(bad)]);
+        let builder = builder().provider(fixed);
+        refused(
+            builder,
+            "providers.house.models",
+            "2",
+            "ids of 1 to 512 bytes",
+        );
+    }
+    let many = Provider::fixed("house", ["a", "b", "c"].map(Model::new));
+    let few = builder().max_models(2).provider(many.clone());
+    refused(few, "providers.house.models", "3", "at most 2 models");
+    accepted(builder().max_models(3).provider(many));
+    accepted(builder().provider(Provider::fixed("house", [Model::new("x".repeat(512))])));
+    accepted(builder().provider(Provider::fixed("house", [])));
+}
+
+/// A regression: what a provider without a list falls back to was looked at for
+/// the first time when it was needed, and never listed then.
+#[test]
+fn a_fallback_that_cannot_be_listed_is_refused() {
+    for provider in [lab("lab"), http("lab")] {
+        let provider = provider.fallback([Model::new("good"), Model::new("")]);
+        let builder = builder().provider(provider);
+        refused(
+            builder,
+            "providers.lab.fallback",
+            "2",
+            "ids of 1 to 512 bytes",
+        );
+    }
+    accepted(builder().provider(lab("lab").fallback([Model::new("good")])));
+}
+
+#[test]
+fn addresses_that_cannot_be_asked_are_refused_without_being_told() {
+    let expected = "an absolute http or https URL";
+    for (bad, value) in [
+        ("", "not a URL"),
+        ("https://a b/v1", "not a URL"),
+        ("/v1", "not an absolute URL"),
+        ("ftp://a.test/v1", "of another scheme"),
+    ] {
+        let builder = builder().provider(http("lab").base_url(bad));
+        refused(builder, "providers.lab.base_url", value, expected);
+    }
+    for (bad, value, expected) in [
+        (
+            "https://me:hunter2@a.test/v1",
+            "a URL with userinfo",
+            "set a header",
+        ),
+        (
+            "https://a.test/v1?key=hunter2",
+            "a URL with a query",
+            "models_path",
+        ),
+    ] {
+        let builder = builder().provider(http("lab").base_url(bad));
+        let error = builder.clone().build().unwrap_err();
+        assert!(!format!("{error} {error:?} {builder:?}").contains("hunter2"));
+        refused(builder, "providers.lab.base_url", value, expected);
+    }
+    for (bad, expected) in [
+        ("", "begins with a slash"),
+        ("models", "begins with a slash"),
+        ("/a b", "a valid path"),
+    ] {
+        let builder = builder().provider(http("lab").models_path(bad));
+        let value = format!("{bad:?}");
+        refused(builder, "providers.lab.models_path", &value, expected);
+    }
+    let good = http("lab")
+        .base_url("https://a.test/v1/")
+        .models_path("/x?y=z");
+    accepted(builder().provider(good));
+}
+
+#[test]
+fn paths_that_name_nothing_or_collide_are_refused() {
+    refused(builder().paths([""; 0]), "paths", "[]", "at least one path");
+    for bad in [
+        "",
+        "v1/models",
+        "/",
+        "//",
+        "/a b",
+        "/a?b",
+        "/a#b",
+        "/a%20b",
+        "/ü",
+    ] {
+        let value = format!("{bad:?}");
+        refused(
+            builder().paths([bad]),
+            "paths",
+            &value,
+            "begins with a slash",
+        );
+    }
+    for (one, other) in [
+        ("/v1/models", "/v1/models"),
+        ("/v1/models", "/v1/models/"),
+        ("/v1/models", "/v1/models/mine"),
+        ("/v1/models/mine", "/v1/models"),
+    ] {
+        let value = format!("{other:?}");
+        let expected = format!("collide with {one}");
+        refused(builder().paths([one, other]), "paths", &value, &expected);
+    }
+    accepted(builder().paths([
+        "/v1/models",
+        "/v1/models-mine",
+        "/models",
+        "/api/v1/models/",
+    ]));
+}
+
+#[test]
+fn spawning_outside_of_a_runtime_is_an_error_and_building_is_not() {
+    let error = builder().provider(lab("lab")).spawn().unwrap_err();
+    assert_eq!(error.field(), "runtime");
+    let text = error.to_string();
+    assert!(
+        text.contains("no tokio runtime") && text.contains("`build`"),
+        "{text}"
+    );
+    let tracker = tokio_util::task::TaskTracker::new();
+    let error = builder().spawn_on(&tracker).unwrap_err();
+    assert_eq!(error.field(), "runtime");
+    assert!(tracker.is_empty());
+    accepted(builder().provider(lab("lab")));
+}
+
+#[test]
+fn a_list_that_would_age_before_it_is_renewed_is_refused() {
+    let day = Duration::from_secs(24 * 3600);
+    let text = "more than the refresh interval of 86400s";
+    let default = builder().refresh_interval(day);
+    refused(default, "max_stale", "86400s", text);
+    accepted(builder().refresh_interval(day).max_stale(2 * day));
+    accepted(builder().refresh_interval(day).max_stale(None));
+    accepted(builder().refresh_interval(day).uncached());
+    let own = |age: Option<Duration>| {
+        let lab = Provider::fixed("lab", [Model::new("x")]).refresh_interval(day);
+        builder().provider(lab).max_stale(age)
+    };
+    let field = "providers.lab.refresh_interval";
+    refused(
+        own(Some(day)),
+        field,
+        "86400s",
+        "less than max_stale, 86400s",
+    );
+    accepted(own(Some(2 * day)));
+    accepted(own(None));
+}

@@ -1,0 +1,766 @@
+//! Settings and providers, as they stand in a file.
+
+use crate::support;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use crate::support::{ask, get, list};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Uri};
+use http_body_util::Full;
+use tower_models_cache::{
+    BuildError, MaxStale, Model, Provider, ProviderConfig, Secret, StaticModelsCacheConfig,
+    StaticModelsCacheLayer, View,
+};
+
+/// The settings in a text, or why there are none.
+fn read(text: &str) -> Result<StaticModelsCacheConfig, String> {
+    toml::from_str(text).map_err(|error| error.to_string())
+}
+
+/// What becomes of a text, up to the layer.
+fn build(text: &str) -> Result<StaticModelsCacheLayer, String> {
+    let text_of = |error: BuildError| error.to_string();
+    let builder = read(text)?.builder().map_err(text_of)?;
+    builder.build().map_err(text_of)
+}
+
+fn provider(text: &str) -> ProviderConfig {
+    toml::from_str(text).unwrap()
+}
+
+/// A service that lists `models` and keeps the last request's head.
+#[derive(Clone, Default)]
+struct Upstream(Arc<Mutex<Vec<(Uri, HeaderMap)>>>);
+
+impl Upstream {
+    fn seen(&self) -> Vec<(Uri, HeaderMap)> {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn provider(&self, config: &ProviderConfig, status: u16, models: &str) -> Provider {
+        let (seen, models) = (Arc::clone(&self.0), models.to_owned());
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (head, _) = request.into_parts();
+            seen.lock().unwrap().push((head.uri, head.headers));
+            let data: Vec<_> = models
+                .split_whitespace()
+                .map(|id| serde_json::json!({ "id": id }))
+                .collect();
+            let body = serde_json::json!({ "object": "list", "data": data }).to_string();
+            let response = Response::builder().status(status);
+            let response = response.body(Full::new(Bytes::from(body))).unwrap();
+            async { Ok::<_, std::convert::Infallible>(response) }
+        });
+        config.provider_over(service).unwrap()
+    }
+}
+
+fn layer(providers: impl IntoIterator<Item = Provider>) -> StaticModelsCacheLayer {
+    let builder = StaticModelsCacheLayer::builder().providers(providers);
+    builder.build().unwrap()
+}
+
+#[test]
+fn every_bad_value_is_named_with_its_field_and_what_would_do() {
+    // What is wrong with the file as such says serde, with the line.
+    let rows = [
+        // Fields and types.
+        (
+            "refresh_intervall = '5m'",
+            "unknown field `refresh_intervall`",
+        ),
+        (
+            "refresh_interval = 300",
+            r#"expected a duration as text, such as "5m" or "1500ms""#,
+        ),
+        (
+            "refresh_interval = '5 minits'",
+            r#"invalid value: string "5 minits", expected a duration"#,
+        ),
+        (
+            "backoff = ''",
+            r#"invalid value: string "", expected a duration"#,
+        ),
+        ("miss_timeout = '-1s'", "expected a duration"),
+        ("fetch_timeout = 'off'", "expected a duration"),
+        (
+            "max_stale = 'never'",
+            r#"such as "5m" or "1500ms", or "off""#,
+        ),
+        ("max_stale = false", "expected a duration as text"),
+        ("refresh_interval_secs = -1", "invalid value: integer `-1`"),
+        (
+            "[[providers]]\nbase_url = 'http://localhost'",
+            "missing field `name`",
+        ),
+        (
+            "[[providers]]\nname = 'a'\napi_key = 'k'",
+            "unknown field `api_key`",
+        ),
+        (
+            "[[providers]]\nname = 'a'\ndialect = 'openia'",
+            r#"invalid value: string "openia", expected one of openai, "#,
+        ),
+        (
+            "[[providers]]\nname = 'a'\nheaders = { x = 1 }",
+            "expected a text",
+        ),
+        // Durations.
+        (
+            "refresh_interval = '0s'",
+            "refresh_interval is 0ns, expected 1 ms to 365 days",
+        ),
+        (
+            "refresh_interval = '2years'",
+            "refresh_interval is 63115200s, expected 1 ms to 365 days",
+        ),
+        (
+            "refresh_interval_secs = 99999999",
+            "refresh_interval_secs is 99999999s, expected 1 ms to 365",
+        ),
+        (
+            "refresh_interval_secs = 9223372036854775807",
+            "refresh_interval_secs is 9223372036854775807s",
+        ),
+        (
+            "refresh_interval_secs = 300\nrefresh_interval = '5m'",
+            "refresh_interval_secs is 300, expected only one of it and refresh_interval",
+        ),
+        (
+            "miss_timeout = '0s'",
+            "miss_timeout is 0ns, expected 1 ms to 365 days",
+        ),
+        (
+            "miss_timeout = '1ns'",
+            "miss_timeout is 1ns, expected 1 ms to 365 days",
+        ),
+        (
+            "fetch_timeout = '0s'",
+            "fetch_timeout is 0ns, expected 1 ms to 365 days",
+        ),
+        (
+            "backoff = '0s'",
+            "backoff is 0ns, expected 1 ms to 365 days",
+        ),
+        ("backoff = '1000years'", "backoff is"),
+        (
+            "max_stale = '0s'",
+            "max_stale is 0ns, expected 1 ms to 365 days",
+        ),
+        (
+            "max_retry_after = '366days'",
+            "max_retry_after is 31622400s, expected at most 365 days",
+        ),
+        // Paths.
+        ("paths = []", "paths is [], expected at least one path"),
+        (
+            "paths = ['v1/models']",
+            r#"paths is "v1/models", expected a path that begins with a slash"#,
+        ),
+        ("paths = ['/a b']", r#"paths is "/a b""#),
+        (
+            "paths = ['/m', '/m/']",
+            r#"paths is "/m/", expected a path that does not collide with /m"#,
+        ),
+        ("paths = ['/m', '/m/x']", "does not collide"),
+        (
+            "paths = ['/v1beta']",
+            r#"gemini_paths is "/v1beta/models", expected a path that does not collide"#,
+        ),
+        (
+            "client_dialects = ['ollama']\nollama_paths = ['api']",
+            r#"ollama_paths is "api", expected a path that begins with a slash"#,
+        ),
+        // Dialects.
+        (
+            "client_dialects = []",
+            "client_dialects is empty, expected at least one dialect",
+        ),
+        (
+            "client_dialects = ['claude']",
+            "unknown variant `claude`, expected one of `openai`, `anthropic`",
+        ),
+        // Views.
+        (
+            "[views.a]\ninclude = ['[a']",
+            r#"views.a.include is "[a", expected a glob"#,
+        ),
+        ("[views.a]\nincludes = ['a']", "unknown field `includes`"),
+        (
+            "view_headers = ['x y']",
+            r#"view_headers is "x y", expected names of headers"#,
+        ),
+        ("max_views = 0", "max_views is 0, expected"),
+        ("max_view_bytes = 0", "max_view_bytes is 0, expected"),
+        // Names of models.
+        ("[aliases]\n'' = 'a/b'", r#"aliases is "", expected"#),
+        (
+            "[[providers]]\nname = 'a'\nprefix = 'sometimes'",
+            r#"invalid value: string "sometimes", expected true, false or "on-conflict""#,
+        ),
+        // Bounds and headers.
+        (
+            "max_concurrent_fetches = 0",
+            "max_concurrent_fetches is 0, expected 1 to 65536",
+        ),
+        ("max_bytes = 0", "max_bytes is 0, expected 1 to 1073741824"),
+        (
+            "max_models = 9999999999",
+            "max_models is 9999999999, expected 1 to 1073741824",
+        ),
+        (
+            "cache_control = ''",
+            r#"cache_control is "", expected a header value"#,
+        ),
+        (
+            r#"cache_control = "a\nb""#,
+            r#"cache_control is "a\nb", expected a header value"#,
+        ),
+        // Names of providers.
+        (
+            "[[providers]]\nname = ''\nmodels = ['a']",
+            r#"providers.name is "", expected 1 to 128 bytes"#,
+        ),
+        (
+            "[[providers]]\nname = 'a/b'\nmodels = ['a']",
+            r#"providers.name is "a/b", expected"#,
+        ),
+        (
+            "[[providers]]\nname = \"a\\u0007\"\nmodels = ['a']",
+            r#"providers.name is "a\u{7}", expected"#,
+        ),
+        (
+            "[[providers]]\nname = 'a '\nmodels = ['a']",
+            r#"providers.name is "a ", expected"#,
+        ),
+        (
+            "[[providers]]\nname = 'a'\nmodels = ['a']\n[[providers]]\nname = 'a'\nmodels = ['b']",
+            r#"providers.name is "a", expected a name that no other provider has"#,
+        ),
+        // Declared providers.
+        (
+            "[[providers]]\nname = 'a'",
+            "providers.a.base_url is missing, expected an absolute http or https URL",
+        ),
+        (
+            "[[providers]]\nname = 'a'\nmodels = ['']",
+            r#"providers.a.models is "", expected ids of 1 to 512"#,
+        ),
+        (
+            "[[providers]]\nname = 'a'\nmodels = [\"x\\u001b\"]",
+            r#"providers.a.models is "x\u{1b}", expected"#,
+        ),
+        (
+            "[[providers]]\nname = 'a'\nmodels = ['m']\napi_key_env = 'PATH'",
+            "providers.a.api_key_env is set for a provider without base_url and preset",
+        ),
+        (
+            "[[providers]]\nname = 'a'\nmodels = ['m']\ndialect = 'auto'",
+            "providers.a.dialect is set for a provider without base_url and preset",
+        ),
+        (
+            "[[providers]]\nname = 'a'\nmodels = ['m']\ntimeout = '1s'",
+            "providers.a.timeout is set for",
+        ),
+        (
+            "[[providers]]\nname = 'a'\nmodels = ['m']\ninclude = ['[a']",
+            r#"providers.a.include is "[a", expected a glob"#,
+        ),
+        (
+            "[[providers]]\nname = 'a'\nmodels = ['m']\nexclude = ['']",
+            r#"providers.a.exclude is "", expected a glob"#,
+        ),
+    ];
+    for (text, expected) in rows {
+        let error = build(text).expect_err(text);
+        assert!(error.contains(expected), "{text}\ngave: {error}");
+    }
+}
+
+#[cfg(feature = "client")]
+#[test]
+fn every_bad_value_of_a_fetched_provider_is_named_and_no_secret_is() {
+    let rows = [
+        (
+            "base_url = ''",
+            "providers.a.base_url is not a URL, expected an absolute",
+        ),
+        (
+            "base_url = 'api.test/v1 hunter2'",
+            "providers.a.base_url is not a URL",
+        ),
+        (
+            "base_url = '/hunter2'",
+            "providers.a.base_url is not an absolute URL",
+        ),
+        (
+            "base_url = 'ftp://a.test/hunter2'",
+            "providers.a.base_url is of another scheme",
+        ),
+        (
+            "base_url = 'https://u:hunter2@a.test'",
+            "providers.a.base_url is a URL with userinfo",
+        ),
+        (
+            "base_url = 'https://a.test/v1?k=hunter2'",
+            "providers.a.base_url is a URL with a query",
+        ),
+        (
+            "models_path = 'models?k=hunter2'",
+            r#"providers.a.models_path is "models", expected a path"#,
+        ),
+        (
+            "models_path = '/a b?k=hunter2'",
+            r#"providers.a.models_path is "/a b", expected a valid path"#,
+        ),
+        (
+            "timeout = '0s'",
+            "providers.a.timeout is 0ns, expected 1 ms to 365 days",
+        ),
+        (
+            "refresh_interval = '0s'",
+            "providers.a.refresh_interval is 0ns, expected 1 ms",
+        ),
+        (
+            "include = ['{a']",
+            r#"providers.a.include is "{a", expected a glob"#,
+        ),
+        (
+            "headers = { 'a b' = 'hunter2' }",
+            r#"providers.a.headers is "a b", expected names of headers"#,
+        ),
+        (
+            "headers = { x-team = \"hunter2\\n\" }",
+            "providers.a.headers.x-team is not a header value",
+        ),
+        (
+            "headers = { x-team = '' }",
+            "providers.a.headers.x-team is not a header value",
+        ),
+        (
+            "headers = { X-Team = 'hunter2', x-team = 'hunter2' }",
+            "expected each name once",
+        ),
+        (
+            "api_key_env = 'TOWER_MODELS_CACHE_NO_SUCH_KEY'",
+            "providers.a.api_key_env is TOWER_MODELS_CACHE_NO_SUCH_KEY, which is not set, expected the \
+             name of an environment variable",
+        ),
+        (
+            "api_key_env = 'sk-hunter2'",
+            "providers.a.api_key_env is a variable whose name is not shown",
+        ),
+        ("api_key_env = ''", "providers.a.api_key_env is a variable"),
+        (
+            "api_key_env = 'PATH'\nheaders = { Authorization = 'hunter2' }",
+            "providers.a.api_key_env is set, expected only one of it and headers.authorization",
+        ),
+        (
+            "base_url = 'http://a.test/hunter2'\napi_key_env = 'PATH'",
+            "providers.a.base_url is plain http to another machine, while a key is set, expected https, a \
+             loopback host, or allow_plain_http_key",
+        ),
+        (
+            "base_url = 'http://10.0.0.1'\nheaders = { x-api-key = 'hunter2' }",
+            "providers.a.base_url is plain http to another machine",
+        ),
+    ];
+    for (row, expected) in rows {
+        let url = if row.starts_with("base_url") {
+            ""
+        } else {
+            "base_url = 'https://a.test'\n"
+        };
+        let text = format!("[[providers]]\nname = 'a'\n{url}{row}");
+        let Ok(config) = read(&text) else {
+            panic!("{text} was not read");
+        };
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+        let built = config.builder().and_then(|builder| builder.build());
+        let error = built.expect_err(&text);
+        let shown = error.to_string();
+        assert!(shown.contains(expected), "{text}\ngave: {shown}");
+        assert!(!format!("{shown} {error:?}").contains("hunter2"), "{shown}");
+    }
+    for good in [
+        "base_url = 'http://localhost:1/v1'\napi_key_env = 'PATH'",
+        "base_url = 'http://127.1.2.3'\napi_key_env = 'PATH'",
+        "base_url = 'http://[::1]:1'\napi_key_env = 'PATH'",
+        "base_url = 'http://a.test'\napi_key_env = 'PATH'\nallow_plain_http_key = true",
+        "base_url = 'http://a.test'\nheaders = { x-team = 'infra' }",
+    ] {
+        let _ = build(&format!("[[providers]]\nname = 'a'\n{good}")).expect(good);
+    }
+}
+
+#[cfg(not(feature = "client"))]
+#[test]
+fn without_a_client_a_base_url_says_what_is_needed() {
+    let error = build("[[providers]]\nname = 'a'\nbase_url = 'https://a.test'").unwrap_err();
+    let expected = "providers.a.base_url is set while nothing can fetch from it, expected feature \
+                    `client`, or a service given to ProviderConfig::provider_over";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn serde_names_the_line() {
+    let error = read("paths = ['/m']\n\nrefresh_interval = '5'\n").unwrap_err();
+    assert!(error.contains("line 3"), "{error}");
+}
+
+#[test]
+fn everything_can_be_set() {
+    let config = read(
+        r#"
+        refresh_interval = "1h 30m"
+        miss_timeout = "1500ms"
+        fetch_timeout = "20s"
+        backoff = "2s"
+        max_retry_after = "0s"
+        max_stale = "off"
+        paths = ["/v1/models", "/api/v1/models"]
+        gemini_paths = ["/gemini/models"]
+        ollama_paths = ["/ollama/api"]
+        client_dialects = ["openai", "gemini", "ollama", "codex"]
+        codex_instructions = "Be brief."
+        claude_aliases = true
+        view_headers = ["authorization", "x-api-key"]
+        max_views = 10
+        max_view_bytes = 1000000
+        believe_empty = true
+        serve_partial = false
+        max_concurrent_fetches = 4
+        max_bytes = 1000000
+        max_models = 1000
+        max_pages = 10
+        cache_control = "private, max-age=60"
+
+        [aliases]
+        fast = "small"
+
+        [views.team-a]
+        include = ["*"]
+        exclude = ["*-old"]
+
+        [[providers]]
+        name = "house"
+        prefix = false
+        display_name = "The House"
+        include = ["small*"]
+        exclude = ["*-old"]
+        models = ["small", "small-old", "large"]
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.refresh_interval, Some(Duration::from_secs(5400)));
+    assert_eq!(config.max_stale, Some(MaxStale::Off));
+    let in_code = StaticModelsCacheConfig {
+        max_stale: Some(MaxStale::After(Duration::from_secs(24 * 3600))),
+        ..StaticModelsCacheConfig::default()
+    };
+    assert_eq!(read("max_stale = '24h'").unwrap(), in_code);
+
+    let layer = config.builder().unwrap().build().unwrap();
+    let snapshot = layer.cache().snapshot();
+    assert_eq!(snapshot.len(), 2);
+    assert_eq!(snapshot.get("fast").unwrap().upstream_id(), "small");
+    let status = layer.cache().status();
+    let house = &status.providers[0];
+    assert_eq!(house.display_name.as_deref(), Some("The House"));
+    assert!(house.declared);
+}
+
+#[tokio::test]
+async fn paths_and_cache_control_are_served_as_set() {
+    let layer = build(
+        "paths = ['/models']\ncache_control = 'no-store'\n\
+         [[providers]]\nname = 'house'\nmodels = ['small', 'meta/llama']\ninclude = ['*ll*']",
+    )
+    .unwrap();
+    let response = ask(&layer, get("/models")).await;
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    let expected = ["house/meta/llama", "house/small"];
+    assert_eq!(support::ids(response.body()), expected);
+    assert!(list_of(&layer, "/models/house/small").await);
+}
+
+#[tokio::test]
+async fn the_dialects_the_names_and_the_views_are_as_the_file_says() {
+    let config = read(
+        r#"
+        client_dialects = ["openai", "ollama"]
+        ollama_paths = ["/local/api"]
+
+        [aliases]
+        fast = "other/small"
+
+        [views.other]
+        include = ["other/*"]
+
+        [[providers]]
+        name = "house"
+        prefix = "on-conflict"
+        models = ["large", "small"]
+
+        [[providers]]
+        name = "attic"
+        prefix = "on-conflict"
+        models = ["small"]
+
+        [[providers]]
+        name = "other"
+        models = ["small"]
+        "#,
+    )
+    .unwrap();
+    let views = config.named_views().unwrap();
+    let other = views["other"].clone();
+    let view = move |request: &http::request::Parts| {
+        let all = !request.headers.contains_key("authorization");
+        Ok(if all { View::all() } else { other.clone() })
+    };
+    let layer = config.builder().unwrap().views(view).build().unwrap();
+
+    let expected = ["fast", "large", "small", "attic/small", "other/small"];
+    assert_eq!(list(&layer).await, expected);
+    let mut request = get("/v1/models");
+    let key = http::HeaderValue::from_static("Bearer k");
+    request.headers_mut().insert("authorization", key);
+    let seen = ask(&layer, request).await;
+    assert_eq!(support::ids(seen.body()), ["fast", "other/small"]);
+    assert_eq!(ask(&layer, get("/local/api/tags")).await.status(), 200);
+}
+
+#[test]
+fn a_view_by_globs_goes_by_what_it_names() {
+    let view = |include: &[&str], exclude: &[&str]| View::globs(include.to_vec(), exclude.to_vec());
+    let layer = layer([Provider::fixed(
+        "house",
+        ["a/b", "a-preview"].map(Model::new),
+    )]);
+    let snapshot = layer.cache().snapshot();
+    let seen = |view: View| {
+        let ids = snapshot.iter().filter(|model| view.allows(model));
+        ids.map(|model| model.id().into_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(view(&["house/a/*"], &[]).unwrap()), ["house/a/b"]);
+    assert_eq!(seen(view(&[], &["*-preview"]).unwrap()), ["house/a/b"]);
+    assert_eq!(seen(view(&["a*"], &[]).unwrap()), [""; 0]);
+    let error = view(&["ok"], &["[a"]).unwrap_err();
+    assert_eq!(error.field(), "exclude");
+}
+
+async fn list_of(layer: &StaticModelsCacheLayer, path: &str) -> bool {
+    ask(layer, get(path)).await.status() == 200
+}
+
+#[test]
+fn an_empty_file_is_a_good_one() {
+    assert_eq!(read("").unwrap(), StaticModelsCacheConfig::default());
+    assert!(build("").unwrap().cache().snapshot().is_empty());
+}
+
+#[tokio::test]
+async fn a_provider_over_a_service_asks_where_and_with_what_the_file_says() {
+    let upstream = Upstream::default();
+    let config = provider(
+        "name = 'lab'\nbase_url = 'http://lab.test/openai/'\napi_key_env = 'PATH'\n\
+         headers = { X-Team = 'infra' }\nexclude = ['*-x']\nprefix = false",
+    );
+    let layer = layer([upstream.provider(&config, 200, "a meta/b-x c/d")]);
+    layer.cache().refresh().await.unwrap();
+    assert_eq!(list(&layer).await, ["a", "c/d"]);
+
+    let seen = upstream.seen();
+    let (uri, headers) = &seen[0];
+    assert_eq!(uri, "http://lab.test/openai/models");
+    assert_eq!(headers["x-team"], "infra");
+    let key = format!("Bearer {}", std::env::var("PATH").unwrap());
+    assert_eq!(headers["authorization"], key);
+    assert!(headers["authorization"].is_sensitive() && headers["x-team"].is_sensitive());
+    assert_eq!(seen.len(), 1);
+
+    let map = config.header_map().unwrap();
+    assert_eq!(map["authorization"], key);
+    assert_eq!(map["x-team"], "infra");
+    assert!(map.values().all(http::HeaderValue::is_sensitive));
+}
+
+#[tokio::test]
+async fn models_stand_in_for_the_list_of_a_provider_that_has_none() {
+    let upstream = Upstream::default();
+    let config = provider("name = 'lab'\nmodels = ['declared', 'hidden']\nexclude = ['hid*']");
+    let layer = layer([upstream.provider(&config, 404, "")]);
+    layer.cache().refresh().await.unwrap();
+    assert_eq!(list(&layer).await, ["lab/declared"]);
+    assert_eq!(upstream.seen()[0].0, "/v1/models");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interval_of_zero_seconds_asks_with_each_request() {
+    for (text, calls) in [
+        ("refresh_interval_secs = 0", 3),
+        ("refresh_interval_secs = 300", 1),
+        ("", 1),
+    ] {
+        let upstream = Upstream::default();
+        let lab = upstream.provider(&provider("name = 'lab'"), 200, "a");
+        let builder = read(text).unwrap().builder().unwrap();
+        let layer = builder.provider(lab).build().unwrap();
+        for _ in 0..3 {
+            assert_eq!(list(&layer).await, ["lab/a"]);
+        }
+        assert_eq!(upstream.seen().len(), calls, "{text}");
+    }
+}
+
+#[test]
+fn no_debug_output_of_a_file_shows_a_credential() {
+    let config = read(
+        "[[providers]]\nname = 'a'\nbase_url = 'https://u:hunter2@a.test/hunter2'\n\
+         models_path = '/m?key=hunter2'\napi_key_env = 'sk-hunter2'\nheaders = { x-team = 'hunter2' }",
+    )
+    .unwrap();
+    let shown = format!("{config:?} {config:#?}");
+    assert!(
+        shown.contains("ProviderConfig") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    assert_eq!(
+        config.providers[0].headers["x-team"],
+        Secret::new("hunter2")
+    );
+}
+
+#[tokio::test]
+async fn overrides_go_before_what_a_provider_tells_field_by_field() {
+    let layer = build(
+        "[[providers]]\nname = 'lab'\nprefix = false\nmodels = ['qwen-3', 'QWEN-3', 'other']\n\
+         [[overrides]]\nmodels = ['lab/qwen*', 'none/*']\ndisplay_name = 'Qwen'\nfamily = 'qwen'\n\
+         context_length = 32768\nmax_input_tokens = 10000\nmax_output_tokens = 8192\n\
+         input = ['text', 'image']\noutput = ['text']\ncapabilities = { tools = true, reasoning = false }\n\
+         open_weights = true\npricing = { prompt = '2e-7', completion = '0.0000008' }\n\
+         deprecation_date = '2027-03-01'\n\
+         [[overrides]]\nmodels = ['lab/*']\ncontext_length = 16384\npricing = { prompt = '0.1' }\n\
+         [[overrides]]\nmodels = ['*/other']\ndeprecated = true",
+    )
+    .unwrap();
+    let record = async |id: &str| {
+        let response = ask(&layer, get(&format!("/v1/models/{id}"))).await;
+        serde_json::from_slice::<serde_json::Value>(response.body()).unwrap()
+    };
+    let all = serde_json::json!({"id": "qwen-3", "object": "model", "created": 0,
+        "owned_by": "lab", "name": "Qwen", "family": "qwen", "context_length": 16384,
+        "max_input_tokens": 10000, "max_output_tokens": 8192, "open_weights": true,
+        "architecture": {"input_modalities": ["text", "image"], "output_modalities": ["text"]},
+        "capabilities": {"tools": true, "reasoning": false},
+        "pricing": {"prompt": "0.1", "completion": "0.0000008"},
+        "deprecation_date": "2027-03-01"});
+    assert_eq!(record("qwen-3").await, all);
+    let other = record("other").await;
+    assert_eq!(
+        (&other["deprecated"], &other["family"]),
+        (&true.into(), &().into())
+    );
+    assert!(record("QWEN-3").await["family"].is_null());
+}
+
+#[test]
+fn an_override_that_cannot_work_is_named_with_its_place_and_value() {
+    for (line, field, value) in [
+        ("context_length = 0", "context_length", "0"),
+        ("max_input_tokens = 0", "max_input_tokens", "0"),
+        (
+            "max_output_tokens = 9000000000000",
+            "max_output_tokens",
+            "9000000000000",
+        ),
+        ("display_name = ''", "display_name", r#""""#),
+        ("family = \"a\\u202e\"", "family", r#""a\u{202e}""#),
+        ("input = ['text', 'smell']", "input", r#""smell""#),
+        ("output = ['taste']", "output", r#""taste""#),
+        (
+            "capabilities = { flies = true }",
+            "capabilities",
+            r#""flies""#,
+        ),
+        ("pricing = { prompt = '-1' }", "pricing.prompt", r#""-1""#),
+        ("pricing = { image = 'free' }", "pricing.image", r#""free""#),
+        ("deprecated = false", "deprecated", "false"),
+        ("deprecation_date = 'soon'", "deprecation_date", r#""soon""#),
+    ] {
+        let good = "[[overrides]]\nmodels = ['a/*']\n";
+        let error = build(&format!("{good}{good}{line}")).unwrap_err();
+        let expected = format!("overrides[1].{field} is {value}, expected ");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    for (models, value) in [("[]", "[]"), ("['ok', '[a']", r#""[a""#), ("['']", r#""""#)] {
+        let error = build(&format!("[[overrides]]\nmodels = {models}")).unwrap_err();
+        assert!(
+            error.starts_with(&format!("overrides[0].models is {value}")),
+            "{error}"
+        );
+    }
+    for bad in [
+        "",
+        "models = 'a'",
+        "models = ['a/*']\nprice = 1",
+        "models = ['a/*']\ncontext_length = -1",
+    ] {
+        assert!(read(&format!("[[overrides]]\n{bad}")).is_err(), "{bad}");
+    }
+}
+
+#[cfg(feature = "catalog")]
+#[tokio::test]
+async fn a_catalogue_is_read_from_a_file_that_is_named() {
+    let folder = std::env::temp_dir().join(format!("models-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("api.json");
+    let text = r#"{"star":{"models":{"a":{"family":"star"}}}}"#;
+    std::fs::write(&file, text).unwrap();
+    for (catalog, expected) in [
+        ("catalog = 'star'", Some("star")),
+        ("catalog = 'off'", None),
+        ("", None),
+    ] {
+        let layer = build(&format!(
+            "[catalog]\nfile = {file:?}\nrefresh_interval = '10m'\ntimeout = '2s'\n\
+             [[providers]]\nname = 'lab'\nmodels = ['a']\n{catalog}"
+        ))
+        .unwrap();
+        layer.cache().refresh_catalog().await.unwrap();
+        let snapshot = layer.cache().snapshot();
+        assert_eq!(snapshot.get("lab/a").unwrap().model().family(), expected);
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[cfg(feature = "catalog")]
+#[test]
+fn a_catalogue_that_cannot_work_is_named() {
+    for (text, field) in [
+        (
+            "[catalog]\nfile = 'a'\nbase_url = 'https://a.test'",
+            "catalog.file",
+        ),
+        (
+            "[catalog]\nfile = 'a'\nrefresh_interval = '0s'",
+            "catalog.refresh_interval",
+        ),
+        ("[catalog]\nbase_url = 'a.test'", "catalog.base_url"),
+        (
+            "[[providers]]\nname = 'lab'\nmodels = ['a']\ncatalog = ''",
+            "providers.lab.catalog",
+        ),
+    ] {
+        let error = build(text).unwrap_err();
+        assert!(error.starts_with(&format!("{field} is ")), "{error}");
+    }
+    assert!(build("[catalog]").is_ok());
+    assert!(read("[catalog]\nurl = 'a'").is_err());
+}

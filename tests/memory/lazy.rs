@@ -1,0 +1,131 @@
+//! A list in another form is rendered when somebody asks for it first, and then once.
+
+use crate::support::forms;
+use crate::support::forms::speaking_all;
+use crate::support::{Desk, Script, ask, builder};
+use futures_util::future::join_all;
+use stats_alloc::Region;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tower_models_cache::{ClientDialect, Model, Provider, StaticModelsCacheLayer};
+
+use crate::{GLOBAL, TURN};
+
+/// All but the first, which is always there.
+const OTHERS: [ClientDialect; 4] = [
+    ClientDialect::Anthropic,
+    ClientDialect::Gemini,
+    ClientDialect::Ollama,
+    ClientDialect::Codex,
+];
+
+/// A cache that is shut down publishes what it is told to, and compresses nothing.
+fn still(dialects: &[ClientDialect], models: usize) -> StaticModelsCacheLayer {
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let models = (0..models).map(|n| Model::new(format!("model-{n:05}")));
+    builder([Provider::fixed("house", models)])
+        .client_dialects(dialects.iter().copied())
+        .cancellation_token(stop)
+        .build()
+        .unwrap()
+}
+
+/// How many bytes are asked for while the future goes on.
+async fn allocated(work: impl Future) -> usize {
+    let region = Region::new(GLOBAL);
+    work.await;
+    region.change().bytes_allocated
+}
+
+async fn publish(layer: &StaticModelsCacheLayer, models: usize, seed: usize) {
+    let models = (0..models).map(|n| Model::new(format!("model-{n:05}-{seed:05}")));
+    let provider = Provider::fixed("house", models);
+    layer.cache().set_providers([provider]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_form_that_nobody_asks_for_costs_a_publication_nothing() {
+    let _turn = TURN.lock().await;
+    let one = still(&[ClientDialect::OpenAi], 1_000);
+    let all = still(&forms::ALL, 1_000);
+    publish(&one, 1_000, 0).await; // what is done once is done
+    publish(&all, 1_000, 0).await;
+    let plain = allocated(publish(&one, 1_000, 1)).await;
+    let with_all = allocated(publish(&all, 1_000, 1)).await;
+    assert!(
+        with_all < plain + plain / 20,
+        "{with_all} bytes, and {plain} without them"
+    );
+    // And those that were asked for are there at once with the next list.
+    for dialect in OTHERS {
+        ask(&all, forms::whole(dialect)).await;
+    }
+    let after = allocated(publish(&all, 1_000, 2)).await;
+    assert!(after > 2 * plain, "{after} bytes, and {plain} without them");
+    for dialect in OTHERS {
+        let asked = allocated(ask(&all, forms::whole(dialect))).await;
+        assert!(asked < plain / 4, "{dialect:?} took {asked} bytes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_who_ask_first_share_one_list() {
+    let _turn = TURN.lock().await;
+    let layer = still(&forms::ALL, 5_000);
+    for dialect in OTHERS {
+        let requests = (0..50).map(|_| {
+            let service = layer.service();
+            let request = forms::whole(dialect);
+            tokio::spawn(async move {
+                let answer = service.oneshot(request).await.unwrap();
+                let mut body = answer.into_body();
+                let mut frames = Vec::new();
+                while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
+                    frames.push(frame.unwrap().into_data().unwrap());
+                }
+                // A page has its head in a piece of its own; the records are shared.
+                let records = frames.iter().max_by_key(|frame| frame.len()).unwrap();
+                records.as_ptr() as usize
+            })
+        });
+        let mut places: Vec<_> = join_all(requests).await;
+        let first = places.pop().unwrap().unwrap();
+        for place in places {
+            assert_eq!(place.unwrap(), first, "{dialect:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_did_not_change_is_not_rendered_again() {
+    let _turn = TURN.lock().await;
+    let desk = Desk::new(["a", "b"]);
+    let provider = Provider::source("lab", Script::desk(&desk));
+    let layer = speaking_all(builder([provider])).build().unwrap();
+    layer.cache().refresh().await.unwrap();
+    let mut before = Vec::new();
+    for dialect in forms::ALL {
+        before.push(ask(&layer, forms::whole(dialect)).await);
+    }
+    // A failure and a success without news are published, with the same lists.
+    desk.set(Err(tower_models_cache::ListErrorKind::Status(500)));
+    layer.cache().refresh().await.unwrap_err();
+    for (dialect, before) in forms::ALL.into_iter().zip(&before) {
+        let after = ask(&layer, forms::whole(dialect)).await;
+        assert_eq!(after.body().as_ptr(), before.body().as_ptr(), "{dialect:?}");
+        assert_eq!(after.headers()["etag"], before.headers()["etag"]);
+        let status = &after.headers()["cache-status"];
+        assert_eq!(
+            status, "tower-models-cache; hit; detail=stale",
+            "{dialect:?}"
+        );
+    }
+    desk.lay(["a", "b", "c"]);
+    layer.cache().refresh().await.unwrap();
+    for (dialect, before) in forms::ALL.into_iter().zip(&before) {
+        let after = ask(&layer, forms::whole(dialect)).await;
+        assert_ne!(after.headers()["etag"], before.headers()["etag"]);
+        assert_eq!(forms::ids(dialect, after.body()).len(), 3);
+    }
+}

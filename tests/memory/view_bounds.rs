@@ -1,0 +1,202 @@
+//! What views take, and what is done for them: bounded, once, and kept over publications.
+
+use crate::support::forms;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use crate::support::forms::{ids, speaking_all};
+use crate::support::{Desk, Script, ask, builder};
+use bytes::Bytes;
+use http::{HeaderValue, Request};
+use http_body_util::Empty;
+use stats_alloc::Region;
+use tokio_util::sync::CancellationToken;
+use tower_models_cache::{Builder, ClientDialect, Model, Provider, StaticModelsCacheLayer, View};
+
+use ClientDialect::{Anthropic, OpenAi};
+
+use crate::{GLOBAL, TURN};
+
+/// Team `n` sees the models whose number leaves `n` when it is divided by `of`.
+fn teams(builder: Builder, of: usize, asked: &Arc<AtomicUsize>) -> Builder {
+    let asked = Arc::clone(asked);
+    speaking_all(builder).views(move |request| {
+        let team = request.headers.get("x-team").ok_or("no team")?.to_str()?;
+        let number: usize = team.parse()?;
+        let asked = Arc::clone(&asked);
+        Ok(View::named(team, move |model| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            let digits = model
+                .model()
+                .id()
+                .trim_start_matches(|sign: char| !sign.is_ascii_digit());
+            digits.parse::<usize>().unwrap() % of == number % of
+        }))
+    })
+}
+
+fn by(team: usize, mut request: Request<Empty<Bytes>>) -> Request<Empty<Bytes>> {
+    let team = HeaderValue::from_str(&team.to_string()).unwrap();
+    request.headers_mut().insert("x-team", team);
+    request
+}
+
+fn models(count: usize) -> impl Iterator<Item = Model> {
+    (0..count).map(|n| {
+        Model::new(format!("model-{n:05}"))
+            .with_display_name(format!("A Model With a Name of Some Length, Number {n}"))
+            .with_context_length(131_072)
+    })
+}
+
+/// A cache that is shut down renders what is asked for, and compresses nothing.
+fn still(builder: Builder) -> StaticModelsCacheLayer {
+    let stop = CancellationToken::new();
+    stop.cancel();
+    builder.cancellation_token(stop).build().unwrap()
+}
+
+fn held(since: &Region<'_, std::alloc::System>) -> usize {
+    let change = since.change();
+    change
+        .bytes_allocated
+        .saturating_sub(change.bytes_deallocated)
+}
+
+#[tokio::test]
+async fn a_thousand_views_over_5_000_models_stay_within_the_bound() {
+    let _turn = TURN.lock().await;
+    let bound = 64 << 20; // as by default
+    let asked = Arc::default();
+    let house = Provider::fixed("house", models(5_000));
+    // Each sees a tenth: 1,000 lists of 500 models, of 60 MB in one form and 160 in two.
+    let layer = still(teams(builder([house]), 10, &asked));
+    ask(&layer, by(0, forms::whole(OpenAi))).await;
+    let since = Region::new(GLOBAL);
+    for team in 0..1_000 {
+        let answer = ask(&layer, by(team, forms::whole(OpenAi))).await;
+        assert_eq!(answer.status(), 200);
+        if team % 10 == 0 {
+            ask(&layer, by(team, forms::whole(Anthropic))).await;
+        }
+        let status = layer.cache().status();
+        assert!(status.view_bytes <= bound, "{}", status.view_bytes);
+        assert!(status.views <= 1_000);
+    }
+    let held = held(&since);
+    let status = layer.cache().status();
+    assert!(held <= bound + bound / 8, "{held} bytes are held");
+    // What is said is what is held, give or take what an allocator's block has spare.
+    assert!(
+        held <= status.view_bytes + status.view_bytes / 8,
+        "{held} {}",
+        status.view_bytes
+    );
+    assert!(status.view_bytes > bound / 2, "the bound is made use of");
+    assert_eq!(
+        asked.load(Ordering::Relaxed),
+        1_000 * 5_000,
+        "each was asked once"
+    );
+}
+
+#[tokio::test]
+async fn the_views_that_were_asked_for_last_are_kept() {
+    let _turn = TURN.lock().await;
+    let asked = Arc::default();
+    let house = Provider::fixed("house", models(10));
+    let layer = still(teams(builder([house]), 10, &asked).max_views(3));
+    let look = |team| ask(&layer, by(team, forms::whole(OpenAi)));
+    for team in [1, 2, 3, 1, 4] {
+        let answer = look(team).await;
+        let expected = format!("house/model-{team:05}");
+        assert_eq!(ids(OpenAi, answer.body()), [expected]);
+    }
+    assert_eq!(layer.cache().status().views, 3);
+    let before = asked.load(Ordering::Relaxed);
+    for team in [1, 3, 4] {
+        look(team).await;
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), before, "they are kept");
+    // Who was let go is answered as before.
+    assert_eq!(ids(OpenAi, look(2).await.body()), ["house/model-00002"]);
+    assert_eq!(asked.load(Ordering::Relaxed), before + 10);
+}
+
+#[tokio::test]
+async fn one_view_is_kept_whatever_it_takes() {
+    let _turn = TURN.lock().await;
+    let asked = Arc::default();
+    let house = Provider::fixed("house", models(100));
+    let layer = still(teams(builder([house]), 2, &asked).max_view_bytes(1));
+    for team in [0, 0, 1, 1] {
+        let answer = ask(&layer, by(team, forms::whole(OpenAi))).await;
+        assert_eq!(ids(OpenAi, answer.body()).len(), 50);
+        assert_eq!(layer.cache().status().views, 1);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2 * 100);
+}
+
+#[tokio::test]
+async fn a_predicate_is_asked_about_each_model_once_a_publication_and_only_of_what_changed() {
+    let _turn = TURN.lock().await;
+    let asked: Arc<AtomicUsize> = Arc::default();
+    let desk = Desk::new(["m-1", "m-2", "m-3"]);
+    let script = Script::desk(&desk);
+    let steady = Provider::fixed("steady", models(100));
+    let layer = teams(
+        builder([steady, Provider::source("lab", script)]),
+        2,
+        &asked,
+    );
+    let layer = layer.build().unwrap();
+    layer.cache().refresh().await.unwrap();
+    let look = || ask(&layer, by(1, forms::whole(OpenAi)));
+    for _ in 0..3 {
+        assert_eq!(ids(OpenAi, look().await.body()).len(), 52);
+    }
+    ask(&layer, by(1, forms::whole(Anthropic))).await;
+    assert_eq!(asked.swap(0, Ordering::Relaxed), 103);
+
+    desk.lay(["m-1", "m-2", "m-5", "m-7"]);
+    layer.cache().refresh().await.unwrap();
+    assert_eq!(
+        asked.load(Ordering::Relaxed),
+        4,
+        "the others' are known, and prepared before"
+    );
+    for dialect in [OpenAi, Anthropic] {
+        let answer = ask(&layer, by(1, forms::whole(dialect))).await;
+        assert_eq!(ids(dialect, answer.body()).len(), 53);
+    }
+    assert_eq!(asked.swap(0, Ordering::Relaxed), 4);
+
+    // Nothing changed: nothing is asked, and the lists are the same.
+    let before = look().await;
+    layer.cache().refresh().await.unwrap();
+    assert_eq!(look().await.body().as_ptr(), before.body().as_ptr());
+    assert_eq!(asked.swap(0, Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_view_that_nobody_asks_for_is_not_prepared_for_ever() {
+    let _turn = TURN.lock().await;
+    let asked: Arc<AtomicUsize> = Arc::default();
+    let desk = Desk::new(["m-1"]);
+    let provider = Provider::source("lab", Script::desk(&desk));
+    let layer = teams(builder([provider]), 2, &asked).build().unwrap();
+    layer.cache().refresh().await.unwrap();
+    for team in [1, 2, 3] {
+        ask(&layer, by(team, forms::whole(OpenAi))).await;
+    }
+    assert_eq!(layer.cache().status().views, 3);
+    for (list, views) in [(["m-2"], 3), (["m-3"], 0)] {
+        desk.lay(list);
+        layer.cache().refresh().await.unwrap();
+        assert_eq!(layer.cache().status().views, views);
+    }
+    let answer = ask(&layer, by(1, forms::whole(OpenAi))).await;
+    assert_eq!(ids(OpenAi, answer.body()), ["lab/m-3"]);
+}

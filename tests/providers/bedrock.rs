@@ -1,0 +1,189 @@
+//! Requests to AWS are signed anew each time, with credentials that are kept until they
+//! expire or are refused. That the signature is right is shown beside the code, by AWS's
+//! own test case.
+
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::support::builder;
+use crate::support::log::LOG;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{Empty, Full};
+use tower_models_cache::{AwsCredentials, ListErrorKind, Preset, Provider, StaticModelsCacheLayer};
+
+const PAGES: [&str; 2] = [
+    r#"{"inferenceProfileSummaries":[{"inferenceProfileId":"eu.vendor.model-v1:0"}],"nextToken":"A/+="}"#,
+    r#"{"inferenceProfileSummaries":[{"inferenceProfileId":"us.vendor.model-v1:0"}]}"#,
+];
+
+/// A region of Bedrock that refuses the first so many requests.
+#[derive(Clone, Default)]
+struct Region {
+    refuses: usize,
+    asked: Arc<Mutex<Vec<(String, HeaderMap)>>>,
+    fetches: Arc<AtomicUsize>,
+}
+
+impl Region {
+    fn refusing(refuses: usize) -> Self {
+        Self {
+            refuses,
+            ..Self::default()
+        }
+    }
+
+    fn layer(&self, lives: Option<Duration>) -> StaticModelsCacheLayer {
+        let region = self.clone();
+        let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
+            let second = request.uri().query().unwrap().contains("nextToken");
+            let mut asked = region.asked.lock().unwrap();
+            asked.push((request.uri().to_string(), request.headers().clone()));
+            let mut response = Response::new(Full::<Bytes>::from(PAGES[usize::from(second)]));
+            if asked.len() <= region.refuses {
+                *response.status_mut() = StatusCode::FORBIDDEN;
+            }
+            async { Ok::<_, Infallible>(response) }
+        });
+        let fetches = Arc::clone(&self.fetches);
+        let credentials = move || {
+            let number = fetches.fetch_add(1, Ordering::SeqCst) + 1;
+            let credentials = AwsCredentials::new(format!("AKID{number}"), "wJalr")
+                .session_token(format!("session-{number}"));
+            let credentials = match lives {
+                Some(lives) => credentials.expires_in(lives),
+                None => credentials,
+            };
+            async { Ok::<_, Infallible>(credentials) }
+        };
+        let provider = Provider::preset_over(Preset::BedrockProfiles, None, service)
+            .base_url("https://bedrock.eu-central-1.amazonaws.com")
+            .sigv4("eu-central-1", "bedrock", credentials);
+        builder([provider]).build().unwrap()
+    }
+
+    fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::SeqCst)
+    }
+
+    /// The addresses, and the keys that signed for them.
+    fn asked(&self) -> Vec<(String, String)> {
+        let asked = self.asked.lock().unwrap();
+        let key = |headers: &HeaderMap| {
+            let line = headers["authorization"].to_str().unwrap();
+            assert!(headers["authorization"].is_sensitive());
+            let rest = line.strip_prefix("AWS4-HMAC-SHA256 Credential=").unwrap();
+            assert!(
+                rest.contains("/eu-central-1/bedrock/aws4_request, "),
+                "{line}"
+            );
+            let signed = "SignedHeaders=host;x-amz-date;x-amz-security-token, Signature=";
+            assert!(rest.contains(signed), "{line}");
+            let key = rest.split('/').next().unwrap().to_owned();
+            let session = headers["x-amz-security-token"].to_str().unwrap();
+            assert_eq!(session.replace("session-", "AKID"), key);
+            key
+        };
+        asked
+            .iter()
+            .map(|(uri, headers)| (uri.clone(), key(headers)))
+            .collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_page_is_signed_for_itself_with_credentials_fetched_once() {
+    let region = Region::default();
+    let layer = region.layer(None);
+    layer.cache().refresh().await.unwrap();
+    layer.cache().refresh().await.unwrap();
+    assert_eq!(layer.cache().snapshot().len(), 2);
+    assert_eq!(region.fetches(), 1);
+    let asked = region.asked();
+    assert_eq!(asked.len(), 4);
+    let address = "https://bedrock.eu-central-1.amazonaws.com/inference-profiles?maxResults=1000";
+    assert_eq!(asked[0].0, address);
+    assert_eq!(asked[1].0, format!("{address}&nextToken=A%2F%2B%3D"));
+    // Another address, another signature.
+    let signatures: HashSet<_> = region.asked.lock().unwrap()[..2]
+        .iter()
+        .map(|(_, headers)| headers["authorization"].clone())
+        .collect();
+    assert_eq!(signatures.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_are_fetched_again_shortly_before_they_expire() {
+    let region = Region::default();
+    let layer = region.layer(Some(Duration::from_secs(3600)));
+    for (after, fetches) in [(0, 1), (3500, 1), (41, 2), (3500, 2), (41, 3)] {
+        tokio::time::advance(Duration::from_secs(after)).await;
+        layer.cache().refresh().await.unwrap();
+        assert_eq!(region.fetches(), fetches, "after {after} s more");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_are_refused_are_fetched_anew_once() {
+    let region = Region::refusing(1);
+    let layer = region.layer(None);
+    layer.cache().refresh().await.unwrap();
+    let keys: Vec<_> = region.asked().into_iter().map(|(_, key)| key).collect();
+    assert_eq!(keys, ["AKID1", "AKID2", "AKID2"]);
+
+    let region = Region::refusing(usize::MAX);
+    let layer = region.layer(None);
+    let error = layer.cache().refresh().await.unwrap_err();
+    assert_eq!(error.failures()[0].kind(), ListErrorKind::Status(403));
+    assert_eq!((region.asked().len(), region.fetches()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_log_shows_what_signs() {
+    let log = &*LOG;
+    let region = Region::default();
+    region.layer(None).cache().refresh().await.unwrap();
+    assert_eq!(region.asked().len(), 2);
+    let log = log.text();
+    assert!(log.contains("list of models confirmed"), "{log}");
+    for secret in ["AKID1", "wJalr", "session-1"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+#[test]
+fn a_region_or_a_service_that_is_no_word_is_refused() {
+    let service = tower::service_fn(|_: Request<Empty<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let provider = Provider::http("a", service).base_url("https://bedrock.test");
+    for (region, name, field) in [
+        ("", "bedrock", "region"),
+        ("eu central", "bedrock", "region"),
+        ("eu-central-1", "bedrock\n", "service"),
+    ] {
+        let signed = provider
+            .clone()
+            .sigv4(region, name, || async { AwsCredentials::from_env() });
+        let error = builder([signed]).build().unwrap_err();
+        assert_eq!(error.field(), format!("providers.a.{field}"));
+    }
+}
+
+#[test]
+fn without_an_address_there_is_nothing_to_sign() {
+    let service = tower::service_fn(|_: Request<Empty<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let provider =
+        Provider::http("a", service).sigv4("r", "bedrock", || async { AwsCredentials::from_env() });
+    let error = builder([provider]).build().unwrap_err();
+    assert_eq!(error.field(), "providers.a.base_url");
+}

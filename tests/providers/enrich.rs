@@ -1,0 +1,433 @@
+//! What is known of models beside what their providers tell: who goes before whom, and
+//! how often anybody is asked.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tower_models_cache::{
+    Capability, Deprecation, Enrich, Modality, Model, ModelList, Prices, Provider,
+    StaticModelsCacheLayer,
+};
+
+use crate::support::{Desk, MODES, Mode, Script, ask, builder, calm, get};
+
+type Describe = dyn Fn(&str, &Model) -> Option<Model> + Send + Sync;
+
+/// An enricher that notes what it is asked for.
+#[derive(Clone)]
+struct Clerk {
+    asked: Arc<Mutex<Vec<String>>>,
+    generation: Arc<AtomicU64>,
+    describe: Arc<Describe>,
+}
+
+impl Clerk {
+    fn new(describe: impl Fn(&str, &Model) -> Option<Model> + Send + Sync + 'static) -> Self {
+        Self {
+            asked: Arc::default(),
+            generation: Arc::default(),
+            describe: Arc::new(describe),
+        }
+    }
+
+    /// One that knows a window, which grows with the generation.
+    fn of_windows() -> Self {
+        let clerk = Self::new(|_, _| None);
+        let generation = Arc::clone(&clerk.generation);
+        let window = move || 1000 + generation.load(Ordering::SeqCst);
+        Self {
+            describe: Arc::new(move |_, _| {
+                Some(Model::description().with_context_length(window()))
+            }),
+            ..clerk
+        }
+    }
+
+    /// What it was asked for since the last time, sorted.
+    fn asked(&self) -> Vec<String> {
+        let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
+        asked.sort();
+        asked
+    }
+}
+
+impl Enrich for Clerk {
+    fn describe(&self, provider: &str, model: &Model) -> Option<Model> {
+        let name = format!("{provider}/{}", model.id());
+        self.asked.lock().unwrap().push(name);
+        (self.describe)(provider, model)
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+}
+
+/// The record of a model, as clients are served it.
+async fn record(layer: &StaticModelsCacheLayer, id: &str) -> Value {
+    let response = ask(layer, get(&format!("/v1/models/{id}"))).await;
+    assert_eq!(response.status(), 200, "{id}");
+    serde_json::from_slice(response.body()).unwrap()
+}
+
+fn prices(prompt: &str, completion: Option<&str>) -> Prices {
+    Prices {
+        prompt: prompt.parse().ok(),
+        completion: completion.map(|price| price.parse().unwrap()),
+        ..Prices::default()
+    }
+}
+
+/// A description whose every fact tells who gave it.
+fn facts(who: u64) -> Model {
+    let name = format!("from {who}");
+    Model::description()
+        .with_owned_by(&*name)
+        .with_display_name(&*name)
+        .with_family(&*name)
+        .with_context_length(who * 1000)
+        .with_max_input_tokens(who * 100)
+        .with_max_output_tokens(who * 10)
+        .with_created(1_600_000_000 + who as u32)
+        .with_input(if who == 1 {
+            [Modality::Text]
+        } else {
+            [Modality::Audio]
+        })
+        .with_output(if who == 1 {
+            [Modality::Text]
+        } else {
+            [Modality::Image]
+        })
+        .with_capability(Capability::Tools, who == 1)
+        .with_open_weights(who == 1)
+        .with_deprecation(Deprecation::on(2030, who as i8, 1))
+        .with_prices(prices(&format!("0.00{who}"), None))
+        .with_extra("note", who)
+}
+
+fn of_id(id: &str, facts: Model) -> Model {
+    let mut model = Model::new(id)
+        .with_context_length(facts.context_length())
+        .with_max_input_tokens(facts.max_input_tokens())
+        .with_max_output_tokens(facts.max_output_tokens())
+        .with_created(facts.created())
+        .with_input(facts.input())
+        .with_output(facts.output())
+        .with_deprecation(facts.deprecation())
+        .with_open_weights(facts.open_weights());
+    for (capability, has) in facts.capabilities().iter() {
+        model = model.with_capability(capability, has);
+    }
+    if let Some(name) = facts.owned_by() {
+        model = model.with_owned_by(name);
+    }
+    if let Some(name) = facts.display_name() {
+        model = model.with_display_name(name);
+    }
+    if let Some(name) = facts.family() {
+        model = model.with_family(name);
+    }
+    if let Some(prices) = facts.prices() {
+        model = model.with_prices(*prices);
+    }
+    if let Some(note) = facts.extra("note") {
+        model = model.with_extra("note", serde_json::from_str::<Value>(note).unwrap());
+    }
+    model
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_fact_is_the_operators_then_the_providers_then_an_enrichers() {
+    for (by_operator, by_provider, expected) in
+        [(true, true, 1), (false, true, 2), (false, false, 3)]
+    {
+        let model = match by_provider {
+            true => of_id("a", facts(2)),
+            false => Model::new("a"),
+        };
+        let mut builder = builder([Provider::fixed("lab", [model])])
+            .enrich(Clerk::new(|_, _| Some(facts(3))))
+            .enrich(Clerk::new(|_, _| Some(facts(4))));
+        if by_operator {
+            builder = builder.override_model("lab/a", facts(1));
+        }
+        let layer = builder.build().unwrap();
+        let snapshot = layer.cache().snapshot();
+        let model = snapshot.get("lab/a").unwrap().model().clone();
+        assert_eq!(model, of_id("a", facts(expected)));
+        let record = record(&layer, "lab/a").await;
+        assert_eq!(record["family"], format!("from {expected}"));
+        assert_eq!(record["max_input_tokens"], expected * 100);
+        assert_eq!(record["open_weights"], expected == 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_knows_stays_absent() {
+    let provider = Provider::fixed("lab", ["a", "b"].map(Model::new));
+    let plain = builder([provider.clone()]).build().unwrap();
+    let layer = builder([provider])
+        .enrich(Clerk::new(|_, _| None))
+        .enrich(Clerk::new(|_, _| Some(Model::description())))
+        .override_model("lab/a", Model::description())
+        .override_model("lab/other", facts(1))
+        .build()
+        .unwrap();
+    let (plain, layer) = (plain.cache().snapshot(), layer.cache().snapshot());
+    assert_eq!(layer.body(), plain.body());
+    assert_eq!(layer.etag(), plain.etag());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_description_changes_no_id_and_routes_nowhere_else() {
+    let clerk = Clerk::new(|_, _| Some(Model::new("z").with_upstream_id("elsewhere")));
+    let model = Model::new("a").with_upstream_id("models/a");
+    let over = Model::new("y")
+        .with_upstream_id("elsewhere")
+        .with_family("f");
+    let layer = builder([Provider::fixed("lab", [model])])
+        .enrich(clerk)
+        .override_model("lab/a", over)
+        .build()
+        .unwrap();
+    let snapshot = layer.cache().snapshot();
+    assert_eq!(snapshot.len(), 1);
+    let model = snapshot.get("lab/a").unwrap();
+    assert_eq!((model.upstream_id(), model.model().id()), ("models/a", "a"));
+    assert_eq!(model.model().family(), Some("f"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_but_for_what_is_new_or_changed() {
+    for mode in MODES {
+        let desk = Desk::new(["a", "b"]);
+        let script = Script::desk(&desk);
+        let clerk = Clerk::of_windows();
+        let other = Provider::fixed("house", [Model::new("x")]);
+        let (layer, _refresher) =
+            mode.start(builder([Provider::source("lab", script), other]).enrich(clerk.clone()));
+        let cache = layer.cache();
+        assert_eq!(clerk.asked(), ["house/x"]);
+        cache.refresh().await.unwrap();
+        assert_eq!(clerk.asked(), ["lab/a", "lab/b"]);
+        for _ in 0..5 {
+            assert_eq!(record(&layer, "lab/a").await["context_length"], 1000);
+            cache.refresh().await.unwrap();
+        }
+        assert_eq!(clerk.asked(), [""; 0]);
+
+        // What came is asked for, and what stayed is not.
+        desk.lay(["b", "c"]);
+        cache.refresh().await.unwrap();
+        assert_eq!(clerk.asked(), ["lab/c"]);
+        assert_eq!(record(&layer, "lab/b").await["context_length"], 1000);
+        let changed = Model::new("b").with_family("f");
+        desk.set(Ok(ModelList::from_iter([changed, Model::new("c")])));
+        cache.refresh().await.unwrap();
+        assert_eq!(clerk.asked(), ["lab/b"]);
+        assert_eq!(record(&layer, "lab/b").await["context_length"], 1000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_generation_is_asked_for_everything_once_and_equal_facts_are_equal_bytes() {
+    let clerk = Clerk::of_windows();
+    let layer = builder([Provider::fixed("lab", ["a", "b"].map(Model::new))])
+        .enrich(clerk.clone())
+        .build()
+        .unwrap();
+    let cache = layer.cache();
+    let first = cache.snapshot();
+    clerk.asked();
+    cache.enrich_again().await;
+    assert_eq!(clerk.asked(), [""; 0]);
+    assert_eq!(cache.snapshot().body().as_ptr(), first.body().as_ptr());
+
+    clerk.generation.store(7, Ordering::SeqCst);
+    calm().await;
+    assert_eq!(cache.snapshot().etag(), first.etag());
+    cache.enrich_again().await;
+    assert_eq!(clerk.asked(), ["lab/a", "lab/b"]);
+    assert_eq!(record(&layer, "lab/a").await["context_length"], 1007);
+    let second = cache.snapshot();
+    assert_ne!(second.etag(), first.etag());
+
+    // Another one that says the same: nothing is rendered again.
+    let same = Clerk::new(|_, _| Some(Model::description().with_context_length(1007)));
+    let layer = builder([Provider::fixed("lab", ["a", "b"].map(Model::new))])
+        .enrich(same.clone())
+        .build()
+        .unwrap();
+    let cache = layer.cache();
+    let before = cache.snapshot();
+    assert_eq!(
+        (before.body(), before.etag()),
+        (second.body(), second.etag())
+    );
+    same.generation.store(1, Ordering::SeqCst);
+    same.asked();
+    cache.enrich_again().await;
+    assert_eq!(same.asked(), ["lab/a", "lab/b"]);
+    assert_eq!(cache.snapshot().body().as_ptr(), before.body().as_ptr());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_panics_costs_its_facts_and_is_counted() {
+    for mode in [Mode::Build, Mode::Spawn] {
+        let clerk = Clerk::new(|_, model| match model.id() {
+            "bad" => panic!("as it was told to"),
+            _ => Some(Model::description().with_family("f")),
+        });
+        let provider = Provider::source("lab", Script::always(["bad", "good"]));
+        let (layer, _refresher) = mode.start(
+            builder([provider, Provider::fixed("house", [Model::new("x")])])
+                .enrich(Clerk::new(|_, _| {
+                    Some(Model::description().with_context_length(5))
+                }))
+                .enrich(clerk)
+                .override_model("lab/bad", Model::description().with_max_output_tokens(9)),
+        );
+        let cache = layer.cache();
+        cache.refresh().await.unwrap();
+        let bad = record(&layer, "lab/bad").await;
+        let expected = json!({"id": "lab/bad", "object": "model", "created": 0,
+            "owned_by": "lab", "max_output_tokens": 9});
+        assert_eq!(bad, expected);
+        assert_eq!(record(&layer, "lab/good").await["family"], "f");
+        let panics = |status: tower_models_cache::Status| {
+            let providers = status.providers.into_iter();
+            Vec::from_iter(providers.map(|provider| provider.enrich_panics))
+        };
+        assert_eq!(panics(cache.status()), [1, 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_of_a_description_that_cannot_be_shown_are_not_taken() {
+    let clerk = Clerk::new(|_, _| {
+        let known = Model::description()
+            .with_display_name("a\u{202e}b")
+            .with_family("\n");
+        Some(known.with_owned_by("o".repeat(513)).with_context_length(5))
+    });
+    let layer = builder([Provider::fixed("lab", [Model::new("a")])]).enrich(clerk);
+    let record = record(&layer.build().unwrap(), "lab/a").await;
+    let expected = json!({"id": "lab/a", "object": "model", "created": 0, "owned_by": "lab",
+        "context_length": 5, "max_input_tokens": 5});
+    assert_eq!(record, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn later_overrides_go_before_earlier_ones_fact_by_fact() {
+    let first = Model::description()
+        .with_context_length(1)
+        .with_family("first")
+        .with_prices(prices("0.1", Some("0.2")));
+    let second = Model::description()
+        .with_family("second")
+        .with_prices(prices("0.3", None));
+    let models = ["qwen/a", "QWEN/a", "other"].map(Model::new);
+    let layer = builder([Provider::fixed("lab", models).prefixed(false)])
+        .override_models(["lab/qwen*", "none/*"], first)
+        .override_model("lab/qwen/a", second)
+        .build()
+        .unwrap();
+    let both = record(&layer, "qwen/a").await;
+    assert_eq!(both["context_length"], 1);
+    assert_eq!(both["family"], "second");
+    assert_eq!(
+        both["pricing"],
+        json!({"prompt": "0.3", "completion": "0.2"})
+    );
+    for other in ["QWEN/a", "other"] {
+        assert_eq!(record(&layer, other).await["family"], Value::Null);
+    }
+}
+
+#[test]
+fn an_override_that_cannot_work_is_named_with_its_place() {
+    let good = Model::description;
+    let long = "x".repeat(513);
+    for (facts, field) in [
+        (good().with_context_length(0), "context_length"),
+        (good().with_context_length(u64::MAX), "context_length"),
+        (good().with_max_input_tokens(0), "max_input_tokens"),
+        (good().with_max_output_tokens(0), "max_output_tokens"),
+        (good().with_display_name(" "), "display_name"),
+        (good().with_family("a\nb"), "family"),
+        (good().with_owned_by(long), "owned_by"),
+    ] {
+        let error = builder([])
+            .override_model("a/b", good())
+            .override_model("a/b", facts);
+        let error = error.build().unwrap_err();
+        assert_eq!(error.field(), format!("overrides[1].{field}"));
+    }
+    for name in ["", "a", "a/"] {
+        let error = builder([])
+            .override_model(name, good())
+            .build()
+            .unwrap_err();
+        assert_eq!(error.field(), "overrides[0].models");
+        assert!(error.to_string().contains(&format!("{name:?}")), "{error}");
+    }
+    for globs in [vec![], vec!["ok", "[a"], vec![""]] {
+        let error = builder([])
+            .override_models(globs, good())
+            .build()
+            .unwrap_err();
+        assert_eq!(error.field(), "overrides[0].models");
+    }
+}
+
+fn known() -> impl Strategy<Value = Model> {
+    let tokens = || proptest::option::of(1u64..9);
+    let name = proptest::option::of("[a-z]{1,4}");
+    let flag = || proptest::option::of(any::<bool>());
+    (tokens(), tokens(), name, flag(), flag()).prop_map(|(window, most, family, open, tools)| {
+        let mut model = Model::description()
+            .with_context_length(window)
+            .with_max_output_tokens(most)
+            .with_open_weights(open)
+            .with_capability(Capability::Tools, tools);
+        if let Some(family) = family {
+            model = model.with_family(family);
+        }
+        model
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_fact_is_of_the_first_who_knows_it(over in known(), own in known(), more in known()) {
+        let clerk = {
+            let more = more.clone();
+            Clerk::new(move |_, _| Some(more.clone()))
+        };
+        let layer = builder([Provider::fixed("lab", [of_id("a", own.clone())])])
+            .enrich(clerk)
+            .override_model("lab/a", over.clone())
+            .build()
+            .unwrap();
+        let snapshot = layer.cache().snapshot();
+        let model = snapshot.get("lab/a").unwrap().model();
+        let all = [&over, &own, &more];
+        fn first<T>(all: [&Model; 3], fact: impl Fn(&Model) -> Option<T>) -> Option<T> {
+            all.into_iter().find_map(fact)
+        }
+        prop_assert_eq!(model.context_length(), first(all, Model::context_length));
+        prop_assert_eq!(model.max_output_tokens(), first(all, Model::max_output_tokens));
+        prop_assert_eq!(model.open_weights(), first(all, Model::open_weights));
+        let family = |model: &Model| model.family().map(str::to_owned);
+        prop_assert_eq!(family(model), first(all, family));
+        let tools = |model: &Model| model.capabilities().get(Capability::Tools);
+        prop_assert_eq!(tools(model), first(all, tools));
+    }
+}

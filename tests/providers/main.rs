@@ -1,0 +1,23 @@
+//! Providers: how the lists of providers are requested, read and described.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests spawn, measure by the paused clock, and fail by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bedrock;
+mod captured;
+mod catalog;
+#[cfg(feature = "client")]
+mod client;
+mod credentials;
+mod enrich;
+mod ingest_properties;
+mod paging;
+mod presets;
+mod records;
+mod revalidation;
+mod secrets;

@@ -1,0 +1,713 @@
+//! A list that its provider vouches for by a validator (RFC 9110, section 13) is asked for
+//! with it, and kept by a 304: where it came from, for whom, and for nothing else.
+
+use crate::support;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::support::{MODES, ask, builder, calm, get, list};
+use bytes::Bytes;
+use futures_util::{FutureExt, future::BoxFuture};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request};
+use http_body::{Body, Frame};
+use http_body_util::Empty;
+use tokio::time::sleep;
+use tower::Service;
+use tower_models_cache::{
+    BoxError, Dialect, ListErrorKind, ModelsCache, Provider, ProviderError, ProviderStatus, Secret,
+    StaticModelsCacheLayer, Token,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(300);
+/// Longer than an interval with its jitter.
+const DUE: Duration = Duration::from_secs(331);
+
+const A: &str = r#"{"object":"list","data":[{"id":"a"}]}"#;
+const B: &str = r#"{"object":"list","data":[{"id":"b"}]}"#;
+const NONE: &str = r#"{"object":"list","data":[]}"#;
+
+// ===== A provider that answers by a script =====
+
+/// What a provider answers with, and after how long.
+#[derive(Clone, Debug)]
+struct Reply {
+    status: u16,
+    validators: Vec<(HeaderName, &'static str)>,
+    body: &'static str,
+    after: Duration,
+}
+
+fn reply(status: u16, body: &'static str) -> Reply {
+    Reply {
+        status,
+        validators: Vec::new(),
+        body,
+        after: Duration::ZERO,
+    }
+}
+
+fn ok(body: &'static str) -> Reply {
+    reply(200, body)
+}
+
+fn unchanged() -> Reply {
+    reply(304, "")
+}
+
+impl Reply {
+    fn etag(mut self, tag: &'static str) -> Self {
+        self.validators.push((header::ETAG, tag));
+        self
+    }
+
+    fn modified(mut self, date: &'static str) -> Self {
+        self.validators.push((header::LAST_MODIFIED, date));
+        self
+    }
+
+    fn after(mut self, delay: Duration) -> Self {
+        self.after = delay;
+        self
+    }
+}
+
+/// A service that answers its calls by a list, and keeps what it was asked.
+#[derive(Clone, Default)]
+struct Upstream {
+    replies: Arc<Mutex<Vec<Reply>>>,
+    asked: Arc<Mutex<Vec<request::Parts>>>,
+}
+
+impl Upstream {
+    fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let upstream = Self::default();
+        upstream.then(replies);
+        upstream
+    }
+
+    fn then(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.replies.lock().unwrap().extend(replies);
+    }
+
+    /// What was asked since the last look.
+    fn asked(&self) -> Vec<request::Parts> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+
+    /// The conditions of the one request since the last look.
+    fn conditions(&self) -> Conditions {
+        let asked = self.asked();
+        let [head] = &asked[..] else {
+            panic!("asked {} times", asked.len());
+        };
+        conditions(&head.headers)
+    }
+
+    fn provider(&self) -> Provider {
+        Provider::http("lab", self.clone())
+    }
+
+    fn layer(&self) -> StaticModelsCacheLayer {
+        builder([self.provider()]).build().unwrap()
+    }
+}
+
+/// `If-None-Match` and `If-Modified-Since`.
+type Conditions = (Option<String>, Option<String>);
+
+fn conditions(headers: &HeaderMap) -> Conditions {
+    let one = |name: HeaderName| {
+        let lines: Vec<_> = headers.get_all(&name).iter().collect();
+        assert!(lines.len() < 2, "{lines:?}");
+        let text = |line: &&HeaderValue| String::from_utf8(line.as_bytes().to_vec()).unwrap();
+        lines.first().map(text)
+    };
+    for other in ["if-match", "if-unmodified-since", "if-range", "range"] {
+        assert!(!headers.contains_key(other), "{headers:?}");
+    }
+    (one(header::IF_NONE_MATCH), one(header::IF_MODIFIED_SINCE))
+}
+
+fn unconditional() -> Conditions {
+    (None, None)
+}
+
+fn by_tag(tag: &str) -> Conditions {
+    (Some(tag.to_owned()), None)
+}
+
+impl Service<Request<Empty<Bytes>>> for Upstream {
+    type Response = Response<Once>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Empty<Bytes>>) -> Self::Future {
+        self.asked.lock().unwrap().push(request.into_parts().0);
+        let mut replies = self.replies.lock().unwrap();
+        assert!(!replies.is_empty(), "asked once too often");
+        let reply = replies.remove(0);
+        Box::pin(async move {
+            sleep(reply.after).await;
+            let mut response = Response::new(Once {
+                text: Some(reply.body),
+                is_forbidden: reply.status == 304,
+            });
+            *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();
+            for (name, value) in reply.validators {
+                let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+                response.headers_mut().append(name, value);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// A body, which nobody has to look at under a 304.
+struct Once {
+    text: Option<&'static str>,
+    is_forbidden: bool,
+}
+
+impl Body for Once {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        assert!(!self.is_forbidden, "the body of a 304 was asked for");
+        let text = self.text.take().map(Bytes::from);
+        Poll::Ready(text.map(|text| Ok(Frame::data(text))))
+    }
+}
+
+async fn refresh(cache: &ModelsCache) {
+    cache.refresh_provider("lab").await.unwrap();
+}
+
+async fn failure(cache: &ModelsCache) -> ProviderError {
+    cache.refresh_provider("lab").await.unwrap_err()
+}
+
+fn status(cache: &ModelsCache) -> ProviderStatus {
+    cache.status().providers.remove(0)
+}
+
+// ===== What is sent =====
+
+const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+#[tokio::test(start_paused = true)]
+async fn the_next_fetch_has_the_validators_as_they_came() {
+    for (etag, modified) in [
+        (Some(r#""5d8c72a5""#), None),
+        (Some(r#"W/"5d8c72a5""#), None),
+        (Some(r#""5d8c72a5""#), Some(DATE)),
+        (Some(r#"W/"""#), Some(DATE)),
+        (None, Some(DATE)),
+        // As some servers write them: who wrote it can read it.
+        (Some("5d8c72a5"), Some("yesterday")),
+        (Some(r#""a,b c\"ü""#), None),
+    ] {
+        let mut first = ok(A);
+        if let Some(tag) = etag {
+            first = first.etag(tag);
+        }
+        if let Some(date) = modified {
+            first = first.modified(date);
+        }
+        let upstream = Upstream::new([first, unchanged(), unchanged()]);
+        let cache = upstream.layer().cache();
+        refresh(&cache).await;
+        assert_eq!(upstream.conditions(), unconditional());
+        let expected = (etag.map(str::to_owned), modified.map(str::to_owned));
+        for _ in 0..2 {
+            refresh(&cache).await;
+            assert_eq!(upstream.conditions(), expected);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_without_validators_is_asked_without_conditions() {
+    let upstream = Upstream::new([ok(A), ok(A), ok(B)]);
+    let cache = upstream.layer().cache();
+    for _ in 0..3 {
+        refresh(&cache).await;
+        assert_eq!(upstream.conditions(), unconditional());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_validator_is_that_of_the_last_answer_whether_the_list_changed_or_not() {
+    let upstream = Upstream::new([
+        ok(A).etag("\"1\"").modified(DATE),
+        ok(A).etag("\"2\""),
+        ok(B).etag("\"3\""),
+        ok(B),
+        ok(B).modified(DATE),
+        unchanged(),
+    ]);
+    let cache = upstream.layer().cache();
+    for expected in [
+        unconditional(),
+        (Some("\"1\"".to_owned()), Some(DATE.to_owned())),
+        by_tag("\"2\""),
+        by_tag("\"3\""),
+        unconditional(),
+        (None, Some(DATE.to_owned())),
+    ] {
+        refresh(&cache).await;
+        assert_eq!(upstream.conditions(), expected);
+    }
+    assert_eq!(support::ids(&cache.snapshot().body()), ["lab/b"]);
+}
+
+// ===== What a 304 does =====
+
+#[tokio::test(start_paused = true)]
+async fn a_304_confirms_the_list_and_publishes_nothing() {
+    for mode in MODES {
+        let upstream = Upstream::new([ok(A).etag("\"1\"")]);
+        let (layer, _refresher) = mode.start(builder([upstream.provider()]));
+        let cache = layer.cache();
+        assert_eq!(list(&layer).await, ["lab/a"]);
+        let before = cache.snapshot();
+        let mut updates = cache.subscribe();
+        for _ in 0..5 {
+            upstream.then([unchanged()]);
+            sleep(status(&cache).next_attempt.unwrap()).await;
+            let answer = ask(&layer, get("/v1/models")).await; // in one mode this is what asks
+            calm().await;
+            assert_eq!(answer.headers()["etag"], before.etag());
+            let now = status(&cache);
+            assert!(now.confirmed.unwrap() < SECOND, "{now:?}");
+            assert_eq!((now.models, now.failures, now.skipped), (1, 0, 0));
+            assert!(now.last_attempt.unwrap().error.is_none());
+            assert!(
+                now.next_attempt.unwrap() > INTERVAL.mul_f64(0.7),
+                "{mode:?}"
+            );
+        }
+        assert!(updates.next().now_or_never().is_none(), "{mode:?}");
+        assert_eq!(cache.snapshot().body(), before.body());
+        let sent: Vec<_> = upstream.asked();
+        let sent: Vec<_> = sent.iter().map(|head| conditions(&head.headers)).collect();
+        assert_eq!(sent[0], unconditional());
+        assert_eq!(sent[1..], [(); 5].map(|()| by_tag("\"1\"")), "{mode:?}");
+    }
+}
+
+/// What the last answer with a body had of records that cannot be read is still so.
+#[tokio::test(start_paused = true)]
+async fn a_304_tells_nothing_new_of_the_records() {
+    const FLAWED: &str = r#"{"object":"list","data":[{"id":"a"},{"id":7}]}"#;
+    let upstream = Upstream::new([ok(A).etag("\"1\""), ok(FLAWED).etag("\"2\""), unchanged()]);
+    let cache = upstream.layer().cache();
+    for skipped in [0, 1, 1] {
+        refresh(&cache).await;
+        assert_eq!(status(&cache).skipped, skipped);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_304_ends_a_failure() {
+    let upstream = Upstream::new([ok(A).etag("\"1\""), reply(500, ""), unchanged()]);
+    let layer = upstream.layer();
+    let cache = layer.cache();
+    refresh(&cache).await;
+    sleep(SECOND).await;
+    failure(&cache).await;
+    assert_eq!(status(&cache).failures, 1);
+    refresh(&cache).await;
+    let now = status(&cache);
+    assert_eq!((now.failures, now.confirmed), (0, Some(Duration::ZERO)));
+    assert!(now.next_attempt.unwrap() >= INTERVAL.mul_f64(0.9));
+    let answer = ask(&layer, get("/v1/models")).await;
+    let told = answer.headers()["cache-status"].to_str().unwrap();
+    assert!(!told.contains("stale"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_caching_each_request_asks_whether_the_list_is_the_same() {
+    let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged(), unchanged(), ok(B)]);
+    let layer = builder([upstream.provider()]).uncached().build().unwrap();
+    for (id, expected) in [
+        ("lab/a", unconditional()),
+        ("lab/a", by_tag("\"1\"")),
+        ("lab/a", by_tag("\"1\"")),
+        ("lab/b", by_tag("\"1\"")),
+    ] {
+        assert_eq!(list(&layer).await, [id]);
+        assert_eq!(upstream.conditions(), expected);
+    }
+}
+
+/// A regression could be: the list is gone while the provider says that it still holds.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_grows_too_old_while_a_304_is_in_the_air_is_kept() {
+    for mode in MODES {
+        let upstream = Upstream::new([
+            ok(A).etag("\"1\""),
+            unchanged().after(SECOND * 150),
+            unchanged(),
+        ]);
+        let builder = builder([upstream.provider().timeout(SECOND * 200)]);
+        let (layer, _refresher) = mode.start(builder.max_stale(SECOND * 400));
+        let cache = layer.cache();
+        list(&layer).await;
+        let before = cache.snapshot();
+        sleep(DUE).await;
+        list(&layer).await;
+        calm().await;
+        assert_eq!(upstream.asked().len(), 2, "{mode:?}");
+        sleep(SECOND * 400 - DUE + SECOND).await;
+        // Too old, and nobody knows yet that it holds.
+        let answer = ask(&layer, get("/v1/models")).await;
+        assert_eq!(answer.status(), 503, "{mode:?}");
+        sleep(SECOND * 100).await;
+        assert_eq!(list(&layer).await, ["lab/a"], "{mode:?}");
+        assert_eq!(cache.snapshot().etag(), before.etag());
+        assert!(status(&cache).last_attempt.unwrap().error.is_none());
+        assert!(upstream.asked().is_empty());
+        // With its validator.
+        refresh(&cache).await;
+        assert_eq!(upstream.conditions(), by_tag("\"1\""));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_was_dropped_for_its_age_is_asked_for_as_the_first() {
+    let upstream = Upstream::new([ok(A).etag("\"1\""), ok(A).etag("\"1\"")]);
+    let builder = builder([upstream.provider()]).max_stale(SECOND * 400);
+    let layer = builder.build().unwrap();
+    for _ in 0..2 {
+        assert_eq!(list(&layer).await, ["lab/a"]);
+        assert_eq!(upstream.conditions(), unconditional());
+        sleep(SECOND * 401).await;
+    }
+}
+
+// ===== Where a validator is never sent, and a 304 never believed =====
+
+#[tokio::test(start_paused = true)]
+async fn a_304_that_nobody_asked_for_is_a_failure() {
+    let upstream = Upstream::new([unchanged().etag("\"1\""), ok(A), unchanged().etag("\"1\"")]);
+    let cache = upstream.layer().cache();
+    let not_modified = ListErrorKind::Status(304);
+    assert_eq!(failure(&cache).await.kind(), not_modified);
+    assert!(cache.snapshot().is_empty());
+    refresh(&cache).await;
+    assert_eq!(failure(&cache).await.kind(), not_modified);
+    assert_eq!(support::ids(&cache.snapshot().body()), ["lab/a"]);
+    let asked = upstream.asked();
+    assert_eq!(asked.len(), 3);
+    for head in asked {
+        assert_eq!(conditions(&head.headers), unconditional());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_elsewhere_or_for_another_key_is_asked_for_as_the_first() {
+    let base = |provider: Provider| {
+        let provider = provider.base_url("https://one.test/v1");
+        provider.bearer(Secret::new("sk-one"))
+    };
+    let others: [fn(Provider) -> Provider; 8] = [
+        |provider| provider.base_url("https://two.test/v1"),
+        |provider| provider.base_url("http://one.test/v1"),
+        |provider| provider.models_path("/v1/models?all=true"),
+        |provider| provider.bearer(Secret::new("sk-two")),
+        |provider| {
+            let name = HeaderName::from_static("openai-organization");
+            provider.header(name, HeaderValue::from_static("org-two"))
+        },
+        // Nobody knows for whom its tokens are.
+        |provider| provider.token(|| async { Ok::<_, BoxError>(Token::new("sk-one")) }),
+        |provider| provider.dialect(Dialect::OpenRouter),
+        |provider| provider.filter(|_| true),
+    ];
+    for other in others {
+        let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged(), ok(A).etag("\"1\"")]);
+        // The same service for all: it is what was set that makes the difference.
+        let provider = upstream.provider();
+        let cache = builder([base(provider.clone())]).build().unwrap().cache();
+        refresh(&cache).await;
+        let other = other(base(provider.clone()));
+        cache.set_providers([other]).await.unwrap();
+        assert!(cache.snapshot().is_empty());
+        assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(304));
+        assert!(cache.snapshot().is_empty());
+        refresh(&cache).await;
+        for head in upstream.asked() {
+            assert_eq!(conditions(&head.headers), unconditional());
+        }
+        // And back again: nothing of the first is left.
+        upstream.then([ok(A)]);
+        cache.set_providers([base(provider.clone())]).await.unwrap();
+        refresh(&cache).await;
+        assert_eq!(upstream.conditions(), unconditional());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_is_only_listed_otherwise_keeps_its_validator() {
+    let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged()]);
+    let provider = upstream.provider();
+    let cache = builder([provider.clone()]).build().unwrap().cache();
+    refresh(&cache).await;
+    let bare = provider.prefixed(false).timeout(SECOND);
+    cache.set_providers([bare]).await.unwrap();
+    upstream.asked();
+    refresh(&cache).await;
+    assert_eq!(upstream.conditions(), by_tag("\"1\""));
+    assert_eq!(support::ids(&cache.snapshot().body()), ["a"]);
+}
+
+/// A token for each hour.
+fn rotating(provider: Provider) -> Provider {
+    let hours = Arc::new(Mutex::new(0));
+    provider.token(move || {
+        *hours.lock().unwrap() += 1;
+        let token = Token::new(format!("hour-{}", hours.lock().unwrap()));
+        async move { Ok::<_, BoxError>(token.expires_in(SECOND * 3600)) }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_has_changed_asks_for_the_list_as_the_first() {
+    let upstream = Upstream::new([
+        ok(A).etag("\"1\""),
+        unchanged(),
+        ok(A).etag("\"1\""),
+        unchanged(),
+        unchanged(), // not asked for
+    ]);
+    let cache = builder([rotating(upstream.provider())])
+        .build()
+        .unwrap()
+        .cache();
+    refresh(&cache).await;
+    assert_eq!(upstream.conditions(), unconditional());
+    refresh(&cache).await;
+    assert_eq!(upstream.conditions(), by_tag("\"1\""));
+    sleep(SECOND * 3600).await;
+    refresh(&cache).await;
+    assert_eq!(upstream.conditions(), unconditional());
+    refresh(&cache).await;
+    assert_eq!(upstream.conditions(), by_tag("\"1\""));
+    sleep(SECOND * 3600).await;
+    assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(304));
+    assert_eq!(upstream.conditions(), unconditional());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_refused_takes_the_validator_with_it() {
+    let upstream = Upstream::new([
+        ok(A).etag("\"1\""),
+        reply(401, "").etag("\"2\""),
+        ok(B).etag("\"3\""),
+        unchanged(),
+    ]);
+    let cache = builder([rotating(upstream.provider())])
+        .build()
+        .unwrap()
+        .cache();
+    refresh(&cache).await;
+    upstream.asked();
+    refresh(&cache).await;
+    let asked = upstream.asked();
+    let sent: Vec<_> = asked.iter().map(|head| conditions(&head.headers)).collect();
+    assert_eq!(sent, [by_tag("\"1\""), unconditional()]);
+    refresh(&cache).await;
+    assert_eq!(upstream.conditions(), by_tag("\"3\""));
+    assert_eq!(support::ids(&cache.snapshot().body()), ["lab/b"]);
+}
+
+/// Credentials that are the same again, fetched anew.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_fetched_anew_and_is_the_same_keeps_the_validator() {
+    let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged()]);
+    let provider = upstream
+        .provider()
+        .token(|| async { Ok::<_, BoxError>(Token::new("same").expires_in(Duration::ZERO)) });
+    let cache = builder([provider]).build().unwrap().cache();
+    refresh(&cache).await;
+    upstream.asked();
+    refresh(&cache).await;
+    assert_eq!(upstream.conditions(), by_tag("\"1\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_more_than_one_page_has_no_validator() {
+    const FIRST: &str = r#"{"data":[{"id":"a"}],"has_more":true,"last_id":"a"}"#;
+    const LAST: &str = r#"{"data":[{"id":"b"}],"has_more":false,"last_id":"b"}"#;
+    let paged = [ok(FIRST).etag("\"1\""), ok(LAST).etag("\"2\"")];
+    let upstream = Upstream::new(paged.clone());
+    upstream.then(paged.clone());
+    upstream.then([ok(LAST).etag("\"3\""), unchanged()]); // it has one page now
+    upstream.then(paged); // and two again
+    upstream.then([ok(LAST)]);
+    let provider = upstream.provider().dialect(Dialect::Anthropic);
+    let cache = builder([provider]).build().unwrap().cache();
+    let none = unconditional;
+    for expected in [
+        vec![none(), none()],
+        vec![none(), none()],
+        vec![none()],
+        vec![by_tag("\"3\"")],
+        // Asked with that of the one page, and not a second time.
+        vec![by_tag("\"3\""), none()],
+        vec![none()],
+    ] {
+        refresh(&cache).await;
+        let asked = upstream.asked();
+        let sent: Vec<_> = asked.iter().map(|head| conditions(&head.headers)).collect();
+        assert_eq!(sent, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_304_on_a_later_page_is_a_failure() {
+    const FIRST: &str = r#"{"data":[{"id":"a"}],"has_more":true,"last_id":"a"}"#;
+    const LAST: &str = r#"{"data":[{"id":"b"}],"has_more":false}"#;
+    let upstream = Upstream::new([ok(LAST).etag("\"1\""), ok(FIRST), unchanged(), unchanged()]);
+    let provider = upstream.provider().dialect(Dialect::Anthropic);
+    let cache = builder([provider]).build().unwrap().cache();
+    refresh(&cache).await;
+    assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(304));
+    upstream.asked();
+    refresh(&cache).await;
+    assert_eq!(upstream.conditions(), by_tag("\"1\""));
+    assert_eq!(support::ids(&cache.snapshot().body()), ["lab/b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_believed_leaves_the_validator_of_what_was() {
+    for (bad, kind) in [
+        (reply(500, A), ListErrorKind::Status(500)),
+        (reply(412, ""), ListErrorKind::Status(412)),
+        (ok("<html>"), ListErrorKind::NotJson),
+        (ok("{}"), ListErrorKind::NotAList),
+        (ok(r#"{"error":"no"}"#), ListErrorKind::Refused),
+        (ok(A).after(SECOND * 60), ListErrorKind::Timeout),
+        // Empty after full.
+        (ok(NONE), ListErrorKind::Empty),
+    ] {
+        let bad = bad.etag("\"bad\"").modified(DATE);
+        let upstream = Upstream::new([ok(A).etag("\"1\""), bad.clone(), bad, unchanged()]);
+        let cache = upstream.layer().cache();
+        refresh(&cache).await;
+        let before = cache.snapshot();
+        upstream.asked();
+        for _ in 0..2 {
+            assert_eq!(failure(&cache).await.kind(), kind);
+            assert_eq!(upstream.conditions(), by_tag("\"1\""), "{kind:?}");
+        }
+        refresh(&cache).await;
+        assert_eq!(upstream.conditions(), by_tag("\"1\""), "{kind:?}");
+        assert_eq!(cache.snapshot().etag(), before.etag());
+        assert_eq!(status(&cache).failures, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_that_is_believed_has_its_validator() {
+    let upstream = Upstream::new([ok(A).etag("\"1\""), ok(NONE).etag("\"2\""), unchanged()]);
+    let builder = builder([upstream.provider()]).believe_empty(true);
+    let cache = builder.build().unwrap().cache();
+    for expected in [unconditional(), by_tag("\"1\""), by_tag("\"2\"")] {
+        refresh(&cache).await;
+        assert_eq!(upstream.conditions(), expected);
+    }
+    assert!(cache.snapshot().is_empty());
+    assert_eq!(status(&cache).failures, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_declared_list_that_stands_in_has_no_validator() {
+    let upstream = Upstream::new([
+        ok(A).etag("\"1\""),
+        reply(404, "").etag("\"404\""),
+        unchanged(),
+    ]);
+    let house = [tower_models_cache::Model::new("house")];
+    let provider = upstream.provider().fallback(house);
+    let cache = builder([provider]).build().unwrap().cache();
+    refresh(&cache).await;
+    refresh(&cache).await;
+    assert_eq!(support::ids(&cache.snapshot().body()), ["lab/house"]);
+    upstream.asked();
+    assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(304));
+    assert_eq!(upstream.conditions(), unconditional());
+    assert_eq!(support::ids(&cache.snapshot().body()), ["lab/house"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_validator_of_a_client_goes_to_a_provider_and_none_of_a_provider_to_a_client() {
+    let upstream = Upstream::new([ok(A).etag("\"upstream-5d8c\""), unchanged()]);
+    let layer = upstream.layer();
+    let request = || {
+        let request = Request::get("/v1/models").header(header::IF_NONE_MATCH, "\"client\"");
+        request.body(Empty::new()).unwrap()
+    };
+    let answer = ask(&layer, request()).await;
+    assert_ne!(answer.headers()["etag"], "\"upstream-5d8c\"");
+    sleep(DUE).await;
+    ask(&layer, request()).await;
+    calm().await;
+    let asked = upstream.asked();
+    let sent: Vec<_> = asked.iter().map(|head| conditions(&head.headers)).collect();
+    assert_eq!(sent, [unconditional(), by_tag("\"upstream-5d8c\"")]);
+    let cache = layer.cache();
+    let shown = format!(
+        "{layer:?} {cache:?} {:?} {:?}",
+        cache.status(),
+        cache.snapshot()
+    );
+    assert!(!shown.contains("5d8c"), "{shown}");
+}
+
+// ===== Young models =====
+
+/// A model that just came out has no date at first, for it may be the time of the request.
+/// Confirmed for ever, the list would never learn it, and differ from that of a replica
+/// that was started later.
+#[tokio::test(start_paused = true)]
+async fn a_list_with_a_date_that_may_be_made_up_is_asked_for_whole() {
+    for (age, conditional) in [(600, false), (3 * 3600, true)] {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let body = format!(r#"{{"data":[{{"id":"a","created":{}}}]}}"#, now - age);
+        let conditions = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::clone(&conditions);
+        let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
+            let is_conditional = request.headers().contains_key("if-none-match");
+            asked.lock().unwrap().push(is_conditional);
+            let mut response = Response::new(http_body_util::Full::<Bytes>::from(body.clone()));
+            let tag = http::HeaderValue::from_static("\"1\"");
+            response.headers_mut().insert("etag", tag);
+            async { Ok::<_, std::convert::Infallible>(response) }
+        });
+        let provider = Provider::http("lab", service);
+        let layer = support::builder([provider]).build().unwrap();
+        for _ in 0..2 {
+            layer.cache().refresh().await.unwrap();
+        }
+        assert_eq!(
+            *conditions.lock().unwrap(),
+            [false, conditional],
+            "{age} s old"
+        );
+    }
+}

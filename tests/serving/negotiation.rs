@@ -1,0 +1,384 @@
+//! `Accept-Encoding` and `Accept` (RFC 9110, section 12.5), in process, over HTTP/1.1
+//! and over HTTP/2; and when the variants of a list come and go.
+
+use crate::support;
+use crate::support::net;
+use std::{collections::HashSet, future::Future, sync::mpsc, time::Duration};
+
+use crate::support::fronts::{
+    CODINGS, Fronts, VARY, VARY_BY_DIALECT, coding, decode, decoded, encoded, error_code, house,
+    list_under, only,
+};
+use crate::support::{Script, ask, get};
+use http::{StatusCode, header};
+use tower_models_cache::{Model, ModelList, Provider, StaticModelsCacheLayer};
+
+/// Field lines; the coding that is served, if any; why.
+type Row = (&'static [&'static [u8]], Option<&'static str>, &'static str);
+
+#[rustfmt::skip]
+const TABLE: &[Row] = &[
+    (&[], Some("identity"), "nothing is asked"),
+    (&[b""], Some("identity"), "no coding is wanted"),
+    (&[b"br"], Some("br"), "br"),
+    (&[b"zstd"], Some("zstd"), "zstd"),
+    (&[b"gzip"], Some("gzip"), "gzip"),
+    (&[b"x-gzip"], Some("gzip"), "the old name of gzip"),
+    (&[b"BR"], Some("br"), "names have no case"),
+    (&[b"identity"], Some("identity"), "identity"),
+    (&[b"deflate, compress, x"], Some("identity"), "codings that there are none of"),
+    (&[b"gzip, deflate"], Some("gzip"), "an old client"),
+    (&[b"gzip, deflate, br"], Some("br"), "a browser of yesterday"),
+    (&[b"gzip, deflate, br, zstd"], Some("br"), "a browser"),
+    (&[b"gzip, deflate, zstd"], Some("zstd"), "the best of those that are named"),
+    (&[b"br;q=0.5, gzip;q=0.8"], Some("gzip"), "the weight decides"),
+    (&[b"br;q=0.5, gzip"], Some("gzip"), "no weight is one"),
+    (&[b"br;q=0.5, gzip;q=0.500"], Some("br"), "of equals the smaller"),
+    (&[b"br;q=0.998, zstd;q=0.999"], Some("zstd"), "to the thousandth"),
+    (&[b"br ; q=0.1 ,\tgzip\t;\tQ=0.2"], Some("gzip"), "whitespace, and Q"),
+    (&[b"br;q=0, gzip"], Some("gzip"), "zero refuses"),
+    (&[b"br;q=0.000, zstd;q=0., gzip;q=0.0"], Some("identity"), "all refused but identity"),
+    (&[b"gzip;q=0.001"], Some("gzip"), "a little is enough"),
+    (&[b"*"], Some("br"), "the best there is"),
+    (&[b"*;q=0.1"], Some("br"), "the same, with little weight"),
+    (&[b"br;q=0, *"], Some("zstd"), "the best of the rest"),
+    (&[b"gzip, *;q=0.5"], Some("gzip"), "named before the rest"),
+    (&[b"gzip, *;q=0"], Some("gzip"), "named, and nothing else"),
+    (&[b"identity;q=0.5, gzip;q=0.2"], Some("identity"), "identity is weighed when it is named"),
+    (&[b"identity;q=0.5, *;q=0.2"], Some("identity"), "and before the rest"),
+    (&[b"identity;q=0, gzip;q=0.1"], Some("gzip"), "identity refused"),
+    (&[b"identity;q=0, *"], Some("br"), "identity refused, everything else not"),
+    (&[b"*;q=0, identity"], Some("identity"), "everything refused but identity"),
+    (&[b"*;q=0, identity;q=0.001"], Some("identity"), "the same, with little weight"),
+    (&[b"gzip", b"br"], Some("br"), "lines are one list"),
+    (&[b"gzip;q=0.5", b"", b"br;q=0.4"], Some("gzip"), "on three lines"),
+    (&[b"br", b"*;q=0"], Some("br"), "a refusal on another line"),
+    // Malformed members are not there.
+    (&[b"br;q=2, gzip"], Some("gzip"), "a weight above one"),
+    (&[b"br;q=0.1234, gzip;q=0.1"], Some("gzip"), "too exact a weight"),
+    (&[b"br;q=x, gzip;q=0.1"], Some("gzip"), "a weight that is none"),
+    (&[b"br;level=11, gzip;q=0.1"], Some("gzip"), "a parameter that there is none of"),
+    (&[b"\"br\", b r, br\xff, gzip;q=0.1"], Some("gzip"), "names that are none"),
+    (&[b"identity;q=zero"], Some("identity"), "a refusal that is none"),
+    (&[b",;,;q=0,,"], Some("identity"), "nothing of sense"),
+    // Nothing is left.
+    (&[b"*;q=0"], None, "everything refused"),
+    (&[b"identity;q=0"], None, "identity refused, and nothing else named"),
+    (&[b"identity;q=0, deflate"], None, "only a coding that there is none of"),
+    (&[b"identity;q=0, *;q=0"], None, "refused twice"),
+    (&[b"br;q=0, gzip;q=0, zstd;q=0, identity;q=0"], None, "refused one by one"),
+    (&[b"identity;q=0", b"br;q=0", b"x"], None, "refused on several lines"),
+];
+
+fn accepting<'a>(lines: &[&'a [u8]]) -> Vec<(&'static str, &'a [u8])> {
+    lines
+        .iter()
+        .map(|line| ("accept-encoding", *line))
+        .collect()
+}
+
+#[tokio::test]
+async fn accept_encoding_is_read_as_the_rfc_has_it() {
+    let layer = house();
+    encoded(&layer).await;
+    let identity = layer.cache().snapshot().body();
+    let mut fronts = Fronts::of(&layer).await;
+    for (lines, expected, why) in TABLE {
+        let answer = fronts.get_and_head("/v1/models", &accepting(lines)).await;
+        assert_eq!(only(answer.headers(), "vary"), VARY, "{why}");
+        let Some(expected) = expected else {
+            assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE, "{why}");
+            assert_eq!(error_code(&answer), "not_acceptable");
+            continue;
+        };
+        assert_eq!(answer.status(), StatusCode::OK, "{why}");
+        assert_eq!(coding(answer.headers()), *expected, "{why}");
+        assert!(decoded(&answer) == identity, "{why}");
+    }
+}
+
+#[tokio::test]
+async fn every_variant_has_a_tag_of_its_own_and_is_smaller_than_identity() {
+    let layer = house();
+    encoded(&layer).await;
+    let identity = layer.cache().snapshot();
+    let mut tags = HashSet::new();
+    for name in CODINGS {
+        let answer = list_under(&layer, name).await;
+        assert_eq!(coding(answer.headers()), name);
+        assert!(decoded(&answer) == identity.body());
+        let smaller = answer.body().len() < identity.body().len() / 2;
+        assert_eq!(smaller, name != "identity", "{name}");
+        let etag = only(answer.headers(), "etag").to_owned();
+        assert_eq!(etag == identity.etag(), name == "identity");
+        assert!(tags.insert(etag), "{name} has the tag of another");
+    }
+}
+
+#[tokio::test]
+async fn one_model_and_errors_are_never_encoded_and_do_not_vary_by_what_is_accepted() {
+    let layer = house();
+    encoded(&layer).await;
+    let mut fronts = Fronts::of(&layer).await;
+    for (lines, _, why) in TABLE {
+        for (path, status) in [
+            ("/v1/models/house/small", StatusCode::OK),
+            ("/v1/models/nothing", StatusCode::NOT_FOUND),
+        ] {
+            let answer = fronts.get_and_head(path, &accepting(lines)).await;
+            assert_eq!(answer.status(), status, "{path}: {why}");
+            assert_eq!(coding(answer.headers()), "identity", "{path}: {why}");
+            let vary = answer.headers().get(header::VARY);
+            let by_dialect = (status == StatusCode::OK).then_some(VARY_BY_DIALECT);
+            assert_eq!(vary.map(|vary| vary.to_str().unwrap()), by_dialect, "{why}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_accepts_of_types_and_languages_is_not_looked_at() {
+    let layer = house();
+    let mut fronts = Fronts::of(&layer).await;
+    for path in ["/v1/models", "/v1/models/house/small", "/v1/models/nothing"] {
+        let plain = fronts.get(path, &[]).await;
+        for headers in [
+            &[("accept", &b"text/html"[..])][..],
+            &[("accept", b"text/html;q=1, application/json;q=0")],
+            &[("accept", b"*/*;q=0")],
+            &[("accept", b"\xff, ;;")],
+            &[("accept", b"text/event-stream"), ("accept", b"image/*")],
+            &[("accept-language", b"xx"), ("accept-charset", b"utf-7")],
+            &[("te", b"trailers"), ("accept-ranges", b"none")],
+        ] {
+            let answer = fronts.get_and_head(path, headers).await;
+            assert_eq!(answer.status(), plain.status(), "{path} {headers:?}");
+            assert_eq!(answer.headers(), plain.headers(), "{path} {headers:?}");
+            assert!(answer.body() == plain.body(), "{path} {headers:?}");
+        }
+    }
+}
+
+/// A layer whose list has exactly so many bytes.
+async fn of_length(bytes: usize) -> StaticModelsCacheLayer {
+    let model = |padding| Model::new("x").with_extra("o", "o".repeat(padding));
+    let of = |padding| {
+        StaticModelsCacheLayer::builder()
+            .provider(Provider::fixed("p", [model(padding)]))
+            .build()
+            .unwrap()
+    };
+    let layer = of(bytes - of(0).cache().snapshot().body().len());
+    assert_eq!(layer.cache().snapshot().body().len(), bytes);
+    layer
+}
+
+/// A list below 1 KiB has one representation, which is sent whatever the client says of
+/// others (RFC 9110, section 12.5, lets a server disregard a preference).
+#[tokio::test]
+async fn a_list_of_less_than_1_kib_is_not_negotiated() {
+    for (layer, negotiated) in [
+        (of_length(1023).await, false),
+        (of_length(1024).await, true),
+    ] {
+        if negotiated {
+            encoded(&layer).await;
+        }
+        let mut fronts = Fronts::of(&layer).await;
+        for (lines, expected, why) in TABLE {
+            let answer = fronts.get_and_head("/v1/models", &accepting(lines)).await;
+            let vary = if negotiated { VARY } else { VARY_BY_DIALECT };
+            assert_eq!(only(answer.headers(), "vary"), vary, "{why}");
+            if negotiated && expected.is_none() {
+                assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
+                continue;
+            }
+            let expected = expected.filter(|_| negotiated).unwrap_or("identity");
+            assert_eq!(coding(answer.headers()), expected, "{why}");
+            assert!(decoded(&answer) == layer.cache().snapshot().body());
+        }
+    }
+}
+
+// ===== When the variants come and go =====
+
+/// A runtime whose one thread for blocking work can be held: nothing is compressed then.
+fn with_one_blocking_thread<F: Future>(test: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(net::within(test))
+}
+
+/// While it is there, no compression begins.
+struct Held(#[allow(dead_code, reason = "is there to be dropped")] mpsc::Sender<()>);
+
+async fn hold() -> Held {
+    let (let_go, held) = mpsc::channel::<()>();
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    tokio::task::spawn_blocking(move || {
+        begun.send(()).unwrap();
+        let _ = held.recv();
+    });
+    begins.await.unwrap();
+    Held(let_go)
+}
+
+fn list_of(ids: impl IntoIterator<Item = String>) -> Provider {
+    Provider::fixed("p", ids.into_iter().map(Model::new))
+}
+
+fn generation(n: usize) -> Provider {
+    list_of((0..40).map(|model| format!("model-{model}-of-{n}")))
+}
+
+fn built(providers: impl IntoIterator<Item = Provider>) -> StaticModelsCacheLayer {
+    StaticModelsCacheLayer::builder()
+        .providers(providers)
+        .build()
+        .unwrap()
+}
+
+/// The list under each of the codings is that of the snapshot; the codings that it has.
+async fn codings_of(layer: &StaticModelsCacheLayer) -> [String; 4] {
+    let mut codings = CODINGS.map(String::from);
+    for name in &mut codings {
+        let answer = list_under(layer, name).await;
+        assert_eq!(only(answer.headers(), "vary"), VARY);
+        assert!(decoded(&answer) == layer.cache().snapshot().body());
+        *name = coding(answer.headers()).to_owned();
+    }
+    codings
+}
+
+#[test]
+fn until_the_variants_are_there_everyone_gets_identity_and_the_same_vary() {
+    with_one_blocking_thread(async {
+        let held = hold().await;
+        let layer = built([generation(1)]);
+        let mut fronts = Fronts::of(&layer).await;
+        for (lines, _, why) in TABLE {
+            let answer = fronts.get_and_head("/v1/models", &accepting(lines)).await;
+            assert_eq!(coding(answer.headers()), "identity", "{why}");
+            assert_eq!(only(answer.headers(), "vary"), VARY, "{why}");
+            assert!(decoded(&answer) == layer.cache().snapshot().body(), "{why}");
+        }
+        drop(held);
+        encoded(&layer).await;
+        assert_eq!(codings_of(&layer).await, CODINGS);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_variants_appear_all_at_once() {
+    for round in 0..20 {
+        let layer = built([generation(round)]);
+        net::within(async {
+            loop {
+                let mut there = Vec::new();
+                for name in ["br", "zstd", "gzip"]
+                    .into_iter()
+                    .cycle()
+                    .skip(round)
+                    .take(3)
+                {
+                    let answer = list_under(&layer, name).await;
+                    let is_encoded = coding(answer.headers()) == name;
+                    // They may come in between, but not without one another.
+                    assert!(is_encoded || !there.contains(&true), "{name} is not there");
+                    there.push(is_encoded);
+                }
+                if !there.contains(&false) {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+#[test]
+fn a_new_list_drops_the_variants_of_the_old_one_at_once() {
+    with_one_blocking_thread(async {
+        let layer = built([generation(1)]);
+        encoded(&layer).await;
+        let old = list_under(&layer, "gzip").await;
+        assert_eq!(coding(old.headers()), "gzip");
+        let held = hold().await;
+        let cache = layer.cache();
+        cache.set_providers([generation(2)]).await.unwrap();
+        assert_eq!(codings_of(&layer).await, ["identity"; 4]);
+        let answer = list_under(&layer, "gzip").await;
+        assert!(decode("gzip", old.body()) != *answer.body());
+        drop(held);
+        encoded(&layer).await;
+        assert_eq!(codings_of(&layer).await, CODINGS);
+    });
+}
+
+#[test]
+fn variants_that_come_after_the_next_list_are_forgotten() {
+    with_one_blocking_thread(async {
+        let held = hold().await;
+        let layer = built([generation(1)]);
+        assert_eq!(codings_of(&layer).await, ["identity"; 4]); // asks for them
+        let cache = layer.cache();
+        cache.set_providers([generation(2)]).await.unwrap();
+        drop(held);
+        // Those of the first list come first: `codings_of` looks at what each is of.
+        while codings_of(&layer).await != CODINGS {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(support::list(&layer).await[0].ends_with("-of-2"));
+    });
+}
+
+#[test]
+fn a_change_of_health_leaves_the_variants_and_their_tags() {
+    with_one_blocking_thread(async {
+        let script = Script::new(|call| async move {
+            let models = (0..40).map(|n| Model::new(format!("model-{n}")));
+            match call {
+                2 => Err("down"),
+                _ => Ok(ModelList::from_iter(models)),
+            }
+        });
+        let layer = built([Provider::source("lab", script), generation(1)]);
+        let cache = layer.cache();
+        cache.refresh().await.unwrap();
+        encoded(&layer).await;
+        let mut before = Vec::new();
+        for name in CODINGS {
+            before.push(list_under(&layer, name).await);
+        }
+        // From here on nothing can be compressed.
+        let _held = hold().await;
+        for status in [
+            "tower-models-cache; hit; detail=stale",
+            "tower-models-cache; hit",
+        ] {
+            let failed = cache.refresh().await.is_err();
+            assert_eq!(failed, status.ends_with("stale"));
+            for (name, before) in CODINGS.into_iter().zip(&before) {
+                let after = list_under(&layer, name).await;
+                assert_eq!(only(after.headers(), "cache-status"), status);
+                assert_eq!(coding(after.headers()), name);
+                assert_eq!(after.headers()["etag"], before.headers()["etag"]);
+                assert_eq!(after.body().as_ptr(), before.body().as_ptr(), "is copied");
+            }
+        }
+    });
+}
+
+#[test]
+fn one_model_is_served_while_its_list_is_compressed() {
+    with_one_blocking_thread(async {
+        let _held = hold().await;
+        let layer = built([generation(1)]);
+        codings_of(&layer).await;
+        let answer = ask(&layer, get("/v1/models/p/model-7-of-1")).await;
+        assert!(decoded(&answer).starts_with(br#"{"id":"p/model-7-of-1","#));
+    });
+}

@@ -1,0 +1,195 @@
+//! Readers while lists change as fast as they can be published: each answer is of one
+//! piece, whatever its coding. No clock decides anything here.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use crate::support::fronts::{CODINGS, VARY, coding, decoded, list_under, only};
+use crate::support::net::within;
+use crate::support::{Script, ids};
+use bytes::Bytes;
+use http::Response;
+use tokio::task::{JoinSet, yield_now};
+use tower_models_cache::{Model, ModelList, Provider, StaticModelsCacheLayer};
+
+const READERS: usize = 8;
+const PUBLICATIONS: usize = 200;
+/// The writer stops at every so manieth list until the readers have had its variants.
+const REST: usize = 40;
+
+/// The providers, with how many models each has.
+const PROVIDERS: [(&str, usize); 3] = [("a", 20), ("b", 1), ("c", 40)];
+
+/// The models of a generation, each of which says which that is. Their number says it
+/// too, so that no list is the beginning of another.
+fn models(count: usize, generation: usize) -> impl Iterator<Item = Model> {
+    let count = count + generation % 7;
+    (0..count).map(move |n| {
+        Model::new(format!("model-{n:02}-of-{generation:04}")).with_owned_by(format!("{count}"))
+    })
+}
+
+/// The one generation of each provider's models, if there is one for each.
+fn generations(list: &[u8]) -> BTreeMap<String, usize> {
+    let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for id in ids(list) {
+        let (provider, model) = id.split_once('/').unwrap();
+        let (_, generation) = model.rsplit_once('-').unwrap();
+        let generations = found.entry(provider.to_owned()).or_default();
+        generations.push(generation.parse().unwrap());
+    }
+    let one = |(name, generations): (String, Vec<usize>)| {
+        let first = generations[0];
+        assert!(generations.iter().all(|&n| n == first), "{name} is torn");
+        let (_, count) = PROVIDERS.iter().find(|(other, _)| *other == name).unwrap();
+        assert_eq!(generations.len(), models(*count, first).count(), "{name}");
+        (name, first)
+    };
+    found.into_iter().map(one).collect()
+}
+
+/// What all readers have seen together.
+#[derive(Default)]
+struct Seen {
+    /// Bytes and coding, by tag.
+    answers: Mutex<HashMap<String, (Bytes, String)>>,
+    /// Answers under each of the codings.
+    codings: [AtomicUsize; 4],
+    over: AtomicBool,
+}
+
+impl Seen {
+    /// Checks an answer against itself and all others, and gives its list.
+    fn take(&self, answer: &Response<Bytes>, asked: &str) -> Vec<u8> {
+        let served = coding(answer.headers());
+        assert!(served == asked || served == "identity", "{served}");
+        assert_eq!(only(answer.headers(), "vary"), VARY);
+        let list = decoded(answer);
+        let etag = only(answer.headers(), "etag").to_owned();
+        let this = (answer.body().clone(), served.to_owned());
+        let mut answers = self.answers.lock().unwrap();
+        let first = answers.entry(etag).or_insert_with(|| this.clone());
+        assert!(first == &this, "one tag, two representations");
+        drop(answers);
+        let position = CODINGS.iter().position(|name| *name == served).unwrap();
+        self.codings[position].fetch_add(1, Ordering::SeqCst);
+        list
+    }
+
+    /// Waits until the readers have had more answers under each coding but identity.
+    async fn more_of_each_coding(&self) {
+        let seen = || self.codings.each_ref().map(|n| n.load(Ordering::SeqCst));
+        let before = seen();
+        within(async {
+            while seen()[..3]
+                .iter()
+                .zip(before)
+                .any(|(now, before)| *now == before)
+            {
+                yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+/// Reads until it is over, and once more then. Each reader asks for the codings in an
+/// order of its own, and sees no provider go back.
+async fn read(layer: StaticModelsCacheLayer, seen: Arc<Seen>, number: usize, together: bool) {
+    let mut last: BTreeMap<String, usize> = BTreeMap::new();
+    let mut is_last = false;
+    for turn in number.. {
+        let asked = CODINGS[turn % CODINGS.len()];
+        let answer = list_under(&layer, asked).await;
+        let now = generations(&seen.take(&answer, asked));
+        assert_eq!(now.len(), PROVIDERS.len());
+        for (name, generation) in &now {
+            let before = last.get(name).copied().unwrap_or(0);
+            assert!(*generation >= before, "{name} went back");
+        }
+        if together {
+            let first = now["a"];
+            assert!(now.values().all(|&n| n == first), "{now:?}");
+        }
+        last = now;
+        if is_last {
+            break;
+        }
+        is_last = seen.over.load(Ordering::SeqCst);
+        yield_now().await;
+    }
+    assert!(last.values().all(|&n| n == PUBLICATIONS), "{last:?}");
+}
+
+/// Starts the readers, publishes every generation, and waits for them.
+async fn publish_all<F>(layer: StaticModelsCacheLayer, together: bool, publish: F)
+where
+    F: AsyncFn(usize),
+{
+    let seen = Arc::new(Seen::default());
+    let mut readers = JoinSet::new();
+    for number in 0..READERS {
+        readers.spawn(read(layer.clone(), Arc::clone(&seen), number, together));
+    }
+    for generation in 1..=PUBLICATIONS {
+        publish(generation).await;
+        if generation % REST == 0 {
+            seen.more_of_each_coding().await;
+        }
+        // A reader that failed ends the test, which would wait for it.
+        if let Some(failed) = readers.try_join_next() {
+            failed.unwrap();
+        }
+    }
+    seen.over.store(true, Ordering::SeqCst);
+    within(readers.join_all()).await;
+    let codings = seen.codings.each_ref().map(|n| n.load(Ordering::SeqCst));
+    assert!(codings.iter().all(|&n| n > 0), "{codings:?}");
+    let answers = seen.answers.lock().unwrap().len();
+    assert!(answers > PUBLICATIONS / REST * 4, "{answers}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn readers_see_providers_that_are_set_together_change_together() {
+    let of = |generation| {
+        PROVIDERS.map(|(name, count)| Provider::fixed(name, models(count, generation)))
+    };
+    let layer = StaticModelsCacheLayer::builder()
+        .providers(of(0))
+        .build()
+        .unwrap();
+    let cache = layer.cache();
+    publish_all(layer, true, async |generation| {
+        cache.set_providers(of(generation)).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn readers_see_each_provider_whole_while_all_are_fetched_anew() {
+    let generation = Arc::new(AtomicUsize::new(0));
+    let source = |count| {
+        let generation = Arc::clone(&generation);
+        Script::new(move |_| {
+            let generation = generation.load(Ordering::SeqCst);
+            async move { Ok::<_, Infallible>(ModelList::from_iter(models(count, generation))) }
+        })
+    };
+    let layer = StaticModelsCacheLayer::builder()
+        .providers(PROVIDERS.map(|(name, count)| Provider::source(name, source(count))))
+        .build()
+        .unwrap();
+    let cache = layer.cache();
+    cache.refresh().await.unwrap();
+    publish_all(layer, false, async |next| {
+        generation.store(next, Ordering::SeqCst);
+        cache.refresh().await.unwrap();
+    })
+    .await;
+}

@@ -1,0 +1,119 @@
+//! A view never holds a model that its predicate refuses, whatever is published meanwhile.
+
+use crate::support::forms;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use crate::support::forms::speaking_all;
+use crate::support::{ask, builder};
+use http::HeaderValue;
+use tower_models_cache::{ClientDialect, Model, Provider, View};
+
+/// In round `n`, `a` lists the even numbers below 12 + n % 7 and `b` the odd ones; what is
+/// secret of them moves from round to round, from one provider to the other.
+fn providers(round: usize) -> [Provider; 2] {
+    let of = |odd: usize| {
+        let numbers = (0..12 + round % 7).filter(move |number| number % 2 == odd);
+        let secret = move |number: usize| (number + round).is_multiple_of(3);
+        numbers.map(move |number| {
+            let kind = if secret(number) { "secret" } else { "open" };
+            Model::new(format!("{kind}-{number:02}-{round:05}"))
+        })
+    };
+    let (a, b) = (Provider::fixed("a", of(0)), Provider::fixed("b", of(1)));
+    if round.is_multiple_of(2) {
+        [a, b]
+    } else {
+        [b, a]
+    }
+}
+
+#[test]
+fn no_list_and_no_page_shows_what_the_view_refuses_while_all_changes() {
+    let hook = |request: &http::request::Parts| {
+        let caller = request.headers.get("x-caller").ok_or("nobody")?;
+        Ok(match caller.to_str()? {
+            "open" => View::named("open", |model| model.model().id().starts_with("open")),
+            "a" => View::named("a", |model| model.provider() == "a"),
+            _ => View::all(),
+        })
+    };
+    let layer = speaking_all(builder(providers(0))).views(hook).max_views(1);
+    let layer = layer.build().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let looked = Arc::new(AtomicUsize::new(0));
+    let readers: Vec<_> = (0..4)
+        .map(|reader| {
+            let (layer, stop, looked) = (layer.clone(), Arc::clone(&stop), Arc::clone(&looked));
+            thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                let mut turn = reader;
+                while !stop.load(Ordering::Relaxed) {
+                    turn += 1;
+                    let dialect = forms::ALL[turn % 5];
+                    let caller = ["open", "a", "all"][turn % 3];
+                    let size = [3, 1_000][turn % 2];
+                    let query = forms::limit(dialect, size);
+                    let mut request = forms::list(dialect, &query);
+                    let caller_value = HeaderValue::from_static(caller);
+                    request.headers_mut().insert("x-caller", caller_value);
+                    let answer = runtime.block_on(ask(&layer, request));
+                    assert_eq!(answer.status(), 200);
+                    check(caller, dialect, size, &forms::ids(dialect, answer.body()));
+                    looked.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for round in 1..400 {
+        let cache = layer.cache();
+        let published = cache.set_providers(providers(round));
+        runtime.block_on(published).unwrap();
+        while looked.load(Ordering::Relaxed) < round {
+            thread::yield_now();
+            assert!(
+                !readers.iter().any(thread::JoinHandle::is_finished),
+                "a reader failed"
+            );
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.join().unwrap();
+    }
+}
+
+/// That the list is one that some single publication gives to that caller.
+fn check(caller: &str, dialect: ClientDialect, size: usize, ids: &[String]) {
+    let round = |id: &String| id.rsplit('-').next().unwrap().parse::<usize>().unwrap();
+    let Some(round) = ids.first().map(round) else {
+        panic!("{caller} has something to see in every round");
+    };
+    let all = providers(round);
+    let snapshot = builder(all).build().unwrap().cache().snapshot();
+    let sees = |id: &str| match caller {
+        "open" => id.contains("/open-"),
+        "a" => id.starts_with("a/"),
+        _ => true,
+    };
+    let mut expected: Vec<_> = (snapshot.iter().map(|model| model.id().into_owned()))
+        .filter(|id| sees(id))
+        .collect();
+    if forms::PAGED.contains(&dialect) {
+        expected.sort();
+        expected.truncate(size);
+    }
+    assert_eq!(ids, expected, "{caller} {dialect:?} in round {round}");
+}

@@ -1,0 +1,447 @@
+//! Who sees what: a hook maps each request to a view, and what a caller may not see is for
+//! them not there.
+
+use crate::support;
+use crate::support::forms;
+use crate::support::log;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::support::forms::{error, ids, speaking_all};
+use crate::support::{Desk, Script, ask, builder, calm, timed};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use http_body_util::Empty;
+use tower_models_cache::{
+    BoxError, Builder, ClientDialect, Model, Provider, StaticModelsCacheLayer, View,
+};
+
+const CALLER: HeaderName = HeaderName::from_static("x-caller");
+
+/// By what callers are told apart here, as an authentication layer would.
+fn hook(request: &Parts) -> Result<View, BoxError> {
+    let caller = request.headers.get(CALLER);
+    Ok(match caller.map(|caller| caller.to_str().unwrap()) {
+        None | Some("all") => View::all(),
+        Some("none") => View::none(),
+        Some("denied") => View::denied(StatusCode::FORBIDDEN),
+        Some("stranger") => View::denied(StatusCode::UNAUTHORIZED),
+        Some("house") => View::named("house", |model| model.provider() == "house"),
+        Some("small") => View::named("small", |model| model.model().id() == "small"),
+        Some("panic") => panic!("with sk-secret in its message"),
+        Some("broken") => View::named("broken", |_| panic!("with sk-secret in its message")),
+        Some(_) => return Err("with sk-secret in its message".into()),
+    })
+}
+
+fn providers() -> [Provider; 2] {
+    [
+        Provider::fixed("house", ["large", "small"].map(Model::new)),
+        Provider::fixed("lab", ["small", "tiny"].map(Model::new)),
+    ]
+}
+
+fn viewed(builder: Builder) -> StaticModelsCacheLayer {
+    let builder = speaking_all(builder).views(hook).view_headers([CALLER]);
+    builder.build().unwrap()
+}
+
+fn by(caller: &'static str, mut request: Request<Empty<Bytes>>) -> Request<Empty<Bytes>> {
+    let caller = HeaderValue::from_static(caller);
+    request.headers_mut().insert(CALLER, caller);
+    request
+}
+
+fn sorted<S: Ord>(mut all: Vec<S>) -> Vec<S> {
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn each_caller_sees_its_view_in_every_form() {
+    let layer = viewed(builder(providers()));
+    for (caller, expected) in [
+        (
+            "all",
+            &["house/large", "house/small", "lab/small", "lab/tiny"][..],
+        ),
+        ("none", &[]),
+        ("house", &["house/large", "house/small"]),
+        ("small", &["house/small", "lab/small"]),
+    ] {
+        for dialect in forms::ALL {
+            let answer = ask(&layer, by(caller, forms::whole(dialect))).await;
+            assert_eq!(answer.status(), 200);
+            let seen = sorted(ids(dialect, answer.body()));
+            assert_eq!(seen, expected, "{caller} {dialect:?}");
+        }
+        for dialect in forms::WITH_MODELS {
+            for id in ["house/large", "house/small", "lab/small", "lab/tiny"] {
+                let answer = ask(&layer, by(caller, forms::model(dialect, id))).await;
+                let status = if expected.contains(&id) { 200 } else { 404 };
+                assert_eq!(answer.status(), status, "{caller} {dialect:?} {id}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_hook_sees_what_layers_outside_have_found_out() {
+    #[derive(Clone)]
+    struct Team(View);
+    let layer = builder(providers())
+        .views(|request| {
+            let team = request
+                .extensions
+                .get::<Team>()
+                .ok_or("nobody is authenticated")?;
+            Ok(team.0.clone())
+        })
+        .build()
+        .unwrap();
+    let team = Team(View::named("lab", |model| model.provider() == "lab"));
+    let app = axum::Router::new()
+        .layer(layer)
+        .layer(axum::Extension(team));
+    let request = Request::get("/v1/models").body(axum::body::Body::empty());
+    let answer = tower::ServiceExt::oneshot(app, request.unwrap())
+        .await
+        .unwrap();
+    let body = http_body_util::BodyExt::collect(answer.into_body())
+        .await
+        .unwrap();
+    assert_eq!(support::ids(&body.to_bytes()), ["lab/small", "lab/tiny"]);
+}
+
+#[tokio::test]
+async fn a_model_has_the_same_bytes_in_every_view() {
+    let layer = viewed(builder(providers()));
+    for dialect in forms::ALL {
+        let all = ask(&layer, forms::whole(dialect)).await;
+        let all = forms::records(dialect, all.body());
+        let few = ask(&layer, by("small", forms::whole(dialect))).await;
+        let few = forms::records(dialect, few.body());
+        assert!(few.len() == 2 && few.iter().all(|record| all.contains(record)));
+        if forms::WITH_MODELS.contains(&dialect) {
+            let one = ask(&layer, by("small", forms::model(dialect, "lab/small"))).await;
+            let own = ask(&layer, forms::model(dialect, "lab/small")).await;
+            assert_eq!(one.headers(), own.headers(), "{dialect:?}");
+            assert_eq!(one.body(), own.body(), "{dialect:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_view_has_a_tag_of_its_own_and_says_by_what_callers_differ() {
+    let layer = viewed(builder(providers()));
+    for dialect in forms::ALL {
+        let mut tags = Vec::new();
+        for caller in ["all", "none", "house", "small"] {
+            let answer = ask(&layer, by(caller, forms::whole(dialect))).await;
+            let vary = answer.headers()["vary"].to_str().unwrap().to_owned();
+            assert!(vary.split(", ").any(|name| name == "x-caller"), "{vary}");
+            tags.push((caller, answer.headers()["etag"].clone()));
+        }
+        for (caller, tag) in &tags {
+            for (other, _) in &tags {
+                let mut request = by(other, forms::whole(dialect));
+                request.headers_mut().insert("if-none-match", tag.clone());
+                let status = ask(&layer, request).await.status();
+                let expected = if caller == other { 304 } else { 200 };
+                assert_eq!(status, expected, "{caller}'s tag, {other}'s list");
+            }
+        }
+    }
+    // Nobody is told apart where there are no views.
+    let layer = builder(providers()).build().unwrap();
+    let answer = ask(&layer, forms::whole(ClientDialect::OpenAi)).await;
+    assert!(
+        !answer.headers()["vary"]
+            .to_str()
+            .unwrap()
+            .contains("authorization")
+    );
+    // And by `authorization` where nothing else is said.
+    let layer = builder(providers()).views(hook).build().unwrap();
+    let answer = ask(&layer, forms::whole(ClientDialect::OpenAi)).await;
+    assert!(
+        answer.headers()["vary"]
+            .to_str()
+            .unwrap()
+            .contains("authorization")
+    );
+}
+
+#[tokio::test]
+async fn a_denied_caller_gets_its_status_in_the_form_of_its_dialect() {
+    let layer = viewed(builder(providers()));
+    for (caller, status) in [("denied", 403), ("stranger", 401)] {
+        for dialect in forms::ALL {
+            let mut requests = vec![forms::whole(dialect)];
+            if forms::WITH_MODELS.contains(&dialect) {
+                requests.push(forms::model(dialect, "house/small"));
+                requests.push(forms::model(dialect, "no/such"));
+            }
+            for request in requests {
+                let answer = ask(&layer, by(caller, request)).await;
+                assert_eq!(answer.status(), status);
+                let challenge = answer.headers().get("www-authenticate");
+                assert_eq!(challenge.is_some(), status == 401);
+                let (message, _) = error(dialect, &answer);
+                assert!(!message.contains("house") && !message.contains("no/such"));
+                assert_eq!(answer.headers()["cache-control"], "no-store");
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "not 200 OK")]
+fn a_refusal_is_an_error() {
+    let _ = View::denied(StatusCode::OK);
+}
+
+/// All of an answer that a caller can look at, with the id of its own request left out.
+fn seen_of(answer: &Response<Bytes>, id: &str) -> (StatusCode, http::HeaderMap, String) {
+    let body = String::from_utf8(answer.body().to_vec()).unwrap();
+    let mut headers = answer.headers().clone();
+    let length: usize = headers["content-length"].to_str().unwrap().parse().unwrap();
+    assert_eq!(length, body.len());
+    headers.remove("content-length");
+    (answer.status(), headers, body.replace(id, "ID"))
+}
+
+#[tokio::test]
+async fn what_is_not_for_a_caller_is_answered_as_what_there_is_not() {
+    let layer = viewed(builder(providers()).alias("mini", "lab/tiny"));
+    for dialect in forms::WITH_MODELS {
+        for method in [Method::GET, Method::HEAD] {
+            let of = |id: &str| {
+                let mut request = by("house", forms::model(dialect, id));
+                *request.method_mut() = method.clone();
+                request
+            };
+            let mut unknown = ask(&layer, of("lab/tinz")).await;
+            if method == Method::HEAD {
+                assert!(unknown.body().is_empty());
+                continue;
+            }
+            let expected = seen_of(&unknown, "lab/tinz");
+            assert_eq!(expected.0, 404);
+            for hidden in ["lab/tiny", "mini"] {
+                let answer = ask(&layer, of(hidden)).await;
+                assert_eq!(seen_of(&answer, hidden), expected, "{dialect:?} {hidden}");
+            }
+            // With conditions, too: nothing is known of its tag.
+            let mut request = of("lab/tiny");
+            let any = HeaderValue::from_static("*");
+            request.headers_mut().insert("if-none-match", any);
+            unknown = ask(&layer, request).await;
+            assert_eq!(unknown.status(), 404);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_for_a_caller_takes_as_long_as_what_there_is_not() {
+    for id in ["lab/tiny", "lab/tinz"] {
+        for dialect in forms::WITH_MODELS {
+            let [house, lab] = providers();
+            let hung = Provider::source("slow", Script::hung());
+            let layer = viewed(builder([house, lab, hung]));
+            let request = by("house", forms::model(dialect, id));
+            let (answer, took) = timed(ask(&layer, request)).await;
+            assert_eq!(answer.status(), 404);
+            assert_eq!(took, Duration::from_millis(1500), "{id} {dialect:?}");
+            // What is there and theirs does not wait.
+            let other = viewed(builder([
+                Provider::fixed("house", ["small"].map(Model::new)),
+                Provider::source("slow", Script::hung()),
+            ]));
+            let request = by("house", forms::model(dialect, "house/small"));
+            let (answer, took) = timed(ask(&other, request)).await;
+            assert_eq!((answer.status().as_u16(), took), (200, Duration::ZERO));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sees_nothing_waits_for_nothing() {
+    let layer = viewed(builder([Provider::source("slow", Script::hung())]));
+    for caller in ["denied", "stranger", "error", "panic"] {
+        for dialect in forms::ALL {
+            let (answer, took) = timed(ask(&layer, by(caller, forms::whole(dialect)))).await;
+            assert!(answer.status().as_u16() >= 400);
+            assert_eq!(took, Duration::ZERO, "{caller} {dialect:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_fails_shows_nothing_and_tells_nothing() {
+    let log = log::LOG.clone();
+    let layer = viewed(builder(providers()));
+    for caller in ["error", "panic", "broken"] {
+        for dialect in forms::ALL {
+            let mut requests = vec![forms::whole(dialect)];
+            if forms::WITH_MODELS.contains(&dialect) {
+                requests.push(forms::model(dialect, "house/small"));
+            }
+            for request in requests {
+                let answer = ask(&layer, by(caller, request)).await;
+                assert_eq!(answer.status(), 500, "{caller} {dialect:?}");
+                let text = String::from_utf8_lossy(answer.body());
+                for hidden in ["house", "small", "secret"] {
+                    assert!(!text.contains(hidden), "{caller} {dialect:?}: {text}");
+                }
+                assert_eq!(answer.headers()["cache-control"], "no-store");
+                assert!(!answer.headers().contains_key("etag"));
+                error(dialect, &answer);
+            }
+        }
+    }
+    let log = log.text();
+    assert!(log.contains("a hook failed") && log.contains("a view's predicate panicked"));
+    assert!(!log.contains("secret"));
+    // And the others go on.
+    let answer = ask(&layer, by("house", forms::whole(ClientDialect::OpenAi))).await;
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn a_predicate_that_panics_later_shows_nothing_either() {
+    let desk = Desk::new(["a"]);
+    let provider = Provider::source("lab", Script::desk(&desk));
+    let view = View::named("fragile", |model| {
+        assert!(model.model().id() != "b", "b is too much");
+        true
+    });
+    let builder = speaking_all(builder([provider]));
+    let layer = builder.views(move |_| Ok(view.clone())).build().unwrap();
+    layer.cache().refresh().await.unwrap();
+    for dialect in forms::ALL {
+        assert_eq!(ask(&layer, forms::whole(dialect)).await.status(), 200);
+    }
+    desk.lay(["a", "b"]);
+    layer.cache().refresh().await.unwrap();
+    for dialect in forms::ALL {
+        assert_eq!(
+            ask(&layer, forms::whole(dialect)).await.status(),
+            500,
+            "{dialect:?}"
+        );
+    }
+    desk.lay(["a"]);
+    layer.cache().refresh().await.unwrap();
+    for dialect in forms::ALL {
+        let answer = ask(&layer, forms::whole(dialect)).await;
+        assert_eq!(ids(dialect, answer.body()), ["lab/a"], "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn callers_of_one_policy_share_one_list() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    // A view made anew for each request, as by a hook that knows policies by their names.
+    let layer = builder(providers())
+        .views(move |_| {
+            let count = Arc::clone(&count);
+            Ok(View::named("small", move |model| {
+                count.fetch_add(1, Ordering::Relaxed);
+                model.model().id() == "small"
+            }))
+        })
+        .build()
+        .unwrap();
+    let request = || forms::whole(ClientDialect::OpenAi);
+    let first = ask(&layer, request()).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 4);
+    for key in ["a", "b", "c"] {
+        let mut request = request();
+        let key = HeaderValue::from_str(key).unwrap();
+        request.headers_mut().insert("authorization", key);
+        let other = ask(&layer, request).await;
+        assert_eq!(other.body(), first.body());
+        assert_eq!(
+            other.body().as_ptr(),
+            first.body().as_ptr(),
+            "it is the same"
+        );
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 4);
+    assert_eq!(layer.cache().status().views, 1);
+}
+
+#[tokio::test]
+async fn a_view_without_a_list_gives_503_until_there_is_one_and_empty_ones_are_200() {
+    let desk = Desk::new(["a"]);
+    let provider = Provider::source("lab", Script::desk(&desk));
+    let layer = viewed(builder([provider]));
+    layer.cache().refresh().await.unwrap();
+    for dialect in forms::ALL {
+        let answer = ask(&layer, by("none", forms::whole(dialect))).await;
+        assert_eq!(answer.status(), 200);
+        assert!(ids(dialect, answer.body()).is_empty());
+    }
+    let down = viewed(builder([Provider::source("lab", Script::failing())]));
+    let _ = down.cache().refresh().await;
+    for caller in ["all", "none", "house"] {
+        for dialect in forms::ALL {
+            let answer = ask(&down, by(caller, forms::whole(dialect))).await;
+            assert_eq!(answer.status(), 503, "{caller} {dialect:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_view_makes_it_ask_a_provider() {
+    let script = Script::always(["a"]);
+    let layer = viewed(builder([Provider::source("lab", script.clone())]));
+    for caller in ["all", "none", "house", "small", "denied", "error", "broken"] {
+        for dialect in forms::ALL {
+            ask(&layer, by(caller, forms::whole(dialect))).await;
+        }
+    }
+    calm().await;
+    assert_eq!(script.calls(), 1);
+}
+
+#[tokio::test]
+async fn what_routes_asks_the_view_and_gets_no_from_one_that_panics() {
+    let layer = builder(providers()).build().unwrap();
+    let snapshot = layer.cache().snapshot();
+    let model = snapshot.get("house/small").unwrap();
+    for (view, allows) in [
+        (View::all(), true),
+        (View::none(), false),
+        (View::denied(StatusCode::FORBIDDEN), false),
+        (
+            View::named("house", |model| model.provider() == "house"),
+            true,
+        ),
+        (View::named("lab", |model| model.provider() == "lab"), false),
+        (View::named("broken", |_| panic!("of the predicate")), false),
+    ] {
+        assert_eq!(view.allows(&model), allows, "{view:?}");
+    }
+}
+
+#[test]
+fn a_view_shows_no_more_of_itself_than_its_name() {
+    for (view, expected) in [
+        (View::all(), "View::All"),
+        (
+            View::denied(StatusCode::FORBIDDEN),
+            "View::Denied(403 Forbidden)",
+        ),
+        (View::named("team-a", |_| true), "View(\"named:team-a\")"),
+    ] {
+        assert_eq!(format!("{view:?}"), expected);
+    }
+}
