@@ -339,7 +339,10 @@ fn unavailable(cache: &Cache, dialect: ClientDialect) -> Response<Prepared> {
     });
     // Whole seconds, at least one; and in a minute much may have changed.
     let seconds = (wait.as_secs() + 1).min(60);
-    let mut response = refuse(dialect, Problem::Unavailable, document::UNAVAILABLE);
+    let mut response = match cache.has_refresher_ended() {
+        true => refuse(dialect, Problem::Stopped, document::STOPPED),
+        false => refuse(dialect, Problem::Unavailable, document::UNAVAILABLE),
+    };
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, seconds.into());

@@ -151,16 +151,12 @@ impl ModelsCache {
     /// Outside a tokio runtime.
     #[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
     pub async fn refresh_catalog(&self) -> Result<bool, ListErrorKind> {
-        if !self.0.has_catalog() {
+        let Some(fetch) = self.0.fetch_catalog() else {
             return Ok(false);
-        }
-        let Some(flight) = self.0.fetch_catalog() else {
-            return Err(ListErrorKind::Cancelled);
         };
-        match flight.landed().await {
-            Some(Ok(())) => Ok(true),
-            Some(Err(error)) => Err(error.kind()),
-            None => Err(ListErrorKind::Cancelled),
+        match self.end_of(fetch).await {
+            Ok(()) => Ok(true),
+            Err(error) => Err(error.kind()),
         }
     }
 }

@@ -1,13 +1,15 @@
-//! The one reader of time and of randomness.
+//! The only module that reads time and randomness.
 //!
-//! All waiting goes through tokio's clock, so that tests can pause it, and what
-//! would have to change on a target without that clock stands in this file.
+//! All waiting goes through tokio's clock, so that tests can pause it. What a target
+//! without that clock needs to replace is in this file.
 
 use std::{
     future::Future,
+    panic::catch_unwind,
     time::{Duration, SystemTime},
 };
 
+use tokio::runtime::Handle;
 pub(crate) use tokio::time::Instant;
 
 /// Monotonic time now.
@@ -29,14 +31,61 @@ pub(crate) fn unix_seconds() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
+/// Whether timers work here: inside a tokio runtime whose time driver is enabled.
+///
+/// tokio has no other way to find out than to create a timer, which panics without a
+/// driver: so this is for slow paths, and its answer is worth remembering.
+pub(crate) fn has_timer() -> bool {
+    let create = || drop(tokio::time::sleep(Duration::ZERO));
+    Handle::try_current().is_ok() && catch_unwind(create).is_ok()
+}
+
 /// What `future` gives, or `None` when `duration` went by first.
 pub(crate) async fn within<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
     tokio::time::timeout(duration, future).await.ok()
 }
 
 /// What `future` gives, or `None` when `deadline` came first.
+///
+/// In a runtime without a timer the deadline has no effect.
 pub(crate) async fn until<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
+    if !has_timer() {
+        return Some(future.await);
+    }
     tokio::time::timeout_at(deadline, future).await.ok()
+}
+
+/// How much longer the machine was up by the wall clock than by the monotonic one.
+///
+/// On most systems the monotonic clock stands still while the machine is suspended: a list
+/// would be served as fresh after two days of sleep. The wall clock tells, but is also set
+/// by hand and by NTP. So only a large gap counts, and a clock that is set back none.
+#[derive(Debug)]
+pub(crate) struct SuspendDetector {
+    monotonic: Instant,
+    wall: SystemTime,
+}
+
+impl SuspendDetector {
+    /// A smaller gap may be a drift of clocks.
+    const LEAST: Duration = Duration::from_secs(60);
+
+    pub(crate) fn new(monotonic: Instant, wall: SystemTime) -> Self {
+        Self { monotonic, wall }
+    }
+
+    /// The time since the last call that the monotonic clock has not counted, if there was
+    /// a gap. Each gap is reported once.
+    pub(crate) fn gap(&mut self, monotonic: Instant, wall: SystemTime) -> Option<Duration> {
+        let counted = monotonic.saturating_duration_since(self.monotonic);
+        let passed = wall.duration_since(self.wall).unwrap_or_default();
+        let gap = passed.saturating_sub(counted);
+        if gap < Self::LEAST && counted <= passed {
+            return None; // and so small gaps add up until they matter
+        }
+        *self = Self::new(monotonic, wall);
+        (gap >= Self::LEAST).then_some(gap)
+    }
 }
 
 /// Randomness for delays: from the system, or from a seed.
@@ -48,9 +97,9 @@ impl Jitter {
         Self(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed))
     }
 
-    /// Anything from nothing to `delay`: "full jitter".
-    pub(crate) fn full(&mut self, delay: Duration) -> Duration {
-        delay.mul_f64(self.0.f64())
+    /// At least half of `delay`, and at most all of it.
+    pub(crate) fn upper_half(&mut self, delay: Duration) -> Duration {
+        delay.mul_f64(0.5 + 0.5 * self.0.f64())
     }
 
     /// `period` give or take `part` of it: 0.1 for ± 10 %.
@@ -69,12 +118,48 @@ mod tests {
         let mut one = Jitter::new(Some(7));
         let mut two = Jitter::new(Some(7));
         for _ in 0..1000 {
-            let full = one.full(second);
-            assert_eq!(full, two.full(second));
-            assert!(full <= second);
+            let upper = one.upper_half(second);
+            assert_eq!(upper, two.upper_half(second));
+            assert!(upper >= second / 2 && upper <= second);
             let around = one.around(second, 0.1);
             assert_eq!(around, two.around(second, 0.1));
             assert!(around >= second.mul_f64(0.9) && around <= second.mul_f64(1.1));
         }
+    }
+
+    #[test]
+    fn only_a_gap_between_the_clocks_counts_as_suspension() {
+        let (mono, wall) = (now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        let mut detector = SuspendDetector::new(mono, wall);
+        let mut gap = |mono_at, wall_at: i64| {
+            let ahead = wall + minutes(wall_at.unsigned_abs());
+            let behind = wall - minutes(wall_at.unsigned_abs());
+            detector.gap(
+                mono + minutes(mono_at),
+                if wall_at < 0 { behind } else { ahead },
+            )
+        };
+        assert_eq!(gap(1, 1), None, "both clocks go on");
+        assert_eq!(gap(2, 62), Some(minutes(60)), "an hour asleep");
+        assert_eq!(gap(3, 63), None, "which counts once");
+        assert_eq!(gap(4, -100), None, "the wall clock is set back");
+        assert_eq!(gap(5, -99), None, "and goes on from there");
+        assert_eq!(
+            gap(100, 100),
+            Some(minutes(200 - 96)),
+            "or is set right again"
+        );
+    }
+
+    #[test]
+    fn small_gaps_add_up() {
+        let (mono, wall) = (now(), SystemTime::UNIX_EPOCH);
+        let mut detector = SuspendDetector::new(mono, wall);
+        let second = Duration::from_secs(1);
+        let mut gaps = (1..=3).map(|n| detector.gap(mono, wall + 25 * n * second));
+        assert_eq!(gaps.next(), Some(None));
+        assert_eq!(gaps.next(), Some(None));
+        assert_eq!(gaps.next(), Some(Some(75 * second)));
     }
 }

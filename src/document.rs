@@ -138,6 +138,14 @@ impl Document {
         let _ = self.encoded.set(Encoded { variants, codings });
     }
 
+    /// Takes over the variants of the same bytes, if there are any and none here.
+    pub(crate) fn take_encodings(&self, other: &Self) {
+        if let (true, Some(encoded)) = (self.lacks_encodings(), other.encoded.get()) {
+            let contents = encoded.variants.iter();
+            self.put_encoded(contents.map(|variant| variant.content.clone()));
+        }
+    }
+
     /// The list's bytes, under no coding.
     pub(crate) fn body(&self) -> &Bytes {
         &self.identity.content.body
@@ -302,7 +310,11 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 // ===== Heads =====
 
 /// The headers that every answer has, and that depend on the providers' health.
-pub(crate) fn heads<'a>(parts: impl Iterator<Item = &'a Part>, settings: &Settings) -> HeaderMap {
+pub(crate) fn heads<'a>(
+    parts: impl Iterator<Item = &'a Part>,
+    settings: &Settings,
+    is_refreshed: bool,
+) -> HeaderMap {
     let mut worst = Health::Fresh;
     let mut incomplete = String::new();
     for part in parts {
@@ -318,7 +330,7 @@ pub(crate) fn heads<'a>(parts: impl Iterator<Item = &'a Part>, settings: &Settin
     }
     let mut heads = HeaderMap::from_iter([
         (header::CACHE_CONTROL, settings.cache_control.clone()),
-        (header::CACHE_STATUS, cache_status(worst)),
+        (header::CACHE_STATUS, cache_status(worst, is_refreshed)),
     ]);
     if settings.name_providers && !incomplete.is_empty() {
         let names = HeaderValue::try_from(incomplete).expect("structured strings are ASCII");
@@ -349,8 +361,9 @@ fn worse(a: Health, b: Health) -> Health {
 }
 
 /// What a hit says of itself (RFC 9211, section 2).
-fn cache_status(worst: Health) -> HeaderValue {
+fn cache_status(worst: Health, is_refreshed: bool) -> HeaderValue {
     HeaderValue::from_static(match worst {
+        _ if !is_refreshed => "tower-models-cache; hit; detail=stopped",
         Health::Fresh => "tower-models-cache; hit",
         Health::Stale => "tower-models-cache; hit; detail=stale",
         Health::Pending | Health::Missing => "tower-models-cache; hit; detail=partial",
@@ -361,11 +374,18 @@ fn cache_status(worst: Health) -> HeaderValue {
 pub(crate) const UNAVAILABLE: HeaderValue =
     HeaderValue::from_static("tower-models-cache; detail=unavailable");
 
+/// The same once nothing is fetched any more.
+pub(crate) const STOPPED: HeaderValue =
+    HeaderValue::from_static("tower-models-cache; detail=stopped");
+
 /// What an answer says of itself that waited for the providers, and why it did.
 pub(crate) fn forwarded_status(hit: &HeaderValue, why: &'static str) -> HeaderValue {
     let detail = match hit.as_bytes() {
         b"tower-models-cache; hit" => "stored",
         b"tower-models-cache; hit; detail=stale" => "detail=stale",
+        b"tower-models-cache; hit; detail=stopped" | b"tower-models-cache; detail=stopped" => {
+            "detail=stopped"
+        }
         b"tower-models-cache; detail=unavailable" => "detail=unavailable",
         _ => "detail=partial",
     };

@@ -127,6 +127,19 @@ impl Entry {
             drop_shared_date(&mut models);
         }
 
+        let tally = Tally {
+            offered,
+            models: models.len(),
+            flaws,
+            duplicates: kept - models.len(),
+            declared,
+            dialect,
+        };
+        Ok(Self::of(models, tally, young))
+    }
+
+    /// An entry of models that are sorted by id.
+    fn of(models: Vec<Model>, tally: Tally, young: bool) -> Self {
         let hasher = DefaultHashBuilder::default();
         let mut index = HashTable::with_capacity(models.len());
         let mut content = XxHash3_128::new();
@@ -137,21 +150,24 @@ impl Entry {
             });
             model.facts().hash(&mut Content(&mut content));
         }
-        Ok(Self {
+        Self {
             index,
             hasher,
             fingerprint: content.finish_128(),
             tally: Tally {
-                offered,
                 models: models.len(),
-                flaws,
-                duplicates: kept - models.len(),
-                declared,
-                dialect,
+                ..tally
             },
             models: models.into_boxed_slice(),
             young,
-        })
+        }
+    }
+
+    /// The same list, less the models that `keep` refuses.
+    pub(crate) fn filtered(&self, keep: impl Fn(&Model) -> bool) -> Self {
+        let models = self.models.iter().filter(|model| keep(model));
+        let tally = self.tally.clone();
+        Self::of(models.cloned().collect(), tally, self.young)
     }
 
     pub(crate) fn models(&self) -> &[Model] {

@@ -116,6 +116,8 @@ pub enum ListErrorKind {
     Refused,
     /// No models, where there were some before.
     Empty,
+    /// A list that lost so many of its models that it is asked for once more first.
+    Shrunk,
     /// There was no credential to ask with: what gives it failed.
     Credential,
     /// The source panicked.
@@ -222,6 +224,7 @@ impl fmt::Display for ListErrorKind {
             Self::NotAList => f.write_str("the answer is not a list of models"),
             Self::Refused => f.write_str("the provider answered with an error"),
             Self::Empty => f.write_str("the list is empty where it was not before"),
+            Self::Shrunk => f.write_str("the list lost most of its models"),
             Self::Credential => f.write_str("there was no credential to ask with"),
             Self::Panic => f.write_str("the source panicked"),
             Self::Cancelled => f.write_str("the fetch was cancelled"),

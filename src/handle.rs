@@ -1,13 +1,14 @@
 //! `ModelsCache`: the handle to look at the list and to steer what renews it.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, pin::pin, sync::Arc};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select};
 use tokio::sync::watch;
 
 use crate::{
-    cache::{self, Cache, Slot},
-    error::{BuildError, ProviderError},
+    cache::{Cache, Fetch, Outcome, Slot, cancelled},
+    clock,
+    error::{BuildError, ListErrorKind, ProviderError},
     provider::Provider,
     snapshot::{ModelsSnapshot, Snapshot},
     status::Status,
@@ -39,30 +40,43 @@ pub struct ModelsCache(pub(crate) Arc<Cache>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Readiness {
-    /// Every provider was attempted once, whether it gave a list or not.
+    /// Every provider was attempted once, whether it gave a list or not. Once true, this
+    /// stays true: it is the one for a readiness probe, for it does not take all replicas
+    /// out of service when the providers fail.
     Attempted,
-    /// At least one provider has a list, or there are no providers.
+    /// At least one provider has a list, or there are no providers. This turns false when
+    /// the last list becomes [too old](crate::Builder::max_stale), on all replicas at about
+    /// the same time: it is for a start-up that waits for a first list, and not for a probe.
     Listing,
 }
 
 impl ModelsCache {
-    /// The list as it stands. Takes no lock.
+    /// The current list.
+    ///
+    /// This costs an atomic load. Without a refresher it also starts the fetches that are
+    /// due, as a request does, and does not wait for them: so a gateway that only routes by
+    /// the snapshot keeps it fresh.
     pub fn snapshot(&self) -> ModelsSnapshot {
+        self.0.check_schedule();
         self.0.snapshot()
     }
 
-    /// How the providers stand.
+    /// The state of the cache and its providers.
     pub fn status(&self) -> Status {
+        self.0.look();
         Status::of(&self.0)
     }
 
     /// Whether the cache is ready in this sense.
     pub fn is_ready(&self, readiness: Readiness) -> bool {
-        readiness.holds(&self.0.load())
+        match readiness {
+            Readiness::Attempted if self.0.was_attempted() => true,
+            _ => readiness.holds(&self.0.load()),
+        }
     }
 
-    /// Waits until the cache is ready in this sense, beginning the first attempts
-    /// where nobody has. `false`: it was shut down before.
+    /// Waits until the cache is ready in this sense, and meanwhile starts what is due: also
+    /// without a refresher. `false`: it was shut down before.
     ///
     /// # Cancel safety
     ///
@@ -72,12 +86,29 @@ impl ModelsCache {
     ///
     /// Outside a tokio runtime, when there is something to fetch.
     pub async fn ready(&self, readiness: Readiness) -> bool {
-        let mut news = self.0.news();
         let stop = self.0.tasks().stop().clone();
-        self.0.attend();
-        let ready = news.wait_for(|snapshot| readiness.holds(&snapshot.0));
-        let ready = stop.run_until_cancelled(ready).await.is_some();
-        ready || self.is_ready(readiness)
+        let ready = stop.run_until_cancelled(self.until_ready(readiness)).await;
+        ready.is_some() || self.is_ready(readiness)
+    }
+
+    async fn until_ready(&self, readiness: Readiness) {
+        let mut updates = self.0.updates();
+        let mut changes = self.0.schedule_changes();
+        loop {
+            updates.mark_unchanged();
+            changes.mark_unchanged();
+            let next = self.0.run_schedule();
+            if self.is_ready(readiness) {
+                return;
+            }
+            // Neither fails: the handle keeps the cache, and so the senders.
+            let (update, change) = (pin!(updates.changed()), pin!(changes.changed()));
+            let change = select(update, change);
+            match next {
+                Some(next) => _ = clock::until(next, change).await,
+                None => _ = change.await,
+            }
+        }
     }
 
     /// Fetches every provider's list now, due or not, and waits until what came is
@@ -96,8 +127,8 @@ impl ModelsCache {
     ///
     /// Outside a tokio runtime.
     pub async fn refresh(&self) -> Result<(), RefreshError> {
-        let flights = self.0.fetch(|slot| slot.provider.declared().is_none());
-        let failures = landed(flights).await;
+        let fetches = self.0.fetch(|slot| !slot.provider.is_fixed());
+        let failures = self.wait_for(fetches).await;
         if failures.is_empty() {
             Ok(())
         } else {
@@ -121,12 +152,10 @@ impl ModelsCache {
     ///
     /// Outside a tokio runtime.
     pub async fn refresh_provider(&self, name: &str) -> Result<bool, ProviderError> {
-        let fetched = |slot: &Slot| slot.provider.declared().is_none();
-        let flights = self
-            .0
-            .fetch(|slot| slot.provider.name() == name && fetched(slot));
-        let known = !flights.is_empty();
-        match landed(flights).await.pop() {
+        let is_meant = |slot: &Slot| slot.provider.name() == name && !slot.provider.is_fixed();
+        let fetches = self.0.fetch(is_meant);
+        let known = !fetches.is_empty();
+        match self.wait_for(fetches).await.pop() {
             Some(error) => Err(error),
             None => Ok(known),
         }
@@ -138,11 +167,7 @@ impl ModelsCache {
     ///
     /// # Cancel safety
     ///
-    /// What a caller that leaves has begun is done with the next publication.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime, when the list is large.
+    /// Once polled, the publication goes on when the caller leaves.
     pub async fn enrich_again(&self) {
         self.0.publish_again().await;
     }
@@ -159,11 +184,13 @@ impl ModelsCache {
 
     /// Puts these providers in the place of those there are, in one publication.
     ///
-    /// A provider that offers the same as one there was keeps its list: a clone of
-    /// it, whatever its options, or one that was built alike from the same
-    /// configuration. Every other one starts anew, and what is removed is gone when
-    /// this comes back. A fetch in the air for a provider that is gone is dropped,
-    /// and what it might have brought is never listed.
+    /// A provider of the same name and address as one before keeps its list. Where its
+    /// credential or an option has changed that decides what it lists, that list is
+    /// [superseded](crate::ProviderStatus::superseded): it is served as stale, and fetched
+    /// again at once; a fetch in flight with the old credential is dropped. What a changed
+    /// filter leaves out is gone at once. A provider with another address, or of another
+    /// service where its address is not known, starts without a list. What is removed is
+    /// gone when this completes, and what a fetch of it might have brought is never listed.
     ///
     /// # Errors
     ///
@@ -173,23 +200,46 @@ impl ModelsCache {
     ///
     /// Once polled, the change is made and published, also when the caller leaves.
     ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime the change is published by the next request inside one.
     pub async fn set_providers(
         &self,
         providers: impl IntoIterator<Item = Provider>,
     ) -> Result<(), BuildError> {
         self.0.replace(providers.into_iter().collect())?;
-        let _ = self.0.publish_soon().await; // lost only with the runtime
+        self.0.published().await;
         Ok(())
     }
 
     /// The lists from now on, whenever what is listed has changed.
     pub fn subscribe(&self) -> Updates {
-        let mut news = self.0.news();
-        let seen = news.borrow_and_update().clone();
-        Updates { news, seen }
+        let mut updates = self.0.updates();
+        let seen = updates.borrow_and_update().1.clone();
+        Updates { updates, seen }
+    }
+
+    /// Waits for these fetches, and collects how those ended that failed.
+    async fn wait_for(&self, fetches: Vec<Fetch>) -> Vec<ProviderError> {
+        let ends = fetches.into_iter().map(|fetch| self.end_of(fetch));
+        join_all(ends)
+            .await
+            .into_iter()
+            .filter_map(Result::err)
+            .collect()
+    }
+
+    /// How a fetch ends: by its deadline, whatever becomes of its task.
+    pub(crate) async fn end_of(&self, fetch: Fetch) -> Outcome {
+        let Fetch { provider, flight } = fetch;
+        let Some((flight, deadline)) = flight else {
+            return Err(cancelled(provider));
+        };
+        match clock::until(deadline, flight.wait()).await {
+            Some(ended) => ended.unwrap_or_else(|| Err(cancelled(provider))),
+            None => {
+                self.0.look();
+                Err(ProviderError::new(provider, ListErrorKind::Timeout.into()))
+            }
+        }
     }
 }
 
@@ -202,20 +252,6 @@ impl Readiness {
     }
 }
 
-/// Waits for all flights, and collects how those ended that failed.
-async fn landed(
-    flights: Vec<(Arc<str>, Option<crate::flight::Flight<cache::Outcome>>)>,
-) -> Vec<ProviderError> {
-    let ends = flights.into_iter().map(|(provider, flight)| async move {
-        let outcome = match flight {
-            Some(flight) => flight.landed().await,
-            None => None,
-        };
-        outcome.unwrap_or_else(|| Err(cache::lost(provider))).err()
-    });
-    join_all(ends).await.into_iter().flatten().collect()
-}
-
 // ===== Updates =====
 
 /// The changes of a list, from [`ModelsCache::subscribe`].
@@ -224,7 +260,7 @@ async fn landed(
 /// not keep the cache alive.
 #[derive(Clone, Debug)]
 pub struct Updates {
-    news: watch::Receiver<ModelsSnapshot>,
+    updates: watch::Receiver<(u64, ModelsSnapshot)>,
     seen: ModelsSnapshot,
 }
 
@@ -237,10 +273,10 @@ impl Updates {
     /// Nothing is lost when this is dropped before it is ready.
     pub async fn next(&mut self) -> Option<ModelsSnapshot> {
         let seen = self.seen.etag();
-        let news = self.news.wait_for(|news| news.etag() != seen).await.ok()?;
-        let news = news.clone();
-        self.seen = news.clone();
-        Some(news)
+        let differs = |(_, next): &(u64, ModelsSnapshot)| next.etag() != seen;
+        let next = self.updates.wait_for(differs).await.ok()?.1.clone();
+        self.seen = next.clone();
+        Some(next)
     }
 }
 

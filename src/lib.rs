@@ -222,7 +222,7 @@ pub use self::{
     service::StaticModelsCache,
     show::{OllamaShow, OllamaShowLayer},
     snapshot::{ListedModel, ModelsSnapshot, View},
-    status::{AliasStatus, AttemptStatus, CatalogStatus, ProviderStatus, Status},
+    status::{AliasStatus, AttemptStatus, CatalogStatus, ProviderStatus, Refreshing, Status},
 };
 
 #[cfg(feature = "bedrock")]

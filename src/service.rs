@@ -59,12 +59,12 @@ impl Answerer {
     pub(crate) async fn show(&self, view: &View, id: Option<&str>) -> Response<Prepared> {
         let cache = &self.0.cache;
         let is_seen = id.is_some_and(|id| answer::is_seen(cache, view, id));
-        if let Some(wait) = cache.attend()
+        if let Some(wait) = cache.check_schedule()
             && !view.is_closed()
             && id.is_some()
             && (wait.is_for_what_is_listed() || !is_seen)
         {
-            wait.over().await;
+            wait.over(cache).await;
         }
         answer::shown(cache, view, id)
     }
@@ -119,7 +119,7 @@ impl Answerer {
     #[inline]
     fn answer_to(&self, asked: Asked<'_>) -> Answer {
         let cache = &self.0.cache;
-        if let Some(wait) = cache.attend()
+        if let Some(wait) = cache.check_schedule()
             && !asked.view.is_closed()
             && (wait.is_for_what_is_listed() || !answer::is_listed(cache, asked))
         {
@@ -144,7 +144,7 @@ impl Answerer {
         Answer::Awaited(Box::pin(async move {
             let served = match wait {
                 Some((wait, served)) => {
-                    wait.over().await;
+                    wait.over(&answers.cache).await;
                     served
                 }
                 None => Served::Hit,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    cache::{Attempt, Cache},
+    cache::{Attempt, Cache, Renewal},
     clock,
     enrich::Described,
     error::{ListErrorKind, ProviderError},
@@ -19,6 +19,8 @@ use crate::{
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Status {
+    /// What makes lists be fetched again.
+    pub refreshing: Refreshing,
     /// How many models are listed.
     pub models: usize,
     /// The strong entity tag of the list.
@@ -33,6 +35,32 @@ pub struct Status {
     pub views: usize,
     /// How many bytes their lists take, in all dialects and codings.
     pub view_bytes: usize,
+}
+
+/// What makes the lists of a cache be fetched again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refreshing {
+    /// A [refresher](crate::Refresher), in the background.
+    Background,
+    /// Requests: the first one after a list is due.
+    OnDemand,
+    /// Every request: [caching is off](crate::Builder::uncached).
+    PerRequest,
+    /// Nothing: the cache was shut down, or its refresher dropped.
+    Ended,
+}
+
+impl Refreshing {
+    fn of(cache: &Cache) -> Self {
+        match cache.policy().renewal {
+            _ if cache.tasks().stopped() => Self::Ended,
+            Renewal::Background => Self::Background,
+            Renewal::OnDemand => Self::OnDemand,
+            Renewal::PerRequest => Self::PerRequest,
+        }
+    }
 }
 
 /// What became of an alias.
@@ -78,6 +106,9 @@ pub struct ProviderStatus {
     pub enrich_panics: usize,
     /// Whether its list is a declared one and not its own.
     pub declared: bool,
+    /// Whether its list was fetched before its credential or an option changed, and has not
+    /// been confirmed since.
+    pub superseded: bool,
     /// How long ago its list was last confirmed; `None`: there is no list.
     #[serde(serialize_with = "seconds")]
     pub confirmed: Option<Duration>,
@@ -159,12 +190,13 @@ impl Status {
                 catalogued: described.map_or(0, Described::catalogued),
                 enrich_panics: described.map_or(0, Described::panics),
                 declared: good.is_some_and(|(tally, _)| tally.declared),
+                superseded: slot.is_superseded(),
                 confirmed: good.map(|(_, confirmed)| now.duration_since(confirmed)),
                 last_attempt: slot
                     .attempt()
                     .map(|attempt| AttemptStatus::of(attempt, now)),
                 failures: slot.failures(),
-                fetching: slot.aloft().is_some(),
+                fetching: slot.is_fetching(),
                 next_attempt: slot
                     .next_attempt()
                     .map(|next| next.saturating_duration_since(now)),
@@ -182,7 +214,7 @@ impl Status {
                 confirmed: good.map(|(_, confirmed)| now.duration_since(confirmed)),
                 error: outcome.and_then(|outcome| Some(outcome.as_ref().err()?.kind())),
                 failures: slot.failures(),
-                fetching: slot.aloft().is_some(),
+                fetching: slot.is_fetching(),
                 next_attempt: slot
                     .next_attempt()
                     .map(|next| next.saturating_duration_since(now)),
@@ -196,6 +228,7 @@ impl Status {
         });
         let (views, view_bytes) = snapshot.0.views().size();
         Self {
+            refreshing: Refreshing::of(cache),
             catalog,
             aliases: aliases.collect(),
             views,

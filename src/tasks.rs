@@ -1,9 +1,18 @@
 //! Spawning: every task of a cache is tracked, and ends when its token does.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::clock::{self, Instant};
 
 /// Where a cache's tasks run, and what ends them.
 #[derive(Clone, Debug)]
@@ -13,13 +22,26 @@ pub(crate) struct Tasks {
     ours: TaskTracker,
     /// The caller's tracker, when tasks shall show up there too.
     theirs: Option<TaskTracker>,
+    /// Whether the refresher was dropped, and not told to end.
+    abandoned: Arc<AtomicBool>,
+    /// When a runtime without a timer was last found.
+    timerless: Arc<Mutex<Option<Instant>>>,
 }
+
+/// For how long a runtime without a timer is not tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 impl Tasks {
     pub(crate) fn new(stop: CancellationToken, theirs: Option<TaskTracker>) -> Self {
         let ours = TaskTracker::new();
         ours.close();
-        Self { stop, ours, theirs }
+        Self {
+            stop,
+            ours,
+            theirs,
+            abandoned: Arc::default(),
+            timerless: Arc::default(),
+        }
     }
 
     pub(crate) fn stop(&self) -> &CancellationToken {
@@ -30,13 +52,52 @@ impl Tasks {
         self.stop.is_cancelled()
     }
 
-    /// Whether a task can be spawned here at all: inside of a tokio runtime.
-    pub(crate) fn can_spawn() -> bool {
-        Handle::try_current().is_ok()
+    /// Says that the refresher was dropped, and not told to end.
+    pub(crate) fn set_abandoned(&self) {
+        self.abandoned.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Why no task of a cache can run here, if so.
+    pub(crate) fn check_runtime() -> Result<(), &'static str> {
+        if Handle::try_current().is_err() {
+            Err("no tokio runtime")
+        } else if !clock::has_timer() {
+            Err("a tokio runtime without a timer")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether a task can run here: inside a tokio runtime that has a timer. A runtime
+    /// without one is reported, and not tried again for a while.
+    pub(crate) fn can_spawn(&self) -> bool {
+        if Handle::try_current().is_err() {
+            return false;
+        }
+        let now = clock::now();
+        let timerless = || {
+            self.timerless
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        let found = *timerless();
+        if found.is_some_and(|found| now.duration_since(found) < TRY_AGAIN) {
+            return false;
+        }
+        let has_timer = clock::has_timer();
+        if !has_timer {
+            *timerless() = Some(now);
+            tracing::error!("no model list is fetched in a tokio runtime without a timer");
+        }
+        has_timer
     }
 
     /// Runs `task` until it ends or `stop` is cancelled, whichever is first: its
-    /// future is dropped then, wherever it stands.
+    /// future is then dropped at its current await point.
     ///
     /// # Panics
     ///
@@ -50,7 +111,7 @@ impl Tasks {
         });
     }
 
-    /// Runs `task` to its end, which must not be far.
+    /// Runs `task` to its end, which must be near: `shutdown` waits for it.
     ///
     /// # Panics
     ///
@@ -67,7 +128,7 @@ impl Tasks {
         };
     }
 
-    /// Comes back when no task is left.
+    /// Completes when no task is left.
     pub(crate) async fn finished(&self) {
         self.ours.wait().await;
     }

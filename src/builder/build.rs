@@ -59,11 +59,11 @@ impl Builder {
         self,
         tracker: Option<TaskTracker>,
     ) -> Result<(StaticModelsCacheLayer, Refresher), BuildError> {
-        if !Tasks::can_spawn() {
-            let expected = "a call inside of one, or `build` instead of `spawn`";
-            return Err(BuildError::hidden("runtime", "no tokio runtime", expected));
-        }
         let answerer = self.answerer(Renewal::Background, tracker)?;
+        if let Err(found) = Tasks::check_runtime() {
+            let expected = "a tokio runtime with a timer around `spawn`, or `build`";
+            return Err(BuildError::hidden("runtime", found, expected));
+        }
         let refresher = Refresher::spawn(&answerer.cache().0);
         Ok((StaticModelsCacheLayer::new(answerer), refresher))
     }
@@ -82,6 +82,10 @@ impl Builder {
             check_duration(field, Some(value))?;
         }
         check_duration("max_stale", self.max_stale)?;
+        if let Some(share) = self.max_shrink.filter(|share| !(0.0..1.0).contains(share)) {
+            let expected = "a share of at least 0 and less than 1";
+            return Err(BuildError::new("max_shrink", share, expected));
+        }
         if !self.uncached {
             check_age(self.max_stale, self.refresh_interval)?;
         }
@@ -130,6 +134,7 @@ impl Builder {
             longest_retry_after: self.max_retry_after,
             max_stale: self.max_stale,
             believe_empty: self.believe_empty,
+            max_shrink: self.max_shrink,
             serve_partial: self.serve_partial,
             fetches_at_once: NonZeroUsize::new(self.max_concurrent_fetches)
                 .filter(|fetches| fetches.get() <= MOST_FETCHES)

@@ -45,6 +45,7 @@ pub struct Builder {
     max_retry_after: Duration,
     max_stale: Option<Duration>,
     believe_empty: bool,
+    max_shrink: Option<f64>,
     serve_partial: bool,
     max_concurrent_fetches: usize,
     bounds: Bounds,
@@ -84,6 +85,7 @@ impl Builder {
             max_retry_after: Duration::from_secs(3600),
             max_stale: Some(Duration::from_secs(24 * 3600)),
             believe_empty: false,
+            max_shrink: Some(0.8),
             serve_partial: true,
             max_concurrent_fetches: 16,
             bounds: Bounds::default(),
@@ -165,6 +167,15 @@ impl Builder {
     /// failure, and the list stays.
     pub fn believe_empty(mut self, believe: bool) -> Self {
         self.believe_empty = believe;
+        self
+    }
+
+    /// Sets which share of its models a provider's list may lose at once. A list that loses
+    /// more, of 20 models or more, is first fetched once more after the
+    /// [backoff](Self::backoff), and accepted if it is as short again. The default is 0.8;
+    /// `None` accepts every list.
+    pub fn max_shrink(mut self, share: impl Into<Option<f64>>) -> Self {
+        self.max_shrink = share.into();
         self
     }
 

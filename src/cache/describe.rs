@@ -2,19 +2,30 @@
 
 use std::sync::Arc;
 
+use super::publish::Mode;
 use crate::{
     enrich::{Described, Enrichment},
     entry::Entry,
     snapshot::{Part, Snapshot},
 };
 
-/// Describes the models of all parts, out of `last` where nothing has changed.
+/// Describes the models of all parts, out of `last` where nothing has changed. Without the
+/// code of others, models that are not in `last` are as their provider describes them.
 pub(super) fn describe(
     mut parts: Vec<Part>,
     last: Option<&Snapshot>,
     enrichment: &Enrichment,
     catalog: Option<Arc<Entry>>,
+    mode: Mode,
 ) -> Vec<Part> {
+    let essential;
+    let (enrichment, keeps_last) = match mode {
+        Mode::Full => (enrichment, false),
+        Mode::Essential => {
+            essential = enrichment.without_enrichers();
+            (&essential, true)
+        }
+    };
     let Some(stamp) = enrichment.stamp(catalog) else {
         return parts;
     };
@@ -23,6 +34,10 @@ pub(super) fn describe(
         let name = part.provider.name();
         let before = last.and_then(|last| last.parts().find(|part| part.provider.name() == name));
         let before = before.and_then(|part| part.described.as_ref());
+        if let Some(before) = before.filter(|before| keeps_last && before.is_of(entry)) {
+            part.described = Some(Arc::clone(before));
+            continue;
+        }
         let described = Described::new(entry, &part.provider, enrichment, &stamp, before);
         part.described = Some(described);
     }

@@ -1,8 +1,9 @@
-//! The variants of a published list under content codings, made behind its back.
+//! The variants of a published list under content codings, made in the background.
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, Weak},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -10,30 +11,28 @@ use futures_util::FutureExt;
 
 use super::Cache;
 use crate::{
-    compress,
-    document::Document,
-    encoding::Coding,
-    snapshot::Snapshot,
-    tasks::{Tasks, compute_apart},
+    clock, compress, document::Document, encoding::Coding, snapshot::Snapshot, tasks::compute_apart,
 };
+
+/// After this time another task may encode: the one before was lost with its runtime.
+const DEADLINE: Duration = Duration::from_secs(300);
 
 impl Cache {
     /// Makes the variants of the lists that lack them, in a task of its own: until those
     /// of a list are there, all at once, identity is served. One list at a time, and what
-    /// was replaced meanwhile is forgotten.
+    /// was replaced meanwhile is skipped.
     pub(crate) fn encode_soon(self: &Arc<Self>) {
-        // Outside of a runtime a layer of declared lists still answers: as it is.
-        if lacking(&self.load()).is_none()
-            || self.tasks.stopped()
-            || !Tasks::can_spawn()
-            || self.encoding.swap(true, Ordering::AcqRel)
-        {
-            return;
+        if lacking(&self.load()).is_none() || self.tasks.stopped() || !self.tasks.can_spawn() {
+            return; // outside of a runtime a layer of declared lists still answers
         }
+        let now = clock::now();
+        let (_, Some(guard)) = self.encoding.join(now, now + DEADLINE) else {
+            return;
+        };
         let cache = Arc::downgrade(self);
         let stop = self.tasks.stop().clone();
         self.tasks.spawn_until(stop, async move {
-            while let Some(document) = cache.upgrade().and_then(|cache| cache.next_to_encode()) {
+            while let Some(document) = next_to_encode(&cache) {
                 let work = {
                     let (document, cache) = (Arc::clone(&document), Weak::clone(&cache));
                     move || {
@@ -44,42 +43,43 @@ impl Cache {
                 let encoded = AssertUnwindSafe(compute_apart(work)).catch_unwind().await;
                 let Some(cache) = cache.upgrade() else { return };
                 match encoded {
-                    Ok(Some(encoded)) => cache.put_encoded(&document, encoded).await,
+                    Ok(Some(encoded)) => cache.put_encoded(&document, &encoded),
                     Ok(None) => {} // replaced meanwhile: the next one is looked for
                     Err(_) => {
-                        // Left for the next publication: the same list would fail again.
+                        // Without variants: the same list would fail again.
                         let bytes = document.body().len();
                         tracing::error!(bytes, "a list could not be compressed");
-                        cache.encoding.store(false, Ordering::Release);
-                        return;
+                        cache.put_encoded(&document, &[]);
                     }
                 }
+            }
+            guard.complete(());
+            // A list that came since the last look found this task still encoding.
+            if let Some(cache) = cache.upgrade() {
+                cache.encode_soon();
             }
         });
     }
 
-    /// A list that lacks its variants; without one, encoding is over.
-    fn next_to_encode(&self) -> Option<Arc<Document>> {
-        let lacking = || lacking(&self.load());
-        lacking().or_else(|| {
-            self.encoding.store(false, Ordering::Release);
-            // One that came between the look and the word was told that someone
-            // is encoding: take it, unless the next one already has.
-            lacking().filter(|_| !self.encoding.swap(true, Ordering::AcqRel))
-        })
-    }
-
     /// Puts the variants of a list where its body is still served: its headers may have
     /// been made anew meanwhile.
-    async fn put_encoded(&self, document: &Document, encoded: Vec<(Coding, Bytes)>) {
-        let _turn = self.turn.lock().await;
-        let snapshot = self.load();
-        let same = |other: &Arc<Document>| is_same(other, document);
-        if let Some(current) = snapshot.documents().into_iter().find(same) {
-            current.encode(encoded);
+    fn put_encoded(&self, document: &Document, encoded: &[(Coding, Bytes)]) {
+        loop {
+            let snapshot = self.snapshot.load_full();
+            let same = |other: &Arc<Document>| is_same(other, document);
+            if let Some(current) = snapshot.documents().into_iter().find(same) {
+                current.encode(encoded.to_vec());
+            }
+            snapshot.views().trim(snapshot.settings().views);
+            if Arc::ptr_eq(&snapshot, &self.load()) {
+                return;
+            }
         }
-        snapshot.views().trim(snapshot.settings().views);
     }
+}
+
+fn next_to_encode(cache: &Weak<Cache>) -> Option<Arc<Document>> {
+    lacking(&cache.upgrade()?.load())
 }
 
 /// The first list that lacks its variants.
@@ -98,7 +98,7 @@ fn is_same(one: &Document, other: &Document) -> bool {
     one.body().as_ptr() == other.body().as_ptr()
 }
 
-/// Whether there is still someone to whom this list would be sent.
+/// Whether this list would still be sent.
 fn is_wanted(cache: &Weak<Cache>, document: &Document) -> bool {
     let current = |cache: Arc<Cache>| {
         let is_served = || {

@@ -1,187 +1,189 @@
-//! The flight of one provider: from the source's answer into the table.
+//! The fetch of one provider: a task of its own, from the source's answer into the table.
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
 use futures_util::FutureExt;
-use tokio::sync::Semaphore;
 
-use super::{Cache, Fetched, Outcome, Policy, Slot};
+use super::{
+    Cache, Outcome, Policy,
+    permits::Permits,
+    schedule::Which,
+    slot::Fetched,
+    table::{FollowUp, Table},
+};
 use crate::{
     clock::{self, Instant},
     entry::Entry,
     error::{ListError, ListErrorKind, ProviderError},
-    flight::{Flight, Landing},
+    flight::{Flight, FlightGuard},
     provider::{Answer, Erased, ListModels, Provider},
     tasks::compute,
 };
 
-/// How long a fetch may hold its place among those at once. A hung provider gives
-/// it back then, and so delays nobody else's turn for longer.
-const PLACE: Duration = Duration::from_millis(250);
+/// How much longer than its answer may take a fetch is in flight at most: its list is
+/// checked and filtered in that time.
+const PROCESSING: Duration = Duration::from_secs(10);
 
-/// What a model costs at least while it is taken in, in bytes: for the choice
-/// where that is done.
+/// What a model costs at least while it is checked, in bytes: for the choice where that is
+/// done.
 const MODEL: usize = 256;
 
 impl Cache {
-    /// Starts a fetch; the slot must have none. After the end there are no more.
+    /// Begins a fetch of a slot that has none in flight. Once the cache is shut down, and
+    /// outside a runtime, there is none.
     pub(super) fn launch(
         self: &Arc<Self>,
-        slot: &mut Slot,
-        policy: &Policy,
+        table: &mut Table,
+        which: Which,
         now: Instant,
-    ) -> Option<Flight<Outcome>> {
-        if self.tasks.stopped() {
-            return None;
+        follow_up: &mut FollowUp,
+    ) {
+        if self.tasks.stopped() || !follow_up.can_spawn {
+            return;
         }
-        let (flight, landing) = Flight::take_off();
-        let stop = slot.begin(flight.clone(), policy, now);
-        let generation = slot.generation;
+        let number = table.next_number();
+        let queue = self.permits.longest_wait(table.in_flight());
+        let catalog_policy;
+        let policy = match which {
+            Which::Provider(_) => &self.policy,
+            Which::Catalog => {
+                catalog_policy = self.policy.for_catalog();
+                &catalog_policy
+            }
+        };
+        let Some(slot) = which.of(table) else { return };
+        let (flight, guard) = Flight::new();
+        let request = ListModelsLimits::of(&slot.provider, policy);
+        let deadline = now + queue + request.timeout + PROCESSING;
+        let stop = self.tasks.stop().child_token();
+        let before = slot.begin(
+            flight,
+            number,
+            deadline,
+            stop.clone().drop_guard(),
+            policy,
+            now,
+        );
         let fetch = fetch(
             slot.provider.clone(),
-            Arc::clone(&slot.source),
+            Arc::clone(slot.source()),
             slot.known(),
-            Arc::clone(&self.places),
+            Arc::clone(&self.permits),
+            request,
             policy,
         );
-        let aboard = Aboard {
-            landing: Some(landing),
+        follow_up.drop_later(before);
+        let guard = FetchGuard {
+            guard: Some(guard),
             cache: Arc::downgrade(self),
         };
-        self.tasks.spawn_until(stop, async move {
+        let task = async move {
             let fetched = fetch.await;
-            if let Some(cache) = aboard.cache.upgrade() {
-                cache.land(generation, fetched, aboard).await;
+            if let Some(cache) = guard.cache.upgrade() {
+                cache.complete_fetch(number, fetched, guard).await;
             }
-        });
-        Some(flight)
+        };
+        follow_up.fetches.push((stop, Box::pin(task)));
     }
 
-    /// Commits what a flight brought, unless its slot was replaced in the meantime.
-    async fn land(
+    /// Takes in what a fetch brought, unless it is no longer awaited, and publishes it.
+    async fn complete_fetch(
         self: &Arc<Self>,
-        generation: u64,
+        number: u64,
         fetched: Result<Fetched, ListError>,
-        aboard: Aboard,
+        guard: FetchGuard,
     ) {
         let now = clock::now();
-        let (outcome, changed) = {
-            let mut table = self.table();
-            let table = &mut *table;
-            let is_ours = |slot: &&mut Slot| slot.generation == generation;
-            let (outcome, changed) = if let Some(slot) = table.slots.iter_mut().find(is_ours) {
-                let settled = slot.settle(fetched, &self.policy, &mut table.jitter, now);
-                tell(slot, &settled.0, now);
-                settled
-            } else if let Some(slot) = table.catalog.as_mut().filter(|slot| is_ours(slot)) {
-                let before = slot.entry();
-                let policy = self.policy.for_catalog();
-                let (outcome, _) = slot.settle(fetched, &policy, &mut table.jitter, now);
-                tell(slot, &outcome, now);
-                // How it stands is no news to anybody: only what it says.
-                let same = |before, after: &Arc<Entry>| Arc::ptr_eq(before, after);
-                let after = slot.entry();
-                let changed = !(before.as_ref().zip(after.as_ref()))
-                    .map_or(after.is_none(), |(before, after)| same(before, after));
-                (outcome, changed)
-            } else {
-                return;
-            };
-            table.changes += u64::from(changed);
-            (outcome, changed)
-        };
-        if changed {
-            self.publish().await;
-        }
-        // Only now: those who wait find it in the snapshot, and whoever comes in
-        // between waits too. The schedule goes on from the landing.
-        aboard.land(outcome);
-        self.watch_out(&self.table(), clock::now());
-        self.wake.notify_one();
+        let outcome = self.update(now, |table, follow_up| {
+            table.settle(number, fetched, &self.policy, now, follow_up)
+        });
+        let Some(outcome) = outcome else { return };
+        self.published().await;
+        // Only now: those that wait find it in the snapshot, and those that come in between
+        // wait too. The schedule goes on from here.
+        guard.complete(outcome);
+        self.update(clock::now(), |table, follow_up| {
+            table.finish(number, follow_up);
+            follow_up.wake = true;
+        });
     }
 }
 
-/// A flight's end, whichever it is: it lands, or is lost with its task.
-struct Aboard {
-    landing: Option<Landing<Outcome>>,
+/// The end of a fetch: with an outcome, or lost with its task.
+struct FetchGuard {
+    guard: Option<FlightGuard<Outcome>>,
     cache: Weak<Cache>,
 }
 
-impl Aboard {
-    fn land(mut self, outcome: Outcome) {
-        if let Some(landing) = self.landing.take() {
-            landing.land(outcome);
+impl FetchGuard {
+    fn complete(mut self, outcome: Outcome) {
+        if let Some(guard) = self.guard.take() {
+            guard.complete(outcome);
         }
     }
 }
 
-impl Drop for Aboard {
-    /// Nobody settles a flight that is lost, so the next request has to look: a
-    /// cache outlives the runtime that it was asked in.
+impl Drop for FetchGuard {
+    /// Nothing settles a fetch that is lost, so the next request has to look: a cache
+    /// outlives the runtime of a request. Nothing is started from here, for that runtime
+    /// may be shutting down. A fetch is never dropped under the table's lock.
     fn drop(&mut self) {
-        if let Some(landing) = self.landing.take() {
-            drop(landing);
-            if let Some(cache) = self.cache.upgrade() {
-                cache.attention.store(0, Ordering::Release);
-            }
+        let Some(guard) = self.guard.take() else {
+            return;
+        };
+        drop(guard);
+        if let Some(cache) = self.cache.upgrade() {
+            cache.rearm(&cache.table(), clock::now());
+            cache.wake.send_replace(());
         }
     }
 }
 
-/// The kind of failure and nothing of its cause, which may quote the provider.
-fn tell(slot: &Slot, outcome: &Outcome, now: Instant) {
-    let provider = slot.provider.name();
-    match outcome {
-        Ok(()) => {
-            let good = slot.last_good();
-            tracing::debug!(
-                provider,
-                models = good.map_or(0, |(tally, _)| tally.models),
-                flaws = ?good.map_or(&[][..], |(tally, _)| tally.flaws.counts()),
-                "list of models confirmed"
-            );
-        }
-        Err(error) => {
-            let pause = slot.due().map(|next| next.duration_since(now));
-            tracing::warn!(
-                provider,
-                kind = ?error.kind(),
-                failures = slot.failures(),
-                retry_in = ?pause.unwrap_or_default(),
-                "no list of models from provider"
-            );
+/// How long the answer to a fetch may take.
+#[derive(Clone, Copy)]
+struct ListModelsLimits {
+    timeout: Duration,
+    headers_timeout: Duration,
+}
+
+impl ListModelsLimits {
+    fn of(provider: &Provider, policy: &Policy) -> Self {
+        let own = provider.options.timeout;
+        let timeout = own.unwrap_or(policy.fetch_timeout);
+        Self {
+            timeout,
+            headers_timeout: own.unwrap_or(policy.headers_timeout.min(timeout)),
         }
     }
 }
 
-/// Asks a source, and checks what it answers. Whatever happens, this ends by the
+/// Calls a source, and checks what it answers. Whatever happens, this ends by the
 /// deadline, and with a result.
 fn fetch(
     provider: Provider,
     source: Arc<dyn Erased>,
     known: Option<Fetched>,
-    places: Arc<Semaphore>,
+    permits: Arc<Permits>,
+    limits: ListModelsLimits,
     policy: &Policy,
-) -> impl Future<Output = Result<Fetched, ListError>> + Send + 'static {
-    let own = provider.options.timeout;
-    let timeout = own.unwrap_or(policy.fetch_timeout);
+) -> impl Future<Output = Result<Fetched, ListError>> + Send + use<> {
     let request = ListModels {
         bounds: policy.bounds,
-        timeout,
-        headers_timeout: own.unwrap_or(policy.headers_timeout.min(timeout)),
+        timeout: limits.timeout,
+        headers_timeout: limits.headers_timeout,
         validator: known.as_ref().and_then(|known| known.validator.clone()),
     };
     let bounds = policy.bounds;
-    let asked = async move { source.list(request).await };
+    let listed = async move { source.list(request).await };
     let fetched = async move {
-        let answer = in_a_place(&places, clock::within(timeout, asked))
-            .await
-            .ok_or(ListErrorKind::Timeout)??;
-        let (list, validator) = match answer {
+        let permit = permits.acquire().await;
+        let answer = clock::within(limits.timeout, listed).await;
+        drop(permit);
+        let (list, validator) = match answer.ok_or(ListErrorKind::Timeout)?? {
             Answer::List(list, validator) => (list, validator),
             // Only a source that was given a validator says so.
             Answer::Unchanged => return known.ok_or(ListErrorKind::Other.into()),
@@ -196,25 +198,13 @@ fn fetch(
         let validator = validator.filter(|_| !entry.is_young());
         Ok(Fetched { entry, validator })
     };
-    // Around all that runs code of others: the source, its futures, their end, and
-    // the filter.
+    // Around all code of others: the source, its futures, their drops, and the filter.
     AssertUnwindSafe(fetched)
         .catch_unwind()
         .map(|caught| caught.unwrap_or_else(|_| Err(ListErrorKind::Panic.into())))
 }
 
-/// Waits for a place, then does `work`, in that place for as long as it may.
-async fn in_a_place<F: Future>(places: &Semaphore, work: F) -> F::Output {
-    let place = places.acquire().await;
-    let mut work = std::pin::pin!(work);
-    if let Some(done) = clock::within(PLACE, work.as_mut()).await {
-        return done;
-    }
-    drop(place);
-    work.await
-}
-
-/// What those get who wait for a flight that did not land.
-pub(crate) fn lost(provider: Arc<str>) -> ProviderError {
+/// What those get that wait for a fetch that has ended without an outcome.
+pub(crate) fn cancelled(provider: Arc<str>) -> ProviderError {
     ProviderError::new(provider, ListErrorKind::Cancelled.into())
 }

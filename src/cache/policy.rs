@@ -19,6 +19,8 @@ pub(crate) struct Policy {
     pub(crate) max_stale: Option<Duration>,
     /// Whether an empty list after a full one is taken for meant.
     pub(crate) believe_empty: bool,
+    /// The share of its models that a list may lose without being asked for once more.
+    pub(crate) max_shrink: Option<f64>,
     /// Whether a list in which a provider is missing is served.
     pub(crate) serve_partial: bool,
     pub(crate) fetches_at_once: NonZeroUsize,
@@ -27,7 +29,17 @@ pub(crate) struct Policy {
     pub(crate) enrichment: Arc<Enrichment>,
 }
 
+/// A shorter list may lose what share it will.
+const FEW: usize = 20;
+
 impl Policy {
+    /// Whether a list lost so many models that it has to be confirmed.
+    pub(crate) fn has_shrunk(&self, before: usize, after: usize) -> bool {
+        let lost = before.saturating_sub(after) as f64;
+        self.max_shrink
+            .is_some_and(|share| before >= FEW && lost > share * before as f64)
+    }
+
     /// The same for the catalogue, which nobody waits for. What bounds providers says
     /// nothing of it, and it does not expire: an old one is better than none.
     pub(crate) fn for_catalog(&self) -> Self {
@@ -57,5 +69,9 @@ pub(crate) enum Renewal {
 impl Renewal {
     pub(crate) fn is_per_request(self) -> bool {
         self == Self::PerRequest
+    }
+
+    pub(crate) fn is_on_demand(self) -> bool {
+        self == Self::OnDemand
     }
 }

@@ -1,12 +1,16 @@
-//! Lists that nobody has asked for before: rendered once, off the request's own thread
-//! where they are large, and kept with the snapshot.
+//! Lists that were not asked for before: each rendered once, as a flight, off the async
+//! workers where it is large, and kept with the snapshot.
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
 
 use super::Cache;
 use crate::{
+    clock,
+    flight::FlightGuard,
     render::ClientDialect,
-    snapshot::{Face, Panicked, Policy, Sight, Snapshot, View},
+    snapshot::{Face, Panicked, Policy, Rendering, Sight, Snapshot, View},
     tasks::compute,
 };
 
@@ -14,62 +18,111 @@ use crate::{
 /// is done.
 const MODEL: usize = 256;
 
+/// How long a rendering may take before another one begins.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How many renderings begin at once.
+pub(super) const AT_ONCE: NonZeroUsize = NonZeroUsize::new(4).expect("is not zero");
+
 impl Cache {
-    /// Comes back when a snapshot has a list. Whoever asks for one that is being rendered
+    /// Waits until a snapshot has a list. A caller that asks for one that is being rendered
     /// waits for it, and does not render it again.
     ///
     /// # Errors
     ///
-    /// The view's predicate panicked.
+    /// The view's predicate panicked, or does not return.
     ///
     /// # Cancel safety
     ///
-    /// Work that is given up is done by the next who asks.
+    /// The rendering is a task of its own, and goes on when the caller leaves.
     pub(crate) async fn prepare(
         self: &Arc<Self>,
         snapshot: &Arc<Snapshot>,
         view: &View,
         dialect: ClientDialect,
     ) -> Result<Face, Panicked> {
-        let face = match &view.0 {
-            Sight::Some(policy) => self.prepare_for(snapshot, policy, dialect).await?,
-            _ => self.prepare_for_all(snapshot, dialect).await,
+        let cell = match &view.0 {
+            Sight::Some(policy) => Cell::OfView {
+                seen: snapshot.views().admit(policy, snapshot.settings().views),
+                policy: Arc::clone(policy),
+            },
+            _ => Cell::OfAll,
         };
-        self.encode_soon();
-        Ok(face)
+        if let Some(face) = cell.of(snapshot, dialect).get() {
+            return Ok(face.clone());
+        }
+        let now = clock::now();
+        let flight = &cell.of(snapshot, dialect).flight;
+        let (rendering, guard) = flight.join(now, now + DEADLINE);
+        match guard {
+            None => {}
+            Some(guard) if self.tasks.can_spawn() => {
+                let (cache, snapshot) = (Arc::clone(self), Arc::clone(snapshot));
+                self.tasks
+                    .spawn(cache.render(snapshot, cell, dialect, guard));
+            }
+            // Outside a runtime there is no other place than here.
+            Some(guard) => {
+                let cache = Arc::clone(self);
+                cache
+                    .render(Arc::clone(snapshot), cell, dialect, guard)
+                    .await;
+            }
+        }
+        rendering.wait().await.unwrap_or(Err(Panicked))
     }
 
-    async fn prepare_for_all(&self, snapshot: &Arc<Snapshot>, dialect: ClientDialect) -> Face {
-        let cell = snapshot.faces().cell(dialect);
-        let render = || {
-            let snapshot = Arc::clone(snapshot);
-            compute(size(&snapshot), move || snapshot.render_for_all(dialect))
-        };
-        cell.get_or_init(render).await.clone()
-    }
-
-    async fn prepare_for(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        policy: &Arc<Policy>,
+    async fn render(
+        self: Arc<Self>,
+        snapshot: Arc<Snapshot>,
+        cell: Cell,
         dialect: ClientDialect,
-    ) -> Result<Face, Panicked> {
-        let bounds = snapshot.settings().views;
-        let seen = snapshot.views().admit(policy, bounds);
-        let render = || {
-            let snapshot = Arc::clone(snapshot);
-            let (policy, seen) = (Arc::clone(policy), Arc::clone(&seen));
-            compute(size(&snapshot), move || {
-                snapshot.render_for(dialect, &policy, &seen)
-            })
+        guard: FlightGuard<Result<Face, Panicked>>,
+    ) {
+        let permit = match self.tasks.can_spawn() {
+            true => Some(self.renderings.acquire().await),
+            false => None,
         };
-        let face = seen.faces.cell(dialect).get_or_try_init(render).await?;
-        snapshot.views().trim(bounds);
-        Ok(face.clone())
+        let size = snapshot
+            .document()
+            .body()
+            .len()
+            .max(MODEL * snapshot.models());
+        let size = if permit.is_some() { size } else { 0 };
+        let work = {
+            let (snapshot, cell) = (Arc::clone(&snapshot), cell.clone());
+            move || match &cell {
+                Cell::OfAll => Ok(snapshot.render_for_all(dialect)),
+                Cell::OfView { policy, seen } => snapshot.render_for(dialect, policy, seen),
+            }
+        };
+        let rendered = AssertUnwindSafe(compute(size, work)).catch_unwind().await;
+        drop(permit);
+        let rendered = rendered.unwrap_or(Err(Panicked));
+        if let Ok(face) = &rendered {
+            cell.of(&snapshot, dialect).set(face.clone());
+            snapshot.views().trim(snapshot.settings().views);
+        }
+        guard.complete(rendered);
+        self.encode_soon();
     }
 }
 
-fn size(snapshot: &Snapshot) -> usize {
-    let body = snapshot.document().body().len();
-    body.max(MODEL * snapshot.models())
+/// Where a list belongs.
+#[derive(Clone)]
+enum Cell {
+    OfAll,
+    OfView {
+        policy: Arc<Policy>,
+        seen: Arc<crate::snapshot::Seen>,
+    },
+}
+
+impl Cell {
+    fn of<'a>(&'a self, snapshot: &'a Snapshot, dialect: ClientDialect) -> &'a Rendering {
+        match self {
+            Self::OfAll => snapshot.faces().cell(dialect),
+            Self::OfView { seen, .. } => seen.faces.cell(dialect),
+        }
+    }
 }

@@ -1,10 +1,9 @@
-//! One provider's state: its entry, its last attempt, the flight in the air, and
-//! when it is due. Pure: time and chance come in as arguments.
+//! One provider's state: its last good list, its last attempt, the fetch in flight, and
+//! when the next one is due. Pure: time and randomness are arguments.
 
 use std::{sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
 use super::Policy;
 use crate::{
@@ -16,34 +15,38 @@ use crate::{
     snapshot::{Health, Part},
 };
 
-/// What a fetch of a provider comes to, for those who wait for it.
+/// How a fetch ended, for those that wait for it.
 pub(crate) type Outcome = Result<(), ProviderError>;
 
 pub(crate) struct Slot {
     pub(crate) provider: Provider,
-    pub(crate) source: Arc<dyn Erased>,
-    /// Tells a flight of this slot from one of a slot that was here before.
-    pub(crate) generation: u64,
-    /// Ends the slot's flight when the slot goes.
-    stop: DropGuard,
-    entry: Option<Good>,
+    source: Arc<dyn Erased>,
+    /// The declared list for a provider that never had one of its own.
+    fallback: Option<Arc<Entry>>,
+    last_good: Option<LastGood>,
     attempt: Option<Attempt>,
-    flight: Option<Aloft>,
+    flight: Option<InFlight>,
     /// When the next attempt may begin; never, for a list that is declared.
     due: Option<Instant>,
-    /// Failures since the last success, and how long to wait after the next.
+    /// Failures since the last success.
     failures: u32,
-    backoff: Option<ExponentialBackoff>,
+    /// Whether the provider ever had a list of its own, and one with models.
+    had_own: bool,
+    had_models: bool,
+    /// Whether the last answer was refused because the list had shrunk.
+    shrunk: bool,
+    /// Whether the list was fetched before the credential or an option changed.
+    superseded: bool,
 }
 
 /// The last good list, and when it was last confirmed.
 #[derive(Debug)]
-struct Good {
-    entry: Arc<Entry>,
+pub(super) struct LastGood {
+    pub(super) entry: Arc<Entry>,
     /// Of the last answer, which may list the same as an earlier one, `entry`.
     tally: Tally,
     confirmed: Instant,
-    /// By which the provider can be asked whether the list is still this one.
+    /// With which the provider can be asked whether the list is still this one.
     validator: Option<Validator>,
 }
 
@@ -55,8 +58,8 @@ pub(crate) struct Fetched {
 }
 
 impl Fetched {
-    fn confirmed(self, now: Instant) -> Good {
-        Good {
+    fn confirmed(self, now: Instant) -> LastGood {
+        LastGood {
             tally: self.entry.tally().clone(),
             entry: self.entry,
             confirmed: now,
@@ -65,84 +68,89 @@ impl Fetched {
     }
 }
 
-/// The last attempt that is over.
+/// The last attempt that ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     pub(crate) ended: Instant,
     pub(crate) took: Duration,
     pub(crate) outcome: Outcome,
+    /// The provider asked not to be called before.
+    not_before: Option<Instant>,
 }
 
-/// The attempt that is under way.
-#[derive(Clone, Debug)]
-struct Aloft {
-    flight: Flight<Outcome>,
-    began: Instant,
+/// The fetch in progress.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) flight: Flight<Outcome>,
+    /// Tells it from every other fetch, so that a late result settles nothing.
+    pub(super) number: u64,
+    pub(super) began: Instant,
+    /// From then on it counts as over, whatever became of its task.
+    pub(super) deadline: Instant,
+    /// Ends its task.
+    _stop: DropGuard,
+    /// Whether its result has been taken in: what is left is to publish it.
+    settled: bool,
     /// Whether requests wait for it, which its end does not change: there is nothing
-    /// to serve before what it brought is published.
+    /// to serve before its list is published.
     awaited: bool,
-    /// Whether the list was invalidated since it began: what it brings may be older.
+    /// Whether the list was invalidated since it began: its list may be older.
     outdated: bool,
 }
 
-/// A flight that a request may wait for, and until when.
-pub(crate) type Window = (Flight<Outcome>, Instant);
+/// A flight that a request waits for, and until when.
+pub(crate) type PendingFlight = (Flight<Outcome>, Instant);
+
+/// What became of a fetch, for the log.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) outcome: Outcome,
+    /// Whether what is published has changed.
+    pub(super) changed: bool,
+    /// A list that is no longer needed, to be dropped once the table is unlocked.
+    pub(super) garbage: Option<Arc<Entry>>,
+}
 
 impl Slot {
-    pub(crate) fn new(
+    pub(super) fn new(
         provider: Provider,
         source: Arc<dyn Erased>,
-        generation: u64,
-        stop: &CancellationToken,
+        fallback: Option<Arc<Entry>>,
         now: Instant,
     ) -> Self {
         Self {
             provider,
             source,
-            generation,
-            stop: stop.child_token().drop_guard(),
-            entry: None,
+            fallback,
+            last_good: None,
             attempt: None,
             flight: None,
             due: Some(now),
             failures: 0,
-            backoff: None,
+            had_own: false,
+            had_models: false,
+            shrunk: false,
+            superseded: false,
         }
     }
 
     /// Puts a declared list in, once and for all: it is never due.
-    pub(crate) fn declare(&mut self, entry: Entry, now: Instant) {
-        let declared = Fetched {
-            entry: Arc::new(entry),
-            validator: None,
-        };
-        self.entry = Some(declared.confirmed(now));
+    pub(super) fn declare(&mut self, entry: Arc<Entry>, now: Instant) {
+        self.last_good = Some(declared(entry, now));
         self.attempt = Some(Attempt {
             ended: now,
             took: Duration::ZERO,
             outcome: Ok(()),
+            not_before: None,
         });
         self.due = None;
     }
 
-    /// Takes over how the provider is listed and asked; what it offers is the same.
-    pub(crate) fn adopt(
-        &mut self,
-        provider: Provider,
-        source: Arc<dyn Erased>,
-        policy: &Policy,
-        now: Instant,
-    ) {
-        self.provider = provider;
-        self.source = source;
-        // What the provider asked for, or its failures cost it, still holds.
-        if self.failures == 0 {
-            let soonest = now + self.interval(policy);
-            self.due = self.due.map(|due| due.min(soonest));
-        }
+    pub(super) fn source(&self) -> &Arc<dyn Erased> {
+        &self.source
     }
 
-    pub(crate) fn part(&self) -> Part {
+    pub(super) fn part(&self) -> Part {
         Part {
             provider: self.provider.clone(),
             entry: self.entry(),
@@ -153,112 +161,208 @@ impl Slot {
 
     /// The last good list.
     pub(crate) fn entry(&self) -> Option<Arc<Entry>> {
-        self.entry.as_ref().map(|good| Arc::clone(&good.entry))
+        let last_good = self.last_good.as_ref()?;
+        Some(Arc::clone(&last_good.entry))
     }
 
-    pub(crate) fn health(&self) -> Health {
-        match (&self.attempt, &self.entry) {
-            (None, _) => Health::Pending,
+    pub(super) fn health(&self) -> Health {
+        match (&self.attempt, &self.last_good) {
+            (None, None) => Health::Pending,
             (Some(_), None) => Health::Missing,
-            (Some(Attempt { outcome: Ok(_), .. }), Some(_)) => Health::Fresh,
-            (Some(_), Some(_)) => Health::Stale,
+            (Some(Attempt { outcome: Ok(_), .. }), Some(_)) if !self.superseded => Health::Fresh,
+            (_, Some(_)) => Health::Stale,
         }
+    }
+
+    // ----- reconfiguration -----
+
+    /// Takes over a provider that offers the same: only how it is listed and asked may
+    /// differ. Returns what it replaced, to be dropped once the table is unlocked.
+    pub(super) fn adopt(
+        &mut self,
+        provider: Provider,
+        source: Arc<dyn Erased>,
+        policy: &Policy,
+        now: Instant,
+    ) -> impl Send + use<> {
+        let provider = std::mem::replace(&mut self.provider, provider);
+        let source = std::mem::replace(&mut self.source, source);
+        // What the provider asked for still holds; a changed interval applies at once.
+        let latest = now + self.longest_pause(policy);
+        let not_before = self.attempt.as_ref().and_then(|last| last.not_before);
+        let due = |due: Instant| due.min(latest).max(not_before.unwrap_or(due.min(latest)));
+        self.due = self.due.map(due);
+        (provider, source)
+    }
+
+    /// Takes over a provider of the same name and address, whose credential or options
+    /// have changed: its list is kept, and fetched again at once. What is in flight is
+    /// dropped, for it was asked for as before.
+    pub(super) fn supersede(
+        &mut self,
+        provider: Provider,
+        source: Arc<dyn Erased>,
+        fallback: Option<Arc<Entry>>,
+        entry: Option<Arc<Entry>>,
+        now: Instant,
+    ) -> impl Send + use<> {
+        let provider = std::mem::replace(&mut self.provider, provider);
+        let source = std::mem::replace(&mut self.source, source);
+        let fallback = std::mem::replace(&mut self.fallback, fallback);
+        let flight = self.flight.take();
+        let before = self.last_good.take();
+        let confirmed = before.as_ref().map_or(now, |before| before.confirmed);
+        self.last_good = entry.map(|entry| {
+            Fetched {
+                entry,
+                validator: None,
+            }
+            .confirmed(confirmed)
+        });
+        self.superseded = self.last_good.is_some();
+        self.failures = 0;
+        self.shrunk = false;
+        self.due = Some(now);
+        (provider, source, fallback, flight, before)
     }
 
     // ----- flights -----
 
-    /// The flight in the air, if there is one.
-    pub(crate) fn aloft(&self) -> Option<Flight<Outcome>> {
-        let aloft = self.aloft_entry()?;
-        Some(aloft.flight.clone())
+    /// The fetch in progress, if there is one. A task that was lost with its runtime ends
+    /// its flight, so it does not block the next one.
+    pub(super) fn in_flight(&self) -> Option<&InFlight> {
+        let flight = self.flight.as_ref();
+        flight.filter(|in_flight| in_flight.flight.is_running())
     }
 
-    fn aloft_entry(&self) -> Option<&Aloft> {
-        // A task that was lost with its runtime never lands: it does not block the next.
-        self.flight
-            .as_ref()
-            .filter(|aloft| aloft.flight.is_in_the_air())
+    pub(crate) fn is_fetching(&self) -> bool {
+        self.in_flight().is_some()
     }
 
-    pub(crate) fn begin(
+    pub(super) fn begin(
         &mut self,
         flight: Flight<Outcome>,
+        number: u64,
+        deadline: Instant,
+        stop: DropGuard,
         policy: &Policy,
         now: Instant,
-    ) -> CancellationToken {
-        self.flight = Some(Aloft {
+    ) -> Option<InFlight> {
+        self.flight.replace(InFlight {
             flight,
+            number,
             began: now,
+            deadline,
+            _stop: stop,
+            settled: false,
             awaited: self.is_awaited(policy),
             outdated: false,
-        });
-        self.stop.token().clone()
+        })
+    }
+
+    /// Whether this is the slot of a fetch, and still waits for its result.
+    pub(super) fn awaits(&self, number: u64) -> bool {
+        let flight = self.flight.as_ref();
+        flight.is_some_and(|in_flight| in_flight.number == number && !in_flight.settled)
+    }
+
+    /// Ends a fetch whose list is published.
+    pub(super) fn finish(&mut self, number: u64) -> Option<InFlight> {
+        self.flight.take_if(|in_flight| in_flight.number == number)
+    }
+
+    /// Ends a fetch that is past its deadline, whatever became of its task: as a failure,
+    /// unless only its publication is outstanding.
+    pub(super) fn end_overdue(
+        &mut self,
+        policy: &Policy,
+        jitter: &mut Jitter,
+        now: Instant,
+    ) -> Option<(Option<Settled>, InFlight)> {
+        let in_flight = self.in_flight().filter(|flight| now >= flight.deadline)?;
+        let settled = (!in_flight.settled)
+            .then(|| self.settle(Err(ListErrorKind::Timeout.into()), policy, jitter, now));
+        Some((settled, self.flight.take()?))
     }
 
     /// What requests wait for: the first attempt, and every attempt when each
     /// request asks; never one that follows a failure.
     fn is_awaited(&self, policy: &Policy) -> bool {
         match &self.attempt {
-            None => true,
+            None => self.last_good.is_none(),
             Some(last) => policy.renewal.is_per_request() && last.outcome.is_ok(),
         }
     }
 
     /// Whether an attempt may begin now.
-    pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.due.is_some_and(|due| due <= now) && self.aloft_entry().is_none()
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now) && self.in_flight().is_none()
     }
 
-    /// When the next attempt may begin, once the one under way has landed.
-    pub(crate) fn due(&self) -> Option<Instant> {
+    /// Whether the first attempt has not begun and may.
+    pub(super) fn awaits_first(&self, now: Instant) -> bool {
+        self.health() == Health::Pending && self.is_due(now)
+    }
+
+    /// When the next attempt may begin, once the one in progress has ended.
+    pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// When the next attempt may begin, unless one is under way.
+    /// When the next attempt may begin, unless one is in progress.
     pub(crate) fn next_attempt(&self) -> Option<Instant> {
-        self.due.filter(|_| self.aloft_entry().is_none())
+        self.due.filter(|_| self.in_flight().is_none())
     }
 
-    /// What a request waits for here, if there is something.
-    pub(crate) fn window(&self, policy: &Policy, now: Instant) -> Option<Window> {
-        let awaited = self.aloft_entry()?.awaited || self.is_awaited(policy);
-        self.any_window(policy, now).filter(|_| awaited)
+    /// When something is to be done here: an attempt begins, the one in progress is past
+    /// its deadline, or the list is too old.
+    pub(super) fn next_deadline(&self, policy: &Policy) -> Option<Instant> {
+        let attempt = match self.in_flight() {
+            Some(in_flight) => Some(in_flight.deadline),
+            None => self.due,
+        };
+        attempt.into_iter().chain(self.expires(policy)).min()
     }
 
-    /// What a request waits for here that waits for everything.
-    pub(crate) fn any_window(&self, policy: &Policy, now: Instant) -> Option<Window> {
-        let aloft = self.aloft_entry()?;
-        let end = aloft.began + policy.miss_timeout;
-        (now < end).then(|| (aloft.flight.clone(), end))
+    /// What a request waits for here, if anything.
+    pub(super) fn pending(&self, policy: &Policy, now: Instant) -> Option<PendingFlight> {
+        let awaited = self.in_flight()?.awaited || self.is_awaited(policy);
+        self.pending_any(policy, now).filter(|_| awaited)
     }
 
-    /// Takes a fetch's end in, and says whether what is published has changed. The
-    /// flight is in the air until it lands, which is after the publication.
-    pub(crate) fn settle(
+    /// What a request waits for here that wants every list fetched again.
+    pub(super) fn pending_any(&self, policy: &Policy, now: Instant) -> Option<PendingFlight> {
+        let in_flight = self.in_flight()?;
+        let end = in_flight.began + policy.miss_timeout;
+        (now < end).then(|| (in_flight.flight.clone(), end))
+    }
+
+    // ----- results -----
+
+    /// Takes in how a fetch ended. It is in flight until its result is published.
+    pub(super) fn settle(
         &mut self,
         fetched: Result<Fetched, ListError>,
         policy: &Policy,
         jitter: &mut Jitter,
         now: Instant,
-    ) -> (Outcome, bool) {
-        let aloft = self.flight.as_ref();
-        let began = aloft.map_or(now, |aloft| aloft.began);
-        let outdated = aloft.is_some_and(|aloft| aloft.outdated);
-        let before = self.health();
-        let had_models = self
-            .entry
-            .as_ref()
-            .is_some_and(|good| good.tally.offered > 0);
-        let fetched = fetched.and_then(|fetched| {
-            if fetched.entry.tally().offered == 0 && had_models && !policy.believe_empty {
-                return Err(ListErrorKind::Empty.into());
+    ) -> Settled {
+        let (began, outdated) = match &mut self.flight {
+            Some(in_flight) => {
+                in_flight.settled = true;
+                (in_flight.began, in_flight.outdated)
             }
-            Ok(fetched)
-        });
-        let (outcome, replaced) = match fetched {
+            None => (now, false),
+        };
+        let before = self.health();
+        let mut not_before = None;
+        let (outcome, confirmed) = match fetched.and_then(|fetched| self.judge(fetched, policy)) {
             Ok(fetched) => {
                 self.failures = 0;
-                self.backoff = None;
+                self.shrunk = false;
+                self.superseded = false;
+                self.had_own = true;
+                self.had_models |= fetched.entry.tally().offered > 0;
                 self.due = Some(if outdated || policy.renewal.is_per_request() {
                     now
                 } else {
@@ -266,75 +370,125 @@ impl Slot {
                 });
                 (Ok(()), self.confirm(fetched, now))
             }
-            Err(error) => {
-                self.failures = self.failures.saturating_add(1);
-                self.due = Some(now + self.pause(error.retry_after(), policy, jitter));
-                let name = Arc::clone(self.provider.shared_name());
-                (Err(ProviderError::new(name, error)), false)
-            }
+            Err(error) => self.fail(error, policy, jitter, now, &mut not_before),
         };
         self.attempt = Some(Attempt {
             ended: now,
             took: now.duration_since(began),
             outcome: outcome.clone(),
+            not_before,
         });
-        (outcome, replaced || self.health() != before)
+        Settled {
+            outcome,
+            changed: confirmed.differs || self.health() != before,
+            garbage: confirmed.garbage,
+        }
     }
 
-    /// Puts a good list in, and says whether it differs from the one before.
-    fn confirm(&mut self, fetched: Fetched, now: Instant) -> bool {
-        let differs = |good: &Good| {
-            !Arc::ptr_eq(&good.entry, &fetched.entry)
-                && (!good.entry.same_content(&fetched.entry)
-                    || fetched.entry.dates_more_than(&good.entry))
+    /// Whether a list is accepted for what it says.
+    fn judge(&mut self, fetched: Fetched, policy: &Policy) -> Result<Fetched, ListError> {
+        let offered = fetched.entry.tally().offered;
+        let stands_in = self.fallback.is_some() && !self.had_own;
+        if offered == 0 && (stands_in || (self.had_models && !policy.believe_empty)) {
+            return Err(ListErrorKind::Empty.into());
+        }
+        let own = self.last_good.as_ref().filter(|_| self.had_own);
+        let before = own.map_or(0, |last| last.tally.offered);
+        // Once in a row: a list that is still as short was meant.
+        if policy.has_shrunk(before, offered) && !self.shrunk {
+            self.shrunk = true;
+            return Err(ListErrorKind::Shrunk.into());
+        }
+        Ok(fetched)
+    }
+
+    /// Takes in a failure. A declared list stands in for a provider that never had one of
+    /// its own; where it has said that it has none, that is no failure.
+    fn fail(
+        &mut self,
+        error: ListError,
+        policy: &Policy,
+        jitter: &mut Jitter,
+        now: Instant,
+        not_before: &mut Option<Instant>,
+    ) -> (Outcome, Confirmed) {
+        let fallback = self.fallback.clone().filter(|_| !self.had_own);
+        let has_none = fallback.is_some() && error.says_there_is_no_list();
+        let confirmed = match fallback {
+            Some(entry) => {
+                let validator = None;
+                self.confirm(Fetched { entry, validator }, now)
+            }
+            None => Confirmed::default(),
         };
-        match &mut self.entry {
-            Some(good) if !differs(good) => {
-                // One that the provider only confirmed tells nothing new of its records.
-                if !Arc::ptr_eq(&good.entry, &fetched.entry) {
-                    good.tally = fetched.entry.tally().clone();
+        if has_none {
+            self.failures = 0;
+            self.superseded = false;
+            self.due = Some(now + jitter.around(self.interval(policy), 0.1));
+            return (Ok(()), confirmed);
+        }
+        self.failures = self.failures.saturating_add(1);
+        let asked = error.retry_after();
+        let asked = asked.map(|asked| asked.min(policy.longest_retry_after));
+        *not_before = asked.map(|asked| now + asked);
+        let pause = self.pause(error.kind(), policy, jitter);
+        self.due = Some(now + pause.max(asked.unwrap_or_default()));
+        let name = Arc::clone(self.provider.shared_name());
+        (Err(ProviderError::new(name, error)), confirmed)
+    }
+
+    /// Puts a good list in, unless the one there is the same.
+    fn confirm(&mut self, fetched: Fetched, now: Instant) -> Confirmed {
+        match &mut self.last_good {
+            Some(last) if last.is_same(&fetched.entry) => {
+                // One that the provider only confirmed says nothing new of its records.
+                if !Arc::ptr_eq(&last.entry, &fetched.entry) {
+                    last.tally = fetched.entry.tally().clone();
                 }
-                good.validator = fetched.validator;
-                good.confirmed = now;
-                false
+                last.validator = fetched.validator;
+                last.confirmed = now;
+                Confirmed {
+                    differs: false,
+                    garbage: Some(fetched.entry),
+                }
             }
-            slot => {
-                *slot = Some(fetched.confirmed(now));
-                true
-            }
+            last => Confirmed {
+                differs: true,
+                garbage: last.replace(fetched.confirmed(now)).map(|last| last.entry),
+            },
         }
     }
 
     /// The list there is, where the provider can be asked whether it still holds.
-    pub(crate) fn known(&self) -> Option<Fetched> {
-        let good = self.entry.as_ref()?;
+    pub(super) fn known(&self) -> Option<Fetched> {
+        let last = self.last_good.as_ref()?;
         Some(Fetched {
-            entry: Arc::clone(&good.entry),
-            validator: Some(good.validator.clone()?),
+            entry: Arc::clone(&last.entry),
+            validator: Some(last.validator.clone()?),
         })
     }
 
-    /// How long to leave the provider alone after another failure.
-    fn pause(
-        &mut self,
-        retry_after: Option<Duration>,
-        policy: &Policy,
-        jitter: &mut Jitter,
-    ) -> Duration {
-        let longest = self.interval(policy).max(policy.backoff);
-        let backoff = self.backoff.get_or_insert_with(|| {
-            ExponentialBuilder::new()
-                .with_min_delay(policy.backoff)
-                .with_max_delay(longest)
-                .without_max_times()
-                .build()
-        });
-        let pause = jitter.full(backoff.next().unwrap_or(longest));
-        pause.max(
-            retry_after
-                .unwrap_or_default()
-                .min(policy.longest_retry_after),
-        )
+    /// How long to pause after another failure: doubling from the backoff, and once that
+    /// reaches the interval as long as after a success. A refused credential is not tried
+    /// more often than that from the start.
+    fn pause(&self, kind: ListErrorKind, policy: &Policy, jitter: &mut Jitter) -> Duration {
+        let doublings = self.failures.saturating_sub(1).min(31);
+        let backoff = policy.backoff.saturating_mul(1 << doublings);
+        let interval = self.interval(policy);
+        let backoff = backoff.min(self.longest_pause(policy));
+        let is_refused = matches!(
+            kind,
+            ListErrorKind::Status(401 | 403) | ListErrorKind::Credential
+        );
+        if is_refused || backoff >= interval {
+            jitter.around(backoff.max(interval), 0.1)
+        } else {
+            jitter.upper_half(backoff)
+        }
+    }
+
+    fn longest_pause(&self, policy: &Policy) -> Duration {
+        self.interval(policy).max(policy.backoff)
     }
 
     fn interval(&self, policy: &Policy) -> Duration {
@@ -344,55 +498,71 @@ impl Slot {
 
     // ----- age -----
 
-    /// When the list grows too old to be served.
-    pub(crate) fn expires(&self, policy: &Policy) -> Option<Instant> {
-        let good = self.entry.as_ref()?;
-        self.due?; // a declared list does not age
-        Some(good.confirmed + policy.max_stale?)
+    /// When the list becomes too old to be served. A declared one never does.
+    pub(super) fn expires(&self, policy: &Policy) -> Option<Instant> {
+        let last = self.last_good.as_ref()?;
+        if last.tally.declared {
+            return None;
+        }
+        Some(last.confirmed + policy.max_stale?)
     }
 
-    /// Drops a list that no success has confirmed for too long. If nobody asked
-    /// for it in the meantime, the next attempt counts as the first again: it is
-    /// waited for, because there is nothing to serve.
-    pub(crate) fn expire(&mut self, policy: &Policy, now: Instant) -> bool {
+    /// Drops a list that no success has confirmed for too long. If the provider was not
+    /// asked in the meantime, the next attempt counts as the first again: requests wait
+    /// for it, because there is nothing to serve.
+    pub(super) fn expire(&mut self, policy: &Policy, now: Instant) -> Option<LastGood> {
         if self.expires(policy).is_none_or(|end| now < end) {
-            return false;
+            return None;
         }
-        self.entry = None;
-        if self
-            .attempt
-            .as_ref()
-            .is_some_and(|last| last.outcome.is_ok())
-        {
+        let succeeded = |last: &Attempt| last.outcome.is_ok();
+        if self.attempt.as_ref().is_some_and(succeeded) {
             self.attempt = None;
             self.due = Some(now);
         }
-        true
+        self.superseded = false;
+        self.last_good.take()
     }
 
-    /// Makes the next attempt due, unless the provider is being left alone. One that
-    /// is under way may have read the list before: it does not count.
-    pub(crate) fn invalidate(&mut self, now: Instant) {
-        if let Some(aloft) = &mut self.flight {
-            aloft.outdated = true;
+    /// Makes the next attempt due, unless the provider is in backoff. A fetch in progress
+    /// may have read the list before: it does not count.
+    pub(super) fn invalidate(&mut self, now: Instant) {
+        if let Some(in_flight) = &mut self.flight {
+            in_flight.outdated = true;
         }
-        self.hasten(now);
+        self.make_due(now);
     }
 
-    /// Makes the next attempt due, unless the provider is being left alone or one is
-    /// under way: that is soon enough.
-    pub(crate) fn hasten(&mut self, now: Instant) {
+    /// Makes the next attempt due, unless the provider is in backoff.
+    pub(super) fn make_due(&mut self, now: Instant) {
         if self.failures == 0 {
             self.due = self.due.map(|due| due.min(now));
         }
     }
 
+    /// Counts time that the clock has not counted: everything is that much longer ago, and
+    /// what was to come is that much nearer.
+    pub(super) fn pass(&mut self, gap: Duration) {
+        let back = |at: &mut Instant| *at = at.checked_sub(gap).unwrap_or(*at);
+        self.due.iter_mut().for_each(back);
+        if let Some(last) = &mut self.last_good {
+            back(&mut last.confirmed);
+        }
+        if let Some(last) = &mut self.attempt {
+            back(&mut last.ended);
+            last.not_before.iter_mut().for_each(back);
+        }
+        if let Some(in_flight) = &mut self.flight {
+            back(&mut in_flight.began);
+            back(&mut in_flight.deadline);
+        }
+    }
+
     // ----- status -----
 
-    /// What the last good answer held, and when it came.
+    /// What the last good answer held, and when it was last confirmed.
     pub(crate) fn last_good(&self) -> Option<(&Tally, Instant)> {
-        let good = self.entry.as_ref()?;
-        Some((&good.tally, good.confirmed))
+        let last = self.last_good.as_ref()?;
+        Some((&last.tally, last.confirmed))
     }
 
     pub(crate) fn attempt(&self) -> Option<&Attempt> {
@@ -402,4 +572,32 @@ impl Slot {
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded
+    }
+}
+
+impl LastGood {
+    fn is_same(&self, entry: &Arc<Entry>) -> bool {
+        Arc::ptr_eq(&self.entry, entry)
+            || (self.entry.same_content(entry)
+                && !entry.dates_more_than(&self.entry)
+                && self.tally.declared == entry.tally().declared)
+    }
+}
+
+/// What became of the list there was.
+#[derive(Default)]
+struct Confirmed {
+    differs: bool,
+    garbage: Option<Arc<Entry>>,
+}
+
+fn declared(entry: Arc<Entry>, now: Instant) -> LastGood {
+    Fetched {
+        entry,
+        validator: None,
+    }
+    .confirmed(now)
 }

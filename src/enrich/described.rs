@@ -81,6 +81,11 @@ impl Described {
         }
     }
 
+    /// Whether it describes the models of this very entry.
+    pub(crate) fn is_of(&self, entry: &Arc<Entry>) -> bool {
+        Arc::ptr_eq(&self.entry, entry)
+    }
+
     /// The models, in the order of the entry.
     pub(crate) fn models(&self) -> &[Model] {
         match &self.models {

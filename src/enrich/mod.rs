@@ -122,6 +122,14 @@ impl Enrichment {
         })
     }
 
+    /// The same without the code of others.
+    pub(crate) fn without_enrichers(&self) -> Self {
+        Self {
+            enrichers: Vec::new(),
+            overrides: self.overrides.clone(),
+        }
+    }
+
     /// By what models are described at this moment; `None`: by nothing.
     pub(crate) fn stamp(&self, catalog: Option<Arc<Entry>>) -> Option<Stamp> {
         if self.enrichers.is_empty() && self.overrides.is_empty() && catalog.is_none() {

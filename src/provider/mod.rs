@@ -22,10 +22,7 @@ pub use self::{
     preset::{Preset, UnknownPreset},
     source::{ListModels, Source},
 };
-use self::{
-    http::HttpOrigin,
-    source::{Declared, Fallback},
-};
+use self::{http::HttpOrigin, source::Declared};
 pub(crate) use self::{
     source::{Answer, Erased},
     validator::Validator,
@@ -459,14 +456,37 @@ impl Provider {
             (Origin::Fixed(a), Origin::Fixed(b)) => a == b,
             _ => false,
         };
-        let same_filter = match (&self.filter, &other.filter) {
+        same_origin
+            && self.has_same_filter(other)
+            && self.name == other.name
+            && self.fallback == other.fallback
+    }
+
+    /// Whether both are the same provider at the same address: only its credential or
+    /// options may differ, so that what one has listed is worth keeping for the other.
+    pub(crate) fn has_same_address(&self, other: &Self) -> bool {
+        let same_address = match (&self.origin, &other.origin) {
+            (Origin::Http(a), Origin::Http(b)) => a.has_same_address(b),
+            (Origin::Source(a), Origin::Source(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        same_address && self.name == other.name
+    }
+
+    /// Whether both list the same of what the provider offers.
+    pub(crate) fn has_same_filter(&self, other: &Self) -> bool {
+        match (&self.filter, &other.filter) {
             (None, None) => true,
             (Some(a), Some(b)) => {
                 Arc::ptr_eq(&a.keep, &b.keep) || (a.rule.is_some() && a.rule == b.rule)
             }
             _ => false,
-        };
-        same_origin && same_filter && self.name == other.name && self.fallback == other.fallback
+        }
+    }
+
+    /// Whether the provider is never fetched from.
+    pub(crate) fn is_fixed(&self) -> bool {
+        matches!(self.origin, Origin::Fixed(_))
     }
 
     /// The declared list of a provider that is never asked.
@@ -517,14 +537,10 @@ impl Provider {
         let within = |error: BuildError| error.within(place);
         check_duration("refresh_interval", self.options.refresh_interval).map_err(within)?;
         check_duration("timeout", self.options.timeout).map_err(within)?;
-        let source = match &self.origin {
+        Ok(match &self.origin {
             Origin::Http(origin) => origin.open().map_err(within)?,
             Origin::Source(source) => Arc::clone(source),
             Origin::Fixed(models) => Arc::new(Declared::new(Arc::clone(models))),
-        };
-        Ok(match &self.fallback {
-            Some(models) => Arc::new(Fallback::new(source, Arc::clone(models))),
-            None => source,
         })
     }
 }

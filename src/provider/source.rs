@@ -143,31 +143,3 @@ impl Erased for Declared {
         Box::pin(async { Ok(list.into()) })
     }
 }
-
-/// A source, with a declared list for when it has none of its own.
-pub(super) struct Fallback {
-    source: Arc<dyn Erased>,
-    declared: Arc<[Model]>,
-}
-
-impl Fallback {
-    pub(super) fn new(source: Arc<dyn Erased>, declared: Arc<[Model]>) -> Self {
-        Self { source, declared }
-    }
-}
-
-impl Erased for Fallback {
-    fn list(&self, request: ListModels) -> Listed {
-        let listed = self.source.list(request);
-        let declared = Arc::clone(&self.declared);
-        Box::pin(async move {
-            match listed.await {
-                Err(error) if error.says_there_is_no_list() => {
-                    let list = ModelList::from(declared.to_vec());
-                    Ok(list.into_declared().into())
-                }
-                answer => answer,
-            }
-        })
-    }
-}

@@ -103,7 +103,7 @@ struct FailureBody<'a> {
 pub(super) fn problem(problem: &Problem<'_>) -> Vec<u8> {
     let (param, code) = match problem {
         Problem::NotFound(_) => (Some("model"), Some("model_not_found")),
-        Problem::Unavailable => (None, Some("models_unavailable")),
+        Problem::Unavailable | Problem::Stopped => (None, Some("models_unavailable")),
         Problem::NotAcceptable => (None, Some("not_acceptable")),
         Problem::Denied(StatusCode::UNAUTHORIZED) => (None, Some("invalid_api_key")),
         Problem::Denied(_) | Problem::NoView => (None, None),

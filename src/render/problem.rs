@@ -9,6 +9,8 @@ pub(crate) enum Problem<'a> {
     NotFound(&'a str),
     /// There is nothing to list yet.
     Unavailable,
+    /// There is nothing to list, and nothing is fetched any more.
+    Stopped,
     /// The client refuses every coding there is.
     NotAcceptable,
     /// The caller may see nothing.
@@ -25,7 +27,7 @@ impl Problem<'_> {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Stopped => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Denied(status) => status,
             Self::NoView => StatusCode::INTERNAL_SERVER_ERROR,
@@ -41,6 +43,9 @@ impl Problem<'_> {
             }
             Self::Unavailable => {
                 "The list of models is not available yet. Please try again.".to_owned()
+            }
+            Self::Stopped => {
+                "The list of models is not available, and is no longer refreshed.".to_owned()
             }
             Self::NotAcceptable => {
                 "The list of models is available as identity, gzip, zstd and br.".to_owned()

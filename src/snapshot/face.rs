@@ -119,6 +119,10 @@ impl Face {
         &self.document
     }
 
+    pub(super) fn lacks_encodings(&self) -> bool {
+        self.document.lacks_encodings()
+    }
+
     /// How much memory it takes.
     pub(super) fn size(&self) -> usize {
         let row = size_of::<Seat>() + size_of::<usize>();

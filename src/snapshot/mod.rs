@@ -21,7 +21,7 @@ pub(crate) use self::{
     face::Face,
     models::Slice,
     names::{Aliases, Naming, Seat},
-    prepared::{Bounds as ViewBounds, Faces, Seen},
+    prepared::{Bounds as ViewBounds, Faces, Rendering, Seen},
     section::{Health, Part},
     view::{Panicked, Policy, Sight},
 };
@@ -100,6 +100,8 @@ impl Snapshot {
         parts: Vec<Part>,
         last: Option<&Self>,
         settings: &Arc<Settings>,
+        is_refreshed: bool,
+        carries_views: bool,
     ) -> Self {
         let index = Index::of(&parts);
         let aliases = &settings.naming.aliases;
@@ -108,7 +110,11 @@ impl Snapshot {
             .collect();
         let plans = parts.into_iter().zip(names);
         let plans: Vec<_> = plans.map(|(part, names)| Plan { part, names }).collect();
-        let heads = document::heads(plans.iter().map(|plan| &plan.part), &settings.document);
+        let heads = document::heads(
+            plans.iter().map(|plan| &plan.part),
+            &settings.document,
+            is_refreshed,
+        );
 
         let like: Vec<_> = (plans.iter().enumerate())
             .map(|(position, plan)| last.and_then(|last| last.section_like(position, plan)))
@@ -120,10 +126,14 @@ impl Snapshot {
         let shared = last
             .filter(same)
             .filter(|_| like.iter().enumerate().all(in_place));
-        match shared {
+        let mut next = match shared {
             Some(last) => Self::share(last, plans, heads, settings),
             None => Self::render_all(plans, &like, last, index, heads, settings),
+        };
+        if let Some(last) = last.filter(|_| carries_views) {
+            next.views = last.views.carry_over(last, &next, shared.is_some());
         }
+        next
     }
 
     /// The next snapshot, in which no list has changed.
@@ -131,7 +141,7 @@ impl Snapshot {
         let sections = last.sections.iter().zip(plans);
         let sections = sections.map(|(section, plan)| section.moved(plan.part, last, None));
         let sections: Box<[_]> = sections.collect();
-        let mut next = Self {
+        Self {
             settings: Arc::clone(settings),
             standing: Standing::of(&sections),
             sections,
@@ -143,9 +153,7 @@ impl Snapshot {
             faces: last.faces.with_heads(&heads),
             views: Views::default(),
             heads,
-        };
-        next.views = last.views.carry_over(last, &next, true);
-        next
+        }
     }
 
     fn render_all(
@@ -212,7 +220,6 @@ impl Snapshot {
         };
         if let Some(last) = last {
             next.faces = last.faces.map(|dialect, _| next.render(dialect, None));
-            next.views = last.views.carry_over(last, &next, false);
         }
         next
     }
@@ -289,6 +296,20 @@ impl Snapshot {
         self.document.size() + self.faces.size() + views
     }
 
+    /// Takes over the variants that the last snapshot got while this one was made.
+    pub(crate) fn take_encodings(&self, last: &Self) {
+        if !self.document.lacks_encodings() && !self.faces.all().any(Face::lacks_encodings) {
+            return;
+        }
+        let before = last.documents();
+        for document in self.documents() {
+            let same = |other: &&Arc<Document>| other.body().as_ptr() == document.body().as_ptr();
+            if let Some(other) = before.iter().find(same) {
+                document.take_encodings(other);
+            }
+        }
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -314,12 +335,12 @@ impl Snapshot {
         policy: &Policy,
         seen: &Seen,
     ) -> Result<Face, Panicked> {
-        // Two dialects of one view may ask at the same time: both come to the same.
+        // Two dialects of one view may be rendered at the same time: both come to the same.
         let members = match seen.members.get() {
             Some(members) => members,
             None => {
-                let _ = seen.members.set(Members::of(self, policy, None)?);
-                seen.members.get().expect("was just set")
+                let members = Members::of(self, policy, None)?;
+                seen.members.get_or_init(|| members)
             }
         };
         Ok(self.render(dialect, Some(members)))

@@ -6,27 +6,52 @@
 //! that were not asked for since the last publication are not prepared for the next.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
-use tokio::sync::OnceCell;
 
 use super::{
     Snapshot,
     face::Face,
     view::{Members, Panicked, Policy},
 };
-use crate::render::ClientDialect;
+use crate::{flight::SingleFlight, render::ClientDialect};
 
 const DIALECTS: usize = ClientDialect::ALL.len();
 
 /// The lists of one view, a dialect each.
 #[derive(Debug, Default)]
 pub(crate) struct Faces {
-    cells: [OnceCell<Face>; DIALECTS],
+    cells: [Rendering; DIALECTS],
+}
+
+/// A list, and the flight that renders it.
+#[derive(Debug, Default)]
+pub(crate) struct Rendering {
+    face: OnceLock<Face>,
+    pub(crate) flight: SingleFlight<Result<Face, Panicked>>,
+}
+
+impl Rendering {
+    fn new(face: Option<Face>) -> Self {
+        let rendering = Self::default();
+        if let Some(face) = face {
+            rendering.set(face);
+        }
+        rendering
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&Face> {
+        self.face.get()
+    }
+
+    pub(crate) fn set(&self, face: Face) {
+        let _ = self.face.set(face); // one that is there already is the same
+    }
 }
 
 impl Faces {
@@ -35,12 +60,12 @@ impl Faces {
         self.cells[dialect as usize].get()
     }
 
-    pub(crate) fn cell(&self, dialect: ClientDialect) -> &OnceCell<Face> {
+    pub(crate) fn cell(&self, dialect: ClientDialect) -> &Rendering {
         &self.cells[dialect as usize]
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Face> {
-        self.cells.iter().filter_map(OnceCell::get)
+        self.cells.iter().filter_map(Rendering::get)
     }
 
     /// The same lists, with other headers.
@@ -52,7 +77,7 @@ impl Faces {
     pub(super) fn map(&self, make: impl Fn(ClientDialect, &Face) -> Face) -> Self {
         let cells = ClientDialect::ALL.map(|dialect| {
             let face = self.get(dialect);
-            OnceCell::new_with(face.map(|face| make(dialect, face)))
+            Rendering::new(face.map(|face| make(dialect, face)))
         });
         Self { cells }
     }
@@ -65,7 +90,7 @@ impl Faces {
 /// What is prepared for one view.
 pub(crate) struct Seen {
     policy: Arc<Policy>,
-    pub(super) members: OnceCell<Members>,
+    pub(super) members: OnceLock<Members>,
     pub(crate) faces: Faces,
     /// When it was last asked for, in admissions of further views.
     asked: AtomicU64,
@@ -129,7 +154,7 @@ impl Views {
         found.unwrap_or_else(|| {
             let seen = Arc::new(Seen {
                 policy: Arc::clone(policy),
-                members: OnceCell::new(),
+                members: OnceLock::new(),
                 faces: Faces::default(),
                 asked: AtomicU64::new(self.admissions.fetch_add(1, Ordering::Relaxed) + 1),
             });
@@ -210,7 +235,7 @@ impl Seen {
         };
         Ok(Self {
             policy: Arc::clone(&self.policy),
-            members: OnceCell::new_with(members),
+            members: members.map_or_else(OnceLock::new, OnceLock::from),
             faces,
             asked: AtomicU64::new(0),
         })

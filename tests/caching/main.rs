@@ -9,6 +9,7 @@
 mod support;
 
 mod backoff;
+mod fallback;
 mod freshness;
 mod independence;
 mod reconfigure;

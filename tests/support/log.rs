@@ -12,6 +12,7 @@
 use std::{
     io::{self, Write},
     sync::{Arc, LazyLock, Mutex},
+    thread::{self, ThreadId},
 };
 
 use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
@@ -30,17 +31,31 @@ pub static LOG: LazyLock<Log> = LazyLock::new(|| {
 });
 
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct Log(Arc<Mutex<Vec<(ThreadId, Vec<u8>)>>>);
 
 impl Log {
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+        self.of(|_| true)
+    }
+
+    /// What this thread has logged: all of a test with a runtime of one thread.
+    pub fn of_this_thread(&self) -> String {
+        let here = thread::current().id();
+        self.of(|thread| thread == here)
+    }
+
+    fn of(&self, counts: impl Fn(ThreadId) -> bool) -> String {
+        let written = self.0.lock().unwrap();
+        let bytes = written.iter().filter(|(thread, _)| counts(*thread));
+        let bytes: Vec<u8> = bytes.flat_map(|(_, bytes)| bytes).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        let written = (thread::current().id(), bytes.to_vec());
+        self.0.lock().unwrap().push(written);
         Ok(bytes.len())
     }
 

@@ -210,6 +210,17 @@ impl HttpOrigin {
             && self.headers == other.headers
     }
 
+    /// Whether the list is requested from the same address: by the same service, or from
+    /// an absolute URL.
+    pub(super) fn has_same_address(&self, other: &Self) -> bool {
+        let same_transport = Arc::ptr_eq(&self.transport, &other.transport)
+            || (self.kind.is_some() && self.kind == other.kind);
+        match (self.uri(), other.uri()) {
+            (Ok(a), Ok(b)) => a == b && (same_transport || a.host().is_some()),
+            _ => false,
+        }
+    }
+
     pub(super) fn open(&self) -> Result<Arc<dyn Erased>, BuildError> {
         self.check_needs()?;
         if let Some(authorize) = &self.authorize {

@@ -1,0 +1,151 @@
+//! `Permits`: how many fetches begin at once.
+//!
+//! A permit is a lease with an end: past it another fetch takes its place, whatever became
+//! of the one that held it. So a hung provider, or a task that was lost with its runtime,
+//! delays no other provider for longer than a lease.
+
+use std::{
+    num::NonZeroUsize,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use crate::clock::{self, Instant};
+
+#[derive(Debug)]
+pub(super) struct Permits {
+    max: NonZeroUsize,
+    leases: Mutex<Leases>,
+    released: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Leases {
+    current: Vec<Lease>,
+    last_number: u64,
+}
+
+#[derive(Debug)]
+struct Lease {
+    number: u64,
+    end: Instant,
+}
+
+/// Ends its lease when it is dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    permits: Arc<Permits>,
+    number: u64,
+}
+
+impl Permits {
+    /// How long a permit is good.
+    pub(super) const LEASE: Duration = Duration::from_millis(250);
+
+    pub(super) fn new(max: NonZeroUsize) -> Self {
+        Self {
+            max,
+            leases: Mutex::default(),
+            released: Notify::new(),
+        }
+    }
+
+    /// The longest that a fetch waits for its permit with this many before it.
+    pub(super) fn longest_wait(&self, before: usize) -> Duration {
+        let rounds = before / self.max;
+        Self::LEASE.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
+    }
+
+    /// Waits until fewer than `max` leases are current.
+    ///
+    /// # Cancel safety
+    ///
+    /// A caller that leaves holds no permit.
+    pub(super) async fn acquire(self: &Arc<Self>) -> Permit {
+        loop {
+            let mut released = pin!(self.released.notified());
+            released.as_mut().enable(); // before the look, so that no release is missed
+            match self.try_acquire(clock::now()) {
+                Ok(permit) => return permit,
+                Err(end) => _ = clock::until(end, released).await,
+            }
+        }
+    }
+
+    /// A permit, or when the first of the current leases ends.
+    fn try_acquire(self: &Arc<Self>, now: Instant) -> Result<Permit, Instant> {
+        let mut leases = self.leases();
+        leases.current.retain(|lease| now < lease.end);
+        if leases.current.len() >= self.max.get() {
+            let ends = leases.current.iter().map(|lease| lease.end);
+            return Err(ends.min().unwrap_or(now));
+        }
+        leases.last_number += 1;
+        let number = leases.last_number;
+        let end = now + Self::LEASE;
+        leases.current.push(Lease { number, end });
+        Ok(Permit {
+            permits: Arc::clone(self),
+            number,
+        })
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut leases = self.permits.leases();
+        leases.current.retain(|lease| lease.number != self.number);
+        drop(leases);
+        self.permits.released.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn permits(max: usize) -> Arc<Permits> {
+        Arc::new(Permits::new(NonZeroUsize::new(max).expect("is not zero")))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permit_that_is_never_released_ends_by_itself() {
+        let permits = permits(2);
+        let began = clock::now();
+        for _ in 0..2 {
+            std::mem::forget(permits.acquire().await);
+        }
+        assert_eq!(clock::now(), began);
+        let _third = permits.acquire().await;
+        assert_eq!(clock::now() - began, Permits::LEASE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_released_permit_is_taken_at_once() {
+        let permits = permits(1);
+        let began = clock::now();
+        let first = permits.acquire().await;
+        let second = async {
+            let _second = permits.acquire().await;
+            clock::now()
+        };
+        let release = async { drop(first) };
+        let (at, ()) = tokio::join!(second, release);
+        assert_eq!(at, began);
+    }
+
+    #[test]
+    fn the_longest_wait_grows_by_a_lease_a_round() {
+        let permits = permits(16);
+        assert_eq!(permits.longest_wait(15), Duration::ZERO);
+        assert_eq!(permits.longest_wait(16), Permits::LEASE);
+        assert_eq!(permits.longest_wait(160), 10 * Permits::LEASE);
+    }
+}

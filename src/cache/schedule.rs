@@ -1,0 +1,218 @@
+//! The schedule: what is due is fetched, by the refresher, or by the requests that come.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{
+    Cache, Outcome, Policy, Slot,
+    slot::PendingFlight,
+    table::{FollowUp, NEVER, Table},
+};
+use crate::{
+    clock::{self, Instant},
+    flight::Flight,
+};
+
+/// The flight of one provider's fetch, and when it counts as over.
+pub(crate) struct Fetch {
+    pub(crate) provider: Arc<str>,
+    /// `None`: nothing is fetched any more.
+    pub(crate) flight: Option<(Flight<Outcome>, Instant)>,
+}
+
+impl Cache {
+    // ----- requests -----
+
+    /// What a request must wait for before it is answered: `None`, nearly always.
+    #[inline]
+    pub(crate) fn check_schedule(self: &Arc<Self>) -> Option<Wait> {
+        // Pairs with the store in `rearm`: a request that has nothing to look at sees the
+        // snapshot for which that is so.
+        let from = self.attention.load(Ordering::Acquire);
+        if from == NEVER {
+            return None;
+        }
+        self.check_schedule_from(from)
+    }
+
+    #[cold]
+    fn check_schedule_from(self: &Arc<Self>, from: u64) -> Option<Wait> {
+        let now = clock::now();
+        if self.moment(now) < from {
+            return None;
+        }
+        self.start_due(now, |_| {}, Slot::pending)
+    }
+
+    /// What a request must wait for that wants every list fetched again: all providers but
+    /// those in backoff.
+    #[cold]
+    pub(crate) fn renew(self: &Arc<Self>) -> Option<Wait> {
+        let now = clock::now();
+        self.start_due(now, |slot| slot.make_due(now), Slot::pending_any)
+    }
+
+    fn start_due(
+        self: &Arc<Self>,
+        now: Instant,
+        prepare: impl FnMut(&mut Slot),
+        pending: impl Fn(&Slot, &Policy, Instant) -> Option<PendingFlight>,
+    ) -> Option<Wait> {
+        let is_settled = self.load().standing.settled;
+        let (expired, unpublished, flights) = self.update(now, |table, follow_up| {
+            table.slots.iter_mut().for_each(prepare);
+            self.launch_due(table, now, follow_up);
+            let slots = table.slots.iter();
+            let flights = slots.filter_map(|slot| pending(slot, &self.policy, now));
+            let flights: Vec<_> = flights.collect();
+            // A first list may be there that is not published yet.
+            let unpublished = !is_settled && table.published < table.changes;
+            (follow_up.expired, unpublished, flights)
+        });
+        self.encode_soon(); // of a list that was there when the layer was built
+        let publication = (expired || unpublished).then(|| now + self.policy.miss_timeout);
+        let wait = publication.is_some() || !flights.is_empty();
+        wait.then_some(Wait {
+            expired,
+            publication,
+            flights,
+        })
+    }
+
+    /// When there may be more to serve than now, if that is known.
+    pub(crate) fn next_attempt(&self) -> Option<Instant> {
+        let table = self.table();
+        table.slots.iter().filter_map(Slot::next_attempt).min()
+    }
+
+    // ----- the schedule -----
+
+    /// Starts what is due, and says when something is due again.
+    pub(crate) fn run_schedule(self: &Arc<Self>) -> Option<Instant> {
+        let now = clock::now();
+        let next = self.update(now, |table, follow_up| {
+            self.launch_due(table, now, follow_up);
+            table.next_deadline(&self.policy)
+        });
+        self.encode_soon();
+        next
+    }
+
+    fn launch_due(self: &Arc<Self>, table: &mut Table, now: Instant, follow_up: &mut FollowUp) {
+        for index in 0..table.slots.len() {
+            if table.slots[index].is_due(now) {
+                self.launch(table, Which::Provider(index), now, follow_up);
+            }
+        }
+        if table.catalog.as_ref().is_some_and(|slot| slot.is_due(now)) {
+            self.launch(table, Which::Catalog, now, follow_up);
+        }
+    }
+
+    // ----- steering -----
+
+    /// A fetch of each of the providers that `selects` selects: the one in flight, or a new
+    /// one, due or not.
+    pub(crate) fn fetch(self: &Arc<Self>, selects: impl Fn(&Slot) -> bool) -> Vec<Fetch> {
+        let now = clock::now();
+        self.update(now, |table, follow_up| {
+            let mut fetches = Vec::new();
+            for index in 0..table.slots.len() {
+                if !selects(&table.slots[index]) {
+                    continue;
+                }
+                let which = Which::Provider(index);
+                self.join_or_launch(table, which, now, follow_up, &mut fetches);
+            }
+            fetches
+        })
+    }
+
+    /// A fetch of the catalogue, if there is one: as of a provider.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn fetch_catalog(self: &Arc<Self>) -> Option<Fetch> {
+        let now = clock::now();
+        self.update(now, |table, follow_up| {
+            table.catalog.as_ref()?;
+            let mut fetches = Vec::new();
+            self.join_or_launch(table, Which::Catalog, now, follow_up, &mut fetches);
+            fetches.pop()
+        })
+    }
+
+    fn join_or_launch(
+        self: &Arc<Self>,
+        table: &mut Table,
+        which: Which,
+        now: Instant,
+        follow_up: &mut FollowUp,
+        fetches: &mut Vec<Fetch>,
+    ) {
+        let Some(slot) = which.of(table) else { return };
+        let provider = Arc::clone(slot.provider.shared_name());
+        if !slot.is_fetching() {
+            self.launch(table, which, now, follow_up);
+        }
+        let in_flight = which.of(table).and_then(|slot| slot.in_flight());
+        let flight = in_flight.map(|in_flight| (in_flight.flight.clone(), in_flight.deadline));
+        fetches.push(Fetch { provider, flight });
+    }
+
+    /// Makes a provider's next attempt due. `false`: there is no such provider.
+    pub(crate) fn invalidate(self: &Arc<Self>, name: &str) -> bool {
+        let now = clock::now();
+        self.update(now, |table, follow_up| {
+            follow_up.wake = true;
+            let mut slots = table.slots.iter_mut();
+            let slot = slots.find(|slot| slot.provider.name() == name);
+            slot.map(|slot| slot.invalidate(now)).is_some()
+        })
+    }
+
+    /// Enforces every deadline, and publishes what has changed.
+    pub(crate) fn look(self: &Arc<Self>) {
+        self.update(clock::now(), |_, _| ());
+    }
+}
+
+/// A slot of the table.
+#[derive(Clone, Copy)]
+pub(super) enum Which {
+    Provider(usize),
+    Catalog,
+}
+
+impl Which {
+    pub(super) fn of(self, table: &mut Table) -> Option<&mut Slot> {
+        match self {
+            Self::Provider(index) => table.slots.get_mut(index),
+            Self::Catalog => table.catalog.as_mut(),
+        }
+    }
+}
+
+/// What a request waits for.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    /// Whether lists were dropped that are still in the snapshot.
+    expired: bool,
+    /// Until when to wait for the publication of what has changed.
+    publication: Option<Instant>,
+    flights: Vec<PendingFlight>,
+}
+
+impl Wait {
+    /// Whether what is listed at the moment must not be served any more.
+    pub(crate) fn is_for_what_is_listed(&self) -> bool {
+        self.expired
+    }
+
+    /// Waits until each flight is over or has taken too long.
+    pub(crate) async fn over(self, cache: &Arc<Cache>) {
+        if let Some(end) = self.publication {
+            clock::until(end, cache.published()).await;
+        }
+        for (flight, end) in self.flights {
+            flight.wait_until(end).await;
+        }
+    }
+}

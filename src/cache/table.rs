@@ -1,0 +1,318 @@
+//! The table behind the snapshot: every provider's slot, and what is still to be published.
+//!
+//! Invariants:
+//!
+//! - [`Cache::update`] is the one way to change the table. It enforces every deadline
+//!   first, begins the publication of whatever has changed, and says from when on requests
+//!   have to look again. So the table and the snapshot cannot drift apart, whatever becomes
+//!   of a task or its runtime.
+//! - The lock is held for a few instructions. Nothing that may run code of others is done
+//!   under it: tasks are spawned, events logged and values dropped once it is released
+//!   ([`FollowUp`]).
+
+use std::{
+    any::Any,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime},
+};
+
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Cache, Policy,
+    log::Event,
+    publish::{Mode, Publication},
+    slot::{Fetched, Outcome, Settled, Slot},
+};
+use crate::{
+    clock::{self, Instant, Jitter, SuspendDetector},
+    entry::Entry,
+    error::ListError,
+    flight::FlightGuard,
+    snapshot::Part,
+};
+
+/// No request has to look at the table.
+pub(super) const NEVER: u64 = u64::MAX;
+
+pub(crate) struct Table {
+    pub(super) slots: Vec<Slot>,
+    /// That of the catalogue: fetched like a provider, and never listed.
+    pub(super) catalog: Option<Slot>,
+    pub(super) jitter: Jitter,
+    suspend: SuspendDetector,
+    /// Of the last fetch or publication that began: each has a number of its own.
+    last_number: u64,
+    /// How often the providers were replaced.
+    pub(super) replacements: u64,
+    /// How often what is to be published has changed, and up to which change it is.
+    pub(super) changes: u64,
+    pub(super) published: u64,
+    pub(super) publication: Option<Publication>,
+    /// A publication that was given up at its deadline, while its task may go on.
+    overdue: Option<Publication>,
+}
+
+/// What follows a change of the table, once it is unlocked.
+#[derive(Default)]
+pub(super) struct FollowUp {
+    /// Whether tasks can be spawned here, and are to be.
+    pub(super) can_spawn: bool,
+    pub(super) fetches: Vec<(CancellationToken, BoxFuture<'static, ()>)>,
+    pub(super) publication: Option<(u64, Mode, FlightGuard<()>)>,
+    pub(super) events: Vec<Event>,
+    pub(super) garbage: Vec<Box<dyn Any + Send>>,
+    /// Whether a list was dropped because it is too old.
+    pub(super) expired: bool,
+    /// Whether the refresher has to look again.
+    pub(super) wake: bool,
+}
+
+impl FollowUp {
+    /// Keeps a value until the table is unlocked: its `Drop` may be code of others.
+    pub(super) fn drop_later(&mut self, value: impl Any + Send) {
+        self.garbage.push(Box::new(value));
+    }
+
+    fn settled(&mut self, slot: &Slot, settled: Settled, now: Instant) -> Outcome {
+        self.events.push(Event::settled(slot, &settled, now));
+        if let Some(garbage) = settled.garbage {
+            self.drop_later(garbage);
+        }
+        settled.outcome
+    }
+}
+
+impl Cache {
+    /// Changes the table by `change`, which runs no code of others; then does what follows.
+    pub(super) fn update<T>(
+        self: &Arc<Self>,
+        now: Instant,
+        change: impl FnOnce(&mut Table, &mut FollowUp) -> T,
+    ) -> T {
+        let wall = clock::wall();
+        let mut follow_up = FollowUp {
+            can_spawn: self.tasks.can_spawn(),
+            ..FollowUp::default()
+        };
+        let result = {
+            let mut table = self.table();
+            if !self.tasks.stopped() {
+                table.enforce(&self.policy, now, wall, &mut follow_up);
+            }
+            let result = change(&mut table, &mut follow_up);
+            table.begin_publication(now, &mut follow_up);
+            self.rearm(&table, now);
+            result
+        };
+        self.follow_up(follow_up);
+        result
+    }
+
+    fn follow_up(self: &Arc<Self>, follow_up: FollowUp) {
+        drop(follow_up.garbage);
+        for event in follow_up.events {
+            event.log();
+        }
+        for (stop, fetch) in follow_up.fetches {
+            self.tasks.spawn_until(stop, fetch);
+        }
+        if let Some((number, mode, guard)) = follow_up.publication {
+            let publication = Arc::clone(self).run_publication(number, mode, guard);
+            self.tasks.spawn(publication);
+        }
+        if follow_up.wake {
+            self.wake.send_replace(());
+        }
+    }
+
+    /// Sets from when on requests have to look at the table. For whoever holds its lock.
+    pub(super) fn rearm(&self, table: &Table, now: Instant) {
+        let policy = &self.policy;
+        let is_awaited =
+            |slot: &Slot| slot.pending(policy, now).is_some() || slot.awaits_first(now);
+        let attention = if table.is_unpublished(now) {
+            0
+        } else if self.tasks.stopped() {
+            NEVER
+        } else if policy.renewal.is_per_request() || table.slots.iter().any(is_awaited) {
+            0
+        } else if policy.renewal.is_on_demand() {
+            let next = table.next_deadline(policy);
+            next.map_or(NEVER, |next| self.moment(next))
+        } else {
+            NEVER
+        };
+        self.attention.store(attention, Ordering::Release);
+    }
+
+    /// Nanoseconds after the cache was made.
+    pub(super) fn moment(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.epoch).as_nanos();
+        u64::try_from(since).unwrap_or(NEVER - 1)
+    }
+}
+
+impl Table {
+    pub(super) fn new(seed: Option<u64>, now: Instant) -> Self {
+        Self {
+            slots: Vec::new(),
+            catalog: None,
+            jitter: Jitter::new(seed),
+            suspend: SuspendDetector::new(now, clock::wall()),
+            last_number: 0,
+            replacements: 0,
+            changes: 0,
+            published: 0,
+            publication: None,
+            overdue: None,
+        }
+    }
+
+    /// A number that no other fetch or publication has.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// Ends what is past its deadline, and drops lists that are too old.
+    fn enforce(
+        &mut self,
+        policy: &Policy,
+        now: Instant,
+        wall: SystemTime,
+        follow_up: &mut FollowUp,
+    ) {
+        if let Some(gap) = self.suspend.gap(now, wall) {
+            self.pass(gap);
+            follow_up.events.push(Event::Suspended(gap));
+        }
+        for slot in &mut self.slots {
+            if let Some((settled, in_flight)) = slot.end_overdue(policy, &mut self.jitter, now) {
+                follow_up.drop_later(in_flight);
+                if let Some(settled) = settled {
+                    self.changes += u64::from(settled.changed);
+                    let _ = follow_up.settled(slot, settled, now);
+                }
+            }
+            if let Some(expired) = slot.expire(policy, now) {
+                self.changes += 1;
+                follow_up.expired = true;
+                follow_up
+                    .events
+                    .push(Event::Expired(Arc::clone(slot.provider.shared_name())));
+                follow_up.drop_later(expired);
+            }
+        }
+        if let Some(slot) = &mut self.catalog {
+            let policy = policy.for_catalog();
+            if let Some((settled, in_flight)) = slot.end_overdue(&policy, &mut self.jitter, now) {
+                follow_up.drop_later(in_flight);
+                if let Some(settled) = settled {
+                    let _ = follow_up.settled(slot, settled, now);
+                }
+            }
+        }
+        let overdue = |publication: &mut Publication| now >= publication.deadline;
+        if let Some(publication) = self.publication.take_if(overdue) {
+            follow_up.events.push(Event::PublicationOverdue);
+            self.overdue = Some(publication);
+        }
+    }
+
+    fn pass(&mut self, gap: Duration) {
+        for slot in self.slots.iter_mut().chain(&mut self.catalog) {
+            slot.pass(gap);
+        }
+    }
+
+    /// Takes in how a fetch ended, unless it is no longer awaited: its provider was
+    /// replaced, or it is past its deadline.
+    pub(super) fn settle(
+        &mut self,
+        number: u64,
+        fetched: Result<Fetched, ListError>,
+        policy: &Policy,
+        now: Instant,
+        follow_up: &mut FollowUp,
+    ) -> Option<Outcome> {
+        let awaits = |slot: &&mut Slot| slot.awaits(number);
+        if let Some(slot) = self.slots.iter_mut().find(awaits) {
+            let settled = slot.settle(fetched, policy, &mut self.jitter, now);
+            self.changes += u64::from(settled.changed);
+            return Some(follow_up.settled(slot, settled, now));
+        }
+        if let Some(slot) = self.catalog.as_mut().filter(awaits) {
+            let before = slot.entry();
+            let settled = slot.settle(fetched, &policy.for_catalog(), &mut self.jitter, now);
+            // The health of a catalogue is not published: only what it says.
+            let is_same = match (&before, &slot.entry()) {
+                (Some(before), Some(after)) => Arc::ptr_eq(before, after),
+                (None, None) => true,
+                _ => false,
+            };
+            self.changes += u64::from(!is_same);
+            follow_up.drop_later(before);
+            return Some(follow_up.settled(slot, settled, now));
+        }
+        follow_up.drop_later(fetched);
+        None
+    }
+
+    /// Ends a fetch whose list is published.
+    pub(super) fn finish(&mut self, number: u64, follow_up: &mut FollowUp) {
+        for slot in self.slots.iter_mut().chain(&mut self.catalog) {
+            follow_up.drop_later(slot.finish(number));
+        }
+    }
+
+    /// Begins to publish what has changed, unless that is under way.
+    fn begin_publication(&mut self, now: Instant, follow_up: &mut FollowUp) {
+        if !follow_up.can_spawn || !self.is_unpublished(now) {
+            return;
+        }
+        let number = self.next_number();
+        let is_stuck = |overdue: &Publication| overdue.flight.is_running();
+        let mode = if self.overdue.as_ref().is_some_and(is_stuck) {
+            Mode::Essential
+        } else {
+            Mode::Full
+        };
+        let (publication, guard) = Publication::new(number, now);
+        follow_up.drop_later(self.publication.replace(publication));
+        follow_up.publication = Some((number, mode, guard));
+    }
+
+    /// Whether something has changed that no publication takes in.
+    pub(super) fn is_unpublished(&self, now: Instant) -> bool {
+        let publication = self.publication.as_ref();
+        self.published < self.changes
+            && publication.is_none_or(|publication| !publication.is_running(now))
+    }
+
+    /// The catalogue by which models are described, if there is one.
+    pub(super) fn catalog_entry(&self) -> Option<Arc<Entry>> {
+        self.catalog.as_ref()?.entry()
+    }
+
+    pub(super) fn parts(&self) -> Vec<Part> {
+        self.slots.iter().map(Slot::part).collect()
+    }
+
+    /// How many fetches are in progress.
+    pub(super) fn in_flight(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.is_fetching()).count()
+    }
+
+    /// When something is to be done next, if that is known.
+    pub(super) fn next_deadline(&self, policy: &Policy) -> Option<Instant> {
+        let slots = self.slots.iter();
+        let slots = slots.filter_map(|slot| slot.next_deadline(policy));
+        let catalog = self.catalog.as_ref();
+        let catalog = catalog.and_then(|slot| slot.next_deadline(&policy.for_catalog()));
+        let publication = self.publication.as_ref();
+        let publication = publication.map(|publication| publication.deadline);
+        slots.chain(catalog).chain(publication).min()
+    }
+}

@@ -1,0 +1,265 @@
+//! A declared list stands in for one that the provider never had.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{Empty, Full};
+use tokio::time::sleep;
+use tower_models_cache::{
+    ListError, ListErrorKind, Model, ModelList, ModelsCache, Provider, ProviderStatus,
+    StaticModelsCacheLayer,
+};
+
+use crate::support::{Desk, MODES, Script, builder, calm, list, models};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn http(answer: impl Fn() -> Response<Full<Bytes>> + Clone + Send + 'static) -> Provider {
+    let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
+        let answer = answer();
+        async { Ok::<_, Infallible>(answer) }
+    });
+    Provider::http("lab", service)
+}
+
+fn with_fallback(provider: Provider) -> StaticModelsCacheLayer {
+    let provider = provider.fallback([Model::new("declared")]);
+    builder([provider]).build().unwrap()
+}
+
+fn status(cache: &ModelsCache) -> ProviderStatus {
+    cache.status().providers.remove(0)
+}
+
+fn error(status: u16) -> ListErrorKind {
+    ListErrorKind::Status(status)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_without_a_list_gets_the_declared_one() {
+    for code in [404, 405, 501] {
+        let code = StatusCode::from_u16(code).unwrap();
+        let layer = with_fallback(http(move || {
+            Response::builder().status(code).body("[]".into()).unwrap()
+        }));
+        assert!(layer.cache().refresh_provider("lab").await.unwrap());
+        let status = status(&layer.cache());
+        assert_eq!((status.declared, status.failures), (true, 0), "{code}");
+        assert_eq!(list(&layer).await, ["lab/declared"]);
+    }
+}
+
+/// A regression: with any other failure nothing was listed, for ever, although the models
+/// were declared.
+#[tokio::test(start_paused = true)]
+async fn the_declared_list_stands_in_for_any_failure_which_stays_one() {
+    for code in (300..600).filter(|code| ![404, 405, 501].contains(code)) {
+        let Ok(code) = StatusCode::from_u16(code) else {
+            continue;
+        };
+        let layer = with_fallback(http(move || {
+            Response::builder().status(code).body("[]".into()).unwrap()
+        }));
+        let error = layer.cache().refresh_provider("lab").await.unwrap_err();
+        assert_eq!(error.kind(), ListErrorKind::Status(code.as_u16()));
+        let status = status(&layer.cache());
+        assert_eq!((status.declared, status.failures), (true, 1), "{code}");
+        assert_eq!(list(&layer).await, ["lab/declared"]);
+    }
+    for body in ["", "<html>", "{}", r#"{"error":"x"}"#, r#"{"data":[]}"#] {
+        let layer = with_fallback(http(move || Response::new(body.into())));
+        layer.cache().refresh().await.unwrap_err();
+        assert_eq!(status(&layer.cache()).failures, 1, "{body}");
+        assert_eq!(list(&layer).await, ["lab/declared"], "{body}");
+    }
+}
+
+/// A regression: a 404 while the provider was being deployed replaced its list by the
+/// declared one.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_its_own_is_never_replaced_by_the_declared_one() {
+    for kind in [
+        error(404),
+        error(405),
+        error(501),
+        error(500),
+        ListErrorKind::Timeout,
+    ] {
+        for mode in MODES {
+            let desk = Desk::new(["a", "b"]);
+            let provider = Provider::source("lab", Script::desk(&desk));
+            let provider = provider.fallback([Model::new("declared")]);
+            let (layer, _refresher) = mode.start(builder([provider]));
+            assert_eq!(list(&layer).await.len(), 2);
+            desk.set(Err(kind));
+            layer.cache().refresh().await.unwrap_err();
+            assert_eq!(list(&layer).await, ["lab/a", "lab/b"], "{mode:?} {kind:?}");
+            // Nor when it became too old to be served.
+            sleep(25 * HOUR).await;
+            layer.cache().refresh().await.unwrap_err();
+            assert_eq!(layer.cache().status().models, 0, "{mode:?} {kind:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_its_own_replaces_the_declared_one_for_good() {
+    let desk = Desk::new([]);
+    desk.set(Err(error(404)));
+    let provider = Provider::source("lab", Script::desk(&desk));
+    let layer = builder([provider.fallback([Model::new("declared")])])
+        .build()
+        .unwrap();
+    assert_eq!(list(&layer).await, ["lab/declared"]);
+    desk.lay(["own"]);
+    layer.cache().refresh().await.unwrap();
+    assert_eq!(list(&layer).await, ["lab/own"]);
+    desk.set(Err(error(404)));
+    layer.cache().refresh().await.unwrap_err();
+    assert_eq!(list(&layer).await, ["lab/own"]);
+}
+
+/// A regression: an empty 200 hid the declared list, and there was no error.
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_does_not_hide_the_declared_one() {
+    for accepts in [false, true] {
+        let desk = Desk::new([]);
+        let provider = Provider::source("lab", Script::desk(&desk));
+        let provider = provider.fallback([Model::new("declared")]);
+        let layer = builder([provider]).believe_empty(accepts).build().unwrap();
+        let error = layer.cache().refresh_provider("lab").await.unwrap_err();
+        assert_eq!(error.kind(), ListErrorKind::Empty);
+        assert_eq!(list(&layer).await, ["lab/declared"]);
+    }
+}
+
+/// A regression: once `max_stale` had dropped a list, an empty one was accepted.
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_is_refused_also_after_max_stale() {
+    for mode in MODES {
+        let desk = Desk::new(["a"]);
+        let provider = Provider::source("lab", Script::desk(&desk));
+        let (layer, _refresher) = mode.start(builder([provider]));
+        assert_eq!(list(&layer).await.len(), 1);
+        desk.set(Err(ListErrorKind::Timeout));
+        sleep(25 * HOUR).await;
+        layer.cache().refresh().await.unwrap_err();
+        assert_eq!(layer.cache().status().models, 0);
+        desk.lay([]);
+        let error = layer.cache().refresh_provider("lab").await.unwrap_err();
+        assert_eq!(error.kind(), ListErrorKind::Empty, "{mode:?}");
+        desk.lay(["b"]);
+        layer.cache().refresh().await.unwrap();
+        assert_eq!(list(&layer).await, ["lab/b"]);
+    }
+}
+
+// ===== Shrunk lists =====
+
+fn many(count: usize) -> ModelList {
+    (0..count).map(|n| Model::new(format!("m{n:03}"))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_shrank_is_fetched_once_more_before_it_is_accepted() {
+    for mode in MODES {
+        for (before, after, refused) in [
+            (100, 20, false), // exactly four fifths are gone
+            (100, 19, true),
+            (100, 1, true),
+            (20, 3, true),
+            (19, 1, false), // too few to judge
+            (100, 100, false),
+        ] {
+            let desk = Desk::new([]);
+            desk.set(Ok(many(before)));
+            let script = Script::desk(&desk);
+            let provider = Provider::source("lab", script.clone());
+            let (layer, _refresher) = mode.start(builder([provider]));
+            assert_eq!(list(&layer).await.len(), before);
+            desk.set(Ok(many(after)));
+            let first = layer.cache().refresh_provider("lab").await;
+            let case = format!("{mode:?} {before} to {after}");
+            if !refused {
+                assert!(first.unwrap(), "{case}");
+                assert_eq!(list(&layer).await.len(), after, "{case}");
+                continue;
+            }
+            assert_eq!(first.unwrap_err().kind(), ListErrorKind::Shrunk, "{case}");
+            assert_eq!(list(&layer).await.len(), before, "{case}");
+            // Asked for again after the backoff, not only after the interval.
+            sleep(Duration::from_secs(2)).await;
+            list(&layer).await;
+            calm().await;
+            assert_eq!(script.calls(), 3, "{case}");
+            assert_eq!(list(&layer).await.len(), after, "{case}");
+            assert_eq!(status(&layer.cache()).failures, 0, "{case}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_shrank_for_a_moment_changes_nothing() {
+    let desk = Desk::new([]);
+    desk.set(Ok(many(100)));
+    let layer = builder([Provider::source("lab", Script::desk(&desk))])
+        .build()
+        .unwrap();
+    list(&layer).await;
+    for _ in 0..3 {
+        desk.set(Ok(many(2)));
+        layer.cache().refresh().await.unwrap_err();
+        desk.set(Ok(many(100)));
+        layer.cache().refresh().await.unwrap();
+        assert_eq!(list(&layer).await.len(), 100);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_failure_in_between_does_not_confirm_a_shrunk_list() {
+    let desk = Desk::new([]);
+    desk.set(Ok(many(100)));
+    let layer = builder([Provider::source("lab", Script::desk(&desk))])
+        .build()
+        .unwrap();
+    list(&layer).await;
+    desk.set(Ok(many(2)));
+    layer.cache().refresh().await.unwrap_err();
+    desk.set(Err(ListErrorKind::Timeout));
+    layer.cache().refresh().await.unwrap_err();
+    assert_eq!(list(&layer).await.len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_share_can_be_set_and_the_check_turned_off() {
+    for (share, accepted) in [(Some(0.98), true), (None, true), (Some(0.1), false)] {
+        let desk = Desk::new([]);
+        desk.set(Ok(many(100)));
+        let provider = Provider::source("lab", Script::desk(&desk));
+        let layer = builder([provider]).max_shrink(share).build().unwrap();
+        list(&layer).await;
+        desk.set(Ok(many(5)));
+        let refreshed = layer.cache().refresh().await;
+        assert_eq!(refreshed.is_ok(), accepted, "{share:?}");
+    }
+    for bad in [-0.1, 1.0, f64::NAN] {
+        let error = builder([]).max_shrink(bad).build().unwrap_err();
+        assert_eq!(error.field(), "max_shrink");
+    }
+}
+
+/// The first answer of a source that failed before is judged by nothing.
+#[tokio::test(start_paused = true)]
+async fn a_first_list_may_have_any_length() {
+    let script = Script::new(|call| async move {
+        match call {
+            1 => Err(ListError::new(ListErrorKind::Timeout)),
+            _ => Ok(models(["a"])),
+        }
+    });
+    let layer = builder([Provider::source("lab", script)]).build().unwrap();
+    layer.cache().refresh().await.unwrap_err();
+    layer.cache().refresh().await.unwrap();
+    assert_eq!(list(&layer).await, ["lab/a"]);
+}
