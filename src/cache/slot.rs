@@ -220,6 +220,9 @@ impl Slot {
             .confirmed(confirmed)
         });
         self.superseded = self.last_good.is_some();
+        if !self.superseded {
+            self.attempt = None; // requests wait for the first one with the new credential
+        }
         self.failures = 0;
         self.shrunk = false;
         self.due = Some(now);

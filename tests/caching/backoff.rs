@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body_util::{Empty, Full};
 use tokio::time::sleep;
 use tower_models_cache::{
-    ListError, ListErrorKind, ModelList, ModelsCache, Provider, StaticModelsCacheLayer,
+    Builder, ListError, ListErrorKind, ModelList, ModelsCache, Provider, StaticModelsCacheLayer,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -286,5 +286,82 @@ async fn with_caching_off_a_failing_provider_is_left_alone_as_well() {
         an_hour_of_requests(&layer).await;
         let calls = calls.lock().unwrap().clone();
         assert_eq!(calls, schedule(7, GAP), "{mode:?}");
+    }
+}
+
+// ===== Never more often than a healthy one =====
+
+/// How often a provider is called in the last hours of a day, with the refresher.
+async fn calls_a_day(seed: u64, builder: Builder, script: &Script) -> usize {
+    let (_layer, _refresher) = builder.jitter_seed(seed).spawn().unwrap();
+    sleep(HOUR).await; // until the backoff has reached the interval
+    let before = script.calls();
+    sleep(HOUR * 24).await;
+    script.calls() - before
+}
+
+/// A regression: a failing provider was asked twice as often as a healthy one, for ever.
+#[tokio::test(start_paused = true)]
+async fn a_failing_provider_is_not_asked_more_often_than_a_healthy_one() {
+    for seed in 0..10 {
+        let healthy = Script::always(["a"]);
+        let failing = Script::failing();
+        let lab = |script: &Script| builder([Provider::source("lab", script.clone())]);
+        let of_healthy = calls_a_day(seed, lab(&healthy), &healthy).await;
+        let of_failing = calls_a_day(seed, lab(&failing), &failing).await;
+        assert!(
+            of_failing <= of_healthy + 3,
+            "{seed}: {of_failing} {of_healthy}"
+        );
+        assert!(
+            of_failing >= of_healthy - 12,
+            "{seed}: {of_failing} {of_healthy}"
+        );
+    }
+}
+
+/// A regression: a wrong key was tried 580 times a day.
+#[tokio::test(start_paused = true)]
+async fn a_refused_credential_is_not_tried_more_often_than_once_an_interval() {
+    for kind in [
+        ListErrorKind::Status(401),
+        ListErrorKind::Status(403),
+        ListErrorKind::Credential,
+    ] {
+        for mode in MODES {
+            let script =
+                Script::new(move |_| async move { Err::<ModelList, _>(ListError::new(kind)) });
+            let provider = Provider::source("lab", script.clone());
+            let (layer, _refresher) = mode.start(builder([provider]));
+            for _ in 0..3600 {
+                ask(&layer, get("/v1/models")).await;
+                sleep(SECOND).await;
+            }
+            assert!(
+                script.calls() <= 14,
+                "{kind:?} {mode:?}: {}",
+                script.calls()
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backoff_longer_than_the_interval_is_kept_to() {
+    for mode in MODES {
+        let (provider, calls) = failing();
+        let builder = builder([provider]).backoff(SECOND * 600);
+        let (layer, _refresher) = mode.start(builder);
+        for _ in 0..3600 {
+            ask(&layer, get("/v1/models")).await;
+            sleep(SECOND).await;
+        }
+        let calls = calls.lock().unwrap();
+        let mut pauses = calls.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(
+            pauses.all(|pause| pause >= SECOND * 540),
+            "{mode:?} {calls:?}"
+        );
+        assert!(calls.len() >= 6, "{mode:?}");
     }
 }

@@ -9,12 +9,16 @@
 mod support;
 
 mod backoff;
+mod ended;
 mod fallback;
+mod flights;
 mod freshness;
 mod independence;
+mod readiness;
 mod reconfigure;
 mod refresh;
 mod refresh_by_request;
+mod rotation;
 mod shutdown;
 mod single_flight;
 mod write_back;

@@ -9,10 +9,7 @@ use std::{
 use crate::support::{
     Desk, MODES, Mode, Script, ask, builder, calm, get, list, models, now, timed,
 };
-use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{Request, Response};
-use http_body_util::{Empty, Full};
 use tokio::time::sleep;
 use tower_models_cache::{
     ListError, ListErrorKind, Model, ModelList, ModelsCache, Provider, ProviderStatus, Readiness,

@@ -31,7 +31,9 @@ pub static LOG: LazyLock<Log> = LazyLock::new(|| {
 });
 
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<(ThreadId, Vec<u8>)>>>);
+pub struct Log(Arc<Mutex<Vec<Written>>>);
+
+type Written = (ThreadId, Vec<u8>);
 
 impl Log {
     pub fn text(&self) -> String {

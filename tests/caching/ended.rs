@@ -1,0 +1,182 @@
+//! A refresher that has ended is reported: in the log once, in the status, and in every
+//! response.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use tokio::{runtime, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tower_models_cache::{Builder, Provider, Refresher, Refreshing, StaticModelsCacheLayer};
+
+use crate::support::{Script, ask, builder, calm, get, list, log::LOG};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn lab(script: &Script) -> Builder {
+    builder([Provider::source("lab", script.clone())])
+}
+
+fn cache_status(response: &Response<Bytes>) -> &str {
+    response.headers()["cache-status"].to_str().unwrap()
+}
+
+fn request() -> Request<Empty<Bytes>> {
+    get("/v1/models")
+}
+
+fn logged(level: &str) -> usize {
+    let log = LOG.of_this_thread();
+    let is_meant = |line: &&str| line.contains(level) && line.contains("no longer refreshed");
+    log.lines().filter(is_meant).count()
+}
+
+/// A regression: `let (layer, _) = ..` was 503 for ever, without a word.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_refresher_is_reported() {
+    let _ = &*LOG;
+    let script = Script::always(["a"]);
+    let (layer, _) = lab(&script).spawn().unwrap();
+    calm().await;
+    assert_eq!(layer.cache().status().refreshing, Refreshing::Ended);
+    let response = ask(&layer, request()).await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(
+        cache_status(&response),
+        "tower-models-cache; detail=stopped"
+    );
+    let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("no longer refreshed"), "{message}");
+    sleep(HOUR).await;
+    ask(&layer, request()).await;
+    assert_eq!((logged("WARN"), logged("INFO"), script.calls()), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_no_longer_refreshed_says_so() {
+    let _ = &*LOG;
+    let script = Script::always(["a"]);
+    let (layer, refresher) = lab(&script).spawn().unwrap();
+    let before = ask(&layer, request()).await;
+    assert_eq!(layer.cache().status().refreshing, Refreshing::Background);
+    drop(refresher);
+    calm().await;
+    let after = ask(&layer, request()).await;
+    assert_eq!(
+        cache_status(&after),
+        "tower-models-cache; hit; detail=stopped"
+    );
+    assert_eq!(before.headers()["etag"], after.headers()["etag"]);
+    assert_eq!(before.body(), after.body());
+    assert_eq!((logged("WARN"), logged("INFO")), (1, 0));
+}
+
+/// What was asked for is no warning.
+#[tokio::test(start_paused = true)]
+async fn a_refresher_that_is_told_to_end_is_reported_as_information() {
+    let _ = &*LOG;
+    type End = fn(Refresher, CancellationToken);
+    let ends: [End; 2] = [
+        |refresher, _| refresher.cancel(),
+        |refresher, token| {
+            refresher.detach();
+            token.cancel();
+        },
+    ];
+    for (ended, end) in (1..).zip(ends) {
+        let token = CancellationToken::new();
+        let script = Script::always(["a"]);
+        let spawned = lab(&script).cancellation_token(token.clone()).spawn();
+        let (layer, refresher) = spawned.unwrap();
+        list(&layer).await;
+        end(refresher, token);
+        calm().await;
+        assert_eq!(layer.cache().status().refreshing, Refreshing::Ended);
+        let response = ask(&layer, request()).await;
+        assert!(cache_status(&response).ends_with("detail=stopped"));
+        assert_eq!((logged("WARN"), logged("INFO")), (0, ended));
+    }
+    let (layer, refresher) = lab(&Script::always(["a"])).spawn().unwrap();
+    list(&layer).await;
+    refresher.shutdown().await;
+    let response = ask(&layer, request()).await;
+    assert!(cache_status(&response).ends_with("detail=stopped"));
+    assert_eq!((logged("WARN"), logged("INFO")), (0, 3));
+}
+
+/// Where the layer goes first nobody is left to be told.
+#[tokio::test(start_paused = true)]
+async fn a_refresher_that_outlives_its_layer_ends_silently() {
+    let _ = &*LOG;
+    let (layer, refresher) = lab(&Script::always(["a"])).spawn().unwrap();
+    list(&layer).await;
+    drop(layer);
+    calm().await;
+    drop(refresher);
+    calm().await;
+    assert_eq!((logged("WARN"), logged("INFO")), (0, 0));
+}
+
+fn current_thread() -> runtime::Builder {
+    runtime::Builder::new_current_thread()
+}
+
+#[test]
+fn a_refresher_whose_runtime_is_gone_is_reported() {
+    let _ = &*LOG;
+    let script = Script::always(["a"]);
+    let runtime = current_thread().enable_all().build().unwrap();
+    let (layer, refresher) = runtime.block_on(async {
+        let (layer, refresher) = lab(&script).spawn().unwrap();
+        list(&layer).await;
+        (layer, refresher)
+    });
+    drop(runtime);
+    assert_eq!(layer.cache().status().refreshing, Refreshing::Ended);
+    let another = current_thread().enable_all().build().unwrap();
+    another.block_on(async {
+        ask(&layer, request()).await; // has the headers made anew
+        layer.cache().enrich_again().await;
+        let response = ask(&layer, request()).await;
+        assert_eq!(
+            cache_status(&response),
+            "tower-models-cache; hit; detail=stopped"
+        );
+    });
+    drop(refresher);
+    assert_eq!((logged("WARN"), logged("INFO")), (1, 0));
+}
+
+// ===== Runtimes without a timer =====
+
+#[test]
+fn a_runtime_without_a_timer_is_refused() {
+    let runtime = current_thread().build().unwrap();
+    let error = runtime.block_on(async { lab(&Script::always(["a"])).spawn().unwrap_err() });
+    assert_eq!(error.field(), "runtime");
+    assert!(error.to_string().contains("timer"), "{error}");
+    let error = lab(&Script::always(["a"])).spawn().unwrap_err();
+    assert_eq!(error.field(), "runtime");
+}
+
+/// A regression: such requests panicked.
+#[test]
+fn a_request_in_a_runtime_without_a_timer_does_not_panic() {
+    let _ = &*LOG;
+    let script = Script::always(["a"]);
+    let layer = lab(&script).build().unwrap();
+    let ask_twice = async |layer: &StaticModelsCacheLayer| {
+        for _ in 0..2 {
+            assert_eq!(ask(layer, request()).await.status(), 503);
+        }
+    };
+    current_thread()
+        .build()
+        .unwrap()
+        .block_on(ask_twice(&layer));
+    assert_eq!(script.calls(), 0);
+    let reports = LOG.of_this_thread();
+    assert_eq!(reports.matches("without a timer").count(), 1, "{reports}");
+}

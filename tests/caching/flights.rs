@@ -1,0 +1,465 @@
+//! Shared work is a flight: callers that leave, runtimes that end and code that does not
+//! return hold up nothing but themselves.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tokio::{
+    runtime,
+    time::{advance, sleep},
+};
+use tower::{Layer, Service};
+use tower_models_cache::{
+    Enrich, Model, ModelList, ModelsCache, Provider, StaticModelsCacheLayer, View,
+};
+
+use crate::support::{Desk, Gate, MODES, Script, Unasked, ask, builder, calm, get, list, timed};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// So many models that work on them leaves the async workers.
+const MANY: usize = 5_000;
+
+fn many(seed: usize) -> ModelList {
+    let id = |n| Model::new(format!("model-{seed}-{n:05}"));
+    (0..MANY).map(id).collect()
+}
+
+fn lab(script: &Script) -> Provider {
+    Provider::source("lab", script.clone())
+}
+
+// ===== Callers that leave =====
+
+/// A regression: each client that hung up left a rendering behind, and the next one began
+/// another.
+#[tokio::test]
+async fn clients_that_hang_up_share_one_rendering() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let view = View::named("all", {
+        let asked = Arc::clone(&asked);
+        move |_| asked.fetch_add(1, Ordering::SeqCst) < usize::MAX
+    });
+    let layer = builder([Provider::fixed("house", many(0).models().to_vec())])
+        .views(move |_| Ok(view.clone()))
+        .build()
+        .unwrap();
+    let mut service = layer.layer(Unasked);
+    for _ in 0..40 {
+        let response = service.call(get("/v1/models"));
+        assert!(
+            response.now_or_never().is_none(),
+            "it is rendered elsewhere"
+        );
+    }
+    assert_eq!(list(&layer).await.len(), MANY);
+    assert_eq!(asked.load(Ordering::SeqCst), MANY);
+}
+
+/// A regression: the future held the turn to publish.
+#[tokio::test]
+async fn a_publication_that_is_not_awaited_blocks_nothing() {
+    let desk = Desk::new([]);
+    desk.set(Ok(many(0)));
+    let (layer, refresher) = builder([lab(&Script::desk(&desk))]).spawn().unwrap();
+    list(&layer).await;
+    let cache = layer.cache();
+    let mut idle = pin!(cache.enrich_again());
+    assert!(
+        idle.as_mut().now_or_never().is_none(),
+        "it is made elsewhere"
+    );
+    desk.lay(["a"]);
+    cache.refresh().await.unwrap_err(); // it shrank
+    cache.refresh().await.unwrap();
+    assert_eq!(list(&layer).await, ["lab/a"]);
+    cache
+        .set_providers([Provider::fixed("b", [Model::new("c")])])
+        .await
+        .unwrap();
+    assert_eq!(list(&layer).await, ["b/c"]);
+    refresher.shutdown().await;
+    idle.await;
+}
+
+/// Counted by the generation of an enricher, which is read once a publication.
+#[tokio::test(start_paused = true)]
+async fn lists_that_come_together_are_published_together() {
+    struct Publications(Arc<AtomicUsize>);
+    impl Enrich for Publications {
+        fn describe(&self, _: &str, _: &Model) -> Option<Model> {
+            None
+        }
+        fn generation(&self) -> u64 {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            0
+        }
+    }
+    for mode in MODES {
+        let published = Arc::new(AtomicUsize::new(0));
+        let (scripts, gates): (Vec<_>, Vec<_>) = (0..64).map(|_| Script::held(["a"])).unzip();
+        let providers = (0..).zip(&scripts);
+        let providers =
+            providers.map(|(n, script)| Provider::source(format!("p{n}"), script.clone()));
+        let builder = builder(providers)
+            .max_concurrent_fetches(64)
+            .enrich(Publications(Arc::clone(&published)));
+        let (layer, _refresher) = mode.start(builder);
+        ask(&layer, get("/v1/models")).now_or_never();
+        calm().await;
+        let before = published.load(Ordering::SeqCst);
+        for gate in &gates {
+            gate.open(1);
+        }
+        assert_eq!(list(&layer).await.len(), 64);
+        let after = published.load(Ordering::SeqCst);
+        // The first list, and all that came while it was published.
+        assert!(after - before <= 3, "{mode:?}: {}", after - before);
+    }
+}
+
+// ===== Runtimes that end, or stand still =====
+
+/// Blocks the first publication after it was armed, off the async workers.
+#[derive(Clone)]
+struct Block {
+    armed: Arc<AtomicBool>,
+    entered: mpsc::SyncSender<()>,
+    released: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+impl Block {
+    fn new() -> (Self, mpsc::Receiver<()>, mpsc::SyncSender<()>) {
+        let (entered, seen) = mpsc::sync_channel(1);
+        let (release, released) = mpsc::sync_channel(1);
+        let block = Self {
+            armed: Arc::default(),
+            entered,
+            released: Arc::new(Mutex::new(released)),
+        };
+        (block, seen, release)
+    }
+
+    fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    fn pass(&self) {
+        if self.armed.swap(false, Ordering::SeqCst) {
+            self.entered.send(()).unwrap();
+            let _ = self.released.lock().unwrap().recv();
+        }
+    }
+}
+
+impl Enrich for Block {
+    fn describe(&self, _: &str, _: &Model) -> Option<Model> {
+        self.pass();
+        None
+    }
+}
+
+fn multi_thread() -> runtime::Runtime {
+    runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// A regression: a list that was taken in and not published when its runtime ended was
+/// never published, while every later fetch of it succeeded.
+#[test]
+fn what_a_runtime_left_unpublished_is_published_by_the_next_request() {
+    let (block, entered, release) = Block::new();
+    block.arm();
+    let script = Script::new(|_| async { Ok::<_, std::io::Error>(many(0)) });
+    let layer = builder([lab(&script)])
+        .enrich(block)
+        .miss_timeout(600 * SECOND)
+        .build()
+        .unwrap();
+    let first = multi_thread();
+    let cache = layer.cache();
+    first.spawn(async move { cache.refresh().await });
+    entered.recv().unwrap();
+    first.shutdown_background();
+    release.send(()).unwrap();
+    multi_thread().block_on(async {
+        assert_eq!(list(&layer).await.len(), MANY);
+        assert_eq!(script.calls(), 1, "it was there");
+    });
+}
+
+/// Runs a layer on a runtime that is then driven no more: what it spawned stands still.
+fn stranded(start: impl FnOnce(&ModelsCache), layer: &StaticModelsCacheLayer) -> runtime::Runtime {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let cache = layer.cache();
+    runtime.block_on(async {
+        start(&cache);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    });
+    runtime
+}
+
+fn paused() -> runtime::Runtime {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
+}
+
+/// A regression: such a fetch held its provider for ever, and its permit those of others.
+#[test]
+fn a_fetch_on_a_runtime_that_nothing_drives_ends_at_its_deadline() {
+    let script = Script::new(|call| async move {
+        if call == 1 {
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, std::io::Error>(ModelList::from_iter([Model::new("a")]))
+    });
+    let layer = builder([lab(&script)])
+        .max_concurrent_fetches(1)
+        .build()
+        .unwrap();
+    let start = |cache: &ModelsCache| drop(cache.snapshot());
+    let _stranded = stranded(start, &layer);
+    assert_eq!(script.calls(), 1);
+    paused().block_on(async {
+        advance(14 * SECOND).await;
+        assert_eq!(ask(&layer, get("/v1/models")).await.status(), 503);
+        assert_eq!(script.calls(), 1, "it is in flight");
+        advance(30 * SECOND).await;
+        ask(&layer, get("/v1/models")).await;
+        assert_eq!(layer.cache().status().providers[0].failures, 1, "a timeout");
+        sleep(2 * SECOND).await;
+        ask(&layer, get("/v1/models")).await;
+        calm().await;
+        assert_eq!(list(&layer).await, ["lab/a"]);
+        assert_eq!(script.calls(), 2);
+    });
+}
+
+/// `refresh` is bounded likewise: it looks itself.
+#[test]
+fn a_refresh_that_joins_such_a_fetch_ends_at_its_deadline() {
+    let script = Script::hung();
+    let layer = builder([lab(&script)]).build().unwrap();
+    let _stranded = stranded(|cache| drop(cache.snapshot()), &layer);
+    paused().block_on(async {
+        let (refreshed, took) = timed(layer.cache().refresh()).await;
+        refreshed.unwrap_err();
+        assert!(took < 30 * SECOND, "{took:?}");
+    });
+}
+
+/// A regression: compression was off for ever once the runtime that compressed was gone.
+#[cfg(feature = "compression")]
+#[test]
+fn compression_goes_on_after_its_runtime_has_ended() {
+    let models = (0..500).map(|n| Model::new(format!("model-{n}")));
+    let layer = builder([Provider::fixed("house", models)]).build().unwrap();
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    // Begins to compress, and ends before it has.
+    runtime.block_on(async { ask(&layer, get("/v1/models")).await });
+    drop(runtime);
+    let encoded = async || {
+        let mut request = get("/v1/models");
+        let gzip = http::HeaderValue::from_static("gzip");
+        request.headers_mut().insert("accept-encoding", gzip);
+        let response = ask(&layer, request).await;
+        response.headers().contains_key("content-encoding")
+    };
+    multi_thread().block_on(async {
+        layer.cache().enrich_again().await; // a publication, which looks
+        while !encoded().await {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+// ===== Code of others that does not return =====
+
+/// A regression: such a filter held its provider for ever.
+#[tokio::test(start_paused = true)]
+async fn a_filter_that_does_not_return_holds_its_provider_until_the_deadline() {
+    let (block, entered, release) = Block::new();
+    block.arm();
+    let script = Script::new(|call| async move { Ok::<_, std::io::Error>(many(call)) });
+    let provider = lab(&script).filter(move |_| {
+        block.pass();
+        true
+    });
+    let layer = builder([provider]).build().unwrap();
+    assert!(ask(&layer, get("/v1/models")).now_or_never().is_none());
+    calm_until(|| entered.try_recv().is_ok()).await;
+    advance(60 * SECOND).await;
+    assert_eq!(layer.cache().status().providers[0].failures, 1);
+    advance(60 * SECOND).await;
+    layer.cache().refresh().await.unwrap();
+    assert_eq!(script.calls(), 2);
+    let etag = layer.cache().snapshot().etag().to_owned();
+    release.send(()).unwrap();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    // What the late one brought settles nothing.
+    assert_eq!(layer.cache().snapshot().etag(), etag);
+    assert!(layer.cache().snapshot().get("lab/model-2-00000").is_some());
+}
+
+/// Yields until something has happened on another thread. The clock stands still.
+async fn calm_until(happened: impl Fn() -> bool) {
+    while !happened() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A regression: one view's predicate kept every other list from being published.
+#[tokio::test(start_paused = true)]
+async fn a_predicate_that_does_not_return_delays_a_publication_until_its_deadline() {
+    let (block, entered, release) = Block::new();
+    let view = View::named("slow", {
+        let block = block.clone();
+        move |_| {
+            block.pass();
+            true
+        }
+    });
+    let desk = Desk::new([]);
+    desk.set(Ok(many(1)));
+    let layer = builder([lab(&Script::desk(&desk))])
+        .views(
+            move |head| match head.headers.contains_key("authorization") {
+                true => Ok(view.clone()),
+                false => Ok(View::all()),
+            },
+        )
+        .build()
+        .unwrap();
+    let by_view = || {
+        let mut request = get("/v1/models");
+        let key = http::HeaderValue::from_static("Bearer team");
+        request.headers_mut().insert("authorization", key);
+        request
+    };
+    assert_eq!(ask(&layer, by_view()).await.status(), 200);
+    block.arm();
+    desk.set(Ok(many(2)));
+    let cache = layer.cache();
+    let mut refresh = Box::pin(cache.refresh());
+    let mut entered_now = false;
+    while !entered_now {
+        assert!(refresh.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
+        entered_now = entered.try_recv().is_ok();
+    }
+    advance(11 * SECOND).await;
+    refresh.await.unwrap();
+    assert!(layer.cache().snapshot().get("lab/model-2-00000").is_some());
+    release.send(()).unwrap();
+}
+
+/// A hung view's callers wait for it, and no one else.
+#[tokio::test(start_paused = true)]
+async fn a_rendering_that_does_not_return_is_given_up() {
+    let (block, _entered, release) = Block::new();
+    block.arm();
+    let view = View::named("slow", move |_| {
+        block.pass();
+        true
+    });
+    let layer = builder([Provider::fixed("house", many(0).models().to_vec())])
+        .views(move |_| Ok(view.clone()))
+        .build()
+        .unwrap();
+    let mut hung = Box::pin(ask(&layer, get("/v1/models")));
+    for _ in 0..100 {
+        assert!(hung.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    advance(11 * SECOND).await;
+    assert_eq!(hung.await.status(), 500);
+    release.send(()).unwrap();
+    assert_eq!(list(&layer).await.len(), MANY);
+}
+
+// ===== Lists that are too old =====
+
+/// The next attempt counts as the first again: requests wait for it, because there is
+/// nothing to serve.
+#[tokio::test(start_paused = true)]
+async fn the_attempt_after_a_list_has_expired_is_waited_for() {
+    let gate = Gate::default();
+    gate.open(1);
+    let script = Script::new({
+        let gate = gate.clone();
+        move |_| {
+            let gate = gate.clone();
+            async move {
+                gate.passed().await;
+                Ok::<_, std::io::Error>(ModelList::from_iter([Model::new("a")]))
+            }
+        }
+    });
+    let layer = builder([lab(&script)]).build().unwrap();
+    assert_eq!(list(&layer).await.len(), 1);
+    // Nothing came for longer than `max_stale`.
+    sleep(25 * 3600 * SECOND).await;
+    let (answer, took) = timed(async {
+        let answer = ask(&layer, get("/v1/models"));
+        let open = async {
+            sleep(SECOND).await;
+            gate.open(1);
+        };
+        futures_util::future::join(answer, open).await.0
+    })
+    .await;
+    assert_eq!((answer.status().as_u16(), took), (200, SECOND));
+}
+
+/// The same while an ordinary refresh is in flight: it becomes one that is waited for.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_expires_during_a_refresh_makes_requests_wait_for_it() {
+    let (script, gate) = Script::held(["a"]);
+    gate.open(1);
+    let layer = builder([lab(&script)])
+        .refresh_interval(60 * SECOND)
+        .max_stale(100 * SECOND)
+        .fetch_timeout(60 * SECOND)
+        .miss_timeout(50 * SECOND)
+        .build()
+        .unwrap();
+    assert_eq!(list(&layer).await.len(), 1);
+    sleep(80 * SECOND).await;
+    assert_eq!(list(&layer).await.len(), 1, "the old one, at once");
+    calm().await;
+    assert_eq!(script.calls(), 2);
+    sleep(25 * SECOND).await;
+    let waiting = pin!(ask(&layer, get("/v1/models")));
+    let mut waiting = waiting;
+    assert!(
+        waiting.as_mut().now_or_never().is_none(),
+        "there is nothing to serve"
+    );
+    gate.open(1);
+    assert_eq!(waiting.await.status(), 200);
+    assert_eq!(script.calls(), 2);
+}

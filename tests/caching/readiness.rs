@@ -1,0 +1,109 @@
+//! Readiness, and caches that only handles use: no refresher, no requests.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tower_models_cache::{Builder, ListErrorKind, Model, Provider, Readiness};
+
+use crate::support::{Desk, MODES, Script, builder, calm, models, timed};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn lab(script: &Script) -> Builder {
+    builder([Provider::source("lab", script.clone())])
+}
+
+/// A regression: without a refresher it waited for ever after one failed attempt.
+#[tokio::test(start_paused = true)]
+async fn ready_fetches_until_there_is_a_list() {
+    for mode in MODES {
+        let script = Script::new(|call| async move {
+            match call {
+                1..=3 => Err(ListErrorKind::Timeout.into()),
+                _ => Ok::<_, tower_models_cache::ListError>(models(["a"])),
+            }
+        });
+        let (layer, _refresher) = mode.start(lab(&script));
+        let (ready, took) = timed(layer.cache().ready(Readiness::Listing)).await;
+        assert!(ready, "{mode:?}");
+        assert_eq!(script.calls(), 4, "{mode:?}");
+        // 1 s, 2 s and 4 s, each at least half.
+        assert!(
+            (3 * SECOND..8 * SECOND).contains(&took),
+            "{mode:?} {took:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_ends_with_the_cache() {
+    for mode in MODES {
+        let stop = tokio_util::sync::CancellationToken::new();
+        let (layer, _refresher) =
+            mode.start(lab(&Script::failing()).cancellation_token(stop.clone()));
+        let cache = layer.cache();
+        let waiting = tokio::spawn(async move { cache.ready(Readiness::Listing).await });
+        sleep(HOUR).await;
+        assert!(!waiting.is_finished());
+        stop.cancel();
+        assert!(!waiting.await.unwrap(), "{mode:?}");
+    }
+}
+
+/// A regression: nothing ever began, was renewed or expired.
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_is_only_read_by_its_handle_is_kept_fresh() {
+    let desk = Desk::new(["a"]);
+    let script = Script::desk(&desk);
+    let layer = lab(&script).build().unwrap();
+    let cache = layer.cache();
+    assert_eq!(cache.snapshot().len(), 0, "reading never waits");
+    calm().await;
+    assert!(cache.snapshot().get("lab/a").is_some());
+    desk.lay(["b"]);
+    sleep(400 * SECOND).await;
+    cache.snapshot(); // begins the fetch
+    calm().await;
+    assert!(cache.snapshot().get("lab/b").is_some());
+    assert_eq!(script.calls(), 2);
+    desk.set(Err(ListErrorKind::Timeout));
+    for _ in 0..30 {
+        sleep(HOUR).await;
+        cache.snapshot();
+        calm().await;
+    }
+    assert!(cache.snapshot().is_empty(), "older than `max_stale`");
+}
+
+#[test]
+fn a_handle_is_readable_outside_of_a_runtime() {
+    let layer = lab(&Script::always(["a"])).build().unwrap();
+    assert!(layer.cache().snapshot().is_empty());
+    assert_eq!(layer.cache().status().models, 0);
+    assert!(!layer.cache().is_ready(Readiness::Attempted));
+}
+
+/// The one for a probe: it does not take every replica out of service at once.
+#[tokio::test(start_paused = true)]
+async fn attempted_stays_true_and_listing_does_not() {
+    for mode in MODES {
+        let desk = Desk::new(["a"]);
+        let (layer, _refresher) = mode.start(lab(&Script::desk(&desk)));
+        let cache = layer.cache();
+        assert!(!cache.is_ready(Readiness::Attempted));
+        assert!(cache.ready(Readiness::Listing).await);
+        desk.set(Err(ListErrorKind::Timeout));
+        sleep(25 * HOUR).await;
+        cache.snapshot();
+        calm().await;
+        assert!(cache.is_ready(Readiness::Attempted), "{mode:?}");
+        assert!(!cache.is_ready(Readiness::Listing), "{mode:?}");
+        let new = Provider::source("new", Script::hung());
+        cache.set_providers([new]).await.unwrap();
+        assert!(cache.is_ready(Readiness::Attempted), "{mode:?}");
+        let fixed = Provider::fixed("house", [Model::new("x")]);
+        cache.set_providers([fixed]).await.unwrap();
+        assert!(cache.is_ready(Readiness::Listing), "{mode:?}");
+    }
+}
