@@ -604,3 +604,34 @@ fn declared(entry: Arc<Entry>, now: Instant) -> LastGood {
     }
     .confirmed(now)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock, model::Model};
+
+    fn fixed() -> Slot {
+        let provider = Provider::fixed("lab", [Model::new("a")]);
+        let source = provider.open().expect("nothing is wrong with it");
+        Slot::new(provider, source, None, clock::now())
+    }
+
+    #[test]
+    fn suspended_time_makes_everything_due_and_old_by_that_much() {
+        let now = clock::now() + Duration::from_secs(1 << 20);
+        let hour = Duration::from_secs(3600);
+        let mut slot = fixed();
+        slot.attempt = Some(Attempt {
+            ended: now,
+            took: Duration::ZERO,
+            outcome: Ok(()),
+            not_before: Some(now + 2 * hour),
+        });
+        slot.due = Some(now + hour);
+        slot.pass(hour);
+        assert!(slot.is_due(now));
+        let attempt = slot.attempt().expect("is there");
+        assert_eq!(attempt.ended, now - hour);
+        assert_eq!(attempt.not_before, Some(now + hour));
+    }
+}

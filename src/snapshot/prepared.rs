@@ -149,20 +149,22 @@ impl Views {
 
     /// What is, or will be, prepared for a policy.
     pub(crate) fn admit(&self, policy: &Arc<Policy>, bounds: Bounds) -> Arc<Seen> {
-        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = self.find(policy);
-        found.unwrap_or_else(|| {
-            let seen = Arc::new(Seen {
-                policy: Arc::clone(policy),
-                members: OnceLock::new(),
-                faces: Faces::default(),
-                asked: AtomicU64::new(self.admissions.fetch_add(1, Ordering::Relaxed) + 1),
-            });
-            let mut all = self.all();
-            all.push(Arc::clone(&seen));
-            self.keep(all, bounds);
-            seen
-        })
+        let adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = self.find(policy) {
+            return found;
+        }
+        let seen = Arc::new(Seen {
+            policy: Arc::clone(policy),
+            members: OnceLock::new(),
+            faces: Faces::default(),
+            asked: AtomicU64::new(self.admissions.fetch_add(1, Ordering::Relaxed) + 1),
+        });
+        let mut all = self.all();
+        all.push(Arc::clone(&seen));
+        let replaced = self.keep(all, bounds);
+        drop(adding);
+        drop(replaced); // predicates are code of others, and so are their drops
+        seen
     }
 
     fn find(&self, policy: &Policy) -> Option<Arc<Seen>> {
@@ -174,8 +176,10 @@ impl Views {
     /// Takes views out until they keep to the bounds: what they take grows when their
     /// lists are rendered and compressed.
     pub(crate) fn trim(&self, bounds: Bounds) {
-        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        self.keep(self.all(), bounds);
+        let adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let replaced = self.keep(self.all(), bounds);
+        drop(adding);
+        drop(replaced);
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Seen>> {
@@ -183,8 +187,8 @@ impl Views {
     }
 
     /// Keeps those of these that were asked for last, as many as the bounds allow, and
-    /// one in any case.
-    fn keep(&self, mut all: Vec<Arc<Seen>>, bounds: Bounds) {
+    /// one in any case. Returns what is replaced, to be dropped once the lock is released.
+    fn keep(&self, mut all: Vec<Arc<Seen>>, bounds: Bounds) -> impl Sized + use<> {
         let of = |seen: &Arc<Seen>| seen.asked.load(Ordering::Relaxed);
         all.sort_by_key(|seen| std::cmp::Reverse(of(seen)));
         let mut bytes = 0;
@@ -197,10 +201,11 @@ impl Views {
             kept += 1;
         }
         if kept == all.len() && kept == self.map.load().len() {
-            return;
+            return (all, None);
         }
-        all.truncate(kept);
-        self.map.store(Arc::new(table(all)));
+        let gone = all.split_off(kept);
+        let replaced = self.map.swap(Arc::new(table(all)));
+        (gone, Some(replaced))
     }
 
     /// How many views are prepared, and how many bytes they take.

@@ -155,6 +155,18 @@ async fn an_empty_list_is_refused_also_after_max_stale() {
     }
 }
 
+/// What the filter keeps of a list does not decide whether the provider had models.
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_is_refused_also_where_the_filter_kept_nothing() {
+    let desk = Desk::new(["a"]);
+    let provider = Provider::source("lab", Script::desk(&desk)).filter(|_| false);
+    let layer = builder([provider]).build().unwrap();
+    assert!(list(&layer).await.is_empty());
+    desk.lay([]);
+    let error = layer.cache().refresh_provider("lab").await.unwrap_err();
+    assert_eq!(error.kind(), ListErrorKind::Empty);
+}
+
 // ===== Shrunk lists =====
 
 fn many(count: usize) -> ModelList {

@@ -21,4 +21,5 @@ mod refresh_by_request;
 mod rotation;
 mod shutdown;
 mod single_flight;
+mod subscribers;
 mod write_back;

@@ -200,3 +200,36 @@ async fn a_view_that_nobody_asks_for_is_not_prepared_for_ever() {
     let answer = ask(&layer, by(1, forms::whole(OpenAi))).await;
     assert_eq!(ids(OpenAi, answer.body()), ["lab/m-3"]);
 }
+
+/// The bound counts compressed variants, which come later.
+#[cfg(feature = "compression")]
+#[tokio::test]
+async fn the_bound_holds_once_lists_are_compressed() {
+    let _turn = TURN.lock().await;
+    let house = || Provider::fixed("house", models(500));
+    let size = {
+        let layer = still(teams(builder([house()]), 2, &Arc::default()));
+        ask(&layer, by(0, forms::whole(OpenAi))).await;
+        layer.cache().status().view_bytes
+    };
+    // Room for two lists as they are rendered, and not for their variants as well.
+    let bound = 2 * size + size / 50;
+    let builder = teams(builder([house()]), 2, &Arc::default());
+    let layer = builder.max_view_bytes(bound).build().unwrap();
+    for team in [0, 1] {
+        ask(&layer, by(team, forms::whole(OpenAi))).await;
+    }
+    loop {
+        let mut request = by(1, forms::whole(OpenAi));
+        let gzip = HeaderValue::from_static("gzip");
+        request.headers_mut().insert("accept-encoding", gzip);
+        let response = ask(&layer, request).await;
+        if response.headers().contains_key("content-encoding") {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let status = layer.cache().status();
+    assert!(status.view_bytes <= bound, "{} {bound}", status.view_bytes);
+    assert_eq!(status.views, 1);
+}

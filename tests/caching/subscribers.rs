@@ -1,0 +1,72 @@
+//! Code of others runs under no lock: a tracing subscriber may use the cache that it is
+//! told about.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::sleep;
+use tower_models_cache::{ListErrorKind, Model, ModelsCache, Provider};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+};
+
+use crate::support::{Desk, MODES, Script, ask, builder, calm, get};
+
+/// Uses everything of the cache that takes its lock, at each event of the crate.
+#[derive(Clone, Default)]
+struct Meddler {
+    cache: Arc<OnceLock<ModelsCache>>,
+    events: Arc<AtomicUsize>,
+}
+
+impl<S: Subscriber> Layer<S> for Meddler {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let Some(cache) = self.cache.get() else {
+            return;
+        };
+        if !event.metadata().target().starts_with("tower_models_cache") {
+            return;
+        }
+        if self.events.fetch_add(1, Ordering::SeqCst) > 1_000 {
+            return; // what it does is logged as well
+        }
+        cache.status();
+        cache.snapshot();
+        cache.invalidate("lab");
+        cache.is_ready(tower_models_cache::Readiness::Listing);
+    }
+}
+
+/// A regression: a subscriber that read the status at an event deadlocked the process.
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_may_use_the_cache() {
+    for mode in MODES {
+        let meddler = Meddler::default();
+        let subscriber = tracing_subscriber::registry().with(meddler.clone());
+        let _default = tracing::subscriber::set_default(subscriber);
+        tracing::callsite::rebuild_interest_cache();
+        let desk = Desk::new(["a"]);
+        let provider = Provider::source("lab", Script::desk(&desk));
+        let (layer, refresher) = mode.start(builder([provider]));
+        let _ = meddler.cache.set(layer.cache());
+        ask(&layer, get("/v1/models")).await;
+        desk.set(Err(ListErrorKind::Timeout));
+        sleep(Duration::from_secs(1_000)).await;
+        ask(&layer, get("/v1/models")).await;
+        calm().await;
+        sleep(Duration::from_secs(25 * 3600)).await; // older than `max_stale`
+        ask(&layer, get("/v1/models")).await;
+        let fixed = Provider::fixed("house", [Model::new("x")]);
+        layer.cache().set_providers([fixed]).await.unwrap();
+        drop(refresher);
+        calm().await;
+        assert!(meddler.events.load(Ordering::SeqCst) > 2, "{mode:?}");
+    }
+}
