@@ -81,10 +81,6 @@ impl ModelsCache {
     /// # Cancel safety
     ///
     /// A caller that leaves changes nothing.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime, when there is something to fetch.
     pub async fn ready(&self, readiness: Readiness) -> bool {
         let stop = self.0.tasks().stop().clone();
         let ready = stop.run_until_cancelled(self.until_ready(readiness)).await;
@@ -117,15 +113,12 @@ impl ModelsCache {
     /// # Errors
     ///
     /// Names every provider that gave no list. What the others gave is published
-    /// all the same.
+    /// all the same. Outside a tokio runtime, and once the cache is shut down, every
+    /// fetch is [cancelled](crate::ListErrorKind::Cancelled).
     ///
     /// # Cancel safety
     ///
     /// The fetches go on when the caller leaves.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
     pub async fn refresh(&self) -> Result<(), RefreshError> {
         let fetches = self.0.fetch(|slot| !slot.provider.is_fixed());
         let failures = self.wait_for(fetches).await;
@@ -147,10 +140,6 @@ impl ModelsCache {
     /// # Cancel safety
     ///
     /// The fetch goes on when the caller leaves.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
     pub async fn refresh_provider(&self, name: &str) -> Result<bool, ProviderError> {
         let is_meant = |slot: &Slot| slot.provider.name() == name && !slot.provider.is_fixed();
         let fetches = self.0.fetch(is_meant);
