@@ -11,7 +11,7 @@ use twox_hash::XxHash3_64;
 
 use super::{ListedModel, Snapshot, names::Seat, section::Section};
 #[cfg(feature = "globs")]
-use crate::{error::BuildError, globs::Globs};
+use crate::{error::BuildError, globs::Globs, render::ListedId};
 
 /// Which of the models a caller may see: all of them, none, those that a policy allows,
 /// or not even how many there are.
@@ -95,8 +95,10 @@ impl View {
     /// publication, and once for a request for one model; never for a request for the list
     /// that was prepared. When it panics, its callers get status 500 and no model.
     ///
-    /// It is asked about a model under its own name. Where that is seen, so are its
-    /// [aliases](crate::Builder::alias).
+    /// It judges the model, not the name that was asked for: whichever name leads to a
+    /// model, [`id`](ListedModel::id) and [`name`](ListedModel::name) are both the model's
+    /// own id here. So a view sees either all names of a model, its
+    /// [aliases](crate::Builder::alias) included, or none.
     pub fn named(
         name: impl AsRef<str>,
         allows: impl Fn(&ListedModel<'_>) -> bool + Send + Sync + 'static,
@@ -104,8 +106,14 @@ impl View {
         Self::of("named", name.as_ref(), allows)
     }
 
-    /// Sees the models whose listed id one of `include` matches, or any where there is
-    /// none, and none of `exclude`: `openai/*`, `*llama*`.
+    /// Sees the models whose [id](ListedModel::id) one of `include` matches, or any where
+    /// there is none, and none of `exclude`: `openai/*`, `*llama*`.
+    ///
+    /// What is excluded stays so under every name: an alias, and a name that begins with
+    /// `claude-`, are seen exactly when their model is. `exclude` is matched against
+    /// `provider/id` too, also where the model is listed without its prefix: one that is
+    /// [prefixed on conflict](crate::Prefix::OnConflict) is found behind its prefix at all
+    /// times.
     ///
     /// `*` stands for anything, slashes included, `?` is one byte, `[ab]` one of these,
     /// `{a,b}` either, and a backslash takes the meaning from what follows. The case counts.
@@ -126,7 +134,11 @@ impl View {
         let globs = Globs::new(&include, &exclude)?;
         let name = format!("{include:?} without {exclude:?}");
         Ok(Self::of("globs", &name, move |model| {
-            globs.keep(&model.id())
+            let is_excluded_behind_prefix = || {
+                let prefixed = ListedId::new(Some(model.provider), model.model.id());
+                model.id.prefix.is_none() && globs.excludes(&prefixed.to_string())
+            };
+            globs.keep(&model.id()) && !is_excluded_behind_prefix()
         }))
     }
 
@@ -156,8 +168,9 @@ impl View {
 
     /// Whether a caller with this view may see, and so use, a model.
     ///
-    /// What routes requests asks this about the model that it found in the snapshot, so
-    /// that what cannot be seen cannot be used. A view whose predicate panics sees nothing.
+    /// Ask it about the model that [a name led to](crate::ModelsSnapshot::get) before a
+    /// request is routed there: what cannot be seen must not be used. The answer is the same
+    /// whichever name that was. A view whose predicate panics sees nothing.
     pub fn allows(&self, model: &ListedModel<'_>) -> bool {
         self.judge(model).unwrap_or(false)
     }
@@ -188,7 +201,12 @@ impl Policy {
     }
 
     fn judge(&self, model: &ListedModel<'_>) -> Result<bool, Panicked> {
-        catch_unwind(AssertUnwindSafe(|| (self.allows)(model))).map_err(|_| {
+        // A predicate cannot tell by which name the model was found: all get one verdict.
+        let model = ListedModel {
+            name: model.id,
+            ..*model
+        };
+        catch_unwind(AssertUnwindSafe(|| (self.allows)(&model))).map_err(|_| {
             // Its name is the operator's own; what it said may be anything.
             tracing::error!(view = &*self.name, "a view's predicate panicked");
             Panicked
