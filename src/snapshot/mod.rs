@@ -108,7 +108,8 @@ impl Snapshot {
             .collect();
         let plans = parts.into_iter().zip(names);
         let plans: Vec<_> = plans.map(|(part, names)| Plan { part, names }).collect();
-        let heads = document::heads(plans.iter().map(|plan| &plan.part), &settings.document);
+        let parts = plans.iter().map(|plan| (&plan.part, true));
+        let heads = document::heads(parts, &settings.document);
 
         let like: Vec<_> = (plans.iter().enumerate())
             .map(|(position, plan)| last.and_then(|last| last.section_like(position, plan)))
@@ -211,7 +212,7 @@ impl Snapshot {
             views: Views::default(),
         };
         if let Some(last) = last {
-            next.faces = last.faces.map(|dialect, _| next.render(dialect, None));
+            next.faces = last.faces.map(|dialect, _| next.render_for_all(dialect));
             next.views = last.views.carry_over(last, &next, false);
         }
         next
@@ -238,23 +239,9 @@ impl Snapshot {
         &self.document
     }
 
-    /// The tag of a list, if it is prepared.
-    pub(crate) fn etag(&self, view: &View, dialect: ClientDialect) -> Option<HeaderValue> {
-        let etag = |face: &Face| face.document().etag_value().clone();
-        match &view.0 {
-            Sight::All => self.faces.get(dialect).map(etag),
-            Sight::Some(policy) => {
-                let face = |seen: &Seen| seen.faces.get(dialect).map(etag);
-                self.views.with(policy, face).flatten()
-            }
-            Sight::Denied(_) | Sight::Unknown => None,
-        }
-    }
-
     /// A model as Ollama's clients are shown it.
-    pub(crate) fn show(&self, listed_id: &str) -> Option<Vec<u8>> {
-        let seat = self.seat(listed_id)?;
-        Some(render::show(&self.record(seat, ClientDialect::Ollama)))
+    pub(crate) fn show(&self, seat: Seat) -> Vec<u8> {
+        render::show(&self.record(seat, ClientDialect::Ollama))
     }
 
     /// Every list that there is, the one that is asked for most first.
@@ -297,14 +284,39 @@ impl Snapshot {
         &self.settings.style
     }
 
+    /// The headers of a view's lists. They name the providers of which it sees a model: of
+    /// one that is missing it sees none.
+    fn heads_for(&self, policy: &Policy, members: &Members) -> HeaderMap {
+        let parts = self.parts().enumerate();
+        let parts = parts.map(|(section, part)| (part, members.has_any_of(section)));
+        // A view that allows nothing lacks nothing either.
+        document::heads(parts.filter(|_| !policy.is_empty), &self.settings.document)
+    }
+
+    /// What the answer with one model says of itself to a view's caller.
+    pub(crate) fn status_for(&self, seat: Seat) -> HeaderValue {
+        match self.sections[seat.section()].stale {
+            _ if !self.standing.complete => document::PARTIAL,
+            Some(_) => document::STALE,
+            None => document::HIT,
+        }
+    }
+
+    /// Leaves, in the list's headers on one model, what a view's caller may know.
+    pub(crate) fn tell_view(&self, seat: Seat, head: &mut HeaderMap) {
+        let stale = self.sections[seat.section()].stale.as_ref();
+        let named = stale.filter(|_| self.settings.document.name_providers);
+        document::tell_of_one(head, self.status_for(seat), named);
+    }
+
     /// The list in one form, for all or for some.
-    fn render(&self, dialect: ClientDialect, members: Option<&Members>) -> Face {
-        Face::render(self, dialect, members, &self.settings.document)
+    fn render(&self, dialect: ClientDialect, members: Option<&Members>, heads: &HeaderMap) -> Face {
+        Face::render(self, dialect, members, heads, &self.settings.document)
     }
 
     /// The list of all models in another form.
     pub(crate) fn render_for_all(&self, dialect: ClientDialect) -> Face {
-        self.render(dialect, None)
+        self.render(dialect, None, &self.heads)
     }
 
     /// The list of those models in one form that a policy allows.
@@ -322,6 +334,6 @@ impl Snapshot {
                 seen.members.get().expect("was just set")
             }
         };
-        Ok(self.render(dialect, Some(members)))
+        Ok(self.render(dialect, Some(members), &self.heads_for(policy, members)))
     }
 }

@@ -48,6 +48,8 @@ pub(crate) struct Policy {
     /// Of the name.
     pub(super) hash: u64,
     allows: Box<Allows>,
+    /// Whether it allows nothing, whatever there is.
+    pub(super) is_empty: bool,
 }
 
 /// A predicate panicked, and so nobody knows.
@@ -60,16 +62,24 @@ impl View {
         Self(Sight::All)
     }
 
-    /// Sees an empty list, and no model.
+    /// Sees an empty list, and no model: always, also while providers are missing. Its
+    /// callers wait for nothing and cause no fetch.
     pub fn none() -> Self {
-        static NONE: LazyLock<View> = LazyLock::new(|| View::of("none", "", |_| false));
-        NONE.clone()
+        static NONE: LazyLock<Arc<Policy>> = LazyLock::new(|| {
+            Arc::new(Policy {
+                is_empty: true,
+                ..Policy::new("none", "", |_| false)
+            })
+        });
+        Self(Sight::Some(Arc::clone(&NONE)))
     }
 
     /// Sees neither list nor model: every request is answered with this status, and an
     /// error in the client's dialect.
     ///
-    /// With status 401 goes `WWW-Authenticate: Bearer` (RFC 9110, section 15.5.2).
+    /// With status 401 goes `WWW-Authenticate: Bearer` (RFC 9110, section 15.5.2). Its
+    /// callers wait for nothing and cause no fetch, and no header tells them how the
+    /// providers are: `Cache-Status` is `tower-models-cache; detail=denied`.
     ///
     /// For callers that must not know whether there is a list. For one that may see an
     /// empty list, take [`none`](Self::none).
@@ -152,18 +162,23 @@ impl View {
         matches!(self.0, Sight::Denied(_) | Sight::Unknown)
     }
 
+    /// Whether it sees no model, whatever there is: the providers need not be looked at.
+    #[inline]
+    pub(crate) fn sees_nothing(&self) -> bool {
+        match &self.0 {
+            Sight::All => false,
+            Sight::Denied(_) | Sight::Unknown => true,
+            Sight::Some(policy) => policy.is_empty,
+        }
+    }
+
     /// A view of a kind, whose names are its own.
     pub(crate) fn of(
         kind: &str,
         name: &str,
         allows: impl Fn(&ListedModel<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let name = format!("{kind}:{name}").into_boxed_str();
-        Self(Sight::Some(Arc::new(Policy {
-            hash: XxHash3_64::oneshot(name.as_bytes()),
-            name,
-            allows: Box::new(allows),
-        })))
+        Self(Sight::Some(Arc::new(Policy::new(kind, name, allows))))
     }
 
     /// Whether a caller with this view may see, and so use, a model.
@@ -196,6 +211,20 @@ impl fmt::Debug for View {
 }
 
 impl Policy {
+    fn new(
+        kind: &str,
+        name: &str,
+        allows: impl Fn(&ListedModel<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let name = format!("{kind}:{name}").into_boxed_str();
+        Self {
+            hash: XxHash3_64::oneshot(name.as_bytes()),
+            name,
+            allows: Box::new(allows),
+            is_empty: false,
+        }
+    }
+
     pub(super) fn is(&self, other: &Self) -> bool {
         self.hash == other.hash && self.name == other.name
     }
@@ -220,6 +249,7 @@ impl Policy {
 #[derive(Clone, Debug)]
 pub(super) struct Members {
     sections: Box<[Arc<[u64]>]>,
+    is_empty: bool,
 }
 
 impl Members {
@@ -234,8 +264,10 @@ impl Members {
             let known = last.and_then(|(last, members)| members.known(last, index, section));
             known.map_or_else(|| Self::ask(snapshot, index, section, policy), Ok)
         });
+        let sections = bits.collect::<Result<Box<_>, _>>()?;
         Ok(Self {
-            sections: bits.collect::<Result<_, _>>()?,
+            is_empty: !sections.iter().any(|bits| has_any(bits)),
+            sections,
         })
     }
 
@@ -267,7 +299,21 @@ impl Members {
         bits[position / 64] & (1 << (position % 64)) != 0
     }
 
+    /// Whether it sees a model of the section at this index.
+    pub(super) fn has_any_of(&self, section: usize) -> bool {
+        has_any(&self.sections[section])
+    }
+
+    /// Whether it sees no model at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
     pub(super) fn size(&self) -> usize {
         self.sections.iter().map(|bits| bits.len() * 8).sum()
     }
+}
+
+fn has_any(bits: &[u64]) -> bool {
+    bits.iter().any(|&bits| bits != 0)
 }
