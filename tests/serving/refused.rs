@@ -145,7 +145,9 @@ async fn a_closed_caller_is_refused_before_its_body_is_read() {
         >());
         let request = Request::post("/api/show").header("x-caller", caller);
         let service = layer.ollama_show().layer(Unasked);
-        let Ok(answer) = service.oneshot(request.body(body).unwrap()).await;
+        let answer = service.oneshot(request.body(body).unwrap());
+        let answer = tokio::time::timeout(Duration::from_secs(60), answer).await;
+        let Ok(answer) = answer.expect("the body is not waited for");
         assert_eq!(answer.status(), status, "{caller}");
     }
 }
