@@ -13,7 +13,7 @@ use crate::{
     page::Window,
     render::{self, ClientDialect, Problem, Reach},
     request::{Target, What, decode_id},
-    snapshot::{Face, Panicked, Sight, Slice, Snapshot, View},
+    snapshot::{Face, Panicked, Seen, Sight, Slice, Snapshot, View},
 };
 
 /// What of a request decides the answer.
@@ -49,9 +49,14 @@ impl Served {
     }
 }
 
-/// Nobody has asked for this list before: it has to be [prepared](Cache::prepare).
+/// A list that nobody has asked for before: it has to be [prepared](prepare).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Unprepared;
+pub(crate) enum Unprepared {
+    /// The caller's own.
+    Own,
+    /// The list of all models, of which the answer is a part.
+    Whole,
+}
 
 type Answer = Result<Response<Prepared>, Unprepared>;
 
@@ -99,6 +104,13 @@ impl Asked<'_> {
         self.target.dialect == ClientDialect::OpenAi && matches!(self.view.0, Sight::All)
     }
 
+    /// Whether the answer depends on what providers offer. One that does not waits for
+    /// none of them, and causes no fetch.
+    #[inline]
+    pub(crate) fn needs_providers(&self) -> bool {
+        self.target.what != What::Version && !self.view.sees_nothing()
+    }
+
     /// The id that is asked for, decoded.
     fn id(&self) -> Option<std::borrow::Cow<'_, str>> {
         decode_id(self.target.what.id(self.uri)?)
@@ -119,48 +131,67 @@ fn respond_to(
     if let Some(problem) = problem {
         return Ok(failure(snapshot, asked, problem));
     }
+    let dialect = asked.target.dialect;
     match asked.target.what {
         What::Version => Ok(version(snapshot)),
-        What::List if !is_whole(snapshot, cache) => Ok(unavailable(cache, asked.target.dialect)),
+        What::List if !may_serve(snapshot, cache, asked.view) => Ok(unavailable(cache, dialect)),
         What::List if asked.is_for_all_in_openai() => Ok(list(snapshot.document(), asked)),
-        What::List => match prepared {
-            Some(face) => Ok(face_of(snapshot, face, asked)),
-            None => face(snapshot, asked, |face| face_of(snapshot, face, asked)),
-        },
-        What::Model { .. } => model(cache, snapshot, asked),
+        What::List => {
+            let answer = |face: &Face| match is_known(snapshot, face, asked.view) {
+                true => face_of(snapshot, face, asked),
+                false => unavailable(cache, dialect),
+            };
+            match prepared {
+                Some(face) => Ok(answer(face)),
+                None => face(snapshot, asked.view, dialect, answer).ok_or(Unprepared::Own),
+            }
+        }
+        What::Model { .. } => model(cache, snapshot, asked, prepared),
     }
 }
 
-/// Prepares what an [`answer`] lacked. It may be gone from the snapshot again when the
-/// answer is made, so it is handed on.
+/// Prepares what an [`answer`] lacked. The caller's own list may be gone from the snapshot
+/// again when the answer is made, so it is handed on.
 pub(crate) async fn prepare(
     cache: &Arc<Cache>,
     snapshot: &Arc<Snapshot>,
-    asked: Asked<'_>,
-) -> Result<Face, Panicked> {
-    let dialect = asked.target.dialect;
-    match asked.target.what {
-        // A slice of the list of all, whoever asks.
-        What::Model { .. } => cache.prepare(snapshot, &View::all(), dialect).await,
-        What::List | What::Version => cache.prepare(snapshot, asked.view, dialect).await,
+    view: &View,
+    dialect: ClientDialect,
+    lacking: Unprepared,
+) -> Result<Option<Face>, Panicked> {
+    match lacking {
+        Unprepared::Own => cache.prepare(snapshot, view, dialect).await.map(Some),
+        Unprepared::Whole => {
+            cache.prepare(snapshot, &View::all(), dialect).await?;
+            Ok(None)
+        }
     }
 }
 
-/// Looks at the list that is asked for, if it is prepared.
+/// Looks at a caller's list, if it is prepared.
 fn face<T>(
     snapshot: &Snapshot,
-    asked: Asked<'_>,
+    view: &View,
+    dialect: ClientDialect,
     look: impl FnOnce(&Face) -> T,
-) -> Result<T, Unprepared> {
-    let dialect = asked.target.dialect;
-    let looked = match &asked.view.0 {
+) -> Option<T> {
+    match &view.0 {
+        Sight::All => snapshot.faces().get(dialect).map(look),
         Sight::Some(policy) => snapshot
             .views()
             .with(policy, |seen| seen.faces.get(dialect).map(look))
             .flatten(),
-        _ => snapshot.faces().get(dialect).map(look),
-    };
-    looked.ok_or(Unprepared)
+        Sight::Denied(_) | Sight::Unknown => None,
+    }
+}
+
+/// The tag of a caller's list, where that is prepared and would be served.
+pub(crate) fn etag(cache: &Cache, view: &View, dialect: ClientDialect) -> Option<HeaderValue> {
+    let snapshot = cache.load();
+    let is_served =
+        |face: &Face| may_serve(&snapshot, cache, view) && is_known(&snapshot, face, view);
+    let tag = |face: &Face| is_served(face).then(|| face.document().etag_value().clone());
+    face(&snapshot, view, dialect, tag).flatten()
 }
 
 /// Whether the model that is asked for is there already, and for this caller: then
@@ -177,12 +208,48 @@ pub(crate) fn is_seen(cache: &Cache, view: &View, id: &str) -> bool {
     snapshot.find(id).is_some_and(|model| view.allows(&model))
 }
 
-/// Whether there is a list to serve: some provider's, and all of them where a
-/// partial list is not to be served.
+/// Whether there is a list to serve: with the models of all providers, or with some where
+/// a partial list is served.
 #[inline]
 fn is_whole(snapshot: &Snapshot, cache: &Cache) -> bool {
-    let standing = &snapshot.standing;
-    standing.complete || (standing.listing && cache.policy().serve_partial)
+    let is_partial = || snapshot.models() > 0 && cache.policy().serve_partial;
+    snapshot.standing.complete || is_partial()
+}
+
+/// The same for a caller: a view that never holds a model has a list at all times.
+fn may_serve(snapshot: &Snapshot, cache: &Cache, view: &View) -> bool {
+    view.sees_nothing() || is_whole(snapshot, cache)
+}
+
+/// Whether a caller's list can be told. While a provider is missing, nobody knows whether
+/// one that is empty would be: it is not served.
+fn is_known(snapshot: &Snapshot, face: &Face, view: &View) -> bool {
+    !face.is_empty() || snapshot.standing.complete || view.sees_nothing()
+}
+
+/// Whether what a caller's list does not hold is known not to be in it: exactly while the
+/// list itself is served. It is the same for a model that is hidden and for one that is not
+/// there.
+fn knows_missing(
+    snapshot: &Snapshot,
+    cache: &Cache,
+    view: &View,
+    prepared: Option<&Face>,
+) -> Result<bool, Unprepared> {
+    if !may_serve(snapshot, cache, view) {
+        return Ok(false);
+    }
+    let Sight::Some(policy) = &view.0 else {
+        return Ok(true);
+    };
+    if snapshot.standing.complete || view.sees_nothing() {
+        return Ok(true);
+    }
+    let sees_any = match prepared {
+        Some(face) => Some(!face.is_empty()),
+        None => snapshot.views().with(policy, Seen::sees_any).flatten(),
+    };
+    sees_any.ok_or(Unprepared::Own)
 }
 
 // ===== Lists =====
@@ -235,7 +302,12 @@ fn face_of(snapshot: &Snapshot, face: &Face, asked: Asked<'_>) -> Response<Prepa
 // ===== Models =====
 
 /// One model: a slice of the bytes of the list of all.
-fn model(cache: &Cache, snapshot: &Arc<Snapshot>, asked: Asked<'_>) -> Answer {
+fn model(
+    cache: &Cache,
+    snapshot: &Arc<Snapshot>,
+    asked: Asked<'_>,
+    prepared: Option<&Face>,
+) -> Answer {
     let dialect = asked.target.dialect;
     let id = asked.id();
     let ids = id.iter().flat_map(|id| forms(dialect, id));
@@ -248,10 +320,14 @@ fn model(cache: &Cache, snapshot: &Arc<Snapshot>, asked: Asked<'_>) -> Answer {
             Ok(false) => continue,
             Err(_) => return Ok(failure(snapshot, asked, Problem::NoView)),
         }
-        let slice = snapshot.slice(dialect, seat).ok_or(Unprepared)?;
-        return Ok(found(slice, asked));
+        let slice = snapshot.slice(dialect, seat);
+        let mut found = found(slice.ok_or(Unprepared::Whole)?, asked);
+        if matches!(asked.view.0, Sight::Some(_)) {
+            snapshot.tell_view(seat, found.headers_mut());
+        }
+        return Ok(found);
     }
-    Ok(no_model(snapshot, cache, asked))
+    no_model(snapshot, cache, asked, prepared)
 }
 
 /// The forms in which an id may stand in a path.
@@ -286,52 +362,70 @@ fn found(slice: Slice<'_>, asked: Asked<'_>) -> Response<Prepared> {
 /// A model that is not listed: unknown, not known yet, or not for this caller, all of
 /// which look the same.
 #[cold]
-fn no_model(snapshot: &Snapshot, cache: &Cache, asked: Asked<'_>) -> Response<Prepared> {
-    // Of a model that is not in a list that is not to be served nobody knows.
-    if !is_whole(snapshot, cache) {
-        return unavailable(cache, asked.target.dialect);
+fn no_model(
+    snapshot: &Snapshot,
+    cache: &Cache,
+    asked: Asked<'_>,
+    prepared: Option<&Face>,
+) -> Answer {
+    if !knows_missing(snapshot, cache, asked.view, prepared)? {
+        return Ok(unavailable(cache, asked.target.dialect));
     }
     let id = asked.id().unwrap_or_default();
-    failure(snapshot, asked, Problem::NotFound(&id))
+    Ok(failure(snapshot, asked, Problem::NotFound(&id)))
 }
 
 // ===== Others =====
 
 /// What Ollama's clients are shown of a model; `None`: they named none.
-pub(crate) fn shown(cache: &Cache, view: &View, id: Option<&str>) -> Response<Prepared> {
+pub(crate) fn shown(
+    cache: &Cache,
+    snapshot: &Snapshot,
+    view: &View,
+    id: Option<&str>,
+    prepared: Option<&Face>,
+) -> Answer {
     let ollama = ClientDialect::Ollama;
-    let snapshot = cache.snapshot().0;
-    let status = snapshot.document().cache_status().clone();
     let problem = match (&view.0, id) {
         (Sight::Denied(status), _) => Problem::Denied(*status),
         (Sight::Unknown, _) => Problem::NoView,
         (_, None) => Problem::NoModel,
-        (_, Some(id)) => match snapshot.find(id).map(|model| view.judge(&model)) {
-            Some(Ok(true)) => {
-                let body = snapshot.show(id).expect("was just found");
-                let control = snapshot.settings().document.cache_control.clone();
-                let head = plain(&body, control, status);
-                return respond(StatusCode::OK, head, Bytes::from(body).into());
+        (sight, Some(id)) => {
+            let seat = snapshot.seat(id);
+            match seat.map(|seat| (seat, view.judge(&snapshot.listed(seat)))) {
+                Some((seat, Ok(true))) => {
+                    let status = match sight {
+                        Sight::Some(_) => snapshot.status_for(seat),
+                        _ => snapshot.document().cache_status().clone(),
+                    };
+                    return Ok(fact(snapshot, snapshot.show(seat), status));
+                }
+                Some((_, Err(_))) => Problem::NoView,
+                Some((_, Ok(false))) | None => {
+                    if !knows_missing(snapshot, cache, view, prepared)? {
+                        return Ok(unavailable(cache, ollama));
+                    }
+                    Problem::NotFound(id)
+                }
             }
-            Some(Err(_)) => Problem::NoView,
-            Some(Ok(false)) | None if !is_whole(&snapshot, cache) => {
-                return unavailable(cache, ollama);
-            }
-            Some(Ok(false)) | None => Problem::NotFound(id),
-        },
+        }
     };
-    refuse(ollama, problem, status)
+    Ok(refuse(ollama, problem, status_of(snapshot, view, problem)))
 }
 
+/// The version that an Ollama server would be of: whatever the providers offer.
 fn version(snapshot: &Snapshot) -> Response<Prepared> {
-    let body = render::version();
-    let status = snapshot.document().cache_status().clone();
+    fact(snapshot, render::version(), document::HIT)
+}
+
+/// What is no list, and may be kept as lists are.
+fn fact(snapshot: &Snapshot, body: Vec<u8>, status: HeaderValue) -> Response<Prepared> {
     let control = snapshot.settings().document.cache_control.clone();
     let head = plain(&body, control, status);
     respond(StatusCode::OK, head, Bytes::from(body).into())
 }
 
-/// Nothing was ever had, and there are providers: an empty list would be a lie.
+/// There is nothing to show, and a provider is missing: an empty list would be a lie.
 #[cold]
 fn unavailable(cache: &Cache, dialect: ClientDialect) -> Response<Prepared> {
     let wait = cache.next_attempt().map_or(Duration::ZERO, |next| {
@@ -363,8 +457,20 @@ fn not_acceptable(document: &Document, asked: Asked<'_>) -> Response<Prepared> {
 }
 
 fn failure(snapshot: &Snapshot, asked: Asked<'_>, problem: Problem<'_>) -> Response<Prepared> {
-    let status = snapshot.document().cache_status().clone();
+    let status = status_of(snapshot, asked.view, problem);
     refuse(asked.target.dialect, problem, status)
+}
+
+/// What an error says of itself. To callers who do not see all, no more of the providers
+/// than whether all are there; to those who are refused, nothing.
+fn status_of(snapshot: &Snapshot, view: &View, problem: Problem<'_>) -> HeaderValue {
+    match (problem, &view.0) {
+        (Problem::Denied(_), _) => document::DENIED,
+        (Problem::NoView, _) => document::FAILED,
+        (_, Sight::All) => snapshot.document().cache_status().clone(),
+        _ if snapshot.standing.complete || view.sees_nothing() => document::HIT,
+        _ => document::PARTIAL,
+    }
 }
 
 fn refuse(dialect: ClientDialect, problem: Problem<'_>, status: HeaderValue) -> Response<Prepared> {

@@ -309,24 +309,30 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 
 // ===== Heads =====
 
-/// The headers that every answer has, and that depend on the providers' health.
+/// The headers that every list has, and that depend on the providers' health.
+///
+/// A provider is named where `parts` says so. One that is not counts when it is missing,
+/// because nobody knows what it would have added, and not when it is stale.
 pub(crate) fn heads<'a>(
-    parts: impl Iterator<Item = &'a Part>,
+    parts: impl Iterator<Item = (&'a Part, bool)>,
     settings: &Settings,
     is_refreshed: bool,
 ) -> HeaderMap {
     let mut worst = Health::Fresh;
     let mut incomplete = String::new();
-    for part in parts {
-        worst = worse(worst, part.health);
+    for (part, is_named) in parts {
         let state = match part.health {
             Health::Fresh => continue,
+            Health::Stale if !is_named => continue,
             Health::Stale => "stale",
             Health::Pending | Health::Missing => "missing",
         };
-        let gap = if incomplete.is_empty() { "" } else { ", " };
-        let name = structured_string(part.provider.name());
-        incomplete.extend([gap, &name, ";", state]);
+        worst = worse(worst, part.health);
+        if is_named {
+            let gap = if incomplete.is_empty() { "" } else { ", " };
+            let name = structured_string(part.provider.name());
+            incomplete.extend([gap, &name, ";", state]);
+        }
     }
     let mut heads = HeaderMap::from_iter([
         (header::CACHE_CONTROL, settings.cache_control.clone()),
@@ -337,6 +343,21 @@ pub(crate) fn heads<'a>(
         heads.insert(INCOMPLETE, names);
     }
     heads
+}
+
+/// The same for one model, for a caller that must not learn of other providers.
+pub(crate) fn tell_of_one(head: &mut HeaderMap, status: HeaderValue, stale: Option<&HeaderValue>) {
+    head.insert(header::CACHE_STATUS, status);
+    match stale {
+        Some(named) => drop(head.insert(INCOMPLETE, named.clone())),
+        None => drop(head.remove(&INCOMPLETE)),
+    }
+}
+
+/// A stale provider, as `x-models-incomplete` names it.
+pub(crate) fn stale(provider: &str) -> HeaderValue {
+    let named = format!("{};stale", structured_string(provider));
+    HeaderValue::try_from(named).expect("structured strings are ASCII")
 }
 
 /// A structured list (RFC 8941, section 3.1) of the providers whose models are
@@ -362,13 +383,35 @@ fn worse(a: Health, b: Health) -> Health {
 
 /// What a hit says of itself (RFC 9211, section 2).
 fn cache_status(worst: Health, is_refreshed: bool) -> HeaderValue {
-    HeaderValue::from_static(match worst {
-        _ if !is_refreshed => "tower-models-cache; hit; detail=stopped",
-        Health::Fresh => "tower-models-cache; hit",
-        Health::Stale => "tower-models-cache; hit; detail=stale",
-        Health::Pending | Health::Missing => "tower-models-cache; hit; detail=partial",
-    })
+    match worst {
+        _ if !is_refreshed => HIT_STOPPED,
+        Health::Fresh => HIT,
+        Health::Stale => STALE,
+        Health::Pending | Health::Missing => PARTIAL,
+    }
 }
+
+/// What a hit says of itself in which nothing is wrong.
+pub(crate) const HIT: HeaderValue = HeaderValue::from_static("tower-models-cache; hit");
+
+/// What a hit says of itself once nothing is fetched any more.
+pub(crate) const HIT_STOPPED: HeaderValue =
+    HeaderValue::from_static("tower-models-cache; hit; detail=stopped");
+
+/// What a hit says of itself while a list is served that the last attempt did not confirm.
+pub(crate) const STALE: HeaderValue =
+    HeaderValue::from_static("tower-models-cache; hit; detail=stale");
+
+/// What a hit says of itself while a provider is missing.
+pub(crate) const PARTIAL: HeaderValue =
+    HeaderValue::from_static("tower-models-cache; hit; detail=partial");
+
+/// What an answer says of itself to a caller that is refused: nothing of the providers.
+pub(crate) const DENIED: HeaderValue =
+    HeaderValue::from_static("tower-models-cache; detail=denied");
+
+/// The same where it is not known what the caller may see.
+pub(crate) const FAILED: HeaderValue = HeaderValue::from_static("tower-models-cache; detail=error");
 
 /// What an answer says of itself when there is nothing to serve.
 pub(crate) const UNAVAILABLE: HeaderValue =
@@ -380,15 +423,12 @@ pub(crate) const STOPPED: HeaderValue =
 
 /// What an answer says of itself that waited for the providers, and why it did.
 pub(crate) fn forwarded_status(hit: &HeaderValue, why: &'static str) -> HeaderValue {
-    let detail = match hit.as_bytes() {
-        b"tower-models-cache; hit" => "stored",
-        b"tower-models-cache; hit; detail=stale" => "detail=stale",
-        b"tower-models-cache; hit; detail=stopped" | b"tower-models-cache; detail=stopped" => {
-            "detail=stopped"
-        }
-        b"tower-models-cache; detail=unavailable" => "detail=unavailable",
-        _ => "detail=partial",
-    };
+    let (_, last) = hit
+        .to_str()
+        .ok()
+        .and_then(|hit| hit.rsplit_once("; "))
+        .unwrap_or_default();
+    let detail = if last == "hit" { "stored" } else { last };
     let status = format!("tower-models-cache; fwd={why}; {detail}");
     HeaderValue::try_from(status).expect("is of visible ASCII characters")
 }

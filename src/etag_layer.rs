@@ -19,8 +19,9 @@ use crate::{render::ClientDialect, service::Answerer, snapshot::View};
 ///
 /// Codex compares it with the tag of the list that it has, byte for byte, and fetches the
 /// list anew where they differ. Put this layer around the routes of inference alone. As
-/// long as nobody has asked for the list in that dialect there is no tag, and no header; a
-/// header that the service itself has set is replaced, for it is of another list.
+/// long as nobody has asked for the list in that dialect, or while the list is not served,
+/// there is no tag and no header. A header that the service itself has set is of another
+/// list, and is removed.
 ///
 /// A caller who has a [view](crate::View) gets the tag of its list. The hook for views is
 /// asked for each request, as for the list. See [`StaticModelsCacheLayer::models_etag`](
@@ -114,8 +115,7 @@ where
         let mut response = ready!(this.future.poll(cx))?;
         let headers = response.headers_mut();
         headers.remove(&MODELS_ETAG);
-        let snapshot = this.answerer.cache().snapshot();
-        let etag = snapshot.0.etag(this.view, ClientDialect::Codex);
+        let etag = this.answerer.etag(this.view, ClientDialect::Codex);
         headers.extend(etag.map(|etag| (MODELS_ETAG, etag)));
         Poll::Ready(Ok(response))
     }

@@ -29,9 +29,16 @@ impl Globs {
 
     /// Whether the id is included, as all are when nothing is said, and not excluded.
     pub(crate) fn keep(&self, id: &str) -> bool {
-        let any = |globs: &[GlobMatcher]| globs.iter().any(|glob| glob.is_match(id));
-        (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
+        (self.include.is_empty() || any(&self.include, id)) && !self.excludes(id)
     }
+
+    pub(crate) fn excludes(&self, id: &str) -> bool {
+        any(&self.exclude, id)
+    }
+}
+
+fn any(globs: &[GlobMatcher], id: &str) -> bool {
+    globs.iter().any(|glob| glob.is_match(id))
 }
 
 // One matcher a glob, not a set: a set splits what it matches into the parts of a

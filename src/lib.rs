@@ -66,8 +66,9 @@
 //! - **Equal models have equal bytes and an equal strong `ETag`** in every process.
 //!   Order, duplicates and made-up dates of a provider's answer change nothing.
 //! - **What is not the list passes through untouched**, readiness and errors included.
-//! - **A view hides.** What a caller may not see is answered like what there is not, in
-//!   body and headers; a hook that fails shows nothing ([`Builder::views`]).
+//! - **A view hides.** It decides about a model, whichever name the model is asked for by. A
+//!   hidden model is indistinguishable from an unknown one, in body, headers and time. A hook
+//!   that fails shows nothing, and a refused caller causes no fetch ([`Builder::views`]).
 //! - **Listing and routing agree.** Each listed id, under whatever name, leads to its
 //!   provider and upstream id ([`ModelsSnapshot::get`]).
 //! - **Nothing leaks.** A client's credentials never reach a provider, and a
@@ -86,7 +87,7 @@
 //! | `/api/tags`, `/api/version`; the list with `client_version` | Ollama's form, and Codex's, where [they are on](Builder::client_dialects) |
 //! | `HEAD` of all these | the same without a body |
 //! | a provider is still missing | 200 with the others', and `detail=partial` in `Cache-Status` ([`serve_partial`](Builder::serve_partial)) |
-//! | there are providers, and none ever had a list | 503 with `Retry-After`, never an empty list |
+//! | there is nothing to show, to this caller or to any, while a provider is missing | 503 with `Retry-After`, never an empty list |
 //! | everything else | the inner service's answer |
 //!
 //! A model has what is known of it, under the names that most clients read:
@@ -118,7 +119,9 @@
 //!
 //! A model is listed as `provider/id`, as `id`, or as the one only where the other is taken
 //! ([`Prefix`]). On a clash the provider that was declared first wins.
-//! [Aliases](Builder::alias) are further names of yours, and go before all models. For
+//! [Aliases](Builder::alias) are further names of yours, and go before all models. A model
+//! that was looked up has an [`id`](ListedModel::id), its own, and the
+//! [`name`](ListedModel::name) by which it was found. For
 //! Anthropic's clients every name can begin with [`claude-`](Builder::claude_aliases). The
 //! [status](Status) tells of aliases without a model and of models without a name.
 //!

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, request::Parts};
+use http::{HeaderValue, Request, Response, request::Parts};
 use tower_service::Service;
 
 use crate::{
@@ -16,8 +16,9 @@ use crate::{
     future::{Answer, ResponseFuture},
     handle::ModelsCache,
     hook::Hooks,
+    render::ClientDialect,
     request::{Paths, Place, Target},
-    snapshot::{Snapshot, View},
+    snapshot::{Face, Snapshot, View},
 };
 
 // ===== Answerer =====
@@ -45,6 +46,11 @@ impl Answerer {
         ModelsCache(Arc::clone(&self.0.cache))
     }
 
+    /// The tag of a caller's list, where that is prepared and would be served.
+    pub(crate) fn etag(&self, view: &View, dialect: ClientDialect) -> Option<HeaderValue> {
+        answer::etag(&self.0.cache, view, dialect)
+    }
+
     /// Which models a caller may see.
     pub(crate) fn view(&self, parts: &Parts) -> View {
         self.0.hooks.view(parts)
@@ -58,15 +64,19 @@ impl Answerer {
     /// What Ollama's clients are shown of a model.
     pub(crate) async fn show(&self, view: &View, id: Option<&str>) -> Response<Prepared> {
         let cache = &self.0.cache;
-        let is_seen = id.is_some_and(|id| answer::is_seen(cache, view, id));
-        if let Some(wait) = cache.check_schedule()
-            && !view.is_closed()
-            && id.is_some()
-            && (wait.is_for_what_is_listed() || !is_seen)
+        // Before anything looks at the schedule, which begins what is due.
+        if let Some(id) = id.filter(|_| !view.sees_nothing())
+            && let Some(wait) = cache.check_schedule()
+            && (wait.is_for_what_is_listed() || !answer::is_seen(cache, view, id))
         {
             wait.over(cache).await;
         }
-        answer::shown(cache, view, id)
+        let snapshot = cache.snapshot().0;
+        let show = |view: &View, prepared: Option<&Face>| {
+            answer::shown(cache, &snapshot, view, id, prepared)
+        };
+        let dialect = ClientDialect::Ollama;
+        self.0.prepared(&snapshot, view, dialect, show).await
     }
 
     /// Where the request goes, when its path is one of ours.
@@ -107,7 +117,7 @@ impl Answerer {
             headers: &parts.headers,
             view: &view,
         };
-        if !view.is_closed()
+        if asked.needs_providers()
             && self.0.hooks.renews(parts)
             && let Some(wait) = self.0.cache.renew()
         {
@@ -119,15 +129,16 @@ impl Answerer {
     #[inline]
     fn answer_to(&self, asked: Asked<'_>) -> Answer {
         let cache = &self.0.cache;
-        if let Some(wait) = cache.check_schedule()
-            && !asked.view.is_closed()
+        // First of all: to look at the schedule begins what is due.
+        if asked.needs_providers()
+            && let Some(wait) = cache.check_schedule()
             && (wait.is_for_what_is_listed() || !answer::is_listed(cache, asked))
         {
             return self.answer_after(Some((wait, Served::Awaited)), asked);
         }
         match answer::answer(cache, &cache.load(), asked) {
             Ok(response) => Answer::Ready(Some(response)),
-            Err(Unprepared) => self.answer_after(None, asked),
+            Err(_) => self.answer_after(None, asked),
         }
     }
 
@@ -149,40 +160,43 @@ impl Answerer {
                 }
                 None => Served::Hit,
             };
-            let asked = Asked {
-                target,
-                method: &method,
-                uri: &uri,
-                headers: &headers,
-                view: &view,
-            };
             // One snapshot from here on: what is prepared is prepared in it.
             let snapshot = answers.cache.snapshot().0;
-            answers.answer_from(&snapshot, asked, served).await
+            let answer = |view: &View, prepared: Option<&Face>| {
+                let asked = Asked {
+                    target,
+                    method: &method,
+                    uri: &uri,
+                    headers: &headers,
+                    view,
+                };
+                answer::uncommon(&answers.cache, &snapshot, asked, prepared, served)
+            };
+            let answer = answers.prepared(&snapshot, &view, target.dialect, answer);
+            answer.await
         }))
     }
 }
 
 impl Answers {
-    async fn answer_from(
+    /// An answer to a caller, with what it lacks prepared before.
+    async fn prepared(
         &self,
         snapshot: &Arc<Snapshot>,
-        asked: Asked<'_>,
-        served: Served,
+        view: &View,
+        dialect: ClientDialect,
+        answer: impl Fn(&View, Option<&Face>) -> Result<Response<Prepared>, Unprepared>,
     ) -> Response<Prepared> {
-        let mut view = asked.view.clone();
-        let mut prepared = None;
+        let mut view = view.clone();
+        let mut own = None;
         loop {
-            let asked = Asked {
-                view: &view,
-                ..asked
-            };
-            match answer::uncommon(&self.cache, snapshot, asked, prepared.as_ref(), served) {
+            let lacking = match answer(&view, own.as_ref()) {
                 Ok(response) => return response,
-                Err(Unprepared) => match answer::prepare(&self.cache, snapshot, asked).await {
-                    Ok(face) => prepared = Some(face),
-                    Err(_) => view = View::unknown(), // and so it hides
-                },
+                Err(lacking) => lacking,
+            };
+            match answer::prepare(&self.cache, snapshot, &view, dialect, lacking).await {
+                Ok(face) => own = face.or(own),
+                Err(_) => view = View::unknown(), // and so it hides
             }
         }
     }

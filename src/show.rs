@@ -25,9 +25,10 @@ use crate::{
 /// Some clients list no model that they cannot ask about so. The layer that answers the list
 /// leaves bodies unread, whatever they are; this one reads that of a `POST` to this path, up
 /// to 64 KiB, and leaves all other requests to the service inside. Its answers come from
-/// the snapshot and follow the caller's [view](crate::View); a model that is not listed, or
-/// not for the caller, gets status 404 in Ollama's form. As for the list, a provider's first
-/// attempt is waited for, and there is status 503 where nothing was ever had.
+/// the snapshot and follow the caller's [view](crate::View). A model that is not listed and
+/// one that the caller may not see get the same status 404 in Ollama's form. A caller that is
+/// refused waits for nothing, and its body is not read. As for the list, a provider's first
+/// attempt is waited for, and the answer is 503 where the list's would be.
 ///
 /// Its readiness is the inner service's. See [`StaticModelsCacheLayer::ollama_show`](
 /// crate::StaticModelsCacheLayer::ollama_show).
@@ -119,6 +120,9 @@ where
     B::Data: Send,
 {
     let view = answerer.view(&parts);
+    if view.is_closed() {
+        return answerer.show(&view, None).await; // refused, whatever the body says
+    }
     let body = read(body).await;
     let named = body.and_then(|body| serde_json::from_slice::<Named>(&body).ok());
     let id = named.map(|named| match named.model.is_empty() {

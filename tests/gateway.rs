@@ -147,7 +147,7 @@ fn json_of(body: &[u8]) -> Value {
 
 // ===== A provider of the test's own =====
 
-/// Lists the one model `x:1`, and answers each chat as the test tells it to.
+/// Lists its models, `x:1` alone by default, and answers each chat as the test tells it to.
 struct Lab {
     base_url: String,
     /// The chats that came, as they came.
@@ -160,6 +160,10 @@ type Answers = Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Response<Body>>>>;
 
 impl Lab {
     async fn open() -> Self {
+        Self::listing(&["x:1"]).await
+    }
+
+    async fn listing(ids: &[&str]) -> Self {
         let chats = Arc::new(Mutex::new(Vec::new()));
         let (answers, given) = mpsc::unbounded_channel();
         let given: Answers = Arc::new(tokio::sync::Mutex::new(given));
@@ -168,7 +172,9 @@ impl Lab {
             seen.lock().unwrap().push((headers, body));
             given.lock().await.recv().await.unwrap()
         };
-        let list = json!({ "object": "list", "data": [{ "id": "x:1", "object": "model" }] });
+        let models = ids.iter();
+        let models = models.map(|id| json!({ "id": id, "object": "model" }));
+        let list = json!({ "object": "list", "data": models.collect::<Vec<_>>() });
         let router = Router::new()
             .route("/v1/models", get(|| async { Json(list) }))
             .route("/v1/chat/completions", post(chat))
@@ -365,6 +371,106 @@ async fn a_key_sees_its_view_in_the_list_and_in_chats() {
     let unknown = ask("cellar/ember:9b", "demo-acme-only").await;
     let text = |answer: &Response<Bytes>| String::from_utf8(answer.body().to_vec()).unwrap();
     assert_eq!(text(&hidden).replace(":8b", ":9b"), text(&unknown));
+}
+
+/// The bug: a model that a view excludes was reached by an alias and by a `claude-` name, in
+/// list, retrieval, show and chat; and those names of a model that a view includes were 404.
+#[tokio::test]
+async fn a_view_judges_the_model_by_whatever_name_it_is_asked_for() {
+    let lab = Lab::listing(&["secret", "other"]).await;
+    let text = format!(
+        r#"
+        listen = "127.0.0.1:0"
+
+        [static_models_cache]
+        claude_aliases = true
+        client_dialects = ["openai", "anthropic", "gemini", "ollama", "codex"]
+
+        [static_models_cache.aliases]
+        best = "house/secret"
+
+        [static_models_cache.views.without]
+        exclude = ["house/secret"]
+
+        [static_models_cache.views.with]
+        include = ["house/secret"]
+
+        [[providers]]
+        name = "house"
+        base_url = "{}"
+
+        [[keys]]
+        key_env = "GATEWAY_KEY_WITHOUT"
+        view = "without"
+
+        [[keys]]
+        key_env = "GATEWAY_KEY_WITH"
+        view = "with"
+        "#,
+        lab.base_url
+    );
+    let file = file("names", &text);
+    let mut command = gateway();
+    command.arg("--config").arg(file);
+    command.env("GATEWAY_KEY_WITHOUT", "without");
+    command.env("GATEWAY_KEY_WITH", "with");
+    let gateway = Gateway::start(&mut command).await.listing_all().await;
+    let ask = |request: http::request::Builder, body: Value| {
+        let answer = gateway.ask(request, body.to_string());
+        async { whole(answer.await).await }
+    };
+    let own = ["house/secret", "best"];
+    let led = ["claude-house/secret", "claude-best"];
+    for (key, status) in [("without", 404), ("with", 200)] {
+        let keyed = |request: http::request::Builder| request.header("x-api-key", key);
+        for (path, header, listed) in [
+            ("/v1/models", "accept", own),
+            ("/v1/models", "anthropic-version", led),
+            ("/v1beta/models", "accept", own),
+            ("/api/tags", "accept", own),
+            ("/v1/models?client_version=0.169.0", "accept", own),
+        ] {
+            let list = ask(keyed(Request::get(path).header(header, "1")), json!(null)).await;
+            let list = String::from_utf8(list.body().to_vec()).unwrap();
+            for name in listed {
+                let has = list.contains(&format!("{name}\""));
+                assert_eq!(has, status == 200, "{key} {path} {name}: {list}");
+            }
+        }
+        for name in own.into_iter().chain(led) {
+            for (path, header) in [
+                ("/v1/models", "accept"),
+                ("/v1/models", "anthropic-version"),
+                ("/v1beta/models", "accept"),
+            ] {
+                let request = Request::get(format!("{path}/{name}")).header(header, "1");
+                let answer = ask(keyed(request), json!(null)).await;
+                assert_eq!(answer.status(), status, "{key} {path}/{name} {header}");
+            }
+            let shown = ask(keyed(Request::post("/api/show")), json!({ "model": name })).await;
+            assert_eq!(shown.status(), status, "{key} show {name}");
+
+            lab.answers.send(Response::new(Body::from("{}"))).unwrap();
+            let chat = || keyed(Request::post("/v1/chat/completions"));
+            let answer = ask(chat(), json!({ "model": name })).await;
+            assert_eq!(answer.status(), status, "{key} chat {name}");
+            if status == 404 {
+                let unknown = name.replace("best", "bess").replace("secret", "secres");
+                let other = ask(chat(), json!({ "model": unknown })).await;
+                let text = |answer: &Response<Bytes>, name: &str| {
+                    String::from_utf8_lossy(answer.body()).replace(name, "ID")
+                };
+                assert_eq!(text(&answer, name), text(&other, &unknown));
+            }
+        }
+    }
+    let chats = lab.chats.lock().unwrap();
+    assert_eq!(chats.len(), own.len() + led.len());
+    assert!(
+        chats
+            .iter()
+            .all(|(_, body)| json_of(body)["model"] == "secret")
+    );
 }
 
 #[tokio::test]

@@ -69,9 +69,17 @@ impl Builder {
     /// the request: look up what is known, and do no I/O. When it fails or panics, the
     /// caller gets status 500 and sees nothing.
     ///
-    /// Lists are prepared once a [view](View), by its name, and kept within
-    /// [`max_view_bytes`](Self::max_view_bytes). Each has its own `ETag`. A model that a
-    /// caller may not see is answered like one that there is not, in body and headers.
+    /// - A view decides about models, not about names: a model is seen under all of its
+    ///   names, [aliases](Self::alias) and [`claude-` names](Self::claude_aliases)
+    ///   included, or under none.
+    /// - A hidden model is indistinguishable from an unknown one, in body, headers and time.
+    /// - A caller that is [refused](View::denied), or whose hook failed, waits for nothing and
+    ///   causes no fetch. Its answers say nothing of the providers.
+    /// - A view with no model to show while a provider is missing gets status 503, not an
+    ///   empty list; only [`View::none`] is an empty list at all times.
+    ///
+    /// Lists are prepared once per [view](View), by its name, and kept within
+    /// [`max_view_bytes`](Self::max_view_bytes). Each has its own `ETag`.
     ///
     /// ```
     /// use tower_models_cache::{Model, Provider, StaticModelsCacheLayer, View};
@@ -127,8 +135,8 @@ impl Builder {
     /// before all models, with everything that is known of the model; and it is found in
     /// [snapshots](crate::ModelsSnapshot::get). An alias goes before a model of the same
     /// name, which is not listed then: also while the target is not there, so that the name
-    /// never means another model. Views see an alias where they see its model. The status
-    /// [tells](crate::Status::aliases) what became of each.
+    /// never means another model. A [view](View) sees an alias exactly where it sees the
+    /// model. The status [tells](crate::Status::aliases) what became of each.
     pub fn alias(mut self, name: impl Into<String>, target: impl Into<String>) -> Self {
         self.aliases.push((name.into(), target.into()));
         self
@@ -140,7 +148,7 @@ impl Builder {
     ///
     /// For clients that show only such names. Models whose own name has it keep that, and
     /// so does one whose new name another model has. Both names are found in
-    /// [snapshots](crate::ModelsSnapshot::get).
+    /// [snapshots](crate::ModelsSnapshot::get), and a [view](View) sees both or none.
     pub fn claude_aliases(mut self, list: bool) -> Self {
         self.claude_aliases = list;
         self

@@ -180,7 +180,8 @@ impl Builder {
     }
 
     /// Serves the list while a provider is missing in it, marked as partial in
-    /// `Cache-Status` (`true`, the default), or answers with 503 then (`false`).
+    /// `Cache-Status` (`true`, the default), or answers with 503 then (`false`). A list that
+    /// is empty then is answered with 503 in either case.
     pub fn serve_partial(mut self, serve: bool) -> Self {
         self.serve_partial = serve;
         self
@@ -224,6 +225,9 @@ impl Builder {
     /// Names stale and missing providers to clients, in `x-models-incomplete`: a
     /// structured list (RFC 8941) such as `"lab";missing, "openai";stale`. The
     /// default is not to name them.
+    ///
+    /// A caller with a [view](crate::View) is told only the stale providers of which it sees a
+    /// model, and a caller that is refused is told none.
     pub fn name_providers(mut self, name: bool) -> Self {
         self.name_providers = name;
         self

@@ -57,6 +57,7 @@ impl Face {
         snapshot: &Snapshot,
         dialect: ClientDialect,
         members: Option<&Members>,
+        heads: &HeaderMap,
         settings: &Settings,
     ) -> Self {
         let is_member = |seat: &Seat| members.is_none_or(|members| members.has(*seat));
@@ -94,7 +95,7 @@ impl Face {
         body.shrink_to_fit();
         let list = XxHash3_64::oneshot(&body);
         let effort = members.map_or(Effort::Most, |_| Effort::Little);
-        let document = Document::new(dialect, body.into(), effort, &snapshot.heads, settings);
+        let document = Document::new(dialect, body.into(), effort, heads, settings);
         Self {
             document: Arc::new(document),
             rows: Arc::new(Rows {
@@ -113,6 +114,11 @@ impl Face {
             document: Arc::new(self.document.with_heads(heads)),
             rows: Arc::clone(&self.rows),
         }
+    }
+
+    /// Whether it holds no model.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.seats.is_empty()
     }
 
     pub(crate) fn document(&self) -> &Arc<Document> {

@@ -15,19 +15,37 @@ use crate::{model::Model, render::ListedId};
 pub struct ModelsSnapshot(pub(crate) Arc<Snapshot>);
 
 impl ModelsSnapshot {
-    /// All listed models, in the order of the list: by provider as declared, then by id.
+    /// Every name that is listed, each with its model, in the order of the list: the aliases
+    /// first, then the models by provider as declared, then by id.
     pub fn iter(&self) -> impl Iterator<Item = ListedModel<'_>> {
         self.0.iter()
     }
 
-    /// The model that is listed under this id, and so where a request for it goes.
+    /// The model that this name leads to, and so where a request for it goes. The name may be
+    /// the model's id, an alias, or any other that the list's clients may ask for.
     ///
     /// The cost does not depend on the number of models.
-    pub fn get(&self, listed_id: &str) -> Option<ListedModel<'_>> {
-        self.0.find(listed_id)
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
+    ///
+    /// let layer = StaticModelsCacheLayer::builder()
+    ///     .provider(Provider::fixed("house", [Model::new("small")]))
+    ///     .alias("best", "house/small")
+    ///     .build()?;
+    /// let snapshot = layer.cache().snapshot();
+    /// let model = snapshot.get("best").ok_or("not listed")?;
+    /// assert_eq!((&*model.name(), &*model.id()), ("best", "house/small"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get(&self, name: &str) -> Option<ListedModel<'_>> {
+        self.0.find(name)
     }
 
-    /// How many models are listed.
+    /// How many names are listed: one for each model, and one for each alias of a listed
+    /// model.
     pub fn len(&self) -> usize {
         self.0.models
     }
@@ -59,22 +77,33 @@ impl fmt::Debug for ModelsSnapshot {
     }
 }
 
-/// A model as it is listed, under one of its names.
+/// A listed model: what it is, and the name by which it was found.
+///
+/// [`id`](Self::id), [`provider`](Self::provider) and [`model`](Self::model) are the same
+/// whichever name leads to the model. [Views](crate::View) decide by these alone.
 #[derive(Clone, Copy, Debug)]
 pub struct ListedModel<'a> {
+    /// The model's own, under which it is listed.
     pub(super) id: ListedId<'a>,
+    /// By which it was found: its id, an alias, or either behind `claude-`.
+    pub(super) name: ListedId<'a>,
     pub(super) provider: &'a str,
     pub(super) model: &'a Model,
 }
 
 impl<'a> ListedModel<'a> {
-    /// The id under which clients find it; of one that was [looked
-    /// up](ModelsSnapshot::get) by another name of it, that name.
+    /// The id under which the model itself is listed: `house/small`, or `small` where its
+    /// provider is listed without a prefix. Never an alias, and never a name that begins
+    /// with `claude-` for [Anthropic's clients](crate::Builder::claude_aliases) alone.
     pub fn id(&self) -> Cow<'a, str> {
-        match self.id.as_str() {
-            Some(id) => Cow::Borrowed(id),
-            None => Cow::Owned(self.id.to_string()),
-        }
+        text(self.id)
+    }
+
+    /// The name by which the model was [found](ModelsSnapshot::get) or
+    /// [listed](ModelsSnapshot::iter): its [`id`](Self::id), an alias, or another name that
+    /// leads to it.
+    pub fn name(&self) -> Cow<'a, str> {
+        text(self.name)
     }
 
     /// The name of the provider that has it.
@@ -90,5 +119,12 @@ impl<'a> ListedModel<'a> {
     /// The model, as its provider describes it.
     pub fn model(&self) -> &'a Model {
         self.model
+    }
+}
+
+fn text(id: ListedId<'_>) -> Cow<'_, str> {
+    match id.as_str() {
+        Some(id) => Cow::Borrowed(id),
+        None => Cow::Owned(id.to_string()),
     }
 }

@@ -68,6 +68,8 @@ pub(crate) struct Snapshot {
     faces: Faces,
     views: Views,
     pub(crate) standing: Standing,
+    /// Whether lists are still fetched.
+    is_refreshed: bool,
 }
 
 /// How the providers stand together.
@@ -110,11 +112,8 @@ impl Snapshot {
             .collect();
         let plans = parts.into_iter().zip(names);
         let plans: Vec<_> = plans.map(|(part, names)| Plan { part, names }).collect();
-        let heads = document::heads(
-            plans.iter().map(|plan| &plan.part),
-            &settings.document,
-            is_refreshed,
-        );
+        let parts = plans.iter().map(|plan| (&plan.part, true));
+        let heads = document::heads(parts, &settings.document, is_refreshed);
 
         let like: Vec<_> = (plans.iter().enumerate())
             .map(|(position, plan)| last.and_then(|last| last.section_like(position, plan)))
@@ -127,8 +126,8 @@ impl Snapshot {
             .filter(same)
             .filter(|_| like.iter().enumerate().all(in_place));
         let mut next = match shared {
-            Some(last) => Self::share(last, plans, heads, settings),
-            None => Self::render_all(plans, &like, last, index, heads, settings),
+            Some(last) => Self::share(last, plans, heads, settings, is_refreshed),
+            None => Self::render_all(plans, &like, last, index, heads, settings, is_refreshed),
         };
         if let Some(last) = last.filter(|_| carries_views) {
             next.views = last.views.carry_over(last, &next, shared.is_some());
@@ -137,13 +136,20 @@ impl Snapshot {
     }
 
     /// The next snapshot, in which no list has changed.
-    fn share(last: &Self, plans: Vec<Plan>, heads: HeaderMap, settings: &Arc<Settings>) -> Self {
+    fn share(
+        last: &Self,
+        plans: Vec<Plan>,
+        heads: HeaderMap,
+        settings: &Arc<Settings>,
+        is_refreshed: bool,
+    ) -> Self {
         let sections = last.sections.iter().zip(plans);
         let sections = sections.map(|(section, plan)| section.moved(plan.part, last, None));
         let sections: Box<[_]> = sections.collect();
         Self {
             settings: Arc::clone(settings),
             standing: Standing::of(&sections),
+            is_refreshed,
             sections,
             index: last.index.clone(),
             aliases: last.aliases.clone(),
@@ -163,6 +169,7 @@ impl Snapshot {
         index: Index,
         heads: HeaderMap,
         settings: &Arc<Settings>,
+        is_refreshed: bool,
     ) -> Self {
         let openai = ClientDialect::OpenAi;
         let naming = &settings.naming;
@@ -208,6 +215,7 @@ impl Snapshot {
         let mut next = Self {
             settings: Arc::clone(settings),
             standing: Standing::of(&sections),
+            is_refreshed,
             models: named + sections.iter().map(Section::listed).sum::<usize>(),
             sections: sections.into(),
             index,
@@ -219,7 +227,7 @@ impl Snapshot {
             views: Views::default(),
         };
         if let Some(last) = last {
-            next.faces = last.faces.map(|dialect, _| next.render(dialect, None));
+            next.faces = last.faces.map(|dialect, _| next.render_for_all(dialect));
         }
         next
     }
@@ -245,23 +253,9 @@ impl Snapshot {
         &self.document
     }
 
-    /// The tag of a list, if it is prepared.
-    pub(crate) fn etag(&self, view: &View, dialect: ClientDialect) -> Option<HeaderValue> {
-        let etag = |face: &Face| face.document().etag_value().clone();
-        match &view.0 {
-            Sight::All => self.faces.get(dialect).map(etag),
-            Sight::Some(policy) => {
-                let face = |seen: &Seen| seen.faces.get(dialect).map(etag);
-                self.views.with(policy, face).flatten()
-            }
-            Sight::Denied(_) | Sight::Unknown => None,
-        }
-    }
-
     /// A model as Ollama's clients are shown it.
-    pub(crate) fn show(&self, listed_id: &str) -> Option<Vec<u8>> {
-        let seat = self.seat(listed_id)?;
-        Some(render::show(&self.record(seat, ClientDialect::Ollama)))
+    pub(crate) fn show(&self, seat: Seat) -> Vec<u8> {
+        render::show(&self.record(seat, ClientDialect::Ollama))
     }
 
     /// Every list that there is, the one that is asked for most first.
@@ -318,14 +312,40 @@ impl Snapshot {
         &self.settings.style
     }
 
+    /// The headers of a view's lists. They name the providers of which it sees a model: of
+    /// one that is missing it sees none.
+    fn heads_for(&self, policy: &Policy, members: &Members) -> HeaderMap {
+        let parts = self.parts().enumerate();
+        let parts = parts.map(|(section, part)| (part, members.has_any_of(section)));
+        // A view that allows nothing lacks nothing either.
+        let parts = parts.filter(|_| !policy.is_empty);
+        document::heads(parts, &self.settings.document, self.is_refreshed)
+    }
+
+    /// What the answer with one model says of itself to a view's caller.
+    pub(crate) fn status_for(&self, seat: Seat) -> HeaderValue {
+        match self.sections[seat.section()].stale {
+            _ if !self.standing.complete => document::PARTIAL,
+            Some(_) => document::STALE,
+            None => document::HIT,
+        }
+    }
+
+    /// Leaves, in the list's headers on one model, what a view's caller may know.
+    pub(crate) fn tell_view(&self, seat: Seat, head: &mut HeaderMap) {
+        let stale = self.sections[seat.section()].stale.as_ref();
+        let named = stale.filter(|_| self.settings.document.name_providers);
+        document::tell_of_one(head, self.status_for(seat), named);
+    }
+
     /// The list in one form, for all or for some.
-    fn render(&self, dialect: ClientDialect, members: Option<&Members>) -> Face {
-        Face::render(self, dialect, members, &self.settings.document)
+    fn render(&self, dialect: ClientDialect, members: Option<&Members>, heads: &HeaderMap) -> Face {
+        Face::render(self, dialect, members, heads, &self.settings.document)
     }
 
     /// The list of all models in another form.
     pub(crate) fn render_for_all(&self, dialect: ClientDialect) -> Face {
-        self.render(dialect, None)
+        self.render(dialect, None, &self.heads)
     }
 
     /// The list of those models in one form that a policy allows.
@@ -343,6 +363,6 @@ impl Snapshot {
                 seen.members.get_or_init(|| members)
             }
         };
-        Ok(self.render(dialect, Some(members)))
+        Ok(self.render(dialect, Some(members), &self.heads_for(policy, members)))
     }
 }

@@ -1,6 +1,8 @@
 //! The models of a snapshot: which there are, which one a name stands for, and where its
 //! bytes are.
 
+use std::cmp::Ordering;
+
 use bytes::Bytes;
 
 use super::{
@@ -23,12 +25,16 @@ pub(crate) struct Slice<'a> {
 }
 
 impl Snapshot {
-    /// The model that is listed under this id.
-    pub(crate) fn find(&self, listed_id: &str) -> Option<ListedModel<'_>> {
-        let (seat, lead) = self.locate(listed_id)?;
-        let model = self.listed(seat);
-        let id = ListedId { lead, ..model.id };
-        Some(ListedModel { id, ..model })
+    /// The model that this name leads to.
+    pub(crate) fn find(&self, name: &str) -> Option<ListedModel<'_>> {
+        let (seat, lead) = self.locate(name)?;
+        let mut model = self.listed(seat);
+        model.name.lead = lead;
+        if model.name.order_to(name) != Ordering::Equal {
+            // The one name that is in no list: one prefixed on conflict, without a conflict.
+            model.name.prefix = Some(model.provider);
+        }
+        Some(model)
     }
 
     /// Where the model is that is listed under this id.
@@ -61,7 +67,7 @@ impl Snapshot {
         let naming = &self.settings.naming;
         let is_led = naming.claude && !naming.aliases.has(id);
         let seat = self.locate_own(id.strip_prefix(CLAUDE).filter(|_| is_led)?)?;
-        (!shows_claude(self.listed(seat).id)).then_some((seat, CLAUDE))
+        (!shows_claude(self.listed(seat).name)).then_some((seat, CLAUDE))
     }
 
     /// Where the model is that has this very name.
@@ -75,7 +81,11 @@ impl Snapshot {
 
     /// A model as it is rendered in a dialect.
     pub(super) fn record(&self, seat: Seat, dialect: ClientDialect) -> Record<'_> {
-        let ListedModel { mut id, model, .. } = self.listed(seat);
+        let ListedModel {
+            name: mut id,
+            model,
+            ..
+        } = self.listed(seat);
         if dialect == ClientDialect::Anthropic && self.leads_to(id) {
             id.lead = CLAUDE;
         }
@@ -94,15 +104,15 @@ impl Snapshot {
             && self.index.locate(&self.sections, &other).is_none()
     }
 
+    /// A model, and the name by which it was found.
     pub(crate) fn listed(&self, seat: Seat) -> ListedModel<'_> {
         let section = &self.sections[seat.section()];
         let model = &section.part.models()[seat.position()];
-        let id = match seat.alias() {
-            Some(alias) => ListedId::new(None, self.settings.naming.aliases.name(alias)),
-            None => ListedId::new(section.prefix_of(seat.position()), model.id()),
-        };
+        let id = ListedId::new(section.prefix_of(seat.position()), model.id());
+        let alias = |alias| ListedId::new(None, self.settings.naming.aliases.name(alias));
         ListedModel {
             id,
+            name: seat.alias().map_or(id, alias),
             provider: section.part.provider.name(),
             model,
         }

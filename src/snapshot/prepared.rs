@@ -97,6 +97,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Whether it sees a model of its snapshot, once that is known.
+    pub(crate) fn sees_any(&self) -> Option<bool> {
+        self.members.get().map(|members| !members.is_empty())
+    }
+
     pub(super) fn size(&self) -> usize {
         let members = self.members.get().map_or(0, Members::size);
         size_of::<Self>() + members + self.faces.size()
@@ -231,13 +236,14 @@ impl Seen {
         let before = self.members.get();
         let members = before.map(|members| Members::of(next, &self.policy, Some((last, members))));
         let members = members.transpose()?;
-        let faces = match &members {
-            _ if shared => self.faces.with_heads(&next.heads),
-            Some(members) => self
-                .faces
-                .map(|dialect, _| next.render(dialect, Some(members))),
-            None => Faces::default(),
-        };
+        let faces = members.as_ref().map_or_else(Faces::default, |members| {
+            let heads = next.heads_for(&self.policy, members);
+            if shared {
+                return self.faces.with_heads(&heads);
+            }
+            let render = |dialect, _: &Face| next.render(dialect, Some(members), &heads);
+            self.faces.map(render)
+        });
         Ok(Self {
             policy: Arc::clone(&self.policy),
             members: members.map_or_else(OnceLock::new, OnceLock::from),

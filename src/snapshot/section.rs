@@ -3,12 +3,14 @@
 
 use std::{ops::Range, sync::Arc};
 
+use http::HeaderValue;
+
 use super::{
     Snapshot,
     names::{Row, Seat},
 };
 use crate::{
-    document::Tags,
+    document::{self, Tags},
     enrich::Described,
     entry::Entry,
     model::Model,
@@ -58,6 +60,8 @@ pub(super) struct Section {
     names: Option<Arc<[Name]>>,
     pub(super) records: Records,
     pub(super) shadowed: usize,
+    /// As it is named in the headers where it is stale.
+    pub(super) stale: Option<HeaderValue>,
 }
 
 /// Records that stand one after the other in the body.
@@ -135,6 +139,10 @@ impl Part {
             Prefix::Never => self.has(listed_id),
             Prefix::OnConflict => self.has(listed_id) || prefixed(),
         }
+    }
+
+    fn stale(&self) -> Option<HeaderValue> {
+        (self.health == Health::Stale).then(|| document::stale(self.provider.name()))
     }
 
     /// What stands before the id of a model that is named so.
@@ -278,6 +286,7 @@ impl Section {
             records,
             shadowed: plan.part.models().len() - plan.listed(),
             names: plan.names.map(Arc::from),
+            stale: plan.part.stale(),
             part: plan.part,
         }
     }
@@ -285,6 +294,7 @@ impl Section {
     /// The same section in the next snapshot.
     pub(super) fn moved(&self, part: Part, last: &Snapshot, body: Option<&mut Vec<u8>>) -> Self {
         Self {
+            stale: part.stale(),
             part,
             names: self.names.clone(),
             records: self.records.moved(last, body),

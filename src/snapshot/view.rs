@@ -11,7 +11,7 @@ use twox_hash::XxHash3_64;
 
 use super::{ListedModel, Snapshot, names::Seat, section::Section};
 #[cfg(feature = "globs")]
-use crate::{error::BuildError, globs::Globs};
+use crate::{error::BuildError, globs::Globs, render::ListedId};
 
 /// Which of the models a caller may see: all of them, none, those that a policy allows,
 /// or not even how many there are.
@@ -48,6 +48,8 @@ pub(crate) struct Policy {
     /// Of the name.
     pub(super) hash: u64,
     allows: Box<Allows>,
+    /// Whether it allows nothing, whatever there is.
+    pub(super) is_empty: bool,
 }
 
 /// A predicate panicked, and so nobody knows.
@@ -60,16 +62,24 @@ impl View {
         Self(Sight::All)
     }
 
-    /// Sees an empty list, and no model.
+    /// Sees an empty list, and no model: always, also while providers are missing. Its
+    /// callers wait for nothing and cause no fetch.
     pub fn none() -> Self {
-        static NONE: LazyLock<View> = LazyLock::new(|| View::of("none", "", |_| false));
-        NONE.clone()
+        static NONE: LazyLock<Arc<Policy>> = LazyLock::new(|| {
+            Arc::new(Policy {
+                is_empty: true,
+                ..Policy::new("none", "", |_| false)
+            })
+        });
+        Self(Sight::Some(Arc::clone(&NONE)))
     }
 
     /// Sees neither list nor model: every request is answered with this status, and an
     /// error in the client's dialect.
     ///
-    /// With status 401 goes `WWW-Authenticate: Bearer` (RFC 9110, section 15.5.2).
+    /// With status 401 goes `WWW-Authenticate: Bearer` (RFC 9110, section 15.5.2). Its
+    /// callers wait for nothing and cause no fetch, and no header tells them how the
+    /// providers are: `Cache-Status` is `tower-models-cache; detail=denied`.
     ///
     /// For callers that must not know whether there is a list. For one that may see an
     /// empty list, take [`none`](Self::none).
@@ -95,8 +105,10 @@ impl View {
     /// publication, and once for a request for one model; never for a request for the list
     /// that was prepared. When it panics, its callers get status 500 and no model.
     ///
-    /// It is asked about a model under its own name. Where that is seen, so are its
-    /// [aliases](crate::Builder::alias).
+    /// It judges the model, not the name that was asked for: whichever name leads to a
+    /// model, [`id`](ListedModel::id) and [`name`](ListedModel::name) are both the model's
+    /// own id here. So a view sees either all names of a model, its
+    /// [aliases](crate::Builder::alias) included, or none.
     pub fn named(
         name: impl AsRef<str>,
         allows: impl Fn(&ListedModel<'_>) -> bool + Send + Sync + 'static,
@@ -104,8 +116,14 @@ impl View {
         Self::of("named", name.as_ref(), allows)
     }
 
-    /// Sees the models whose listed id one of `include` matches, or any where there is
-    /// none, and none of `exclude`: `openai/*`, `*llama*`.
+    /// Sees the models whose [id](ListedModel::id) one of `include` matches, or any where
+    /// there is none, and none of `exclude`: `openai/*`, `*llama*`.
+    ///
+    /// What is excluded stays so under every name: an alias, and a name that begins with
+    /// `claude-`, are seen exactly when their model is. `exclude` is matched against
+    /// `provider/id` too, also where the model is listed without its prefix: one that is
+    /// [prefixed on conflict](crate::Prefix::OnConflict) is found behind its prefix at all
+    /// times.
     ///
     /// `*` stands for anything, slashes included, `?` is one byte, `[ab]` one of these,
     /// `{a,b}` either, and a backslash takes the meaning from what follows. The case counts.
@@ -126,7 +144,11 @@ impl View {
         let globs = Globs::new(&include, &exclude)?;
         let name = format!("{include:?} without {exclude:?}");
         Ok(Self::of("globs", &name, move |model| {
-            globs.keep(&model.id())
+            let is_excluded_behind_prefix = || {
+                let prefixed = ListedId::new(Some(model.provider), model.model.id());
+                model.id.prefix.is_none() && globs.excludes(&prefixed.to_string())
+            };
+            globs.keep(&model.id()) && !is_excluded_behind_prefix()
         }))
     }
 
@@ -140,24 +162,30 @@ impl View {
         matches!(self.0, Sight::Denied(_) | Sight::Unknown)
     }
 
+    /// Whether it sees no model, whatever there is: the providers need not be looked at.
+    #[inline]
+    pub(crate) fn sees_nothing(&self) -> bool {
+        match &self.0 {
+            Sight::All => false,
+            Sight::Denied(_) | Sight::Unknown => true,
+            Sight::Some(policy) => policy.is_empty,
+        }
+    }
+
     /// A view of a kind, whose names are its own.
     pub(crate) fn of(
         kind: &str,
         name: &str,
         allows: impl Fn(&ListedModel<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let name = format!("{kind}:{name}").into_boxed_str();
-        Self(Sight::Some(Arc::new(Policy {
-            hash: XxHash3_64::oneshot(name.as_bytes()),
-            name,
-            allows: Box::new(allows),
-        })))
+        Self(Sight::Some(Arc::new(Policy::new(kind, name, allows))))
     }
 
     /// Whether a caller with this view may see, and so use, a model.
     ///
-    /// What routes requests asks this about the model that it found in the snapshot, so
-    /// that what cannot be seen cannot be used. A view whose predicate panics sees nothing.
+    /// Ask it about the model that [a name led to](crate::ModelsSnapshot::get) before a
+    /// request is routed there: what cannot be seen must not be used. The answer is the same
+    /// whichever name that was. A view whose predicate panics sees nothing.
     pub fn allows(&self, model: &ListedModel<'_>) -> bool {
         self.judge(model).unwrap_or(false)
     }
@@ -183,12 +211,31 @@ impl fmt::Debug for View {
 }
 
 impl Policy {
+    fn new(
+        kind: &str,
+        name: &str,
+        allows: impl Fn(&ListedModel<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let name = format!("{kind}:{name}").into_boxed_str();
+        Self {
+            hash: XxHash3_64::oneshot(name.as_bytes()),
+            name,
+            allows: Box::new(allows),
+            is_empty: false,
+        }
+    }
+
     pub(super) fn is(&self, other: &Self) -> bool {
         self.hash == other.hash && self.name == other.name
     }
 
     fn judge(&self, model: &ListedModel<'_>) -> Result<bool, Panicked> {
-        catch_unwind(AssertUnwindSafe(|| (self.allows)(model))).map_err(|_| {
+        // A predicate cannot tell by which name the model was found: all get one verdict.
+        let model = ListedModel {
+            name: model.id,
+            ..*model
+        };
+        catch_unwind(AssertUnwindSafe(|| (self.allows)(&model))).map_err(|_| {
             // Its name is the operator's own; what it said may be anything.
             tracing::error!(view = &*self.name, "a view's predicate panicked");
             Panicked
@@ -202,6 +249,7 @@ impl Policy {
 #[derive(Clone, Debug)]
 pub(super) struct Members {
     sections: Box<[Arc<[u64]>]>,
+    is_empty: bool,
 }
 
 impl Members {
@@ -216,8 +264,10 @@ impl Members {
             let known = last.and_then(|(last, members)| members.known(last, index, section));
             known.map_or_else(|| Self::ask(snapshot, index, section, policy), Ok)
         });
+        let sections = bits.collect::<Result<Box<_>, _>>()?;
         Ok(Self {
-            sections: bits.collect::<Result<_, _>>()?,
+            is_empty: !sections.iter().any(|bits| has_any(bits)),
+            sections,
         })
     }
 
@@ -249,7 +299,21 @@ impl Members {
         bits[position / 64] & (1 << (position % 64)) != 0
     }
 
+    /// Whether it sees a model of the section at this index.
+    pub(super) fn has_any_of(&self, section: usize) -> bool {
+        has_any(&self.sections[section])
+    }
+
+    /// Whether it sees no model at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
     pub(super) fn size(&self) -> usize {
         self.sections.iter().map(|bits| bits.len() * 8).sum()
     }
+}
+
+fn has_any(bits: &[u64]) -> bool {
+    bits.iter().any(|&bits| bits != 0)
 }

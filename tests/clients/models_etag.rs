@@ -7,7 +7,12 @@ use std::convert::Infallible;
 use crate::support::forms::speaking_all;
 use crate::support::{Desk, Script, ask, builder};
 use axum::body::Body;
-use http::{HeaderValue, Request, Response};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use tokio::sync::mpsc;
 use tower::{Layer, ServiceExt};
 use tower_models_cache::{ClientDialect, Model, Provider, StaticModelsCacheLayer, View};
 
@@ -108,6 +113,62 @@ async fn each_caller_gets_the_tag_of_its_view() {
             "and it is not for this layer to refuse"
         );
     }
+}
+
+#[tokio::test]
+async fn there_is_no_tag_while_the_list_is_not_served() {
+    let desk = Desk::new(["a"]);
+    let lab = Provider::source("lab", Script::desk(&desk));
+    let house = Provider::fixed("house", [Model::new("small")]);
+    let view = View::named("lab", |model| model.provider() == "lab");
+    let layer = speaking_all(builder([house, lab]).views(move |_| Ok(view.clone())));
+    let layer = layer.build().unwrap();
+    layer.cache().refresh().await.unwrap();
+    let tag = etag_of_list(&layer, None).await;
+    assert_eq!(chat(&layer, None).await.headers()[HEADER], tag);
+    // Now its only provider has no list: what there is would be the tag of an empty one.
+    let house = Provider::fixed("house", [Model::new("small")]);
+    let lost = Provider::source("lab", Script::failing());
+    layer.cache().set_providers([house, lost]).await.unwrap();
+    layer.cache().refresh().await.unwrap_err();
+    assert_eq!(ask(&layer, forms::whole(Codex)).await.status(), 503);
+    assert!(!chat(&layer, None).await.headers().contains_key(HEADER));
+}
+
+/// The inner service's body is the answer's: frame by frame, trailers and size included.
+#[tokio::test]
+async fn a_streamed_body_passes_frame_by_frame() {
+    let layer = speaking_all(builder([Provider::fixed("house", [Model::new("a")])]));
+    let layer = layer.build().unwrap();
+    let tag = etag_of_list(&layer, None).await;
+    let (send, mut frames) = mpsc::unbounded_channel::<Result<Frame<Bytes>, Infallible>>();
+    let frames = futures_util::stream::poll_fn(move |cx| frames.poll_recv(cx));
+    let mut body = Some(StreamBody::new(frames));
+    let inner = tower::service_fn(move |_: Request<()>| {
+        let body = body.take().unwrap();
+        async { Ok::<_, Infallible>(Response::new(body)) }
+    });
+    let service = layer.models_etag().layer(inner);
+    let answer = service.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(answer.headers()[HEADER], tag);
+    let mut body = answer.into_body();
+    assert!(
+        body.frame().now_or_never().is_none(),
+        "nothing was sent yet"
+    );
+    for part in ["data: 1\n\n", "da", "ta: 2\n", "\n", "data: [DONE]\n\n"] {
+        // The next is not sent before this one has arrived.
+        send.send(Ok(Frame::data(part.into()))).unwrap();
+        let frame = body.frame().now_or_never().expect("is not held back");
+        assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), part);
+        assert!(body.frame().now_or_never().is_none());
+    }
+    let trailers = HeaderMap::from_iter([(HeaderName::from_static("x-end"), tag.clone())]);
+    send.send(Ok(Frame::trailers(trailers.clone()))).unwrap();
+    let frame = body.frame().now_or_never().unwrap().unwrap().unwrap();
+    assert_eq!(frame.into_trailers().unwrap(), trailers);
+    drop(send);
+    assert!(body.frame().now_or_never().unwrap().is_none());
 }
 
 #[tokio::test]

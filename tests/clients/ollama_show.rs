@@ -7,7 +7,7 @@ use crate::support::net::{Server, within};
 use crate::support::{Script, builder, timed};
 use axum::{Router, body::Body, routing::post};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -47,6 +47,17 @@ async fn send(
     let answer: Response<Body> = app.clone().oneshot(request).await.unwrap();
     let (head, body) = answer.into_parts();
     (head.status, body.collect().await.unwrap().to_bytes())
+}
+
+/// The whole answer about one model.
+async fn answer(app: &Router, id: &str) -> (StatusCode, HeaderMap, String) {
+    let body = Body::from(json!({ "model": id }).to_string());
+    let request = Request::post("/api/show").body(body).unwrap();
+    let answer: Response<Body> = app.clone().oneshot(request).await.unwrap();
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    (head.status, head.headers, body.replace(id, "ID"))
 }
 
 async fn show(app: &Router, body: impl Into<Body>) -> (StatusCode, Value) {
@@ -142,6 +153,70 @@ async fn what_is_not_for_a_caller_is_shown_as_what_there_is_not() {
         let (status, _) = show(&app, json!({ "model": "lab/unknown" }).to_string()).await;
         assert_eq!(status, expected);
     }
+}
+
+/// Names that lead to a model that is hidden, and names of the same length that lead nowhere.
+const HIDDEN: [(&str, &str); 4] = [
+    ("lab/qwen3:8b", "lab/qwen3:9b"),
+    ("fast", "fasd"),
+    ("claude-lab/qwen3:8b", "claude-lab/qwen3:9b"),
+    ("claude-fast", "claude-fasd"),
+];
+
+fn few(builder: Builder) -> Builder {
+    let view = View::named("few", |model| model.model().id() == "unknown");
+    builder
+        .alias("fast", "lab/qwen3:8b")
+        .alias("odd", "lab/unknown")
+        .claude_aliases(true)
+        .views(move |_| Ok(view.clone()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hidden_model_is_answered_like_an_unknown_one_in_headers_and_time() {
+    let app = self::app(few(models()));
+    for (hidden, unknown) in HIDDEN {
+        let refused = answer(&app, hidden).await;
+        assert_eq!(refused.0, 404);
+        assert_eq!(refused, answer(&app, unknown).await, "{hidden}");
+    }
+    for seen in ["lab/unknown", "odd", "claude-lab/unknown", "claude-odd"] {
+        assert_eq!(answer(&app, seen).await.0, 200, "{seen}");
+    }
+    for id in HIDDEN
+        .into_iter()
+        .flat_map(|(hidden, unknown)| [hidden, unknown])
+    {
+        let slow = Provider::source("slow", Script::hung());
+        let app = self::app(few(models().provider(slow)));
+        let ((status, ..), took) = timed(answer(&app, "claude-odd")).await;
+        assert_eq!((status.as_u16(), took), (200, Duration::ZERO));
+        let ((status, ..), took) = timed(answer(&app, id)).await;
+        assert_eq!(status, 404);
+        assert_eq!(took, Duration::from_millis(1500), "{id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_view_with_nothing_to_show_gets_503_as_for_the_list() {
+    let view = View::named("down", |model| model.provider() == "down");
+    let app = self::app(
+        models()
+            .provider(Provider::source("down", Script::failing()))
+            .views({
+                let view = view.clone();
+                move |_| Ok(view.clone())
+            }),
+    );
+    let hidden = answer(&app, "lab/unknown").await;
+    assert_eq!(hidden.0, 503);
+    assert!(hidden.1.contains_key("retry-after"));
+    assert_eq!(hidden, answer(&app, "down/a").await);
+    let (list, _) = send(&app, Request::get("/api/tags"), Body::empty()).await;
+    assert_eq!(list, 503);
+    // With all lists there, it is known that there is nothing.
+    let app = self::app(models().views(move |_| Ok(view.clone())));
+    assert_eq!(answer(&app, "lab/unknown").await.0, 404);
 }
 
 #[tokio::test(start_paused = true)]

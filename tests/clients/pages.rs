@@ -422,7 +422,7 @@ proptest! {
                     let id = forms::id_of(dialect, &record);
                     assert!(seen.insert(id.clone()), "{id} is listed once");
                     let routed = snapshot.get(&id).expect("is routed");
-                    assert_eq!(routed.id(), id);
+                    assert_eq!(routed.name(), id);
                     if forms::WITH_MODELS.contains(&dialect) {
                         let got = ask(&layer, forms::model(dialect, &id)).await;
                         assert_eq!(got.body(), record.as_bytes(), "{dialect:?} {id}");

@@ -160,7 +160,14 @@ async fn an_alias_is_listed_first_with_all_that_is_known_of_its_model() {
     }
     assert_eq!(route(&layer, "gpt"), to("openai", "gpt-5"));
     let snapshot = layer.cache().snapshot();
-    assert_eq!(snapshot.get("gpt").unwrap().id(), "gpt");
+    let model = snapshot.get("gpt").unwrap();
+    assert_eq!((&*model.name(), &*model.id()), ("gpt", "openai/gpt-5"));
+    let listed: Vec<_> = snapshot
+        .iter()
+        .map(|model| (model.name(), model.id()))
+        .collect();
+    let expected = ["gpt", "best", "openai/gpt-5"].map(|name| (name.into(), "openai/gpt-5".into()));
+    assert_eq!(listed, expected);
 }
 
 #[tokio::test]
@@ -391,7 +398,7 @@ proptest! {
             prop_assert_eq!(listed.len(), snapshot.len());
             for name in listed {
                 let model = snapshot.get(&name).expect("what is listed is routed");
-                prop_assert_eq!(model.id(), name.as_str());
+                prop_assert_eq!(model.name(), name.as_str());
                 let (_, ids) = &providers[model.provider()];
                 prop_assert!(ids.contains(model.upstream_id()));
                 let to = (model.provider().to_owned(), model.upstream_id().to_owned());

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::Empty;
 use tower_models_cache::{
-    BoxError, Builder, ClientDialect, Model, Provider, StaticModelsCacheLayer, View,
+    BoxError, Builder, ClientDialect, ListErrorKind, Model, Provider, StaticModelsCacheLayer, View,
 };
 
 const CALLER: HeaderName = HeaderName::from_static("x-caller");
@@ -32,6 +32,7 @@ fn hook(request: &Parts) -> Result<View, BoxError> {
         Some("denied") => View::denied(StatusCode::FORBIDDEN),
         Some("stranger") => View::denied(StatusCode::UNAUTHORIZED),
         Some("house") => View::named("house", |model| model.provider() == "house"),
+        Some("lab") => View::named("lab", |model| model.provider() == "lab"),
         Some("small") => View::named("small", |model| model.model().id() == "small"),
         Some("panic") => panic!("with sk-secret in its message"),
         Some("broken") => View::named("broken", |_| panic!("with sk-secret in its message")),
@@ -206,66 +207,87 @@ fn a_refusal_is_an_error() {
     let _ = View::denied(StatusCode::OK);
 }
 
+/// Names that lead to models of `lab`, and names of the same length that lead nowhere.
+const HIDDEN: [(&str, &str); 4] = [
+    ("lab/tiny", "lab/tinz"),
+    ("mini", "minj"),
+    ("claude-lab/tiny", "claude-lab/tinz"),
+    ("claude-mini", "claude-minj"),
+];
+
+/// Other names of the models of `house`.
+const SEEN: [&str; 4] = ["house/large", "big", "claude-house/large", "claude-big"];
+
+fn named(builder: Builder) -> Builder {
+    let builder = builder.alias("mini", "lab/tiny");
+    builder.alias("big", "house/large").claude_aliases(true)
+}
+
 /// All of an answer that a caller can look at, with the id of its own request left out.
 fn seen_of(answer: &Response<Bytes>, id: &str) -> (StatusCode, http::HeaderMap, String) {
     let body = String::from_utf8(answer.body().to_vec()).unwrap();
-    let mut headers = answer.headers().clone();
-    let length: usize = headers["content-length"].to_str().unwrap().parse().unwrap();
-    assert_eq!(length, body.len());
-    headers.remove("content-length");
-    (answer.status(), headers, body.replace(id, "ID"))
+    (
+        answer.status(),
+        answer.headers().clone(),
+        body.replace(id, "ID"),
+    )
 }
 
 #[tokio::test]
-async fn what_is_not_for_a_caller_is_answered_as_what_there_is_not() {
-    let layer = viewed(builder(providers()).alias("mini", "lab/tiny"));
-    for dialect in forms::WITH_MODELS {
-        for method in [Method::GET, Method::HEAD] {
-            let of = |id: &str| {
-                let mut request = by("house", forms::model(dialect, id));
-                *request.method_mut() = method.clone();
-                request
-            };
-            let mut unknown = ask(&layer, of("lab/tinz")).await;
-            if method == Method::HEAD {
-                assert!(unknown.body().is_empty());
-                continue;
+async fn a_hidden_model_is_answered_like_an_unknown_one() {
+    let down = || Provider::source("down", Script::failing());
+    for with_gap in [false, true] {
+        let gap = with_gap.then(down);
+        let layer = viewed(named(builder(providers().into_iter().chain(gap))));
+        let _ = layer.cache().refresh().await;
+        for dialect in forms::WITH_MODELS {
+            for method in [Method::GET, Method::HEAD] {
+                let of = |id: &str, condition: Option<&'static str>| {
+                    let mut request = by("house", forms::model(dialect, id));
+                    *request.method_mut() = method.clone();
+                    if let Some(condition) = condition {
+                        let condition = HeaderValue::from_static(condition);
+                        request.headers_mut().insert("if-none-match", condition);
+                    }
+                    request
+                };
+                for condition in [None, Some("*")] {
+                    for (hidden, unknown) in HIDDEN {
+                        let refused = ask(&layer, of(hidden, condition)).await;
+                        let missing = ask(&layer, of(unknown, condition)).await;
+                        let told = format!("{method} {dialect:?} {hidden}");
+                        assert_eq!(refused.status(), 404, "{told}");
+                        let expected = seen_of(&missing, unknown);
+                        assert_eq!(seen_of(&refused, hidden), expected, "{told}");
+                    }
+                }
+                for seen in SEEN {
+                    let answer = ask(&layer, of(seen, None)).await;
+                    assert_eq!(answer.status(), 200, "{method} {dialect:?} {seen}");
+                }
             }
-            let expected = seen_of(&unknown, "lab/tinz");
-            assert_eq!(expected.0, 404);
-            for hidden in ["lab/tiny", "mini"] {
-                let answer = ask(&layer, of(hidden)).await;
-                assert_eq!(seen_of(&answer, hidden), expected, "{dialect:?} {hidden}");
-            }
-            // With conditions, too: nothing is known of its tag.
-            let mut request = of("lab/tiny");
-            let any = HeaderValue::from_static("*");
-            request.headers_mut().insert("if-none-match", any);
-            unknown = ask(&layer, request).await;
-            assert_eq!(unknown.status(), 404);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_for_a_caller_takes_as_long_as_what_there_is_not() {
-    for id in ["lab/tiny", "lab/tinz"] {
+async fn a_hidden_model_is_waited_for_like_an_unknown_one() {
+    for id in HIDDEN
+        .into_iter()
+        .flat_map(|(hidden, unknown)| [hidden, unknown])
+    {
         for dialect in forms::WITH_MODELS {
-            let [house, lab] = providers();
             let hung = Provider::source("slow", Script::hung());
-            let layer = viewed(builder([house, lab, hung]));
+            let layer = viewed(named(builder(providers().into_iter().chain([hung]))));
+            for seen in SEEN {
+                let (answer, took) =
+                    timed(ask(&layer, by("house", forms::model(dialect, seen)))).await;
+                assert_eq!((answer.status().as_u16(), took), (200, Duration::ZERO));
+            }
             let request = by("house", forms::model(dialect, id));
             let (answer, took) = timed(ask(&layer, request)).await;
             assert_eq!(answer.status(), 404);
             assert_eq!(took, Duration::from_millis(1500), "{id} {dialect:?}");
-            // What is there and theirs does not wait.
-            let other = viewed(builder([
-                Provider::fixed("house", ["small"].map(Model::new)),
-                Provider::source("slow", Script::hung()),
-            ]));
-            let request = by("house", forms::model(dialect, "house/small"));
-            let (answer, took) = timed(ask(&other, request)).await;
-            assert_eq!((answer.status().as_u16(), took), (200, Duration::ZERO));
         }
     }
 }
@@ -379,23 +401,104 @@ async fn callers_of_one_policy_share_one_list() {
 }
 
 #[tokio::test]
-async fn a_view_without_a_list_gives_503_until_there_is_one_and_empty_ones_are_200() {
-    let desk = Desk::new(["a"]);
-    let provider = Provider::source("lab", Script::desk(&desk));
-    let layer = viewed(builder([provider]));
+async fn the_empty_view_is_an_empty_200_whatever_is_missing() {
+    for script in [Script::always(["a"]), Script::failing(), Script::hung()] {
+        for partial in [true, false] {
+            let provider = Provider::source("lab", script.clone());
+            let layer = viewed(builder([provider]).serve_partial(partial));
+            for dialect in forms::ALL {
+                let answer = ask(&layer, by("none", forms::whole(dialect))).await;
+                assert_eq!(answer.status(), 200, "{dialect:?}");
+                assert!(ids(dialect, answer.body()).is_empty());
+                let status = &answer.headers()["cache-status"];
+                assert_eq!(
+                    status, "tower-models-cache; hit",
+                    "nothing is missing in it"
+                );
+            }
+            for dialect in forms::WITH_MODELS {
+                let answer = ask(&layer, by("none", forms::model(dialect, "lab/a"))).await;
+                assert_eq!(answer.status(), 404, "{dialect:?}");
+            }
+        }
+    }
+}
+
+/// The bug: a view whose only provider was missing got an empty 200, which a client takes
+/// for the truth.
+#[tokio::test]
+async fn a_view_with_nothing_to_show_is_503_while_a_provider_is_missing() {
+    let desk = Desk::new(["tiny"]);
+    desk.set(Err(ListErrorKind::Status(500)));
+    let [house, _] = providers();
+    let lab = Provider::source("lab", Script::desk(&desk));
+    // One view is kept at a time: what another needs is prepared again.
+    let layer = viewed(builder([house, lab]).max_views(1));
+    let _ = layer.cache().refresh().await;
+    for _ in 0..2 {
+        for dialect in forms::ALL {
+            for method in [Method::GET, Method::HEAD] {
+                let of = |caller, mut request: Request<Empty<Bytes>>| {
+                    *request.method_mut() = method.clone();
+                    by(caller, request)
+                };
+                let told = format!("{method} {dialect:?}");
+                let list = ask(&layer, of("lab", forms::whole(dialect))).await;
+                assert_eq!(list.status(), 503, "{told}");
+                assert!(list.headers().contains_key("retry-after"), "{told}");
+                let status = &list.headers()["cache-status"];
+                assert_eq!(status, "tower-models-cache; detail=unavailable");
+                for (caller, expected) in [("all", 200), ("house", 200), ("none", 200)] {
+                    let list = ask(&layer, of(caller, forms::whole(dialect))).await;
+                    assert_eq!(list.status(), expected, "{told} {caller}");
+                }
+                if !forms::WITH_MODELS.contains(&dialect) {
+                    continue;
+                }
+                // Nobody knows whether there is such a model, hidden ones included.
+                for id in ["lab/tiny", "lab/none", "house/small", "none"] {
+                    let answer = ask(&layer, of("lab", forms::model(dialect, id))).await;
+                    assert_eq!(answer.status(), 503, "{told} {id}");
+                    assert_eq!(answer.headers(), list.headers(), "{told} {id}");
+                }
+                let small = ask(&layer, of("house", forms::model(dialect, "house/small"))).await;
+                assert_eq!(small.status(), 200);
+                let tiny = ask(&layer, of("house", forms::model(dialect, "lab/tiny"))).await;
+                assert_eq!(tiny.status(), 404);
+            }
+        }
+    }
+    // An empty list of all providers is the truth.
+    desk.lay([]);
     layer.cache().refresh().await.unwrap();
     for dialect in forms::ALL {
-        let answer = ask(&layer, by("none", forms::whole(dialect))).await;
-        assert_eq!(answer.status(), 200);
-        assert!(ids(dialect, answer.body()).is_empty());
+        let list = ask(&layer, by("lab", forms::whole(dialect))).await;
+        assert_eq!(list.status(), 200, "{dialect:?}");
+        assert!(ids(dialect, list.body()).is_empty());
     }
-    let down = viewed(builder([Provider::source("lab", Script::failing())]));
-    let _ = down.cache().refresh().await;
-    for caller in ["all", "none", "house"] {
-        for dialect in forms::ALL {
-            let answer = ask(&down, by(caller, forms::whole(dialect))).await;
-            assert_eq!(answer.status(), 503, "{caller} {dialect:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_is_503_while_a_provider_is_missing() {
+    for script in [Script::failing(), Script::hung()] {
+        let empty = Provider::fixed("empty", []);
+        let lab = Provider::source("lab", script);
+        let layer = viewed(builder([empty, lab]));
+        for _ in 0..2 {
+            for dialect in forms::ALL {
+                let list = ask(&layer, forms::whole(dialect)).await;
+                assert_eq!(list.status(), 503, "{dialect:?}");
+                assert!(list.headers().contains_key("retry-after"));
+            }
+            for dialect in forms::WITH_MODELS {
+                let one = ask(&layer, forms::model(dialect, "lab/a")).await;
+                assert_eq!(one.status(), 503, "{dialect:?}");
+            }
         }
+    }
+    let layer = viewed(builder([Provider::fixed("empty", [])]));
+    for dialect in forms::ALL {
+        assert_eq!(ask(&layer, forms::whole(dialect)).await.status(), 200);
     }
 }
 

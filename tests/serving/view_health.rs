@@ -1,0 +1,201 @@
+//! What the headers tell a view's caller of the providers: those of which it sees a model,
+//! and no others.
+
+use crate::support::forms::{self, WITH_MODELS, speaking_all};
+use crate::support::fronts::only;
+use crate::support::{Script, ask, builder, models};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::Empty;
+use tower_models_cache::{Builder, Model, Provider, StaticModelsCacheLayer, View};
+
+/// A provider that gives its list at the calls that `good` picks, and fails at others.
+fn moody(name: &str, good: fn(usize) -> bool) -> Provider {
+    let answer = move |call| async move {
+        if good(call) {
+            Ok(models(["x"]))
+        } else {
+            Err("down")
+        }
+    };
+    Provider::source(name, Script::new(answer))
+}
+
+fn stale(name: &str) -> Provider {
+    moody(name, |call| call == 1)
+}
+
+fn house() -> Provider {
+    Provider::fixed("house", [Model::new("small")])
+}
+
+fn layer(builder: Builder) -> StaticModelsCacheLayer {
+    let builder = speaking_all(builder)
+        .alias("best", "a/x")
+        .name_providers(true);
+    let hook = |request: &http::request::Parts| {
+        let caller = request.headers.get("x-caller");
+        Ok(match caller.map(|caller| caller.to_str().unwrap()) {
+            None => View::all(),
+            Some("none") => View::none(),
+            Some(name) => {
+                let of = name.to_owned();
+                View::named(name, move |model| model.provider() == of)
+            }
+        })
+    };
+    builder.views(hook).build().unwrap()
+}
+
+fn by(caller: Option<&'static str>, mut request: Request<Empty<Bytes>>) -> Request<Empty<Bytes>> {
+    if let Some(caller) = caller {
+        let caller = HeaderValue::from_static(caller);
+        request.headers_mut().insert("x-caller", caller);
+    }
+    request
+}
+
+/// What an answer says of the providers: their names, and the cache's own word.
+fn told(answer: &Response<Bytes>) -> (Option<&str>, &str) {
+    let named = answer.headers().contains_key("x-models-incomplete");
+    let status = only(answer.headers(), "cache-status");
+    (
+        named.then(|| only(answer.headers(), "x-models-incomplete")),
+        status.strip_prefix("tower-models-cache; ").unwrap(),
+    )
+}
+
+/// That every answer of lists and models tells a caller the same, whatever the form.
+async fn check(
+    layer: &StaticModelsCacheLayer,
+    caller: Option<&'static str>,
+    ids: &[&str],
+    expected: (Option<&str>, &str),
+) {
+    let mut requests = Vec::new();
+    for dialect in forms::ALL {
+        requests.push(forms::whole(dialect));
+        requests.push(forms::list(dialect, &forms::limit(dialect, 1)));
+    }
+    for dialect in WITH_MODELS {
+        requests.extend(ids.iter().map(|id| forms::model(dialect, id)));
+    }
+    for request in requests {
+        for method in [Method::GET, Method::HEAD] {
+            for condition in [None, Some("*")] {
+                let mut request = by(caller, request.clone());
+                *request.method_mut() = method.clone();
+                if let Some(condition) = condition {
+                    let condition = HeaderValue::from_static(condition);
+                    request.headers_mut().insert("if-none-match", condition);
+                }
+                let uri = request.uri().clone();
+                let answer = ask(layer, request).await;
+                assert!(
+                    matches!(answer.status().as_u16(), 200 | 304),
+                    "{caller:?} {uri}"
+                );
+                assert_eq!(told(&answer), expected, "{caller:?} {method} {uri}");
+            }
+        }
+    }
+}
+
+/// The bug: a view's answers named every provider that was stale or missing.
+#[tokio::test(start_paused = true)]
+async fn a_view_is_told_of_stale_providers_that_it_sees_and_of_no_others() {
+    for asked_before in [false, true] {
+        let layer = layer(builder([stale("a"), house(), stale("b")]));
+        layer.cache().refresh().await.unwrap();
+        if asked_before {
+            // Its lists are then carried over to the next publication.
+            for caller in [None, Some("a"), Some("b"), Some("house"), Some("none")] {
+                check(&layer, caller, &[], (None, "hit")).await;
+            }
+        }
+        layer.cache().refresh().await.unwrap_err();
+        let all = r#""a";stale, "b";stale"#;
+        let stale = "hit; detail=stale";
+        check(
+            &layer,
+            None,
+            &["a/x", "best", "house/small"],
+            (Some(all), stale),
+        )
+        .await;
+        check(
+            &layer,
+            Some("a"),
+            &["a/x", "best"],
+            (Some(r#""a";stale"#), stale),
+        )
+        .await;
+        check(&layer, Some("b"), &["b/x"], (Some(r#""b";stale"#), stale)).await;
+        check(&layer, Some("house"), &["house/small"], (None, "hit")).await;
+        check(&layer, Some("none"), &[], (None, "hit")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_provider_is_named_to_no_view() {
+    for asked_before in [false, true] {
+        let lost = moody("lost", |_| false);
+        let layer = layer(builder([stale("a"), house(), lost]));
+        layer.cache().refresh().await.unwrap_err();
+        if asked_before {
+            check(&layer, Some("a"), &["a/x"], (None, "hit; detail=partial")).await;
+            check(&layer, Some("house"), &[], (None, "hit; detail=partial")).await;
+        }
+        layer.cache().refresh().await.unwrap_err();
+        let all = r#""a";stale, "lost";missing"#;
+        let partial = "hit; detail=partial";
+        check(&layer, None, &["a/x", "house/small"], (Some(all), partial)).await;
+        check(
+            &layer,
+            Some("a"),
+            &["a/x", "best"],
+            (Some(r#""a";stale"#), partial),
+        )
+        .await;
+        check(&layer, Some("house"), &["house/small"], (None, partial)).await;
+        // It lacks nothing.
+        check(&layer, Some("none"), &[], (None, "hit")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_tells_a_view_no_more_than_that_a_list_is_missing() {
+    let lost = moody("lost", |_| false);
+    let layer = layer(builder([stale("a"), house(), lost]));
+    layer.cache().refresh().await.unwrap_err();
+    layer.cache().refresh().await.unwrap_err();
+    for dialect in WITH_MODELS {
+        for id in ["a/x", "best", "none"] {
+            let answer = ask(&layer, by(Some("house"), forms::model(dialect, id))).await;
+            assert_eq!(answer.status(), 404);
+            assert_eq!(
+                told(&answer),
+                (None, "hit; detail=partial"),
+                "{dialect:?} {id}"
+            );
+        }
+    }
+    layer
+        .cache()
+        .set_providers([stale("a"), house()])
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let _ = layer.cache().refresh().await;
+    }
+    let unknown = ask(
+        &layer,
+        by(Some("house"), forms::model(WITH_MODELS[0], "none")),
+    )
+    .await;
+    assert_eq!(
+        told(&unknown),
+        (None, "hit"),
+        "and not that another's is stale"
+    );
+}
