@@ -72,6 +72,9 @@ pub struct ProviderStatus {
     pub flaws: Vec<FlawCount>,
     /// Records of its list that gave way to another of the same id.
     pub duplicates: usize,
+    /// How many of the models that it offered its [filter](crate::Provider::filter) left
+    /// out. When `models` is 0 and this is not, the filter matches nothing.
+    pub filtered: usize,
     /// Of how many of its models the catalogue knows something.
     pub catalogued: usize,
     /// At how many of its models an [enricher](crate::Enrich) panicked.
@@ -156,6 +159,7 @@ impl Status {
                 skipped: good.map_or(0, |(tally, _)| tally.flaws.skipped()),
                 flaws: good.map_or(Vec::new(), |(tally, _)| tally.flaws.counts().to_vec()),
                 duplicates: good.map_or(0, |(tally, _)| tally.duplicates),
+                filtered: good.map_or(0, |(tally, _)| tally.filtered),
                 catalogued: described.map_or(0, Described::catalogued),
                 enrich_panics: described.map_or(0, Described::panics),
                 declared: good.is_some_and(|(tally, _)| tally.declared),

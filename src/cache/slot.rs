@@ -284,9 +284,7 @@ impl Slot {
     /// Puts a good list in, and says whether it differs from the one before.
     fn confirm(&mut self, fetched: Fetched, now: Instant) -> bool {
         let differs = |good: &Good| {
-            !Arc::ptr_eq(&good.entry, &fetched.entry)
-                && (!good.entry.same_content(&fetched.entry)
-                    || fetched.entry.dates_more_than(&good.entry))
+            !Arc::ptr_eq(&good.entry, &fetched.entry) && !good.entry.same_content(&fetched.entry)
         };
         match &mut self.entry {
             Some(good) if !differs(good) => {
