@@ -55,6 +55,18 @@ impl BuildError {
     }
 }
 
+/// A path as an error may show it: without its query, which may hold a key. Nothing is shown
+/// of a whole URL, which may hold a password.
+pub(crate) fn without_query(path: &str) -> Cow<'_, str> {
+    if path.contains("://") || path.contains('@') {
+        return "a URL".into();
+    }
+    match path.split_once(['?', '#']) {
+        Some((path, _)) => format!("{path}?...").into(),
+        None => path.into(),
+    }
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

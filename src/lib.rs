@@ -71,8 +71,8 @@
 //! - **Listing and routing agree.** Each listed id, under whatever name, leads to its
 //!   provider and upstream id ([`ModelsSnapshot::get`]).
 //! - **Nothing leaks.** A client's credentials never reach a provider, and a
-//!   provider's key, address and error text never reach a client, a log or a `Debug`
-//!   output.
+//!   provider's key, userinfo, query and error text never reach a client, a log or a
+//!   `Debug` output.
 //!
 //! # What a client gets
 //!

@@ -55,6 +55,9 @@ pub struct ProviderStatus {
     pub name: String,
     /// The name that a person is shown, if another was set.
     pub display_name: Option<String>,
+    /// Where the list of an HTTP provider is requested: scheme, host, port and path. Never
+    /// userinfo, query or credentials.
+    pub address: Option<String>,
     /// How many of its models are listed.
     pub models: usize,
     /// How many are not, because a provider declared before it, or an alias, has their
@@ -100,6 +103,9 @@ pub struct ProviderStatus {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct CatalogStatus {
+    /// Where it is requested, if it is fetched over HTTP: as of a
+    /// [provider](ProviderStatus::address).
+    pub address: Option<String>,
     /// How many models it has, of all providers.
     pub models: usize,
     /// How many of the providers' models it describes.
@@ -152,6 +158,7 @@ impl Status {
                     .display_name
                     .as_deref()
                     .map(str::to_owned),
+                address: slot.source.address().map(str::to_owned),
                 models: counts.listed,
                 shadowed: counts.shadowed,
                 prefixed: counts.prefixed,
@@ -180,6 +187,7 @@ impl Status {
             let described = parts.filter_map(|part| part.described.as_deref());
             let outcome = slot.attempt().map(|attempt| &attempt.outcome);
             CatalogStatus {
+                address: slot.source.address().map(str::to_owned),
                 models: good.map_or(0, |(tally, _)| tally.models),
                 described: described.map(Described::catalogued).sum(),
                 skipped: good.map_or(0, |(tally, _)| tally.flaws.skipped()),

@@ -219,6 +219,19 @@ impl Provider {
         &self.name
     }
 
+    /// Where the list of an HTTP provider is requested: scheme, host, port and path, such as
+    /// `https://api.openai.com/v1/models`. Without a [base URL](Self::base_url) it is the path
+    /// alone.
+    ///
+    /// Userinfo, query and credentials are never part of it. `None`: this is not an HTTP
+    /// provider, or what was set is no address, which is an error when the layer is built.
+    pub fn address(&self) -> Option<String> {
+        match &self.origin {
+            Origin::Http(origin) => origin.address(),
+            Origin::Source(_) | Origin::Fixed(_) => None,
+        }
+    }
+
     /// The same provider under another name.
     pub fn renamed(mut self, name: impl Into<String>) -> Self {
         self.name = name.into().into();
@@ -518,7 +531,7 @@ impl Provider {
         check_duration("refresh_interval", self.options.refresh_interval).map_err(within)?;
         check_duration("timeout", self.options.timeout).map_err(within)?;
         let source = match &self.origin {
-            Origin::Http(origin) => origin.open().map_err(within)?,
+            Origin::Http(origin) => origin.open(&self.name).map_err(within)?,
             Origin::Source(source) => Arc::clone(source),
             Origin::Fixed(models) => Arc::new(Declared::new(Arc::clone(models))),
         };

@@ -91,6 +91,11 @@ mod sealed {
 /// A source of any type.
 pub(crate) trait Erased: Send + Sync {
     fn list(&self, request: ListModels) -> Listed;
+
+    /// Where the list is requested, if that is known and can be shown.
+    fn address(&self) -> Option<&str> {
+        None
+    }
 }
 
 pub(crate) type Listed = BoxFuture<'static, Result<Answer, ListError>>;
@@ -157,6 +162,10 @@ impl Fallback {
 }
 
 impl Erased for Fallback {
+    fn address(&self) -> Option<&str> {
+        self.source.address()
+    }
+
     fn list(&self, request: ListModels) -> Listed {
         let listed = self.source.list(request);
         let declared = Arc::clone(&self.declared);

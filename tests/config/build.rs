@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
-use crate::support::Script;
+use crate::support::{Script, ask, get};
 use http::{Request, Response};
 use http_body_util::Empty;
-use tower_models_cache::{BuildError, Builder, Model, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{
+    BuildError, Builder, ClientDialect, Model, Provider, StaticModelsCacheLayer,
+};
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const TOO_LONG: Duration = Duration::from_secs(365 * 24 * 3600 + 1);
@@ -240,32 +242,111 @@ fn addresses_that_cannot_be_asked_are_refused_without_being_told() {
         let value = format!("{bad:?}");
         refused(builder, "providers.lab.models_path", &value, expected);
     }
+    for (bad, shown) in [
+        ("models?key=hunter2", r#""models?...""#),
+        ("/a b?key=hunter2", r#""/a b?...""#),
+        ("https://me:hunter2@a.test/models", r#""a URL""#),
+    ] {
+        let builder = builder().provider(http("lab").models_path(bad));
+        let error = builder.clone().build().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        refused(builder, "providers.lab.models_path", shown, "path");
+    }
     let good = http("lab")
         .base_url("https://a.test/v1/")
         .models_path("/x?y=z");
     accepted(builder().provider(good));
 }
 
+/// A regression: the list was requested below them, and 404 for ever.
+#[test]
+fn a_base_url_that_is_an_endpoint_is_refused() {
+    for end in [
+        "/chat/completions",
+        "/completions",
+        "/messages",
+        "/responses",
+        "/embeddings",
+        "/models",
+    ] {
+        for slash in ["", "/"] {
+            let url = format!("https://a.test/hunter2/v1{end}{slash}");
+            let builder = builder().provider(http("lab").base_url(url));
+            let error = builder.clone().build().unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+            let value = format!("a URL that ends in {end}");
+            let expected = format!("the address of the API, without {end}");
+            refused(builder, "providers.lab.base_url", &value, &expected);
+        }
+    }
+    let elsewhere = http("lab").base_url("https://a.test/models");
+    accepted(builder().provider(elsewhere.models_path("/openai/list")));
+}
+
+/// A regression: the path that begins with the other's text was never served.
+#[tokio::test]
+async fn two_paths_that_begin_alike_are_both_served() {
+    let mounts = ["/v1/models", "/v1/models-mine"];
+    for paths in [mounts, [mounts[1], mounts[0]]] {
+        let house = Provider::fixed("house", [Model::new("a")]);
+        let layer = builder().provider(house).paths(paths).build().unwrap();
+        for path in paths {
+            assert_eq!(ask(&layer, get(path)).await.status(), 200, "{path}");
+            let model = ask(&layer, get(&format!("{path}/house/a"))).await;
+            assert_eq!(model.status(), 200, "{path}");
+        }
+    }
+}
+
+#[test]
+fn paths_with_template_syntax_are_refused() {
+    type Set = fn(Builder, [&'static str; 1]) -> Builder;
+    let ollama = |builder: Builder, paths: [&'static str; 1]| {
+        let all = [ClientDialect::OpenAi, ClientDialect::Ollama];
+        builder.client_dialects(all).ollama_paths(paths)
+    };
+    let fields: [(&str, Set); 3] = [
+        ("paths", Builder::paths),
+        ("gemini_paths", Builder::gemini_paths),
+        ("ollama_paths", ollama),
+    ];
+    for (field, set) in fields {
+        for bad in [
+            "/{version}/models",
+            "/v1/models/{*id}",
+            "/v1/*",
+            "/:version/models",
+            "/<version>/models",
+            "/v[12]/models",
+            "/v1/models|x",
+        ] {
+            let value = format!("{bad:?}");
+            refused(set(builder(), [bad]), field, &value, "matched literally");
+        }
+    }
+    accepted(builder().paths(["/v1:beta/models", "/v1/models;x=(1)"]));
+}
+
 #[test]
 fn paths_that_name_nothing_or_collide_are_refused() {
     refused(builder().paths([""; 0]), "paths", "[]", "at least one path");
-    for bad in [
-        "",
-        "v1/models",
-        "/",
-        "//",
-        "/a b",
-        "/a?b",
-        "/a#b",
-        "/a%20b",
-        "/ü",
-    ] {
+    for bad in ["", "v1/models", "/", "//", "/a b", "/a%20b", "/ü"] {
         let value = format!("{bad:?}");
         refused(
             builder().paths([bad]),
             "paths",
             &value,
             "begins with a slash",
+        );
+    }
+    for bad in ["/a?key=hunter2", "/a#hunter2"] {
+        let error = builder().paths([bad]).build().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        refused(
+            builder().paths([bad]),
+            "paths",
+            r#""/a?...""#,
+            "without query",
         );
     }
     for (one, other) in [

@@ -168,6 +168,10 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
         ),
         ("paths = ['/m', '/m/x']", "does not collide"),
         (
+            "paths = ['/{version}/models']",
+            r#"paths is "/{version}/models", expected a path that is matched literally"#,
+        ),
+        (
             "paths = ['/v1beta']",
             r#"gemini_paths is "/v1beta/models", expected a path that does not collide"#,
         ),
@@ -310,12 +314,17 @@ fn every_bad_value_of_a_fetched_provider_is_named_and_no_secret_is() {
             "providers.a.base_url is a URL with a query",
         ),
         (
+            "base_url = 'https://a.test/hunter2/v1/chat/completions'",
+            "providers.a.base_url is a URL that ends in /chat/completions, expected the address of \
+             the API, without /chat/completions",
+        ),
+        (
             "models_path = 'models?k=hunter2'",
-            r#"providers.a.models_path is "models", expected a path"#,
+            r#"providers.a.models_path is "models?...", expected a path"#,
         ),
         (
             "models_path = '/a b?k=hunter2'",
-            r#"providers.a.models_path is "/a b", expected a valid path"#,
+            r#"providers.a.models_path is "/a b?...", expected a valid path"#,
         ),
         (
             "timeout = '0s'",

@@ -33,7 +33,7 @@ use super::{
     source::Erased,
 };
 use crate::{
-    error::{BoxError, BuildError},
+    error::{BoxError, BuildError, without_query},
     secret::Secret,
 };
 
@@ -210,7 +210,14 @@ impl HttpOrigin {
             && self.headers == other.headers
     }
 
-    pub(super) fn open(&self) -> Result<Arc<dyn Erased>, BuildError> {
+    /// Where the list is requested: scheme, host, port and path. `None`: that is not known
+    /// before what is wrong has been corrected.
+    pub(super) fn address(&self) -> Option<String> {
+        let uri = self.uri().ok()?;
+        Some(address::shown(&uri))
+    }
+
+    pub(super) fn open(&self, provider: &Arc<str>) -> Result<Arc<dyn Erased>, BuildError> {
         self.check_needs()?;
         if let Some(authorize) = &self.authorize {
             authorize.check()?;
@@ -218,6 +225,8 @@ impl HttpOrigin {
         let uri = self.uri()?;
         self.check_way(&uri)?;
         Ok(Arc::new(HttpSource(Arc::new(Asking {
+            provider: Arc::clone(provider),
+            address: address::shown(&uri),
             transport: Arc::clone(&self.transport),
             dialect: self.dialect.clone(),
             rules: self.rules,
@@ -231,7 +240,11 @@ impl HttpOrigin {
         let head = self.dialect.head();
         if !head.path.starts_with('/') {
             let expected = "a path that begins with a slash";
-            return Err(BuildError::new("dialect.path", head.path, expected));
+            return Err(BuildError::new(
+                "dialect.path",
+                without_query(&head.path),
+                expected,
+            ));
         }
         let place = Place {
             path: head.path,

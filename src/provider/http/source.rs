@@ -25,6 +25,9 @@ use crate::{
 pub(super) struct HttpSource(pub(super) Arc<Asking>);
 
 pub(super) struct Asking {
+    /// The provider's name and address, for the log and the status.
+    pub(super) provider: Arc<str>,
+    pub(super) address: String,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) dialect: Dialect,
     pub(super) rules: Rules,
@@ -38,6 +41,10 @@ impl Erased for HttpSource {
         let asking = Arc::clone(&self.0);
         Box::pin(async move { asking.list(asked).await })
     }
+
+    fn address(&self) -> Option<&str> {
+        Some(&self.0.address)
+    }
 }
 
 /// What came for one page.
@@ -50,6 +57,11 @@ struct Received {
 
 impl Asking {
     async fn list(&self, asked: ListModels) -> Result<Answer, ListError> {
+        tracing::debug!(
+            provider = &*self.provider,
+            address = self.address,
+            "fetching the list of models"
+        );
         let mut pages = Pages::default();
         let mut dialect = self.dialect.clone();
         let mut uri = self.uri.clone();
