@@ -105,7 +105,8 @@ pub enum ListErrorKind {
     Timeout,
     /// The service failed before there was an answer, or the answer broke off.
     Transport,
-    /// An HTTP status other than 2xx. 3xx stands for a redirect not followed.
+    /// An HTTP status other than 200 and 203: no other has a whole list as its content. 3xx
+    /// is a redirect that was not followed.
     Status(u16),
     /// Pages that are together larger than the bound, in bytes.
     TooLarge,
