@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::{
     builder::Builder,
-    error::{BoxError, ListError, ListErrorKind},
+    error::{BoxError, CatalogError, ListError, ListErrorKind},
     handle::ModelsCache,
     model::ModelList,
     provider::{Dialect, Erased, ListModels, Listed, Provider},
@@ -150,13 +150,13 @@ impl ModelsCache {
     ///
     /// Outside a tokio runtime.
     #[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
-    pub async fn refresh_catalog(&self) -> Result<bool, ListErrorKind> {
+    pub async fn refresh_catalog(&self) -> Result<bool, CatalogError> {
         let Some(fetch) = self.0.fetch_catalog() else {
             return Ok(false);
         };
         match self.end_of(fetch).await {
             Ok(()) => Ok(true),
-            Err(error) => Err(error.kind()),
+            Err(error) => Err(error.into()),
         }
     }
 }

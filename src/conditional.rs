@@ -84,6 +84,12 @@ fn opaque_tag_len(text: &[u8]) -> Option<usize> {
     (inner[end] == b'"').then_some(end + 2)
 }
 
+/// Whether a text is one `entity-tag` of section 8.8.3, weak or strong.
+pub(crate) fn is_entity_tag(text: &[u8]) -> bool {
+    let opaque = text.strip_prefix(b"W/").unwrap_or(text);
+    opaque_tag_len(opaque) == Some(opaque.len())
+}
+
 /// `etagc` of section 8.8.3: commas are in it, spaces and quotes are not.
 const fn is_etagc(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x7E | 0x80..=0xFF)

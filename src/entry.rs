@@ -14,6 +14,10 @@ use crate::{
 /// the moment of the fetch: vLLM, llama.cpp, Mistral and others send that.
 const REQUEST_TIME: u64 = 3600;
 
+/// 2015-01-01. No model that is listed today is older, and a date before is a default or
+/// a wrong unit.
+const EARLIEST: u32 = 1_420_070_400;
+
 /// What a list must keep to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
@@ -48,22 +52,24 @@ pub(crate) struct Entry {
     /// Positions in `models`, by the hash of the id.
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    /// Of all that is served but `created`, which some providers make up.
+    /// Hash of all that is served, `created` included.
     fingerprint: u128,
     tally: Tally,
-    /// Whether a date was dropped that may be a true one, and will be told from the time of
-    /// a request later.
+    /// Whether a date was dropped that may be true: a later fetch can tell it from the time
+    /// of a request.
     young: bool,
 }
 
-/// What is counted of an answer, and makes no difference to what is served.
+/// Counts of an answer. They make no difference to what is served.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
-    /// Models offered, before any filter.
+    /// Distinct models that the provider offered, before the operator's filter.
     pub(crate) offered: usize,
+    /// Models that the filter left out.
+    pub(crate) filtered: usize,
     /// Models kept.
     pub(crate) models: usize,
-    /// What was wrong with records.
+    /// What was wrong with the records that were offered.
     pub(crate) flaws: Flaws,
     /// Records that gave way to another of the same id.
     pub(crate) duplicates: usize,
@@ -74,13 +80,16 @@ pub(crate) struct Tally {
 }
 
 impl Entry {
-    /// Takes in what a source answered at `unix_seconds`, less the models that
+    /// Makes an entry of what a source responded at `unix_seconds`, without the models that
     /// `keep` refuses.
     ///
-    /// A record whose id cannot be served is skipped and counted; an answer with
-    /// no other records is not taken for a list. Of two records with one id stays the one
-    /// that knows more, then one with a date, then the one whose facts sort first: the
-    /// order of the answer decides nothing.
+    /// The response is judged before the filter: a filter removes models and never changes
+    /// another model's facts, nor any count but those of the models kept and left out.
+    ///
+    /// A record whose id cannot be served is skipped and counted; a response with no other
+    /// records is not a list. Of two records with one id, the one with more facts is kept,
+    /// then the one with a date, then the one whose facts sort first: the order of the
+    /// response decides nothing.
     pub(crate) fn new(
         list: ModelList,
         bounds: &Bounds,
@@ -103,35 +112,37 @@ impl Entry {
                 }
             },
         );
-        let offered = models.len();
-        if offered == 0 && flaws.skipped() > 0 {
+        if models.is_empty() && flaws.skipped() > 0 {
             return Err(ListErrorKind::NotAList.into());
         }
-        models.retain(keep);
         for model in &mut models {
             drop_bad_names(model, bounds.id, &mut flaws);
         }
-        let young = !declared && drop_request_times(&mut models, unix_seconds);
+        // Per record, and so before duplicates are dropped: a true date wins over one that
+        // was made up.
+        let young = !declared && drop_made_up_dates(&mut models, unix_seconds);
         models.sort_unstable_by(|a, b| {
             let fuller_first = || b.fullness().cmp(&a.fullness());
             let dated_first = || b.created().is_some().cmp(&a.created().is_some());
-            let rest = || (a.facts().cmp(&b.facts())).then(a.created().cmp(&b.created()));
             (a.id().cmp(b.id()))
                 .then_with(fuller_first)
                 .then_with(dated_first)
-                .then_with(rest)
+                .then_with(|| a.facts().cmp(&b.facts()))
         });
-        let kept = models.len();
+        let records = models.len();
         models.dedup_by(|later, kept| later.id() == kept.id());
         if !declared {
             drop_shared_date(&mut models);
         }
+        let offered = models.len();
+        models.retain(keep);
 
         let tally = Tally {
             offered,
             models: models.len(),
             flaws,
-            duplicates: kept - models.len(),
+            filtered: 0,
+            duplicates: records - offered,
             declared,
             dialect,
         };
@@ -155,6 +166,7 @@ impl Entry {
             hasher,
             fingerprint: content.finish_128(),
             tally: Tally {
+                filtered: tally.offered.saturating_sub(models.len()),
                 models: models.len(),
                 ..tally
             },
@@ -183,19 +195,9 @@ impl Entry {
             .map(|&position| position as usize)
     }
 
-    /// Whether both would be served alike, but for `created`.
+    /// Whether both are served as the same bytes.
     pub(crate) fn same_content(&self, other: &Self) -> bool {
         self.fingerprint == other.fingerprint && self.models.len() == other.models.len()
-    }
-
-    /// Whether this knows a date that `other`, of the same content, does not: a model
-    /// that came out within the hour has none at first, and the list has to end up
-    /// as one that was fetched later.
-    pub(crate) fn dates_more_than(&self, other: &Self) -> bool {
-        let pairs = self.models.iter().zip(&other.models);
-        pairs
-            .into_iter()
-            .any(|(ours, theirs)| ours.created().is_some() && theirs.created().is_none())
     }
 
     /// Whether the same answer would be another list an hour later.
@@ -241,6 +243,12 @@ pub(crate) fn drop_bad_names(model: &mut Model, longest: usize, flaws: &mut Flaw
     }
 }
 
+/// Whether a name is a glob, where globs are not matched. Brackets are no sign of one: there
+/// are models such as `star-4[1m]`.
+pub(crate) fn has_glob(name: &str) -> bool {
+    name.contains(['*', '?', '{', '}'])
+}
+
 fn has_treacherous(text: &str) -> bool {
     // Nearly all text is plain ASCII, which takes one look at each byte.
     let plain = |byte: u8| (0x20..0x7f).contains(&byte);
@@ -254,18 +262,22 @@ pub(crate) fn is_treacherous(c: char) -> bool {
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}')
 }
 
-/// Drops each `created` that is the time of the request: it changes with every fetch. Or
-/// is of a model that just came out: says whether there was one at all.
-fn drop_request_times(models: &mut [Model], unix_seconds: u64) -> bool {
-    let mut dropped = false;
-    let now_ish = |created: u32| u64::from(created) + REQUEST_TIME >= unix_seconds;
+/// Drops each `created` that no model can have: one before 2015, one in the future, and
+/// one within an hour of the request, which changes with every fetch. The last may also be
+/// the date of a model that was just released: returns whether there was one.
+fn drop_made_up_dates(models: &mut [Model], unix_seconds: u64) -> bool {
+    let mut young = false;
     for model in models {
-        if (model.created()).is_some_and(|created| created == 0 || now_ish(created)) {
-            dropped |= model.created() != Some(0);
+        let Some(created) = model.created() else {
+            continue;
+        };
+        let recent = u64::from(created) + REQUEST_TIME >= unix_seconds;
+        if created < EARLIEST || recent {
+            young |= created >= EARLIEST;
             model.forget_created();
         }
     }
-    dropped
+    young
 }
 
 /// Drops all dates where every model of several has the same one, which says nothing.

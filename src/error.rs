@@ -9,8 +9,9 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A setting that cannot work, found when the layer is built.
 ///
-/// Its text names the field, the value and what would be accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Its text names the field, the value and what would be accepted. `Debug` is the same
+/// text: that is what a `main` prints that returns the error.
+#[derive(Clone, PartialEq, Eq)]
 pub struct BuildError {
     field: Cow<'static, str>,
     value: String,
@@ -55,6 +56,18 @@ impl BuildError {
     }
 }
 
+/// A path as an error may show it: without its query, which may hold a key. Nothing is shown
+/// of a whole URL, which may hold a password.
+pub(crate) fn without_query(path: &str) -> Cow<'_, str> {
+    if path.contains("://") || path.contains('@') {
+        return "a URL".into();
+    }
+    match path.split_once(['?', '#']) {
+        Some((path, _)) => format!("{path}?...").into(),
+        None => path.into(),
+    }
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -63,6 +76,12 @@ impl fmt::Display for BuildError {
             expected,
         } = self;
         write!(f, "{field} is {value}, expected {expected}")
+    }
+}
+
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -93,7 +112,8 @@ pub enum ListErrorKind {
     Timeout,
     /// The service failed before there was an answer, or the answer broke off.
     Transport,
-    /// An HTTP status other than 2xx. 3xx stands for a redirect not followed.
+    /// An HTTP status other than 200 and 203: no other has a whole list as its content. 3xx
+    /// is a redirect that was not followed.
     Status(u16),
     /// Pages that are together larger than the bound, in bytes.
     TooLarge,
@@ -208,6 +228,34 @@ impl Error for ListError {
     }
 }
 
+impl ListErrorKind {
+    /// The kind as one word, for logs and metrics: `timeout`, `too_many_models`. It never
+    /// changes. Every HTTP status is `status`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Transport => "transport",
+            Self::Status(_) => "status",
+            Self::TooLarge => "too_large",
+            Self::TooManyModels => "too_many_models",
+            Self::TooManyPages => "too_many_pages",
+            Self::PageLoop => "page_loop",
+            Self::NextPage => "next_page",
+            Self::Encoding => "encoding",
+            Self::NotJson => "not_json",
+            Self::NotAList => "not_a_list",
+            Self::Refused => "refused",
+            Self::Empty => "empty",
+            Self::Shrunk => "shrunk",
+            Self::Credential => "credential",
+            Self::Panic => "panic",
+            Self::Cancelled => "cancelled",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A sentence for people. See [`as_str`](ListErrorKind::as_str) for a word.
 impl fmt::Display for ListErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -279,5 +327,59 @@ impl fmt::Display for ProviderError {
 impl Error for ProviderError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.error.source()
+    }
+}
+
+// ===== CatalogError =====
+
+/// Why there was no catalogue to be had. Cheap to clone.
+///
+/// Neither `Display` nor `Debug` shows the cause: ask [`source`](Error::source) for it.
+///
+/// ```text
+/// catalogue: the provider answered with status 503
+/// ```
+#[cfg(feature = "catalog")]
+#[derive(Clone, Debug)]
+pub struct CatalogError(Arc<ListError>);
+
+#[cfg(feature = "catalog")]
+impl CatalogError {
+    /// What kind of failure it was.
+    pub fn kind(&self) -> ListErrorKind {
+        self.0.kind()
+    }
+
+    /// How long the server asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after()
+    }
+}
+
+#[cfg(feature = "catalog")]
+impl From<ListErrorKind> for CatalogError {
+    fn from(kind: ListErrorKind) -> Self {
+        Self(Arc::new(kind.into()))
+    }
+}
+
+#[cfg(feature = "catalog")]
+impl From<ProviderError> for CatalogError {
+    fn from(error: ProviderError) -> Self {
+        Self(error.error)
+    }
+}
+
+#[cfg(feature = "catalog")]
+impl fmt::Display for CatalogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "catalogue: {}", self.0)
+    }
+}
+
+#[cfg(feature = "catalog")]
+impl Error for CatalogError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
     }
 }

@@ -72,8 +72,8 @@
 //! - **Listing and routing agree.** Each listed id, under whatever name, leads to its
 //!   provider and upstream id ([`ModelsSnapshot::get`]).
 //! - **Nothing leaks.** A client's credentials never reach a provider, and a
-//!   provider's key, address and error text never reach a client, a log or a `Debug`
-//!   output.
+//!   provider's key, userinfo, query and error text never reach a client, a log or a
+//!   `Debug` output.
 //!
 //! # What a client gets
 //!
@@ -221,11 +221,14 @@ pub use self::{
     },
     refresher::Refresher,
     render::{ClientDialect, UnknownClientDialect},
-    secret::Secret,
+    secret::{IntoSecret, Secret},
     service::StaticModelsCache,
     show::{OllamaShow, OllamaShowLayer},
     snapshot::{ListedModel, ModelsSnapshot, View},
-    status::{AliasStatus, AttemptStatus, CatalogStatus, ProviderStatus, Refreshing, Status},
+    status::{
+        AliasStatus, AttemptStatus, CatalogStatus, OverrideStatus, ProviderStatus, Refreshing,
+        Status,
+    },
 };
 
 #[cfg(feature = "bedrock")]
@@ -240,8 +243,15 @@ pub use self::config::CatalogConfig;
 #[cfg(feature = "config")]
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]
 pub use self::config::{
-    MaxStale, OverrideConfig, PricingConfig, ProviderConfig, StaticModelsCacheConfig, ViewConfig,
+    ListOrigin, MaxStale, OverrideConfig, PricingConfig, ProviderConfig, StaticModelsCacheConfig,
+    ViewConfig,
 };
+#[cfg(feature = "catalog")]
+#[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
+pub use self::error::CatalogError;
+#[cfg(feature = "globs")]
+#[cfg_attr(docsrs, doc(cfg(feature = "globs")))]
+pub use self::globs::GlobList;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, Method, Uri};
 use percent_encoding::percent_decode_str;
 
 use crate::{
-    error::BuildError,
+    error::{BuildError, without_query},
     render::{ClientDialect, Dialects},
 };
 
@@ -155,11 +155,12 @@ impl Paths {
     // Not inlined, for all of what is not ours and is short has passed by before.
     #[inline(never)]
     fn find(&self, path: &str) -> Option<Place> {
-        let mount = self
-            .mounts
-            .iter()
-            .find(|mount| path.starts_with(&*mount.path))?;
-        mount.place(&path.as_bytes()[mount.path.len()..])
+        // A path may begin with the text of a mount and lie below another one:
+        // `/v1/models-mine` begins with `/v1/models`.
+        self.mounts.iter().find_map(|mount| {
+            let rest = path.as_bytes().strip_prefix(mount.path.as_bytes())?;
+            mount.place(rest)
+        })
     }
 
     /// What is asked for there. `None`: the dialect that it is asked for in is off.
@@ -250,6 +251,11 @@ fn add(
         if !path.starts_with('/') || mount.is_empty() || !mount.bytes().all(clean) {
             let expected = "a path that begins with a slash and names a resource, \
                             without query, escapes or spaces";
+            return Err(BuildError::new(field, without_query(path), expected));
+        }
+        if is_template(mount) {
+            let expected = "a path that is matched literally: parameters such as {id} or :id \
+                            and wildcards are not supported";
             return Err(BuildError::new(field, path, expected));
         }
         let mount = format!("{mount}{below}");
@@ -271,6 +277,12 @@ fn add(
         });
     }
     Ok(())
+}
+
+/// Whether a path has the syntax of a router's parameters or wildcards, or a character that
+/// no path has (RFC 3986, section 3.3).
+fn is_template(path: &str) -> bool {
+    path.contains(|c| r#"{}*<>[]\^`|""#.contains(c)) || path.contains("/:")
 }
 
 impl What {
@@ -474,6 +486,32 @@ mod tests {
         }
     }
 
+    /// A regression: the first mount that a path began with was the only one looked at.
+    #[test]
+    fn mounts_that_begin_with_one_another_are_all_found() {
+        let mounts = [
+            "/v1/models",
+            "/v1/models-mine",
+            "/v1/models-mine.old",
+            "/v1",
+        ];
+        for (first, last) in [(0, 3), (1, 3)] {
+            let mut order = mounts[first..last].to_vec();
+            for _ in 0..order.len() {
+                order.rotate_left(1);
+                let paths = paths(&order).expect("are good");
+                for mount in &order {
+                    for (below, expected) in [("", None), ("/a/b", Some("a/b"))] {
+                        let uri: Uri = format!("{mount}{below}").parse().expect("is good");
+                        let found = classify(&paths, &Method::GET, &uri, &HeaderMap::new());
+                        let found = found.map(|found| found.what.id(&uri));
+                        assert_eq!(found, Some(expected), "{uri} of {order:?}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn bad_and_colliding_paths_are_refused() {
         for bad in [
@@ -485,6 +523,10 @@ mod tests {
             &["/a b"],
             &["/a?b"],
             &["/a%20b"],
+            &["/{version}/models"],
+            &["/v1/models/*"],
+            &["/:version/models"],
+            &["/<version>/models"],
             &["/v1/models", "/v1/models"],
             &["/v1/models", "/v1/models/"],
             &["/v1/models", "/v1/models/mine"],

@@ -31,6 +31,8 @@ pub struct Status {
     pub catalog: Option<CatalogStatus>,
     /// Every alias, in the order in which they were given.
     pub aliases: Vec<AliasStatus>,
+    /// Every override, in the order in which they were given.
+    pub overrides: Vec<OverrideStatus>,
     /// How many views are prepared.
     pub views: usize,
     /// How many bytes their lists take, in all dialects and codings.
@@ -75,6 +77,17 @@ pub struct AliasStatus {
     pub listed: bool,
 }
 
+/// What an [override](crate::Builder::override_model) comes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct OverrideStatus {
+    /// The name of the model, as `provider/id`, or the globs.
+    pub models: Vec<String>,
+    /// How many of the providers' models it matches. An alias is no model: an override of one
+    /// matches nothing.
+    pub matched: usize,
+}
+
 /// How one provider stands.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -83,6 +96,9 @@ pub struct ProviderStatus {
     pub name: String,
     /// The name that a person is shown, if another was set.
     pub display_name: Option<String>,
+    /// Where the list of an HTTP provider is requested: scheme, host, port and path. Never
+    /// userinfo, query or credentials.
+    pub address: Option<String>,
     /// How many of its models are listed.
     pub models: usize,
     /// How many are not, because a provider declared before it, or an alias, has their
@@ -100,6 +116,9 @@ pub struct ProviderStatus {
     pub flaws: Vec<FlawCount>,
     /// Records of its list that gave way to another of the same id.
     pub duplicates: usize,
+    /// How many of the models that it offered its [filter](crate::Provider::filter) left
+    /// out. When `models` is 0 and this is not, the filter matches nothing.
+    pub filtered: usize,
     /// Of how many of its models the catalogue knows something.
     pub catalogued: usize,
     /// At how many of its models an [enricher](crate::Enrich) panicked.
@@ -128,6 +147,9 @@ pub struct ProviderStatus {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct CatalogStatus {
+    /// Where it is requested, if it is fetched over HTTP: as of a
+    /// [provider](ProviderStatus::address).
+    pub address: Option<String>,
     /// How many models it has, of all providers.
     pub models: usize,
     /// How many of the providers' models it describes.
@@ -180,6 +202,7 @@ impl Status {
                     .display_name
                     .as_deref()
                     .map(str::to_owned),
+                address: slot.source().address().map(str::to_owned),
                 models: counts.listed,
                 shadowed: counts.shadowed,
                 prefixed: counts.prefixed,
@@ -187,6 +210,7 @@ impl Status {
                 skipped: good.map_or(0, |(tally, _)| tally.flaws.skipped()),
                 flaws: good.map_or(Vec::new(), |(tally, _)| tally.flaws.counts().to_vec()),
                 duplicates: good.map_or(0, |(tally, _)| tally.duplicates),
+                filtered: good.map_or(0, |(tally, _)| tally.filtered),
                 catalogued: described.map_or(0, Described::catalogued),
                 enrich_panics: described.map_or(0, Described::panics),
                 declared: good.is_some_and(|(tally, _)| tally.declared),
@@ -208,6 +232,7 @@ impl Status {
             let described = parts.filter_map(|part| part.described.as_deref());
             let outcome = slot.attempt().map(|attempt| &attempt.outcome);
             CatalogStatus {
+                address: slot.source().address().map(str::to_owned),
                 models: good.map_or(0, |(tally, _)| tally.models),
                 described: described.map(Described::catalogued).sum(),
                 skipped: good.map_or(0, |(tally, _)| tally.flaws.skipped()),
@@ -226,11 +251,26 @@ impl Status {
             target: target.to_owned(),
             listed,
         });
+        let overrides = &cache.policy().enrichment.overrides;
+        let mut matched = vec![0; overrides.len()];
+        let described = snapshot
+            .0
+            .parts()
+            .filter_map(|part| part.described.as_deref());
+        for position in described.flat_map(Described::overridden) {
+            matched[position as usize] += 1;
+        }
+        let overrides = overrides.iter().zip(matched);
+        let overrides = overrides.map(|(over, matched)| OverrideStatus {
+            models: over.models(),
+            matched,
+        });
         let (views, view_bytes) = snapshot.0.views().size();
         Self {
             refreshing: Refreshing::of(cache),
             catalog,
             aliases: aliases.collect(),
+            overrides: overrides.collect(),
             views,
             view_bytes,
             models: snapshot.len(),

@@ -860,6 +860,34 @@ async fn a_bad_file_is_refused_with_code_2_naming_line_and_field() {
 }
 
 #[tokio::test]
+async fn a_check_prints_each_provider_with_its_address_and_exits() {
+    let text = "[[providers]]\nname = \"lab\"\nbase_url = \"http://127.0.0.1:9/v1\"\n\
+                models_path = \"/list?key=hunter2\"\n\
+                [[providers]]\nname = \"openai\"\npreset = \"openai\"\n\
+                api_key_env = \"GATEWAY_TEST_KEY\"\n\
+                [[providers]]\nname = \"house\"\nmodels = [\"small\"]\n";
+    let output = gateway()
+        .args(["--check", "--config"])
+        .arg(file("check", text))
+        .output();
+    let output = timeout(SAFETY, output).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let expected = "lab\thttp\thttp://127.0.0.1:9/list\n\
+                    openai\thttp\thttps://api.openai.com/v1/models\n\
+                    house\tdeclared\t-\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    let bad = text.replace("/v1\"", "/v1/chat/completions\"");
+    let output = gateway()
+        .args(["--check", "--config"])
+        .arg(file("check-bad", &bad))
+        .output();
+    let output = timeout(SAFETY, output).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("without /chat/completions"), "{told}");
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_there_is_refused_with_code_2() {
     let output = gateway().args(["--config", "no-such-file.toml"]).output();
     let output = timeout(SAFETY, output).await.unwrap().unwrap();

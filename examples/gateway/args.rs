@@ -14,4 +14,8 @@ pub(crate) struct Args {
     /// of its own
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+
+    /// Check the file, print each provider's name, kind and address, and exit
+    #[arg(long, requires = "config")]
+    pub(crate) check: bool,
 }

@@ -25,6 +25,7 @@ use std::{
 
 use clap::Parser;
 use tokio::{net::TcpListener, runtime::Runtime};
+use tower_models_cache::Builder;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use self::{args::Args, file::BadFile, gateway::Setup, serve::Stop};
@@ -67,6 +68,9 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
             (setup, Some(demo))
         }
     };
+    if args.check {
+        return check(setup.models);
+    }
     let Setup {
         listen,
         models,
@@ -86,5 +90,16 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     }
     serve::serve(listener, gateway::router(layer, routes, access), &stop).await?;
     refresher.shutdown().await;
+    Ok(())
+}
+
+/// Prints what the file says of each provider. Nothing is requested.
+fn check(models: Builder) -> Result<(), Box<dyn Error>> {
+    for provider in models.build()?.cache().status().providers {
+        match provider.address {
+            Some(address) => println!("{}\thttp\t{address}", provider.name),
+            None => println!("{}\tdeclared\t-", provider.name),
+        }
+    }
     Ok(())
 }

@@ -22,6 +22,7 @@ impl Builder {
     /// Here the request chooses among the [dialects](Self::client_dialects). Gemini's and
     /// Ollama's have [paths](Self::gemini_paths) of their [own](Self::ollama_paths).
     pub fn paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.explicit.push("paths");
         self.mounts.paths = paths.into_iter().map(Into::into).collect();
         self
     }
@@ -29,6 +30,7 @@ impl Builder {
     /// Sets the paths of the list in Gemini's dialect; the default is `/v1beta/models`
     /// alone.
     pub fn gemini_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.explicit.push("gemini_paths");
         self.mounts.gemini = paths.into_iter().map(Into::into).collect();
         self
     }
@@ -36,6 +38,7 @@ impl Builder {
     /// Sets what the paths of Ollama's API begin with, which are `/tags` and `/version`
     /// below it; the default is `/api` alone.
     pub fn ollama_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.explicit.push("ollama_paths");
         self.mounts.ollama = paths.into_iter().map(Into::into).collect();
         self
     }
@@ -111,6 +114,7 @@ impl Builder {
     /// where there are [views](Self::views) (RFC 9110, section 12.5.5). The default is
     /// `authorization`.
     pub fn view_headers(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.explicit.push("view_headers");
         self.view_headers = headers.into_iter().collect();
         self
     }
@@ -119,12 +123,14 @@ impl Builder {
     /// and codings. The default is 64 MiB. What was not asked for lately gives way, and is
     /// rendered again when it is asked for; one view is kept whatever it takes.
     pub fn max_view_bytes(mut self, bytes: usize) -> Self {
+        self.explicit.push("max_view_bytes");
         self.view_bounds.bytes = bytes;
         self
     }
 
     /// Sets how many [views](Self::views) are kept at the most. The default is 1,000.
     pub fn max_views(mut self, views: usize) -> Self {
+        self.explicit.push("max_views");
         self.view_bounds.views = views;
         self
     }
@@ -137,6 +143,8 @@ impl Builder {
     /// name, which is not listed then: also while the target is not there, so that the name
     /// never means another model. A [view](View) sees an alias exactly where it sees the
     /// model. The status [tells](crate::Status::aliases) what became of each.
+    ///
+    /// An alias is one name: one with `*`, `?` or braces is an error when the layer is built.
     pub fn alias(mut self, name: impl Into<String>, target: impl Into<String>) -> Self {
         self.aliases.push((name.into(), target.into()));
         self
@@ -157,6 +165,7 @@ impl Builder {
     /// Sets what Codex tells a model of its work, where it has taken the model from the
     /// list. The default is a few sentences for any agent that writes code.
     pub fn codex_instructions(mut self, text: impl Into<String>) -> Self {
+        self.explicit.push("codex_instructions");
         self.style.codex_instructions = text.into().into();
         self
     }
@@ -171,6 +180,7 @@ impl Builder {
     /// of the request, extensions included, and is asked only about those requests; when it
     /// panics, the answer is no.
     pub fn allow_refresh(mut self, hook: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.explicit.push("allow_refresh");
         self.hooks.set_refresh(hook);
         self
     }
@@ -199,7 +209,7 @@ impl Builder {
     /// # }
     /// ```
     ///
-    /// The name has the provider in it whether the model is [listed](Provider::prefixed) so
+    /// The name has the provider in it whether the model is [listed](crate::Provider::prefixed) so
     /// or not, and the id as it is listed. Each fact of the [description](Model::description)
     /// counts for itself, each price and each capability too; what it does not know stays as
     /// it is, but that a window leaves nothing over that is larger than itself to be taken in.

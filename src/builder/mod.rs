@@ -12,7 +12,7 @@ use crate::{
     enrich::Enrichment,
     entry::Bounds,
     hook::Hooks,
-    provider::Provider,
+    provider::{FETCH_TIMEOUT, HEADERS_TIMEOUT, Provider},
     render::{ClientDialect, Dialects, Style},
     request::Mounts,
     snapshot::ViewBounds,
@@ -53,6 +53,8 @@ pub struct Builder {
     name_providers: bool,
     token: Option<CancellationToken>,
     jitter_seed: Option<u64>,
+    /// The setters that were called and have an effect only beside another one.
+    explicit: Vec<&'static str>,
 }
 
 impl Builder {
@@ -79,8 +81,8 @@ impl Builder {
             uncached: false,
             refresh_interval: Duration::from_secs(300),
             miss_timeout: Duration::from_millis(1500),
-            fetch_timeout: Duration::from_secs(15),
-            headers_timeout: Duration::from_secs(5),
+            fetch_timeout: FETCH_TIMEOUT,
+            headers_timeout: HEADERS_TIMEOUT,
             backoff: Duration::from_secs(1),
             max_retry_after: Duration::from_secs(3600),
             max_stale: Some(Duration::from_secs(24 * 3600)),
@@ -93,6 +95,7 @@ impl Builder {
             name_providers: false,
             token: None,
             jitter_seed: None,
+            explicit: Vec::new(),
         }
     }
 
@@ -113,6 +116,7 @@ impl Builder {
     /// 300 s.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.refresh_interval = interval;
+        self.explicit.push("refresh_interval");
         self
     }
 
@@ -121,7 +125,8 @@ impl Builder {
     /// [`miss_timeout`](Self::miss_timeout). There is still one fetch of a provider
     /// at a time, however many requests wait for it, and a failed one still leaves
     /// the last good list in place. There is nothing to do in the background then:
-    /// [`spawn`](Self::spawn) spawns no refresher.
+    /// [`spawn`](Self::spawn) spawns no refresher. A refresh interval, or callers who may
+    /// [refresh](Self::allow_refresh), have no effect then and are errors.
     pub fn uncached(mut self) -> Self {
         self.uncached = true;
         self

@@ -11,7 +11,9 @@ pub(super) enum Event {
     Confirmed {
         provider: Arc<str>,
         models: usize,
+        filtered: usize,
         flaws: Vec<FlawCount>,
+        changed: bool,
     },
     Failed {
         provider: Arc<str>,
@@ -33,6 +35,8 @@ impl Event {
                 Self::Confirmed {
                     provider,
                     models: last.map_or(0, |(tally, _)| tally.models),
+                    filtered: last.map_or(0, |(tally, _)| tally.filtered),
+                    changed: settled.changed,
                     flaws: last.map_or(Vec::new(), |(tally, _)| tally.flaws.counts().to_vec()),
                 }
             }
@@ -51,11 +55,25 @@ impl Event {
         match self {
             Self::Confirmed {
                 provider,
+                filtered,
+                models: 0,
+                changed: true,
+                ..
+            } if filtered > 0 => tracing::warn!(
+                provider = &*provider,
+                filtered,
+                "the filter keeps none of the provider's models"
+            ),
+            Self::Confirmed {
+                provider,
                 models,
+                filtered,
                 flaws,
+                ..
             } => tracing::debug!(
                 provider = &*provider,
                 models,
+                filtered,
                 ?flaws,
                 "model list confirmed"
             ),
@@ -66,7 +84,7 @@ impl Event {
                 retry_in,
             } => tracing::warn!(
                 provider = &*provider,
-                ?kind,
+                kind = kind.as_str(),
                 failures,
                 ?retry_in,
                 "failed to fetch the model list"

@@ -146,7 +146,7 @@ impl Slot {
         self.due = None;
     }
 
-    pub(super) fn source(&self) -> &Arc<dyn Erased> {
+    pub(crate) fn source(&self) -> &Arc<dyn Erased> {
         &self.source
     }
 
@@ -584,9 +584,7 @@ impl Slot {
 impl LastGood {
     fn is_same(&self, entry: &Arc<Entry>) -> bool {
         Arc::ptr_eq(&self.entry, entry)
-            || (self.entry.same_content(entry)
-                && !entry.dates_more_than(&self.entry)
-                && self.tally.declared == entry.tally().declared)
+            || (self.entry.same_content(entry) && self.tally.declared == entry.tally().declared)
     }
 }
 

@@ -316,8 +316,7 @@ impl Model {
         self.family = None;
     }
 
-    /// Every fact that is served or routed by, but `created`, which some providers make
-    /// up.
+    /// Every fact that is served or routed by.
     pub(crate) fn facts(&self) -> impl Ord + std::hash::Hash {
         (
             (&self.id, &self.upstream_id),
@@ -326,6 +325,7 @@ impl Model {
             (self.max_output_tokens, self.open_weights),
             (self.input, self.output, self.capabilities),
             (&self.prices, self.deprecation, &self.extra),
+            self.created,
         )
     }
 

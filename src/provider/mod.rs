@@ -14,6 +14,8 @@ use tower_service::Service;
 
 #[cfg(feature = "bedrock")]
 pub(crate) use self::http::{Authorize, KeptCredential};
+#[cfg(feature = "config")]
+pub(crate) use self::http::{check_base_url, names_a_key};
 #[cfg(feature = "catalog")]
 pub(crate) use self::source::Listed;
 pub use self::{
@@ -24,14 +26,14 @@ pub use self::{
 };
 use self::{http::HttpOrigin, source::Declared};
 pub(crate) use self::{
-    source::{Answer, Erased},
+    source::{Answer, Erased, FETCH_TIMEOUT, HEADERS_TIMEOUT},
     validator::Validator,
 };
 use crate::{
     entry::is_treacherous,
     error::{BoxError, BuildError},
     model::{Model, ModelList},
-    secret::Secret,
+    secret::{IntoSecret, Secret},
 };
 
 /// The longest interval and timeout that are taken for meant: a year.
@@ -39,14 +41,17 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A named source of models, and how its models are listed.
 ///
-/// Clones share the source. What the options promise is checked when the layer
-/// is built, so the setters cannot fail.
+/// Clones share the source. What the options promise is checked when the layer is built, so
+/// the setters cannot fail: one that has no effect on this kind of provider, such as a key on
+/// a list that is declared, is an error there, which names it.
 #[derive(Clone)]
 pub struct Provider {
     name: Arc<str>,
     origin: Origin,
     fallback: Option<Arc<[Model]>>,
     filter: Option<Filter>,
+    /// The first setter that means something for another kind of provider only.
+    misplaced: Option<&'static str>,
     pub(crate) options: Options,
 }
 
@@ -84,6 +89,23 @@ pub enum Prefix {
     /// The id alone, and `provider/id` where a provider declared before has that id. As
     /// `provider/id` every model is found in any case.
     OnConflict,
+}
+
+impl Prefix {
+    /// The choice as one word: `always`, `never` or `on_conflict`. It never changes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Never => "never",
+            Self::OnConflict => "on_conflict",
+        }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl From<bool> for Prefix {
@@ -145,7 +167,7 @@ impl Provider {
     /// [`token`](Self::token), or a header that holds one.
     pub fn preset_over<S, ReqBody, ResBody>(
         preset: Preset,
-        secret: impl Into<Option<Secret>>,
+        secret: impl IntoSecret,
         service: S,
     ) -> Self
     where
@@ -158,7 +180,7 @@ impl Provider {
         ResBody::Error: Into<BoxError>,
     {
         let provider = Self::http(preset.name(), service).with_preset(preset);
-        match secret.into() {
+        match secret.into_secret() {
             Some(secret) => provider.api_key(secret),
             None => provider,
         }
@@ -207,6 +229,7 @@ impl Provider {
             origin,
             fallback: None,
             filter: None,
+            misplaced: None,
             options: Options::default(),
         }
     }
@@ -216,18 +239,64 @@ impl Provider {
         &self.name
     }
 
+    /// Where the list of an HTTP provider is requested: scheme, host, port and path, such as
+    /// `https://api.openai.com/v1/models`. Without a [base URL](Self::base_url) it is the path
+    /// alone.
+    ///
+    /// Userinfo, query and credentials are never part of it. `None`: this is not an HTTP
+    /// provider, or what was set is no address, which is an error when the layer is built.
+    pub fn address(&self) -> Option<String> {
+        match &self.origin {
+            Origin::Http(origin) => origin.address(),
+            Origin::Source(_) | Origin::Fixed(_) => None,
+        }
+    }
+
     /// The same provider under another name.
     pub fn renamed(mut self, name: impl Into<String>) -> Self {
         self.name = name.into().into();
         self
     }
 
-    /// Sets the wire format of the list. HTTP providers only.
-    pub fn dialect(mut self, dialect: Dialect) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_dialect(dialect);
+    /// Changes an HTTP provider. For any other kind the setter has no effect, which is an error
+    /// when the layer is built.
+    fn over_http(mut self, setter: &'static str, set: impl FnOnce(&mut HttpOrigin)) -> Self {
+        match &mut self.origin {
+            Origin::Http(origin) => set(origin),
+            Origin::Source(_) | Origin::Fixed(_) => {
+                self.misplaced.get_or_insert(setter);
+            }
         }
         self
+    }
+
+    /// Checks that everything that was set has an effect.
+    fn check_effect(&self) -> Result<(), BuildError> {
+        if let Some(setter) = self.misplaced {
+            let value = "set for a provider that is not fetched over HTTP";
+            let expected = "a provider of Provider::http, preset, openai or client";
+            return Err(BuildError::hidden(setter, value, expected));
+        }
+        if !matches!(self.origin, Origin::Fixed(_)) {
+            return Ok(());
+        }
+        for (setter, set) in [
+            ("fallback", self.fallback.is_some()),
+            ("refresh_interval", self.options.refresh_interval.is_some()),
+            ("timeout", self.options.timeout.is_some()),
+        ] {
+            if set {
+                let value = "set for a provider whose list is declared";
+                let expected = "a provider whose list is fetched";
+                return Err(BuildError::hidden(setter, value, expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the wire format of the list. HTTP providers only.
+    pub fn dialect(self, dialect: Dialect) -> Self {
+        self.over_http("dialect", |origin| origin.set_dialect(dialect))
     }
 
     /// Sets the address under which the provider's API lies. HTTP providers only.
@@ -237,62 +306,51 @@ impl Provider {
     /// `{base}/models`, and from `{base}/v1/models` when the address has no path at all.
     /// Another place is named by [`models_path`](Self::models_path), or by a
     /// [preset](Preset).
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_base_url(url.into());
-        }
-        self
+    pub fn base_url(self, url: impl Into<String>) -> Self {
+        self.over_http("base_url", |origin| origin.set_base_url(url.into()))
     }
 
     /// Sets the path of the list, from the root of the provider's host: it begins
     /// with `/` and replaces the path of the base URL. HTTP providers only.
-    pub fn models_path(mut self, path: impl Into<String>) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_models_path(path.into());
-        }
-        self
+    pub fn models_path(self, path: impl Into<String>) -> Self {
+        self.over_http("models_path", |origin| origin.set_models_path(path.into()))
     }
 
     /// Sends this header with each fetch. HTTP providers only.
     ///
     /// The value is marked as sensitive: no `Debug` output shows it.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_header(name, value);
-        }
-        self
+    pub fn header(self, name: HeaderName, value: HeaderValue) -> Self {
+        self.over_http("header", |origin| origin.set_header(name, value))
     }
 
     /// Sends `authorization: Bearer` with this secret. HTTP providers only.
     ///
     /// A secret that is empty or cannot stand in a header is found when the layer is
     /// built; the error names the header, never the secret.
-    pub fn bearer(mut self, secret: Secret) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_secret(header::AUTHORIZATION, "Bearer ", &secret);
-        }
-        self
+    pub fn bearer(self, secret: impl Into<Secret>) -> Self {
+        let secret = secret.into();
+        self.over_http("bearer", |origin| {
+            origin.set_secret(header::AUTHORIZATION, "Bearer ", &secret)
+        })
     }
 
     /// Sends this secret where the provider's [preset](Preset) has the key: as a bearer
     /// unless it says otherwise. HTTP providers only.
     ///
     /// A secret is checked as in [`bearer`](Self::bearer).
-    pub fn api_key(mut self, secret: Secret) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_key(&secret);
-        }
-        self
+    pub fn api_key(self, secret: impl Into<Secret>) -> Self {
+        let secret = secret.into();
+        self.over_http("api_key", |origin| origin.set_key(&secret))
     }
 
     /// Sends this secret as a header, such as `x-api-key`. HTTP providers only.
     ///
     /// A secret is checked as in [`bearer`](Self::bearer).
-    pub fn secret_header(mut self, name: HeaderName, secret: Secret) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_secret(name, "", &secret);
-        }
-        self
+    pub fn secret_header(self, name: HeaderName, secret: impl Into<Secret>) -> Self {
+        let secret = secret.into();
+        self.over_http("secret_header", |origin| {
+            origin.set_secret(name, "", &secret)
+        })
     }
 
     /// Sends `authorization: Bearer` with a token that `fetch` gives, and that is kept
@@ -316,35 +374,28 @@ impl Provider {
     /// let provider = Provider::http("vertex", service).token(access_token);
     /// # let _ = provider;
     /// ```
-    pub fn token<F, Fut, E>(mut self, fetch: F) -> Self
+    pub fn token<F, Fut, E>(self, fetch: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Token, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_token(fetch);
-        }
-        self
+        self.over_http("token", |origin| origin.set_token(fetch))
     }
 
     #[cfg(feature = "bedrock")]
-    pub(crate) fn authorized_by(mut self, authorize: Arc<dyn Authorize>) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
+    pub(crate) fn authorized_by(self, authorize: Arc<dyn Authorize>) -> Self {
+        self.over_http("sigv4", |origin| {
             origin.set_authorize(authorize);
             origin.demand_base_url("https://bedrock.us-east-1.amazonaws.com");
-        }
-        self
+        })
     }
 
     /// Sets which fields of the provider's records are listed beside those that the
     /// crate knows. HTTP providers only, and only for the crate's own dialects; the default
     /// is a short list of names.
-    pub fn extra_fields(mut self, extra: ExtraFields) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_extra(extra);
-        }
-        self
+    pub fn extra_fields(self, extra: ExtraFields) -> Self {
+        self.over_http("extra_fields", |origin| origin.set_extra(extra))
     }
 
     /// Lists the models under `provider/id` (`true`, the default), under their own ids
@@ -397,8 +448,12 @@ impl Provider {
         self
     }
 
-    /// Lists only the models that `keep` says yes to. It sees each model once per
+    /// Lists only the models for which `keep` returns true. It is called once per model and
     /// fetch, never per request.
+    ///
+    /// It sees the models as they are listed: the provider's response is judged as a whole
+    /// before, so a filter never changes a fact of a model that it keeps. How many it left out
+    /// is in the [status](crate::ProviderStatus::filtered).
     pub fn filter(mut self, keep: impl Fn(&Model) -> bool + Send + Sync + 'static) -> Self {
         self.filter = Some(Filter {
             keep: Arc::new(keep),
@@ -440,11 +495,10 @@ impl Provider {
 
     /// Whether building fails when a key would go over plain http to another machine.
     #[cfg(feature = "client")]
-    pub(crate) fn guarding_keys(mut self, guards: bool) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_guards_keys(guards);
-        }
-        self
+    pub(crate) fn guarding_keys(self, guards: bool) -> Self {
+        self.over_http("allow_plain_http_key", |origin| {
+            origin.set_guards_keys(guards)
+        })
     }
 
     /// Whether the list of one is as good as the list of the other: same name,
@@ -535,10 +589,11 @@ impl Provider {
         place: impl fmt::Display + Copy,
     ) -> Result<Arc<dyn Erased>, BuildError> {
         let within = |error: BuildError| error.within(place);
+        self.check_effect().map_err(within)?;
         check_duration("refresh_interval", self.options.refresh_interval).map_err(within)?;
         check_duration("timeout", self.options.timeout).map_err(within)?;
         Ok(match &self.origin {
-            Origin::Http(origin) => origin.open().map_err(within)?,
+            Origin::Http(origin) => origin.open(&self.name).map_err(within)?,
             Origin::Source(source) => Arc::clone(source),
             Origin::Fixed(models) => Arc::new(Declared::new(Arc::clone(models))),
         })

@@ -630,15 +630,10 @@ proptest! {
     fn neither_order_nor_spelling_nor_what_is_volatile_makes_another_list(
         dialect in any_dialect(),
         models in models(1..7),
-        days in 1..1_000_u32,
         seed in any::<u64>(),
     ) {
         let mut random = Rng::with_seed(seed);
-        let mut later = models.clone();
-        for facts in later.values_mut() {
-            facts.created += days * 86_400;
-        }
-        // The same answer on another day, and elsewhere on the same day.
+        // The same answer later, and on another replica.
         let mut answer = |models: &Models| {
             let mut records = records(dialect, models);
             for record in &mut records {
@@ -650,7 +645,7 @@ proptest! {
             random.shuffle(&mut records);
             spelled(&whole(dialect, records), &mut random)
         };
-        let (elsewhere, later) = (answer(&models), answer(&later));
+        let (elsewhere, later) = (answer(&models), answer(&models));
         run(async {
             let lab = Lab::new(dialect);
             let first = lab.fetch(list(dialect, &models)).await.unwrap();
@@ -683,7 +678,7 @@ proptest! {
             0 if tells_context => one.context += 1,
             1 if tells_name => one.name.push('x'),
             _ => {
-                let facts = Facts { created: 1_400_000_000, ..one.clone() };
+                let facts = Facts { created: 1_450_000_000, ..one.clone() };
                 later.insert("new-1".to_owned(), facts);
             }
         }

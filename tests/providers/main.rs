@@ -16,6 +16,7 @@ mod client;
 mod credentials;
 mod enrich;
 mod ingest_properties;
+mod offered;
 mod paging;
 mod presets;
 mod records;

@@ -7,12 +7,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::support::builder;
+use crate::support::{Script, builder, log::LOG};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use tower_models_cache::{
-    BuildError, CustomDialect, Dialect, ListError, Page, Preset, Provider, Secret,
+    BuildError, CustomDialect, Dialect, ListError, Model, Page, Preset, Provider, Secret,
     StaticModelsCacheConfig,
 };
 
@@ -24,15 +24,7 @@ struct Log(Arc<Mutex<Vec<(String, HeaderMap)>>>);
 
 impl Log {
     fn provider(&self, preset: Preset, secret: Option<Secret>) -> Provider {
-        let log = self.clone();
-        let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
-            let asked = (request.uri().to_string(), request.headers().clone());
-            log.0.lock().unwrap().push(asked);
-            let mut response = Response::new(Full::<Bytes>::default());
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            async { Ok::<_, Infallible>(response) }
-        });
-        Provider::preset_over(preset, secret, service)
+        Provider::preset_over(preset, secret, http_service(self))
     }
 }
 
@@ -44,6 +36,65 @@ async fn asked(preset: Preset, change: impl FnOnce(Provider) -> Provider) -> (St
     let mut asked = log.0.lock().unwrap();
     assert_eq!(asked.len(), 1);
     asked.remove(0)
+}
+
+#[tokio::test]
+async fn the_status_and_the_log_name_the_address_and_no_query() {
+    let text = &*LOG;
+    let log = Log::default();
+    let http = |name: &str| log.provider(Preset::Vllm, None).renamed(name);
+    let providers = [
+        http("preset"),
+        http("base").base_url("https://A.test:8443/address-7f/"),
+        http("query").models_path("/address-7f/list?key=hunter7f"),
+        Provider::http("host", http_service(&log)),
+        Provider::source("source", Script::failing()),
+        Provider::fixed("fixed", [Model::new("a")]),
+    ];
+    let expected = [
+        Some("http://localhost:8000/v1/models"),
+        Some("https://A.test:8443/address-7f/models"),
+        Some("http://localhost:8000/address-7f/list"),
+        Some("/v1/models"),
+        None,
+        None,
+    ];
+    let shown: Vec<_> = providers.iter().map(Provider::address).collect();
+    assert_eq!(shown, expected.map(|address| address.map(str::to_owned)));
+    let layer = builder(providers).build().unwrap();
+    let _ = layer.cache().refresh().await;
+    let status = layer.cache().status();
+    let addresses: Vec<_> = (status.providers.iter())
+        .map(|provider| provider.address.as_deref())
+        .collect();
+    assert_eq!(addresses, expected);
+    let logged = text.text();
+    for part in ["https://A.test:8443/address-7f/models", "/address-7f/list"] {
+        assert!(logged.contains(part), "{part} is not in the log");
+    }
+    assert!(!format!("{logged} {status:?}").contains("hunter7f"));
+}
+
+fn http_service(
+    log: &Log,
+) -> impl tower::Service<
+    Request<Empty<Bytes>>,
+    Response = Response<Full<Bytes>>,
+    Error = Infallible,
+    Future: Send,
+>
++ Clone
++ Send
++ 'static
++ use<> {
+    let log = log.clone();
+    tower::service_fn(move |request: Request<Empty<Bytes>>| {
+        let asked = (request.uri().to_string(), request.headers().clone());
+        log.0.lock().unwrap().push(asked);
+        let mut response = Response::new(Full::<Bytes>::default());
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        async { Ok::<_, Infallible>(response) }
+    })
 }
 
 /// Where its key goes.

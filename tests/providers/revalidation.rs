@@ -216,9 +216,7 @@ async fn the_next_fetch_has_the_validators_as_they_came() {
         (Some(r#""5d8c72a5""#), Some(DATE)),
         (Some(r#"W/"""#), Some(DATE)),
         (None, Some(DATE)),
-        // As some servers write them: who wrote it can read it.
-        (Some("5d8c72a5"), Some("yesterday")),
-        (Some(r#""a,b c\"ü""#), None),
+        (Some(r#""a,b'c\ü""#), None),
     ] {
         let mut first = ok(A);
         if let Some(tag) = etag {
@@ -598,6 +596,12 @@ async fn what_was_not_believed_leaves_the_validator_of_what_was() {
     for (bad, kind) in [
         (reply(500, A), ListErrorKind::Status(500)),
         (reply(412, ""), ListErrorKind::Status(412)),
+        // A part of the list, and what is not the list.
+        (reply(206, B), ListErrorKind::Status(206)),
+        (reply(201, B), ListErrorKind::Status(201)),
+        (reply(202, B), ListErrorKind::Status(202)),
+        (reply(204, ""), ListErrorKind::Status(204)),
+        (reply(207, B), ListErrorKind::Status(207)),
         (ok("<html>"), ListErrorKind::NotJson),
         (ok("{}"), ListErrorKind::NotAList),
         (ok(r#"{"error":"no"}"#), ListErrorKind::Refused),
@@ -677,6 +681,58 @@ async fn no_validator_of_a_client_goes_to_a_provider_and_none_of_a_provider_to_a
         cache.snapshot()
     );
     assert!(!shown.contains("5d8c"), "{shown}");
+}
+
+/// A regression: `ETag: *` was sent back as `If-None-Match: *`, which every list matches.
+#[tokio::test(start_paused = true)]
+async fn what_is_no_validator_is_never_sent_back() {
+    for (tag, date) in [
+        ("*", DATE),
+        ("unquoted", DATE),
+        ("\"a\", \"b\"", DATE),
+        ("\"a", DATE),
+        ("\"1\"", "yesterday"),
+        ("\"1\"", "Fri, 31 Dec 9999 23:59:59 GMT"),
+    ] {
+        let valid = |text: &'static str, is: bool| is.then(|| text.to_owned());
+        let expected = (valid(tag, tag == "\"1\""), valid(date, date == DATE));
+        let upstream = Upstream::new([ok(A).etag(tag).modified(date), ok(B)]);
+        let cache = upstream.layer().cache();
+        refresh(&cache).await;
+        upstream.asked();
+        refresh(&cache).await;
+        assert_eq!(upstream.conditions(), expected, "{tag} {date}");
+        assert_eq!(support::ids(&cache.snapshot().body()), ["lab/b"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_a_proxy_transformed_is_a_list() {
+    let upstream = Upstream::new([reply(203, A)]);
+    let cache = upstream.layer().cache();
+    refresh(&cache).await;
+    assert_eq!(support::ids(&cache.snapshot().body()), ["lab/a"]);
+}
+
+/// A regression: more digits than fit, and a list, counted as no `Retry-After` at all.
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_beyond_all_numbers_is_kept_to_up_to_the_cap() {
+    for value in [
+        "99999999999999999999999999",
+        "1, 99999999",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+    ] {
+        let mut busy = reply(429, "");
+        busy.validators.push((header::RETRY_AFTER, value));
+        let cache = Upstream::new([busy]).layer().cache();
+        let error = failure(&cache).await;
+        assert!(
+            error.retry_after() > Some(Duration::from_secs(3600)),
+            "{value}"
+        );
+        let pause = status(&cache).next_attempt.unwrap();
+        assert_eq!(pause, Duration::from_secs(3600), "{value}");
+    }
 }
 
 // ===== Young models =====

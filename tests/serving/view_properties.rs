@@ -68,12 +68,11 @@ struct Known<'a> {
 impl Rule {
     fn view(&self, number: usize) -> View {
         let name = number.to_string();
-        let none: [&str; 0] = [];
         match self.clone() {
             Self::All => View::all(),
             Self::None => View::none(),
-            Self::Include(pattern) => View::globs([pattern.glob()], none).unwrap(),
-            Self::Exclude(pattern) => View::globs(none, [pattern.glob()]).unwrap(),
+            Self::Include(pattern) => View::globs(vec![pattern.glob()], []).unwrap(),
+            Self::Exclude(pattern) => View::globs([], vec![pattern.glob()]).unwrap(),
             Self::Id(text) => View::named(name, move |model| model.id().contains(&text)),
             Self::Name(text) => View::named(name, move |model| model.name().contains(&text)),
             Self::Provider(provider) => {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::IpAddr};
 use http::Uri;
 
 use super::query::{names, with_query};
-use crate::error::BuildError;
+use crate::error::{BuildError, without_query};
 
 /// Where a list lies on the host of a provider.
 pub(super) struct Place<'a> {
@@ -33,15 +33,20 @@ pub(super) fn list_uri(
         None => Uri::from_static("/"),
         Some(url) => parse_base(url)?,
     };
+    check_end(&base, models_path, place)?;
     let path = match models_path {
         Some(path) if path.starts_with('/') => path.to_owned(),
         Some(path) => {
             let expected = "a path that begins with a slash";
-            return Err(BuildError::new("models_path", shown(path), expected));
+            return Err(BuildError::new(
+                "models_path",
+                without_query(path),
+                expected,
+            ));
         }
         None => join(base.path(), place),
     };
-    let invalid = || BuildError::new("models_path", shown(&path), "a valid path");
+    let invalid = || BuildError::new("models_path", without_query(&path), "a valid path");
     let missing = |(name, _): &&(Cow<'_, str>, String)| !names(&path).any(|other| other == *name);
     let missing: Vec<_> = place.query.iter().filter(missing).cloned().collect();
     let path_and_query = with_query(&path, &missing);
@@ -80,14 +85,85 @@ fn is_version(segment: &str) -> bool {
     segment.strip_prefix('v').is_some_and(digit)
 }
 
-/// A path without its query, which may hold a key; of a whole URL, which may hold
-/// a password, nothing but that it is one.
-fn shown(path: &str) -> &str {
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    if path.contains("://") || path.contains('@') {
-        return "a URL";
+/// An address as an operator may read it: without query, and never with userinfo.
+pub(super) fn shown(uri: &Uri) -> String {
+    let Some(authority) = uri.authority() else {
+        return uri.path().to_owned();
+    };
+    let scheme = uri.scheme_str().unwrap_or("http");
+    let host = authority.host();
+    let port = authority
+        .port_u16()
+        .map_or(String::new(), |port| format!(":{port}"));
+    format!("{scheme}://{host}{port}{}", uri.path())
+}
+
+/// Ends of a URL that are one endpoint of an API, and so never the address of an API.
+const ENDPOINTS: [&str; 9] = [
+    "/chat/completions",
+    "/completions",
+    "/messages",
+    "/responses",
+    "/api/chat",
+    "/api/generate",
+    "/images/generations",
+    "/audio/speech",
+    "/audio/transcriptions",
+];
+
+/// The same, but a server can also be mounted under such a path: only behind a version.
+const VERSIONED: [&str; 3] = ["/embeddings", "/rerank", "/moderations"];
+
+/// The endpoint at the end of a base URL's path, if it names one. The list, or a chat, would
+/// be requested below it.
+fn endpoint(base: &str) -> Option<&'static str> {
+    let base = base.trim_end_matches('/');
+    let behind_version = |end: &&&str| {
+        let before = base.strip_suffix(**end);
+        before.is_some_and(|before| is_version(before.rsplit('/').next().unwrap_or_default()))
+    };
+    let plain = ENDPOINTS.iter().find(|end| base.ends_with(**end));
+    plain
+        .or_else(|| VERSIONED.iter().find(behind_version))
+        .copied()
+}
+
+/// Whether a base URL ends in `/models`, below which the list would be requested, and that is
+/// not how the dialect's own path begins.
+fn ends_in_models(base: &str, place: &Place<'_>) -> bool {
+    const MODELS: &str = "/models";
+    let base = base.trim_end_matches('/');
+    let inner = || {
+        let ends = place.path.match_indices("/models/");
+        ends.map(|(at, _)| &place.path[..at + MODELS.len()])
+            .any(|start| base.ends_with(start))
+    };
+    base.ends_with(MODELS) && !inner()
+}
+
+/// A base URL, once nothing is found wrong with it as such.
+#[cfg(feature = "config")]
+pub(super) fn checked_base(url: &str) -> Result<Uri, BuildError> {
+    let base = parse_base(url)?;
+    match endpoint(base.path()) {
+        Some(end) => Err(ends_in(end)),
+        None => Ok(base),
     }
-    path
+}
+
+fn ends_in(end: &str) -> BuildError {
+    let value = format!("a URL that ends in {end}");
+    let expected = format!("the address of the API, without {end}");
+    BuildError::hidden("base_url", &value, expected)
+}
+
+fn check_end(base: &Uri, models_path: Option<&str>, place: &Place<'_>) -> Result<(), BuildError> {
+    let models =
+        || (models_path.is_none() && ends_in_models(base.path(), place)).then_some("/models");
+    match endpoint(base.path()).or_else(models) {
+        Some(end) => Err(ends_in(end)),
+        None => Ok(()),
+    }
 }
 
 fn parse_base(url: &str) -> Result<Uri, BuildError> {
@@ -183,9 +259,19 @@ mod tests {
                 "https://a.test/v1/models",
             ),
             (
-                Some("https://a.test/v1/models"),
+                Some("https://a.test/models"),
+                Some("/list"),
+                "https://a.test/list",
+            ),
+            (
+                Some("https://a.test/embeddings"),
                 None,
-                "https://a.test/v1/models",
+                "https://a.test/embeddings/models",
+            ),
+            (
+                Some("https://a.test/my-completions"),
+                None,
+                "https://a.test/my-completions/models",
             ),
             (
                 Some("https://a.test/api/paas/v4"),
@@ -231,6 +317,12 @@ mod tests {
                 "/v1beta/models",
             ),
             ("/v1beta/models", "v1beta/models", "/v1", "/v1/models"),
+            (
+                "/ai/models/search",
+                "models/search",
+                "/x/ai/models",
+                "/x/ai/models/search",
+            ),
             ("/api/tags", "api/tags", "/api", "/api/tags"),
             ("/api/tags", "api/tags", "/v1", "/api/tags"),
             ("/api/tags", "api/tags", "/ollama/v1", "/ollama/api/tags"),
@@ -282,6 +374,36 @@ mod tests {
             let error = list_uri(None, Some(path), &openai).expect_err(path);
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_base_url_that_is_an_endpoint_is_refused() {
+        let openai = place("/v1/models", "models");
+        for (base, end) in [
+            (
+                "https://a.test/hunter2/v1/chat/completions",
+                "/chat/completions",
+            ),
+            ("https://a.test/chat/completions//", "/chat/completions"),
+            ("https://a.test/v1/completions", "/completions"),
+            ("https://a.test/v1/messages/", "/messages"),
+            ("https://a.test/v1/responses", "/responses"),
+            ("https://a.test/v1/embeddings", "/embeddings"),
+            ("https://a.test/v1/models", "/models"),
+            ("https://a.test/models/", "/models"),
+            ("http://localhost:11434/api/chat", "/api/chat"),
+        ] {
+            let error = list_uri(Some(base), None, &openai).expect_err(base);
+            assert_eq!(error.field(), "base_url");
+            let text = error.to_string();
+            let expected = format!(
+                "base_url is a URL that ends in {end}, expected the address of the API, without {end}"
+            );
+            assert_eq!(text, expected);
+        }
+        // The list's path does not make an endpoint of inference an address.
+        let base = "https://a.test/inference/chat/completions";
+        assert!(list_uri(Some(base), Some("/catalog/models"), &openai).is_err());
     }
 
     #[test]

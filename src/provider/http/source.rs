@@ -25,6 +25,9 @@ use crate::{
 pub(super) struct HttpSource(pub(super) Arc<Asking>);
 
 pub(super) struct Asking {
+    /// The provider's name and address, for the log and the status.
+    pub(super) provider: Arc<str>,
+    pub(super) address: String,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) dialect: Dialect,
     pub(super) rules: Rules,
@@ -38,6 +41,10 @@ impl Erased for HttpSource {
         let asking = Arc::clone(&self.0);
         Box::pin(async move { asking.list(asked).await })
     }
+
+    fn address(&self) -> Option<&str> {
+        Some(&self.0.address)
+    }
 }
 
 /// What came for one page.
@@ -50,6 +57,11 @@ struct Received {
 
 impl Asking {
     async fn list(&self, asked: ListModels) -> Result<Answer, ListError> {
+        tracing::debug!(
+            provider = &*self.provider,
+            address = self.address,
+            "fetching the list of models"
+        );
         let mut pages = Pages::default();
         let mut dialect = self.dialect.clone();
         let mut uri = self.uri.clone();
@@ -88,7 +100,7 @@ impl Asking {
             let Some(goes_on) = goes_on else {
                 // A validator of one page says nothing of the others.
                 if seen.len() == 1 {
-                    validator = Validator::of(&headers, bound_to);
+                    validator = Validator::of(&headers, bound_to, clock::wall());
                 }
                 let list = pages.into_list().with_dialect(dialect.name());
                 return Ok(Answer::List(list, validator));
@@ -179,9 +191,13 @@ impl Asking {
 /// list, before it is given up as too long.
 const FLAWED: usize = 1000;
 
-/// Looks at status and headers before a byte of the body is read.
+/// Checks status and headers before a byte of the body is read.
+///
+/// Of the successes only 200 and 203 (RFC 9110, sections 15.3.1 and 15.3.4) have the whole
+/// list as their content: a 206 has a part of it, and the others have something else.
 fn check_head(head: &response::Parts) -> Result<(), ListError> {
-    if !head.status.is_success() {
+    const WHOLE: [StatusCode; 2] = [StatusCode::OK, StatusCode::NON_AUTHORITATIVE_INFORMATION];
+    if !WHOLE.contains(&head.status) {
         let delay = retry_after(&head.headers, clock::wall());
         return Err(
             ListError::new(ListErrorKind::Status(head.status.as_u16())).with_retry_after(delay)
@@ -203,14 +219,38 @@ fn check_head(head: &response::Parts) -> Result<(), ListError> {
     Ok(())
 }
 
-/// `Retry-After` in either of its forms (RFC 9110, section 10.2.3).
+/// `Retry-After` in either of its forms (RFC 9110, section 10.2.3). Of several values the
+/// longest counts, and a number of seconds that does not fit is as long as possible: whoever
+/// calls caps it.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    let values = headers.get_all(header::RETRY_AFTER).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    values.filter_map(|value| longest_delay(value, now)).max()
+}
+
+/// The longest of the delays in one line, which is one value or a list of them. A date has a
+/// comma itself.
+fn longest_delay(line: &str, now: SystemTime) -> Option<Duration> {
+    let members: Vec<_> = line.split(',').map(str::trim).collect();
+    let delay = |at: usize| {
+        let member = members[at];
+        let date = || match members.get(at + 1) {
+            Some(rest) => httpdate::parse_http_date(&format!("{member}, {rest}")).ok(),
+            None => None,
+        };
+        let date = httpdate::parse_http_date(member).ok().or_else(date);
+        let until = |date: SystemTime| date.duration_since(now).unwrap_or_default();
+        seconds(member).or_else(|| date.map(until))
+    };
+    (0..members.len()).filter_map(delay).max()
+}
+
+/// `delay-seconds`: digits, of which there may be more than fit.
+fn seconds(text: &str) -> Option<Duration> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
     }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
+    Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]
@@ -219,20 +259,39 @@ mod tests {
 
     #[test]
     fn retry_after_is_read_in_both_forms() {
+        const MOST: Option<u64> = Some(u64::MAX);
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_767);
-        for (value, expected) in [
-            ("120", Some(120)),
-            (" 7 ", Some(7)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(10)),
-            ("Sun, 06 Nov 1994 08:49:07 GMT", Some(0)),
-            ("soon", None),
-            ("-1", None),
-            ("1.5", None),
+        for (lines, expected) in [
+            (&["120"][..], Some(120)),
+            (&[" 7 "], Some(7)),
+            (&["Sun, 06 Nov 1994 08:49:37 GMT"], Some(10)),
+            (&["Sunday, 06-Nov-94 08:49:37 GMT"], Some(10)),
+            (&["Sun Nov  6 08:49:37 1994"], Some(10)),
+            (&["Sun, 06 Nov 1994 08:49:07 GMT"], Some(0)),
+            // Regressions: too many digits, a list and several lines counted as none.
+            (&["18446744073709551615"], MOST),
+            (&["18446744073709551616"], MOST),
+            (&["99999999999999999999999999"], MOST),
+            (&["5, 120, 7"], Some(120)),
+            (&["5", "120", "7"], Some(120)),
+            (&["soon, 5"], Some(5)),
+            (&["5, Sun, 06 Nov 1994 08:49:37 GMT, 7"], Some(10)),
+            (&["Sun, 06 Nov 1994 08:49:37 GMT, 20"], Some(20)),
+            (&["Fri, 31 Dec 9999 23:59:59 GMT"], Some(252_618_189_032)),
+            (&[""], None),
+            (&[","], None),
+            (&["soon"], None),
+            (&["-1"], None),
+            (&["+1"], None),
+            (&["1.5"], None),
         ] {
-            let headers =
-                HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(value))]);
+            let lines = lines.iter().map(|line| HeaderValue::from_static(line));
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::RETRY_AFTER, line);
+            }
             let expected = expected.map(Duration::from_secs);
-            assert_eq!(retry_after(&headers, now), expected, "{value}");
+            assert_eq!(retry_after(&headers, now), expected, "{headers:?}");
         }
     }
 }
