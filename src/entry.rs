@@ -226,6 +226,12 @@ pub(crate) fn drop_bad_names(model: &mut Model, longest: usize, flaws: &mut Flaw
     }
 }
 
+/// Whether a name is a glob, where globs are not matched. Brackets are no sign of one: there
+/// are models such as `star-4[1m]`.
+pub(crate) fn has_glob(name: &str) -> bool {
+    name.contains(['*', '?', '{', '}'])
+}
+
 fn has_treacherous(text: &str) -> bool {
     // Nearly all text is plain ASCII, which takes one look at each byte.
     let plain = |byte: u8| (0x20..0x7f).contains(&byte);

@@ -222,7 +222,7 @@ pub use self::{
     service::StaticModelsCache,
     show::{OllamaShow, OllamaShowLayer},
     snapshot::{ListedModel, ModelsSnapshot, View},
-    status::{AliasStatus, AttemptStatus, CatalogStatus, ProviderStatus, Status},
+    status::{AliasStatus, AttemptStatus, CatalogStatus, OverrideStatus, ProviderStatus, Status},
 };
 
 #[cfg(feature = "bedrock")]
@@ -237,7 +237,8 @@ pub use self::config::CatalogConfig;
 #[cfg(feature = "config")]
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]
 pub use self::config::{
-    MaxStale, OverrideConfig, PricingConfig, ProviderConfig, StaticModelsCacheConfig, ViewConfig,
+    ListOrigin, MaxStale, OverrideConfig, PricingConfig, ProviderConfig, StaticModelsCacheConfig,
+    ViewConfig,
 };
 
 #[cfg(doctest)]

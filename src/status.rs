@@ -29,6 +29,8 @@ pub struct Status {
     pub catalog: Option<CatalogStatus>,
     /// Every alias, in the order in which they were given.
     pub aliases: Vec<AliasStatus>,
+    /// Every override, in the order in which they were given.
+    pub overrides: Vec<OverrideStatus>,
     /// How many views are prepared.
     pub views: usize,
     /// How many bytes their lists take, in all dialects and codings.
@@ -45,6 +47,17 @@ pub struct AliasStatus {
     pub target: String,
     /// Whether that is listed, and so the alias.
     pub listed: bool,
+}
+
+/// What an [override](crate::Builder::override_model) comes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct OverrideStatus {
+    /// The name of the model, as `provider/id`, or the globs.
+    pub models: Vec<String>,
+    /// How many of the providers' models it matches. An alias is no model: an override of one
+    /// matches nothing.
+    pub matched: usize,
 }
 
 /// How one provider stands.
@@ -206,10 +219,25 @@ impl Status {
             target: target.to_owned(),
             listed,
         });
+        let overrides = &cache.policy().enrichment.overrides;
+        let mut matched = vec![0; overrides.len()];
+        let described = snapshot
+            .0
+            .parts()
+            .filter_map(|part| part.described.as_deref());
+        for position in described.flat_map(Described::overridden) {
+            matched[position as usize] += 1;
+        }
+        let overrides = overrides.iter().zip(matched);
+        let overrides = overrides.map(|(over, matched)| OverrideStatus {
+            models: over.models(),
+            matched,
+        });
         let (views, view_bytes) = snapshot.0.views().size();
         Self {
             catalog,
             aliases: aliases.collect(),
+            overrides: overrides.collect(),
             views,
             view_bytes,
             models: snapshot.len(),

@@ -95,7 +95,7 @@ impl File {
             // One more each time: what is wrong now is of the last, a name that is
             // taken included.
             models = check(&settings).map_err(unfit)?;
-            // One that is only declared has no place to send chats to.
+            // One without an address has no place to send chats to.
             if let Some(base_url) = provider.effective_base_url() {
                 let headers = provider.header_map().map_err(unfit)?;
                 let route = Route::new(base_url, headers).expect("was checked to be a URL");
@@ -140,7 +140,8 @@ fn access(keys: Vec<Key>, settings: &StaticModelsCacheConfig) -> Result<Access, 
 
 /// Builds a layer, which begins nothing, to see whether it can be built.
 fn check(settings: &StaticModelsCacheConfig) -> Result<Builder, BuildError> {
-    let builder = settings.builder()?;
+    // The hook that says who sees what comes later; settings of views are errors without one.
+    let builder = settings.builder()?.views(|_| Ok(View::all()));
     drop(builder.clone().build()?);
     Ok(builder)
 }

@@ -8,7 +8,7 @@ use super::Builder;
 use crate::{
     cache::{Cache, Policy, Renewal},
     document::{self, Vary},
-    entry::Bounds,
+    entry::{Bounds, has_glob},
     error::BuildError,
     layer::StaticModelsCacheLayer,
     provider::{LONGEST, check_duration},
@@ -93,9 +93,11 @@ impl Builder {
                 expected,
             ));
         }
-        let paths = Paths::new(self.mounts, self.dialects)?;
+        check_aliases(&self.aliases)?;
         let bounds = check_bounds(self.bounds)?;
         check_view_bounds(self.view_bounds)?;
+        self.check_effect()?;
+        let paths = Paths::new(self.mounts, self.dialects)?;
         let by_header = ClientDialect::ALL.into_iter();
         let by_header = by_header.filter(|dialect| self.dialects.has(*dialect));
         let by_view = Some(self.view_headers).filter(|_| self.hooks.has_views());
@@ -152,6 +154,66 @@ impl Builder {
             self.jitter_seed,
         )?;
         Ok(Answerer::new(cache, paths, self.hooks))
+    }
+}
+
+impl Builder {
+    /// Checks that everything that was set has an effect beside the other settings.
+    fn check_effect(&self) -> Result<(), BuildError> {
+        const LISTS: [ClientDialect; 4] = [
+            ClientDialect::OpenAi,
+            ClientDialect::Anthropic,
+            ClientDialect::Gemini,
+            ClientDialect::Codex,
+        ];
+        let is_on = |dialect| self.dialects.has(dialect);
+        let uncached = ("set while caching is off", "only one of it and uncached");
+        let no_views = (
+            "set while all callers see all models",
+            "a hook that says what each caller sees, set by Builder::views",
+        );
+        for setter in &self.explicit {
+            let (works, (value, expected)) = match *setter {
+                "refresh_interval" | "allow_refresh" => (!self.uncached, uncached),
+                "view_headers" | "max_views" | "max_view_bytes" => {
+                    (self.hooks.has_views(), no_views)
+                }
+                "paths" => {
+                    let expected = "openai, anthropic, gemini or codex in client_dialects";
+                    let on = LISTS.into_iter().any(is_on);
+                    (on, ("set while no dialect is served there", expected))
+                }
+                "gemini_paths" => {
+                    let off = ("set while gemini is off", "gemini in client_dialects");
+                    (is_on(ClientDialect::Gemini), off)
+                }
+                "ollama_paths" => {
+                    let off = ("set while ollama is off", "ollama in client_dialects");
+                    (is_on(ClientDialect::Ollama), off)
+                }
+                "codex_instructions" => {
+                    let off = ("set while codex is off", "codex in client_dialects");
+                    (is_on(ClientDialect::Codex), off)
+                }
+                _ => continue,
+            };
+            if !works {
+                return Err(BuildError::hidden(*setter, value, expected));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks that no alias is a glob. Its target may look like one: there are providers that list
+/// such ids.
+fn check_aliases(aliases: &[(String, String)]) -> Result<(), BuildError> {
+    match aliases.iter().find(|(name, _)| has_glob(name)) {
+        Some((name, _)) => {
+            let expected = "one name of one model: globs are not matched in aliases";
+            Err(BuildError::new("aliases", name, expected))
+        }
+        None => Ok(()),
     }
 }
 

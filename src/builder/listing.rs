@@ -22,6 +22,7 @@ impl Builder {
     /// Here the request chooses among the [dialects](Self::client_dialects). Gemini's and
     /// Ollama's have [paths](Self::gemini_paths) of their [own](Self::ollama_paths).
     pub fn paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.explicit.push("paths");
         self.mounts.paths = paths.into_iter().map(Into::into).collect();
         self
     }
@@ -29,6 +30,7 @@ impl Builder {
     /// Sets the paths of the list in Gemini's dialect; the default is `/v1beta/models`
     /// alone.
     pub fn gemini_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.explicit.push("gemini_paths");
         self.mounts.gemini = paths.into_iter().map(Into::into).collect();
         self
     }
@@ -36,6 +38,7 @@ impl Builder {
     /// Sets what the paths of Ollama's API begin with, which are `/tags` and `/version`
     /// below it; the default is `/api` alone.
     pub fn ollama_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.explicit.push("ollama_paths");
         self.mounts.ollama = paths.into_iter().map(Into::into).collect();
         self
     }
@@ -103,6 +106,7 @@ impl Builder {
     /// where there are [views](Self::views) (RFC 9110, section 12.5.5). The default is
     /// `authorization`.
     pub fn view_headers(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.explicit.push("view_headers");
         self.view_headers = headers.into_iter().collect();
         self
     }
@@ -111,12 +115,14 @@ impl Builder {
     /// and codings. The default is 64 MiB. What was not asked for lately gives way, and is
     /// rendered again when it is asked for; one view is kept whatever it takes.
     pub fn max_view_bytes(mut self, bytes: usize) -> Self {
+        self.explicit.push("max_view_bytes");
         self.view_bounds.bytes = bytes;
         self
     }
 
     /// Sets how many [views](Self::views) are kept at the most. The default is 1,000.
     pub fn max_views(mut self, views: usize) -> Self {
+        self.explicit.push("max_views");
         self.view_bounds.views = views;
         self
     }
@@ -129,6 +135,8 @@ impl Builder {
     /// name, which is not listed then: also while the target is not there, so that the name
     /// never means another model. Views see an alias where they see its model. The status
     /// [tells](crate::Status::aliases) what became of each.
+    ///
+    /// An alias is one name: one with `*`, `?` or braces is an error when the layer is built.
     pub fn alias(mut self, name: impl Into<String>, target: impl Into<String>) -> Self {
         self.aliases.push((name.into(), target.into()));
         self
@@ -149,6 +157,7 @@ impl Builder {
     /// Sets what Codex tells a model of its work, where it has taken the model from the
     /// list. The default is a few sentences for any agent that writes code.
     pub fn codex_instructions(mut self, text: impl Into<String>) -> Self {
+        self.explicit.push("codex_instructions");
         self.style.codex_instructions = text.into().into();
         self
     }
@@ -163,6 +172,7 @@ impl Builder {
     /// of the request, extensions included, and is asked only about those requests; when it
     /// panics, the answer is no.
     pub fn allow_refresh(mut self, hook: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.explicit.push("allow_refresh");
         self.hooks.set_refresh(hook);
         self
     }

@@ -52,6 +52,8 @@ pub struct Builder {
     name_providers: bool,
     token: Option<CancellationToken>,
     jitter_seed: Option<u64>,
+    /// The setters that were called and have an effect only beside another one.
+    explicit: Vec<&'static str>,
 }
 
 impl Builder {
@@ -91,6 +93,7 @@ impl Builder {
             name_providers: false,
             token: None,
             jitter_seed: None,
+            explicit: Vec::new(),
         }
     }
 
@@ -111,6 +114,7 @@ impl Builder {
     /// 300 s.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.refresh_interval = interval;
+        self.explicit.push("refresh_interval");
         self
     }
 
@@ -119,7 +123,8 @@ impl Builder {
     /// [`miss_timeout`](Self::miss_timeout). There is still one fetch of a provider
     /// at a time, however many requests wait for it, and a failed one still leaves
     /// the last good list in place. There is nothing to do in the background then:
-    /// [`spawn`](Self::spawn) spawns no refresher.
+    /// [`spawn`](Self::spawn) spawns no refresher. A refresh interval, or callers who may
+    /// [refresh](Self::allow_refresh), have no effect then and are errors.
     pub fn uncached(mut self) -> Self {
         self.uncached = true;
         self

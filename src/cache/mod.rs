@@ -484,6 +484,11 @@ impl Policy {
 
     /// Checks that a list is renewed before it is too old, jitter included.
     fn check_interval(&self, provider: &Provider) -> Result<(), BuildError> {
+        if self.renewal.is_per_request() && provider.options.refresh_interval.is_some() {
+            let (value, expected) = ("set while caching is off", "only one of it and uncached");
+            let error = BuildError::hidden("refresh_interval", value, expected);
+            return Err(error.within(format_args!("providers.{}", provider.name())));
+        }
         match (provider.options.refresh_interval, self.max_stale) {
             (Some(own), Some(age)) if age <= own.mul_f64(1.1) => {
                 let expected = format!("less than max_stale, {age:?}, by more than a tenth");

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use super::{MaxStale, OverrideConfig, ProviderConfig, ViewConfig, duration, overrides};
+use super::{
+    MaxStale, OverrideConfig, ProviderConfig, ViewConfig, duration, overrides,
+    reference::check_text,
+};
 use crate::{
     builder::Builder, error::BuildError, layer::StaticModelsCacheLayer, provider::check_duration,
     render::ClientDialect, snapshot::View,
@@ -159,6 +162,7 @@ impl StaticModelsCacheConfig {
     /// secret, and what would do. [`build`](Builder::build) and
     /// [`spawn`](Builder::spawn) check the rest and name fields as they stand here.
     pub fn builder(&self) -> Result<Builder, BuildError> {
+        self.check_texts()?;
         let builder = self.with_interval(StaticModelsCacheLayer::builder())?;
         let builder = self.with_times(builder);
         let builder = self.with_answers(builder)?;
@@ -183,6 +187,22 @@ impl StaticModelsCacheConfig {
             Ok((name.clone(), view?))
         };
         self.views.iter().map(view).collect()
+    }
+
+    /// Checks every text in which a variable may be meant. Instructions are text for a model,
+    /// which may well speak of variables.
+    fn check_texts(&self) -> Result<(), BuildError> {
+        check_text("cache_control", &self.cache_control)?;
+        for (name, target) in &self.aliases {
+            check_text("aliases", name)?;
+            check_text("aliases", target)?;
+        }
+        for (name, view) in &self.views {
+            let within = |error: BuildError| error.within(format_args!("views.{name}"));
+            check_text("include", &view.include).map_err(within)?;
+            check_text("exclude", &view.exclude).map_err(within)?;
+        }
+        Ok(())
     }
 
     fn with_interval(&self, builder: Builder) -> Result<Builder, BuildError> {

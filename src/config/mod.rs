@@ -14,6 +14,7 @@ mod duration;
 mod overrides;
 mod prefix;
 mod provider;
+mod reference;
 mod view;
 
 #[cfg(feature = "catalog")]
@@ -22,6 +23,6 @@ pub use self::{
     cache::StaticModelsCacheConfig,
     duration::MaxStale,
     overrides::{OverrideConfig, PricingConfig},
-    provider::ProviderConfig,
+    provider::{ListOrigin, ProviderConfig},
     view::ViewConfig,
 };

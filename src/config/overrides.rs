@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::reference::check_text;
 use crate::{
     builder::Builder,
     error::BuildError,
@@ -108,6 +109,9 @@ pub(super) fn apply(overrides: &[OverrideConfig], builder: Builder) -> Result<Bu
 
 impl OverrideConfig {
     fn facts(&self) -> Result<Model, BuildError> {
+        check_text("models", &self.models)?;
+        check_text("display_name", &self.display_name)?;
+        check_text("family", &self.family)?;
         let mut facts = Model::description()
             .with_context_length(self.context_length)
             .with_max_input_tokens(self.max_input_tokens)

@@ -7,22 +7,29 @@ use http_body::Body;
 use serde::Deserialize;
 use tower_service::Service;
 
-use super::duration;
+use super::{
+    duration,
+    reference::{bare_name, check_text, is_reference},
+};
 use crate::{
-    entry::{Bounds, id_flaw},
+    entry::{Bounds, has_glob, id_flaw},
     error::{BoxError, BuildError},
     globs::Globs,
     model::Model,
-    provider::{Dialect, ExtraFields, Prefix, Preset, Provider, check_name},
+    provider::{
+        Dialect, ExtraFields, Prefix, Preset, Provider, check_base_url, check_name, names_a_key,
+    },
     secret::Secret,
 };
 
 /// A provider as it stands in a file.
 ///
-/// With a `preset` or a `base_url` its list is fetched, without both its `models` are the
-/// list.
-/// Unknown fields are errors, and no key stands here: `api_key_env` names the
-/// variable that holds it.
+/// With a `preset` or a `base_url` its list is fetched. Without both, or with
+/// `list = "declared"`, its `models` are the list, and it is never requested: the address and
+/// the key are then for the gateway that routes chats by them.
+///
+/// Unknown fields are errors, and no key is part of a file: `api_key_env` names the variable
+/// that holds it. Nothing else is replaced: `${VAR}` in a value is an error.
 ///
 /// ```toml
 /// [[providers]]
@@ -36,6 +43,13 @@ use crate::{
 /// api_key_env = "LAB_KEY"
 /// include = ["gpt-*", "o*"]
 /// exclude = ["*-preview"]
+///
+/// [[providers]]
+/// name = "perplexity"
+/// preset = "perplexity"
+/// api_key_env = "PERPLEXITY_API_KEY"
+/// list = "declared"
+/// models = ["sonar", "sonar-pro"]
 /// ```
 ///
 /// `Debug` leaves out all that may hold a credential: addresses, headers and the
@@ -80,8 +94,9 @@ pub struct ProviderConfig {
     /// The name that a person is shown. The default is `name`.
     #[serde(default)]
     pub display_name: Option<String>,
-    /// Globs over the provider's own ids, without the prefix. When there are any,
-    /// only what one of them matches is listed.
+    /// Globs over the provider's own ids, without the prefix: `gpt-*`, not `openai/gpt-*`.
+    /// When there are any, only what one of them matches is listed. How many models were
+    /// left out is in the [status](crate::ProviderStatus::filtered).
     ///
     /// `*` stands for anything, slashes included: `*llama*` matches
     /// `meta/llama-3`. `?` is one byte, `[ab]` one of these, `{a,b}` either, a
@@ -102,11 +117,15 @@ pub struct ProviderConfig {
     /// How long a fetch from this provider may take.
     #[serde(default, deserialize_with = "duration::optional")]
     pub timeout: Option<Duration>,
-    /// Declared ids. Without a `base_url` and a `preset` they are the list; with one they
-    /// stand in
-    /// for it where the provider has none (status 404, 405 or 501).
+    /// Declared ids. Without a `base_url` and a `preset`, or with
+    /// [`list = "declared"`](Self::list), they are the list. Otherwise they replace it where
+    /// the provider has none (status 404, 405 or 501).
     #[serde(default)]
     pub models: Vec<String>,
+    /// Where the list comes from: `"fetched"` or `"declared"`. The default is `"fetched"`
+    /// where there is an address, and `"declared"` where there is none.
+    #[serde(default)]
+    pub list: Option<ListOrigin>,
     /// Lets a key go over plain http to another machine. The default is `false`.
     /// [`provider_over`](Self::provider_over) does not look at it: there it is up to
     /// the service.
@@ -114,23 +133,63 @@ pub struct ProviderConfig {
     pub allow_plain_http_key: bool,
 }
 
+/// Where a provider's list comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ListOrigin {
+    /// `"fetched"`: from the provider. Declared models replace it where the provider has none.
+    Fetched,
+    /// `"declared"`: from the file. The provider is never requested for it.
+    Declared,
+}
+
 impl ProviderConfig {
-    /// The provider: fetched by a client of the crate's own when there is a `preset` or a
-    /// `base_url`, which takes feature `client`, and declared otherwise.
+    /// The provider: fetched by a client of the crate's own, which takes feature `client`, or
+    /// declared. See [`list`](Self::list).
     ///
     /// # Errors
     ///
     /// A setting cannot work; the error names the field, and the value unless it may
     /// be secret.
     pub fn provider(&self) -> Result<Provider, BuildError> {
-        check_name(&self.name)?;
-        let provider = if self.preset.is_some() || self.base_url.is_some() {
+        self.check()?;
+        let provider = if self.is_declared() {
+            self.declared()
+        } else {
             let provider = fetched(&self.name, self.allow_plain_http_key);
             provider.and_then(|provider| self.with_address(provider))
-        } else {
-            self.declared()
         };
         self.within(provider.and_then(|provider| self.with_options(provider)))
+    }
+
+    /// Whether the list is declared here, and the provider never requested for it.
+    fn is_declared(&self) -> bool {
+        match self.list {
+            Some(origin) => origin == ListOrigin::Declared,
+            None => !self.has_address(),
+        }
+    }
+
+    fn has_address(&self) -> bool {
+        self.preset.is_some() || self.base_url.is_some()
+    }
+
+    /// Checks the name and every text in which a variable may be meant.
+    fn check(&self) -> Result<(), BuildError> {
+        check_name(&self.name)?;
+        self.within(self.check_texts())
+    }
+
+    fn check_texts(&self) -> Result<(), BuildError> {
+        check_text("name", &self.name)?;
+        check_text("base_url", &self.base_url)?;
+        check_text("models_path", &self.models_path)?;
+        check_text("display_name", &self.display_name)?;
+        check_text("catalog", &self.catalog)?;
+        check_text("include", &self.include)?;
+        check_text("exclude", &self.exclude)?;
+        check_text("models", &self.models)
     }
 
     /// Where the provider's API lies: the base URL, or that of the preset.
@@ -139,7 +198,8 @@ impl ProviderConfig {
         self.base_url.as_deref().or_else(preset)
     }
 
-    /// The provider, fetched over a service of your own, as by [`Provider::http`].
+    /// The provider, fetched over a service of your own, as by [`Provider::http`]. One whose
+    /// [list is declared](Self::list) does not use the service.
     ///
     /// # Errors
     ///
@@ -154,8 +214,12 @@ impl ProviderConfig {
         ResBody::Data: Send,
         ResBody::Error: Into<BoxError>,
     {
-        check_name(&self.name)?;
-        let provider = self.with_address(Provider::http(&*self.name, service));
+        self.check()?;
+        let provider = if self.list == Some(ListOrigin::Declared) {
+            self.declared()
+        } else {
+            self.with_address(Provider::http(&*self.name, service))
+        };
         self.within(provider.and_then(|provider| self.with_options(provider)))
     }
 
@@ -176,6 +240,26 @@ impl ProviderConfig {
     }
 
     fn read_headers(&self) -> Result<HeaderMap, BuildError> {
+        if let Some(variable) = self
+            .api_key_env
+            .as_deref()
+            .filter(|text| is_reference(text))
+        {
+            let value = "a reference to a variable";
+            let expected = format!("the name alone, such as {}", bare_name(variable));
+            return Err(BuildError::hidden("api_key_env", value, expected));
+        }
+        for (name, value) in &self.headers {
+            if is_reference(value.expose()) {
+                let value = "a reference to a variable, which would be sent as it is";
+                let expected = "the value itself, or api_key_env for a key in a variable";
+                return Err(BuildError::hidden(
+                    format!("headers.{name}"),
+                    value,
+                    expected,
+                ));
+            }
+        }
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             let expected = "names of headers, such as x-team";
@@ -264,26 +348,47 @@ impl ProviderConfig {
         Ok(provider)
     }
 
-    /// A provider without an address, which then must not have what needs one.
+    /// A provider that is never fetched, which must not have what only a fetch needs.
     fn declared(&self) -> Result<Provider, BuildError> {
+        let addressed = self.has_address();
         if self.models.is_empty() {
-            let expected = "an absolute http or https URL, a preset, or models in its place";
-            return Err(BuildError::hidden("base_url", "missing", expected));
+            return Err(match self.list {
+                Some(_) => {
+                    let expected = "the ids of its models, because its list is declared";
+                    BuildError::hidden("models", "missing", expected)
+                }
+                None => {
+                    let expected = "an absolute http or https URL, a preset, or models instead";
+                    BuildError::hidden("base_url", "missing", expected)
+                }
+            });
         }
-        for (field, set) in [
-            ("dialect", self.dialect.is_some()),
-            ("extra", self.extra.is_some()),
-            ("models_path", self.models_path.is_some()),
-            ("api_key_env", self.api_key_env.is_some()),
-            ("headers", !self.headers.is_empty()),
-            ("refresh_interval", self.refresh_interval.is_some()),
-            ("timeout", self.timeout.is_some()),
+        let key = self.api_key_env.is_some();
+        for (field, set, of_address) in [
+            ("dialect", self.dialect.is_some(), false),
+            ("extra", self.extra.is_some(), false),
+            ("models_path", self.models_path.is_some(), false),
+            ("refresh_interval", self.refresh_interval.is_some(), false),
+            ("timeout", self.timeout.is_some(), false),
+            ("api_key_env", key, true),
+            ("headers", !self.headers.is_empty(), true),
+            ("allow_plain_http_key", self.allow_plain_http_key, true),
         ] {
-            if set {
+            if set && !addressed {
                 let value = "set for a provider without base_url and preset";
                 let expected = "one of these with it, or none at all";
                 return Err(BuildError::hidden(field, value, expected));
             }
+            if set && !of_address {
+                let value = "set for a provider whose list is declared";
+                let expected = "a list that is fetched, or no such field";
+                return Err(BuildError::hidden(field, value, expected));
+            }
+        }
+        let headers = self.read_headers()?;
+        if let Some(url) = &self.base_url {
+            let guarded = !self.allow_plain_http_key && headers.keys().any(names_a_key);
+            check_base_url(url, guarded)?;
         }
         Ok(Provider::fixed(&*self.name, self.declared_models()?))
     }
@@ -291,6 +396,10 @@ impl ProviderConfig {
     fn declared_models(&self) -> Result<Vec<Model>, BuildError> {
         let longest = Bounds::default().id;
         let model = |id: &String| {
+            if has_glob(id) {
+                let expected = "ids of models; globs are for include and exclude";
+                return Err(BuildError::new("models", id, expected));
+            }
             if id_flaw(id, longest).is_none() {
                 return Ok(Model::new(id));
             }
@@ -328,6 +437,7 @@ impl fmt::Debug for ProviderConfig {
             .field("refresh_interval", &self.refresh_interval)
             .field("timeout", &self.timeout)
             .field("models", &self.models)
+            .field("list", &self.list)
             .field("allow_plain_http_key", &self.allow_plain_http_key)
             .finish_non_exhaustive()
     }

@@ -18,10 +18,12 @@ pub(crate) struct Described {
 }
 
 /// Who had to do with one model.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Marks {
     pub(super) catalogued: bool,
     pub(super) panicked: bool,
+    /// Which overrides matched it, by their positions.
+    pub(super) overrides: Box<[u32]>,
 }
 
 impl Described {
@@ -67,7 +69,12 @@ impl Described {
     fn find(&self, model: &Model) -> Option<(Model, Marks)> {
         let position = self.entry.position(model.id())?;
         let same = self.entry.models()[position] == *model;
-        same.then(|| (self.models()[position].clone(), self.marks[position]))
+        same.then(|| {
+            (
+                self.models()[position].clone(),
+                self.marks[position].clone(),
+            )
+        })
     }
 
     fn tell(&self, provider: &Provider) {
@@ -102,6 +109,13 @@ impl Described {
     /// Of how many models the catalogue knew something.
     pub(crate) fn catalogued(&self) -> usize {
         self.marks.iter().filter(|marks| marks.catalogued).count()
+    }
+
+    /// Which overrides matched: a position for each model that one of them matched.
+    pub(crate) fn overridden(&self) -> impl Iterator<Item = u32> {
+        self.marks
+            .iter()
+            .flat_map(|marks| marks.overrides.iter().copied())
     }
 
     /// At how many models an enricher panicked.

@@ -165,11 +165,14 @@ impl Enrichment {
             described.fill(&known);
             marks.catalogued = true;
         }
-        for over in &self.overrides {
+        let mut matched = Vec::new();
+        for (position, over) in (0..).zip(&self.overrides) {
             if over.is_for(provider.name(), model.id()) {
                 described.replace(&over.facts);
+                matched.push(position);
             }
         }
+        marks.overrides = matched.into();
         (described, marks)
     }
 }

@@ -41,9 +41,22 @@ impl Override {
         }
     }
 
+    /// The name of the model, or the globs.
+    pub(crate) fn models(&self) -> Vec<String> {
+        match &self.which {
+            Which::One(name) => vec![name.clone()],
+            #[cfg(feature = "globs")]
+            Which::Glob(globs, _) => globs.clone(),
+        }
+    }
+
     /// The same, once nothing is found wrong with it.
     pub(crate) fn checked(self) -> Result<Self, BuildError> {
         let which = self.which.checked()?;
+        if self.facts.fullness() == 0 && self.facts.created().is_none() {
+            let expected = "at least one fact, such as context_length";
+            return Err(BuildError::hidden("facts", "empty", expected));
+        }
         check_facts(&self.facts)?;
         Ok(Self { which, ..self })
     }

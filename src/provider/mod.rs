@@ -14,6 +14,8 @@ use tower_service::Service;
 
 #[cfg(feature = "bedrock")]
 pub(crate) use self::http::{Authorize, KeptCredential};
+#[cfg(feature = "config")]
+pub(crate) use self::http::{check_base_url, names_a_key};
 #[cfg(feature = "catalog")]
 pub(crate) use self::source::Listed;
 pub use self::{
@@ -42,14 +44,17 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A named source of models, and how its models are listed.
 ///
-/// Clones share the source. What the options promise is checked when the layer
-/// is built, so the setters cannot fail.
+/// Clones share the source. What the options promise is checked when the layer is built, so
+/// the setters cannot fail: one that has no effect on this kind of provider, such as a key on
+/// a list that is declared, is an error there, which names it.
 #[derive(Clone)]
 pub struct Provider {
     name: Arc<str>,
     origin: Origin,
     fallback: Option<Arc<[Model]>>,
     filter: Option<Filter>,
+    /// The first setter that means something for another kind of provider only.
+    misplaced: Option<&'static str>,
     pub(crate) options: Options,
 }
 
@@ -210,6 +215,7 @@ impl Provider {
             origin,
             fallback: None,
             filter: None,
+            misplaced: None,
             options: Options::default(),
         }
     }
@@ -238,12 +244,45 @@ impl Provider {
         self
     }
 
-    /// Sets the wire format of the list. HTTP providers only.
-    pub fn dialect(mut self, dialect: Dialect) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_dialect(dialect);
+    /// Changes an HTTP provider. For any other kind the setter has no effect, which is an error
+    /// when the layer is built.
+    fn over_http(mut self, setter: &'static str, set: impl FnOnce(&mut HttpOrigin)) -> Self {
+        match &mut self.origin {
+            Origin::Http(origin) => set(origin),
+            Origin::Source(_) | Origin::Fixed(_) => {
+                self.misplaced.get_or_insert(setter);
+            }
         }
         self
+    }
+
+    /// Checks that everything that was set has an effect.
+    fn check_effect(&self) -> Result<(), BuildError> {
+        if let Some(setter) = self.misplaced {
+            let value = "set for a provider that is not fetched over HTTP";
+            let expected = "a provider of Provider::http, preset, openai or client";
+            return Err(BuildError::hidden(setter, value, expected));
+        }
+        if !matches!(self.origin, Origin::Fixed(_)) {
+            return Ok(());
+        }
+        for (setter, set) in [
+            ("fallback", self.fallback.is_some()),
+            ("refresh_interval", self.options.refresh_interval.is_some()),
+            ("timeout", self.options.timeout.is_some()),
+        ] {
+            if set {
+                let value = "set for a provider whose list is declared";
+                let expected = "a provider whose list is fetched";
+                return Err(BuildError::hidden(setter, value, expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the wire format of the list. HTTP providers only.
+    pub fn dialect(self, dialect: Dialect) -> Self {
+        self.over_http("dialect", |origin| origin.set_dialect(dialect))
     }
 
     /// Sets the address under which the provider's API lies. HTTP providers only.
@@ -253,62 +292,48 @@ impl Provider {
     /// `{base}/models`, and from `{base}/v1/models` when the address has no path at all.
     /// Another place is named by [`models_path`](Self::models_path), or by a
     /// [preset](Preset).
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_base_url(url.into());
-        }
-        self
+    pub fn base_url(self, url: impl Into<String>) -> Self {
+        self.over_http("base_url", |origin| origin.set_base_url(url.into()))
     }
 
     /// Sets the path of the list, from the root of the provider's host: it begins
     /// with `/` and replaces the path of the base URL. HTTP providers only.
-    pub fn models_path(mut self, path: impl Into<String>) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_models_path(path.into());
-        }
-        self
+    pub fn models_path(self, path: impl Into<String>) -> Self {
+        self.over_http("models_path", |origin| origin.set_models_path(path.into()))
     }
 
     /// Sends this header with each fetch. HTTP providers only.
     ///
     /// The value is marked as sensitive: no `Debug` output shows it.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_header(name, value);
-        }
-        self
+    pub fn header(self, name: HeaderName, value: HeaderValue) -> Self {
+        self.over_http("header", |origin| origin.set_header(name, value))
     }
 
     /// Sends `authorization: Bearer` with this secret. HTTP providers only.
     ///
     /// A secret that is empty or cannot stand in a header is found when the layer is
     /// built; the error names the header, never the secret.
-    pub fn bearer(mut self, secret: Secret) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_secret(header::AUTHORIZATION, "Bearer ", &secret);
-        }
-        self
+    pub fn bearer(self, secret: Secret) -> Self {
+        self.over_http("bearer", |origin| {
+            origin.set_secret(header::AUTHORIZATION, "Bearer ", &secret)
+        })
     }
 
     /// Sends this secret where the provider's [preset](Preset) has the key: as a bearer
     /// unless it says otherwise. HTTP providers only.
     ///
     /// A secret is checked as in [`bearer`](Self::bearer).
-    pub fn api_key(mut self, secret: Secret) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_key(&secret);
-        }
-        self
+    pub fn api_key(self, secret: Secret) -> Self {
+        self.over_http("api_key", |origin| origin.set_key(&secret))
     }
 
     /// Sends this secret as a header, such as `x-api-key`. HTTP providers only.
     ///
     /// A secret is checked as in [`bearer`](Self::bearer).
-    pub fn secret_header(mut self, name: HeaderName, secret: Secret) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_secret(name, "", &secret);
-        }
-        self
+    pub fn secret_header(self, name: HeaderName, secret: Secret) -> Self {
+        self.over_http("secret_header", |origin| {
+            origin.set_secret(name, "", &secret)
+        })
     }
 
     /// Sends `authorization: Bearer` with a token that `fetch` gives, and that is kept
@@ -332,35 +357,28 @@ impl Provider {
     /// let provider = Provider::http("vertex", service).token(access_token);
     /// # let _ = provider;
     /// ```
-    pub fn token<F, Fut, E>(mut self, fetch: F) -> Self
+    pub fn token<F, Fut, E>(self, fetch: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Token, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_token(fetch);
-        }
-        self
+        self.over_http("token", |origin| origin.set_token(fetch))
     }
 
     #[cfg(feature = "bedrock")]
-    pub(crate) fn authorized_by(mut self, authorize: Arc<dyn Authorize>) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
+    pub(crate) fn authorized_by(self, authorize: Arc<dyn Authorize>) -> Self {
+        self.over_http("sigv4", |origin| {
             origin.set_authorize(authorize);
             origin.demand_base_url("https://bedrock.us-east-1.amazonaws.com");
-        }
-        self
+        })
     }
 
     /// Sets which fields of the provider's records are listed beside those that the
     /// crate knows. HTTP providers only, and only for the crate's own dialects; the default
     /// is a short list of names.
-    pub fn extra_fields(mut self, extra: ExtraFields) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_extra(extra);
-        }
-        self
+    pub fn extra_fields(self, extra: ExtraFields) -> Self {
+        self.over_http("extra_fields", |origin| origin.set_extra(extra))
     }
 
     /// Lists the models under `provider/id` (`true`, the default), under their own ids
@@ -456,11 +474,10 @@ impl Provider {
 
     /// Whether building fails when a key would go over plain http to another machine.
     #[cfg(feature = "client")]
-    pub(crate) fn guarding_keys(mut self, guards: bool) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_guards_keys(guards);
-        }
-        self
+    pub(crate) fn guarding_keys(self, guards: bool) -> Self {
+        self.over_http("allow_plain_http_key", |origin| {
+            origin.set_guards_keys(guards)
+        })
     }
 
     /// Whether the list of one is as good as the list of the other: same name,
@@ -528,6 +545,7 @@ impl Provider {
         place: impl fmt::Display + Copy,
     ) -> Result<Arc<dyn Erased>, BuildError> {
         let within = |error: BuildError| error.within(place);
+        self.check_effect().map_err(within)?;
         check_duration("refresh_interval", self.options.refresh_interval).map_err(within)?;
         check_duration("timeout", self.options.timeout).map_err(within)?;
         let source = match &self.origin {

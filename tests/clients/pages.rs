@@ -409,6 +409,8 @@ proptest! {
                 Provider::fixed("bare", models(&other)).prefixed(false),
             ];
             let mut builder = speaking_all(builder(providers)).claude_aliases(claude);
+            // An alias is no glob.
+            let alias = alias.filter(|(name, _)| !name.contains(['*', '?', '{', '}']));
             if let Some((name, target)) = alias.filter(|_| !other.is_empty()) {
                 let target = target.get(&other.iter().collect::<Vec<_>>()).to_string();
                 builder = builder.alias(name, format!("a/{target}"));

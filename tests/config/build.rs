@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use crate::support::{Script, ask, get};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
 use tower_models_cache::{
-    BuildError, Builder, ClientDialect, Model, Provider, StaticModelsCacheLayer,
+    BuildError, Builder, ClientDialect, CustomDialect, Dialect, ExtraFields, ListError, Model,
+    Page, Provider, Secret, StaticModelsCacheLayer, Token,
 };
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -144,7 +145,7 @@ fn a_name_that_another_provider_has_is_refused() {
 #[test]
 fn a_providers_own_durations_are_checked_under_its_name() {
     for bad in [Duration::ZERO, TOO_SHORT, TOO_LONG, Duration::MAX] {
-        for provider in [lab("lab"), http("lab"), Provider::fixed("lab", [])] {
+        for provider in [lab("lab"), http("lab")] {
             let value = format!("{bad:?}");
             for (provider, field) in [
                 (
@@ -391,10 +392,11 @@ fn a_list_that_would_age_before_it_is_renewed_is_refused() {
     refused(default, "max_stale", "86400s", text);
     accepted(builder().refresh_interval(day).max_stale(2 * day));
     accepted(builder().refresh_interval(day).max_stale(None));
-    accepted(builder().refresh_interval(day).uncached());
+    accepted(builder().max_stale(Duration::from_secs(1)).uncached());
     let own = |age: Option<Duration>| {
-        let lab = Provider::fixed("lab", [Model::new("x")]).refresh_interval(day);
-        builder().provider(lab).max_stale(age)
+        builder()
+            .provider(lab("lab").refresh_interval(day))
+            .max_stale(age)
     };
     let field = "providers.lab.refresh_interval";
     refused(
@@ -405,4 +407,216 @@ fn a_list_that_would_age_before_it_is_renewed_is_refused() {
     );
     accepted(own(Some(2 * day)));
     accepted(own(None));
+}
+
+// ===== Settings without effect =====
+
+/// A regression: a key on a source was dropped without a word.
+#[test]
+fn a_setter_of_http_providers_on_another_kind_is_refused() {
+    type Set = fn(Provider) -> Provider;
+    let setters: &[(&str, Set)] = &[
+        ("dialect", |p| p.dialect(Dialect::Gemini)),
+        ("base_url", |p| p.base_url("https://a.test")),
+        ("models_path", |p| p.models_path("/m")),
+        ("header", |p| {
+            p.header(http::header::ACCEPT, HeaderValue::from_static("a"))
+        }),
+        ("bearer", |p| p.bearer(Secret::new("hunter2"))),
+        ("api_key", |p| p.api_key(Secret::new("hunter2"))),
+        ("secret_header", |p| {
+            p.secret_header(http::header::COOKIE, Secret::new("hunter2"))
+        }),
+        ("token", |p| {
+            p.token(|| async { Ok::<_, BuildError>(Token::new("hunter2")) })
+        }),
+        ("extra_fields", |p| p.extra_fields(ExtraFields::All)),
+        #[cfg(feature = "bedrock")]
+        ("sigv4", |p| {
+            p.sigv4("r", "s", || async {
+                tower_models_cache::AwsCredentials::from_env()
+            })
+        }),
+        #[cfg(feature = "client")]
+        ("allow_plain_http_key", |p| p.allow_plain_http_key(true)),
+    ];
+    for (setter, set) in setters {
+        let field = format!("providers.lab.{setter}");
+        for provider in [lab("lab"), Provider::fixed("lab", [Model::new("a")])] {
+            // The first one is named.
+            let set = set(provider).bearer(Secret::new("hunter2"));
+            let value = "set for a provider that is not fetched over HTTP";
+            let built = builder().provider(set.clone());
+            assert!(!format!("{:?}", built.clone().build()).contains("hunter2"));
+            refused(built, &field, value, "Provider::http");
+            let cache = builder().build().unwrap().cache();
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            let replaced = runtime.unwrap().block_on(cache.set_providers([set]));
+            assert_eq!(replaced.unwrap_err().field(), field);
+        }
+    }
+}
+
+#[test]
+fn a_setting_of_fetches_on_a_declared_list_is_refused() {
+    type Set = fn(Provider) -> Provider;
+    let setters: [(&str, Set); 3] = [
+        ("fallback", |p| p.fallback([Model::new("b")])),
+        ("refresh_interval", |p| p.refresh_interval(MILLISECOND)),
+        ("timeout", |p| p.timeout(MILLISECOND)),
+    ];
+    for (setter, set) in setters {
+        let fixed = set(Provider::fixed("lab", [Model::new("a")]));
+        let field = format!("providers.lab.{setter}");
+        let value = "set for a provider whose list is declared";
+        refused(builder().provider(fixed), &field, value, "is fetched");
+        accepted(builder().provider(set(lab("lab"))));
+    }
+    let fixed = Provider::fixed("lab", [Model::new("a")]);
+    let fixed = fixed.display_name("Lab").catalog_id("x").prefixed(false);
+    accepted(builder().provider(fixed.filter(|_| true)));
+}
+
+#[cfg(feature = "catalog")]
+#[test]
+fn the_address_of_a_catalogue_in_a_file_is_refused() {
+    let catalog = tower_models_cache::Catalog::file("a.json").base_url("https://a.test");
+    let value = "set for a provider that is not fetched over HTTP";
+    refused(
+        builder().catalog(catalog),
+        "catalog.base_url",
+        value,
+        "http",
+    );
+}
+
+#[test]
+fn further_fields_of_a_dialect_of_ones_own_are_refused() {
+    struct Own;
+    impl CustomDialect for Own {
+        fn name(&self) -> &'static str {
+            "own"
+        }
+        fn path(&self) -> &str {
+            "/list"
+        }
+        fn read(&self, _: &[u8]) -> Result<Page, ListError> {
+            Ok(Page::new([]))
+        }
+    }
+    let custom = http("lab").dialect(Dialect::custom(Own));
+    let extra = custom.clone().extra_fields(ExtraFields::None);
+    let field = "providers.lab.extra_fields";
+    refused(
+        builder().provider(extra),
+        field,
+        "dialect of your own",
+        "of this crate",
+    );
+    accepted(builder().provider(custom));
+}
+
+#[test]
+fn a_setting_without_effect_beside_the_others_is_refused() {
+    let day = Duration::from_secs(24 * 3600);
+    let only = |dialect: ClientDialect| builder().client_dialects([dialect]);
+    let openai = ClientDialect::OpenAi;
+    for (field, builder, value, expected) in [
+        (
+            "refresh_interval",
+            builder().refresh_interval(MILLISECOND).uncached(),
+            "caching is off",
+            "uncached",
+        ),
+        (
+            "allow_refresh",
+            builder().uncached().allow_refresh(|_| true),
+            "caching is off",
+            "uncached",
+        ),
+        (
+            "providers.lab.refresh_interval",
+            builder()
+                .uncached()
+                .provider(lab("lab").refresh_interval(day)),
+            "caching is off",
+            "uncached",
+        ),
+        (
+            "max_views",
+            builder().max_views(5),
+            "all models",
+            "Builder::views",
+        ),
+        (
+            "max_view_bytes",
+            builder().max_view_bytes(5),
+            "all models",
+            "Builder::views",
+        ),
+        (
+            "view_headers",
+            builder().view_headers([http::header::COOKIE]),
+            "all models",
+            "Builder::views",
+        ),
+        (
+            "gemini_paths",
+            only(openai).gemini_paths(["/gemini"]),
+            "gemini is off",
+            "client_dialects",
+        ),
+        (
+            "ollama_paths",
+            builder().ollama_paths(["/ollama"]),
+            "ollama is off",
+            "client_dialects",
+        ),
+        (
+            "paths",
+            only(ClientDialect::Ollama).paths(["/list"]),
+            "no dialect",
+            "client_dialects",
+        ),
+        (
+            "codex_instructions",
+            builder().codex_instructions("x"),
+            "codex is off",
+            "client_dialects",
+        ),
+    ] {
+        refused(builder, field, value, expected);
+    }
+    let views = builder().views(|_| Ok(tower_models_cache::View::all()));
+    accepted(views.max_views(5).max_view_bytes(5).view_headers([]));
+    accepted(
+        only(ClientDialect::Gemini)
+            .gemini_paths(["/g"])
+            .paths(["/l"]),
+    );
+    accepted(only(ClientDialect::Ollama).ollama_paths(["/o"]));
+    accepted(
+        only(ClientDialect::Codex)
+            .codex_instructions("x")
+            .paths(["/l"]),
+    );
+    accepted(builder().uncached().provider(lab("lab")));
+}
+
+#[test]
+fn a_glob_as_the_name_of_an_alias_is_refused() {
+    for bad in ["gpt-*", "*", "gpt-?", "{a,b}"] {
+        let value = format!("{bad:?}");
+        let alias = builder().alias(bad, "house/a");
+        refused(alias, "aliases", &value, "globs are not matched");
+    }
+    accepted(builder().alias("opus[1m]", "house/opus[1m]"));
+    // Some proxies list such ids.
+    accepted(builder().alias("any", "litellm/openai/*"));
+}
+
+#[test]
+fn an_override_without_a_fact_is_refused() {
+    let over = builder().override_model("house/a", Model::description());
+    refused(over, "overrides[0].facts", "empty", "at least one fact");
 }

@@ -200,6 +200,14 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
         ),
         ("max_views = 0", "max_views is 0, expected"),
         ("max_view_bytes = 0", "max_view_bytes is 0, expected"),
+        (
+            "max_views = 5",
+            "max_views is set while all callers see all",
+        ),
+        (
+            "[aliases]\n'gpt-*' = 'a/b'",
+            r#"aliases is "gpt-*", expected one name of one model"#,
+        ),
         // Names of models.
         ("[aliases]\n'' = 'a/b'", r#"aliases is "", expected"#),
         (
@@ -247,6 +255,26 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
         ),
         // Declared providers.
         (
+            "[[providers]]\nname = 'a'\nlist = 'declared'",
+            "providers.a.models is missing, expected the ids of its models",
+        ),
+        (
+            "[[providers]]\nname = 'a'\nbase_url = 'https://a.test'\nlist = 'declared'",
+            "providers.a.models is missing, expected the ids of its models",
+        ),
+        (
+            "[[providers]]\nname = 'a'\nlist = 'static'",
+            "unknown variant `static`, expected `fetched` or `declared`",
+        ),
+        (
+            "[[providers]]\nname = 'a'\nmodels = ['gpt-*']",
+            r#"providers.a.models is "gpt-*", expected ids of models"#,
+        ),
+        (
+            "[[providers]]\nname = 'a'\nmodels = ['m']\nallow_plain_http_key = true",
+            "providers.a.allow_plain_http_key is set for a provider without base_url",
+        ),
+        (
             "[[providers]]\nname = 'a'",
             "providers.a.base_url is missing, expected an absolute http or https URL",
         ),
@@ -282,6 +310,155 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
     for (text, expected) in rows {
         let error = build(text).expect_err(text);
         assert!(error.contains(expected), "{text}\ngave: {error}");
+    }
+}
+
+/// A regression: `${VAR}` was sent to the provider as it is.
+#[test]
+fn a_reference_to_a_variable_is_refused_where_it_is_not_replaced() {
+    let lab = "[[providers]]\nname = 'a'\nbase_url = 'https://a.test'\n";
+    let of_lab = |line: &str| format!("{lab}{line}");
+    let rows = [
+        (
+            of_lab("headers = { x-api-key = '${LAB_KEY}' }"),
+            "providers.a.headers.x-api-key",
+        ),
+        (
+            of_lab("headers = { authorization = 'Bearer $LAB_KEY' }"),
+            "providers.a.headers.authorization",
+        ),
+        (
+            of_lab("headers = { x-api-key = 'os.environ/LAB_KEY' }"),
+            "providers.a.headers.x-api-key",
+        ),
+        (
+            of_lab("api_key_env = '${LAB_KEY}'"),
+            "providers.a.api_key_env",
+        ),
+        (of_lab("models_path = '/${X}'"), "providers.a.models_path"),
+        (of_lab("display_name = '${X}'"), "providers.a.display_name"),
+        (of_lab("catalog = '${X}'"), "providers.a.catalog"),
+        (of_lab("include = ['a', '${X}']"), "providers.a.include"),
+        (of_lab("exclude = ['${X}']"), "providers.a.exclude"),
+        (of_lab("models = ['${X}']"), "providers.a.models"),
+        (
+            "[[providers]]\nname = 'a'\nbase_url = 'https://${HOST}/v1'".to_owned(),
+            "providers.a.base_url",
+        ),
+        (
+            "[[providers]]\nname = '${X}'\nmodels = ['a']".to_owned(),
+            "providers.${X}.name",
+        ),
+        ("cache_control = '${X}'".to_owned(), "cache_control"),
+        ("[aliases]\n'a' = '${X}'".to_owned(), "aliases"),
+        (
+            "[views.a]\ninclude = ['${X}']".to_owned(),
+            "views.a.include",
+        ),
+        (
+            "[[overrides]]\nmodels = ['a']\nfamily = '${X}'".to_owned(),
+            "overrides[0].family",
+        ),
+        #[cfg(feature = "catalog")]
+        (
+            "[catalog]\nbase_url = '${X}'".to_owned(),
+            "catalog.base_url",
+        ),
+        #[cfg(feature = "catalog")]
+        ("[catalog]\nfile = '${X}/a.json'".to_owned(), "catalog.file"),
+    ];
+    for (text, field) in rows {
+        // When the file is loaded, before anything is built.
+        let error = read(&text).unwrap().builder().unwrap_err();
+        assert_eq!(error.field(), field, "{text}");
+        assert!(
+            error.to_string().contains("a reference to a variable"),
+            "{error}"
+        );
+    }
+    let secret = of_lab("headers = { x-api-key = 'hunter2 ${LAB_KEY}' }");
+    let error = read(&secret).unwrap().builder().unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    // Instructions are text for a model.
+    let codex = "client_dialects = ['openai', 'codex']\ncodex_instructions = 'read ${HOME}'";
+    assert!(build(codex).is_ok());
+}
+
+#[tokio::test]
+async fn a_declared_list_keeps_its_address_for_chats_and_is_never_fetched() {
+    let text = "name = 'lab'\nbase_url = 'http://lab.test/v1'\nmodels = ['a', 'b-x']\n\
+                api_key_env = 'PATH'\nallow_plain_http_key = true\nexclude = ['*-x']\n\
+                list = 'declared'";
+    let config = provider(text);
+    let upstream = Upstream::default();
+    for provider in [
+        config.provider().unwrap(),
+        upstream.provider(&config, 200, "c"),
+    ] {
+        let layer = layer([provider]);
+        layer.cache().refresh().await.unwrap();
+        assert_eq!(list(&layer).await, ["lab/a"]);
+        let status = &layer.cache().status().providers[0];
+        assert!(status.declared && status.next_attempt.is_none());
+        assert_eq!((status.address.as_deref(), status.filtered), (None, 1));
+        assert!(!layer.cache().refresh_provider("lab").await.unwrap());
+    }
+    assert!(upstream.seen().is_empty());
+    assert_eq!(config.effective_base_url(), Some("http://lab.test/v1"));
+    assert!(config.header_map().unwrap().contains_key("authorization"));
+
+    let preset =
+        provider("name = 'p'\npreset = 'perplexity'\nmodels = ['sonar']\nlist = 'declared'");
+    assert_eq!(
+        list(&layer([preset.provider().unwrap()])).await,
+        ["p/sonar"]
+    );
+    assert_eq!(
+        preset.effective_base_url(),
+        Some("https://api.perplexity.ai/v1")
+    );
+
+    // With an address and without `list`, `models` remain the fallback.
+    let fetched = provider("name = 'lab'\nmodels = ['a']\nlist = 'fetched'");
+    let layer = layer([upstream.provider(&fetched, 200, "c")]);
+    layer.cache().refresh().await.unwrap();
+    assert_eq!(list(&layer).await, ["lab/c"]);
+}
+
+#[test]
+fn what_a_declared_list_cannot_have_is_named() {
+    for (line, field) in [
+        ("dialect = 'auto'", "dialect"),
+        ("extra = 'all'", "extra"),
+        ("models_path = '/m'", "models_path"),
+        ("refresh_interval = '1h'", "refresh_interval"),
+        ("timeout = '1s'", "timeout"),
+    ] {
+        let text = format!(
+            "[[providers]]\nname = 'a'\nbase_url = 'https://a.test'\nmodels = ['m']\n\
+             list = 'declared'\n{line}"
+        );
+        let expected = format!("providers.a.{field} is set for a provider whose list is declared");
+        let error = build(&text).unwrap_err();
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    for (url, value) in [
+        ("https://u:hunter2@a.test", "a URL with userinfo"),
+        (
+            "https://a.test/v1/chat/completions",
+            "a URL that ends in /chat/completions",
+        ),
+        ("http://a.test/v1", "plain http to another machine"),
+    ] {
+        let text = format!(
+            "[[providers]]\nname = 'a'\nbase_url = '{url}'\nmodels = ['m']\n\
+             api_key_env = 'PATH'\nlist = 'declared'"
+        );
+        let error = build(&text).unwrap_err();
+        assert!(
+            error.starts_with(&format!("providers.a.base_url is {value}")),
+            "{error}"
+        );
     }
 }
 
@@ -473,7 +650,8 @@ fn everything_can_be_set() {
     };
     assert_eq!(read("max_stale = '24h'").unwrap(), in_code);
 
-    let layer = config.builder().unwrap().build().unwrap();
+    let builder = config.builder().unwrap().views(|_| Ok(View::all()));
+    let layer = builder.build().unwrap();
     let snapshot = layer.cache().snapshot();
     assert_eq!(snapshot.len(), 2);
     assert_eq!(snapshot.get("fast").unwrap().upstream_id(), "small");
@@ -678,6 +856,40 @@ async fn overrides_go_before_what_a_provider_tells_field_by_field() {
     assert!(record("QWEN-3").await["family"].is_null());
 }
 
+/// Invariant 16: an override that matches nothing is in the status.
+#[test]
+fn the_status_says_how_many_models_each_override_matches() {
+    let layer = build(
+        "[aliases]\nbest = 'lab/qwen-3'\n\
+         [[providers]]\nname = 'lab'\nprefix = false\nmodels = ['qwen-3', 'qwen-4', 'other']\n\
+         [[providers]]\nname = 'attic'\nmodels = ['qwen-3']\n\
+         [[overrides]]\nmodels = ['lab/qwen*', 'attic/*']\nfamily = 'a'\n\
+         [[overrides]]\nmodels = ['qwen*']\nfamily = 'b'\n\
+         [[overrides]]\nmodels = ['best']\nfamily = 'c'\n\
+         [[overrides]]\nmodels = ['*']\nfamily = 'd'",
+    )
+    .unwrap();
+    let status = layer.cache().status();
+    let matched: Vec<_> = (status.overrides.iter())
+        .map(|over| (over.models.join(" "), over.matched))
+        .collect();
+    let expected = [
+        ("lab/qwen* attic/*", 3),
+        ("qwen*", 0),
+        ("best", 0),
+        ("*", 4),
+    ];
+    assert_eq!(
+        matched,
+        expected.map(|(models, matched)| (models.to_owned(), matched))
+    );
+    let json = serde_json::to_value(&status).unwrap();
+    assert_eq!(
+        json["overrides"][1],
+        serde_json::json!({"models": ["qwen*"], "matched": 0})
+    );
+}
+
 #[test]
 fn an_override_that_cannot_work_is_named_with_its_place_and_value() {
     for (line, field, value) in [
@@ -703,7 +915,7 @@ fn an_override_that_cannot_work_is_named_with_its_place_and_value() {
         ("deprecation_date = 'soon'", "deprecation_date", r#""soon""#),
     ] {
         let good = "[[overrides]]\nmodels = ['a/*']\n";
-        let error = build(&format!("{good}{good}{line}")).unwrap_err();
+        let error = build(&format!("{good}open_weights = true\n{good}{line}")).unwrap_err();
         let expected = format!("overrides[1].{field} is {value}, expected ");
         assert!(error.starts_with(&expected), "{error}");
     }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use super::{StaticModelsCacheConfig, duration};
+use super::{StaticModelsCacheConfig, duration, reference::check_text};
 use crate::{builder::Builder, catalog::Catalog, error::BuildError};
 
 /// A [`Catalog`] as it stands in a file: `api.json` of models.dev, or what is like it.
@@ -47,6 +47,10 @@ impl StaticModelsCacheConfig {
 
 impl CatalogConfig {
     fn catalog(&self) -> Result<Catalog, BuildError> {
+        check_text("base_url", &self.base_url)?;
+        let file = self.file.as_ref();
+        let file = file.map(|file| file.to_string_lossy().into_owned());
+        check_text("file", &file)?;
         let mut catalog = match (&self.file, &self.base_url) {
             (Some(file), None) => Catalog::file(file),
             (Some(file), Some(_)) => {

@@ -141,15 +141,29 @@ fn ends_in_models(base: &str, place: &Place<'_>) -> bool {
     base.ends_with(MODELS) && !inner()
 }
 
+/// A base URL, once nothing is found wrong with it as such.
+#[cfg(feature = "config")]
+pub(super) fn checked_base(url: &str) -> Result<Uri, BuildError> {
+    let base = parse_base(url)?;
+    match endpoint(base.path()) {
+        Some(end) => Err(ends_in(end)),
+        None => Ok(base),
+    }
+}
+
+fn ends_in(end: &str) -> BuildError {
+    let value = format!("a URL that ends in {end}");
+    let expected = format!("the address of the API, without {end}");
+    BuildError::hidden("base_url", &value, expected)
+}
+
 fn check_end(base: &Uri, models_path: Option<&str>, place: &Place<'_>) -> Result<(), BuildError> {
     let models =
         || (models_path.is_none() && ends_in_models(base.path(), place)).then_some("/models");
-    let Some(end) = endpoint(base.path()).or_else(models) else {
-        return Ok(());
-    };
-    let value = format!("a URL that ends in {end}");
-    let expected = format!("the address of the API, without {end}");
-    Err(BuildError::hidden("base_url", &value, expected))
+    match endpoint(base.path()).or_else(models) {
+        Some(end) => Err(ends_in(end)),
+        None => Ok(()),
+    }
 }
 
 fn parse_base(url: &str) -> Result<Uri, BuildError> {

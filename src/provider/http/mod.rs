@@ -47,6 +47,8 @@ pub(super) struct HttpOrigin {
     kind: Option<&'static str>,
     dialect: Dialect,
     rules: Rules,
+    /// Whether further fields were chosen, which only the crate's own dialects have.
+    chooses_extra: bool,
     base_url: Option<String>,
     models_path: Option<String>,
     /// The same, at the preset's own address alone.
@@ -95,6 +97,7 @@ impl HttpOrigin {
             kind: None,
             dialect: Dialect::default(),
             rules: Rules::default(),
+            chooses_extra: false,
             base_url: None,
             models_path: None,
             own_path: None,
@@ -145,6 +148,7 @@ impl HttpOrigin {
 
     pub(super) fn set_extra(&mut self, extra: ExtraFields) {
         self.rules.extra = extra;
+        self.chooses_extra = true;
     }
 
     pub(super) fn set_authorize(&mut self, authorize: Arc<dyn Authorize>) {
@@ -219,11 +223,12 @@ impl HttpOrigin {
 
     pub(super) fn open(&self, provider: &Arc<str>) -> Result<Arc<dyn Erased>, BuildError> {
         self.check_needs()?;
+        self.check_effect()?;
         if let Some(authorize) = &self.authorize {
             authorize.check()?;
         }
         let uri = self.uri()?;
-        self.check_way(&uri)?;
+        check_way(&uri, self.guards_keys && self.has_key())?;
         Ok(Arc::new(HttpSource(Arc::new(Asking {
             provider: Arc::clone(provider),
             address: address::shown(&uri),
@@ -306,20 +311,37 @@ impl HttpOrigin {
         Ok(())
     }
 
-    /// Checks that no key goes where others can read it.
-    fn check_way(&self, uri: &Uri) -> Result<(), BuildError> {
-        let open = uri.scheme() == Some(&Scheme::HTTP) && !uri.host().is_some_and(is_loopback);
-        if self.guards_keys && open && self.has_key() {
-            let value = "plain http to another machine, while a key is set";
-            let expected = "https, a loopback host, or allow_plain_http_key";
-            return Err(BuildError::hidden("base_url", value, expected));
+    /// Checks that nothing was set that something else overrides.
+    fn check_effect(&self) -> Result<(), BuildError> {
+        if self.chooses_extra && matches!(self.dialect, Dialect::Custom(_)) {
+            let value = "set for a dialect of your own";
+            let expected = "it with a dialect of this crate only";
+            return Err(BuildError::hidden("extra_fields", value, expected));
         }
         Ok(())
     }
 }
 
+/// Checks the address of an API from which no list is fetched, and to which a key may go.
+#[cfg(feature = "config")]
+pub(crate) fn check_base_url(url: &str, has_key: bool) -> Result<(), BuildError> {
+    let base = address::checked_base(url)?;
+    check_way(&base, has_key)
+}
+
+/// Checks that no key goes where others can read it.
+fn check_way(uri: &Uri, has_key: bool) -> Result<(), BuildError> {
+    let open = uri.scheme() == Some(&Scheme::HTTP) && !uri.host().is_some_and(is_loopback);
+    if open && has_key {
+        let value = "plain http to another machine, while a key is set";
+        let expected = "https, a loopback host, or allow_plain_http_key";
+        return Err(BuildError::hidden("base_url", value, expected));
+    }
+    Ok(())
+}
+
 /// Whether a header of this name holds a credential, as far as its name tells.
-fn names_a_key(name: &HeaderName) -> bool {
+pub(crate) fn names_a_key(name: &HeaderName) -> bool {
     ["auth", "cookie", "key", "password", "secret", "token"]
         .iter()
         .any(|part| name.as_str().contains(part))
