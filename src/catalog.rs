@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::{
     builder::Builder,
-    error::{BoxError, ListError, ListErrorKind},
+    error::{BoxError, CatalogError, ListError, ListErrorKind},
     handle::ModelsCache,
     model::ModelList,
     provider::{Dialect, Erased, ListModels, Listed, Provider},
@@ -150,17 +150,17 @@ impl ModelsCache {
     ///
     /// Outside a tokio runtime.
     #[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
-    pub async fn refresh_catalog(&self) -> Result<bool, ListErrorKind> {
+    pub async fn refresh_catalog(&self) -> Result<bool, CatalogError> {
         if !self.0.has_catalog() {
             return Ok(false);
         }
         let Some(flight) = self.0.fetch_catalog() else {
-            return Err(ListErrorKind::Cancelled);
+            return Err(ListErrorKind::Cancelled.into());
         };
         match flight.landed().await {
             Some(Ok(())) => Ok(true),
-            Some(Err(error)) => Err(error.kind()),
-            None => Err(ListErrorKind::Cancelled),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(ListErrorKind::Cancelled.into()),
         }
     }
 }

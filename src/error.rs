@@ -9,8 +9,9 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A setting that cannot work, found when the layer is built.
 ///
-/// Its text names the field, the value and what would be accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Its text names the field, the value and what would be accepted. `Debug` is the same
+/// text: that is what a `main` prints that returns the error.
+#[derive(Clone, PartialEq, Eq)]
 pub struct BuildError {
     field: Cow<'static, str>,
     value: String,
@@ -75,6 +76,12 @@ impl fmt::Display for BuildError {
             expected,
         } = self;
         write!(f, "{field} is {value}, expected {expected}")
+    }
+}
+
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -219,6 +226,33 @@ impl Error for ListError {
     }
 }
 
+impl ListErrorKind {
+    /// The kind as one word, for logs and metrics: `timeout`, `too_many_models`. It never
+    /// changes. Every HTTP status is `status`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Transport => "transport",
+            Self::Status(_) => "status",
+            Self::TooLarge => "too_large",
+            Self::TooManyModels => "too_many_models",
+            Self::TooManyPages => "too_many_pages",
+            Self::PageLoop => "page_loop",
+            Self::NextPage => "next_page",
+            Self::Encoding => "encoding",
+            Self::NotJson => "not_json",
+            Self::NotAList => "not_a_list",
+            Self::Refused => "refused",
+            Self::Empty => "empty",
+            Self::Credential => "credential",
+            Self::Panic => "panic",
+            Self::Cancelled => "cancelled",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A sentence for people. See [`as_str`](ListErrorKind::as_str) for a word.
 impl fmt::Display for ListErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -289,5 +323,59 @@ impl fmt::Display for ProviderError {
 impl Error for ProviderError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.error.source()
+    }
+}
+
+// ===== CatalogError =====
+
+/// Why there was no catalogue to be had. Cheap to clone.
+///
+/// Neither `Display` nor `Debug` shows the cause: ask [`source`](Error::source) for it.
+///
+/// ```text
+/// catalogue: the provider answered with status 503
+/// ```
+#[cfg(feature = "catalog")]
+#[derive(Clone, Debug)]
+pub struct CatalogError(Arc<ListError>);
+
+#[cfg(feature = "catalog")]
+impl CatalogError {
+    /// What kind of failure it was.
+    pub fn kind(&self) -> ListErrorKind {
+        self.0.kind()
+    }
+
+    /// How long the server asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after()
+    }
+}
+
+#[cfg(feature = "catalog")]
+impl From<ListErrorKind> for CatalogError {
+    fn from(kind: ListErrorKind) -> Self {
+        Self(Arc::new(kind.into()))
+    }
+}
+
+#[cfg(feature = "catalog")]
+impl From<ProviderError> for CatalogError {
+    fn from(error: ProviderError) -> Self {
+        Self(error.error)
+    }
+}
+
+#[cfg(feature = "catalog")]
+impl fmt::Display for CatalogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "catalogue: {}", self.0)
+    }
+}
+
+#[cfg(feature = "catalog")]
+impl Error for CatalogError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
     }
 }

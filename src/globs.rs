@@ -34,6 +34,51 @@ impl Globs {
     }
 }
 
+/// Some globs: what [`View::globs`](crate::View::globs) takes, `[]` included.
+///
+/// It is implemented for arrays and slices of `&str`, for slices of `String`, and for vectors of
+/// both, and sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a list of globs",
+    label = "expected `[\"a/*\"]`, `[]`, a slice or a `Vec`",
+    note = "of texts that are made at run time, write a `vec![..]`"
+)]
+pub trait GlobList: sealed::Sealed {}
+
+mod sealed {
+    pub trait Sealed {
+        fn into_globs(self) -> Vec<String>;
+    }
+}
+
+macro_rules! glob_list {
+    ($($type:ty, $([$($generics:tt)*])? |$globs:ident| $into:expr;)*) => {$(
+        impl $(<$($generics)*>)? sealed::Sealed for $type {
+            fn into_globs(self) -> Vec<String> {
+                let $globs = self;
+                $into
+            }
+        }
+
+        impl $(<$($generics)*>)? GlobList for $type {}
+    )*};
+}
+
+fn owned(globs: &[&str]) -> Vec<String> {
+    globs.iter().map(|&glob| glob.to_owned()).collect()
+}
+
+glob_list! {
+    // Of one kind of array alone, so that the type of `[]` is known.
+    [&str; N], [const N: usize] |globs| owned(&globs);
+    &[&str; N], [const N: usize] |globs| owned(globs);
+    &[&str], |globs| owned(globs);
+    Vec<&str>, |globs| owned(&globs);
+    &[String], |globs| globs.to_vec();
+    &Vec<String>, |globs| globs.clone();
+    Vec<String>, |globs| globs;
+}
+
 // One matcher a glob, not a set: a set splits what it matches into the parts of a
 // file's path, which an id is not.
 fn compile(field: &'static str, globs: &[String]) -> Result<Vec<GlobMatcher>, BuildError> {

@@ -193,7 +193,21 @@ impl ModelsCache {
     }
 }
 
+impl fmt::Display for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl Readiness {
+    /// The readiness as one word, such as `attempted`. It never changes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attempted => "attempted",
+            Self::Listing => "listing",
+        }
+    }
+
     fn holds(self, snapshot: &Snapshot) -> bool {
         match self {
             Self::Attempted => snapshot.standing.settled,

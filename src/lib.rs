@@ -218,7 +218,7 @@ pub use self::{
     },
     refresher::Refresher,
     render::{ClientDialect, UnknownClientDialect},
-    secret::Secret,
+    secret::{IntoSecret, Secret},
     service::StaticModelsCache,
     show::{OllamaShow, OllamaShowLayer},
     snapshot::{ListedModel, ModelsSnapshot, View},
@@ -240,6 +240,12 @@ pub use self::config::{
     ListOrigin, MaxStale, OverrideConfig, PricingConfig, ProviderConfig, StaticModelsCacheConfig,
     ViewConfig,
 };
+#[cfg(feature = "catalog")]
+#[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
+pub use self::error::CatalogError;
+#[cfg(feature = "globs")]
+#[cfg_attr(docsrs, doc(cfg(feature = "globs")))]
+pub use self::globs::GlobList;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

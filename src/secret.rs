@@ -111,6 +111,61 @@ impl From<&str> for Secret {
     }
 }
 
+/// A key, or none: what [`Provider::preset`](crate::Provider::preset_over) and its like take.
+///
+/// It is implemented for [`Secret`], `&str`, `String`, `Option<Secret>` and `None`, and sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a key",
+    label = "expected a key: a `Secret`, a text, or `None`",
+    note = "of an `Option<String>`, write `.map(Secret::new)`; of a variable, write \
+            `Secret::from_env(\"OPENAI_API_KEY\")?`"
+)]
+pub trait IntoSecret: sealed::Sealed {
+    /// The key, if there is one.
+    fn into_secret(self) -> Option<Secret>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+
+    impl Sealed for super::Secret {}
+    impl Sealed for &str {}
+    impl Sealed for String {}
+    impl Sealed for &String {}
+    // Of one `Option` alone, so that the type of a `None` is known.
+    impl Sealed for Option<super::Secret> {}
+}
+
+impl IntoSecret for Secret {
+    fn into_secret(self) -> Option<Secret> {
+        Some(self)
+    }
+}
+
+impl IntoSecret for &str {
+    fn into_secret(self) -> Option<Secret> {
+        Some(Secret::new(self))
+    }
+}
+
+impl IntoSecret for String {
+    fn into_secret(self) -> Option<Secret> {
+        Some(Secret::new(self))
+    }
+}
+
+impl IntoSecret for &String {
+    fn into_secret(self) -> Option<Secret> {
+        Some(Secret::new(self))
+    }
+}
+
+impl IntoSecret for Option<Secret> {
+    fn into_secret(self) -> Option<Secret> {
+        self
+    }
+}
+
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // What stands there instead of a text is not told: it may be a key of digits.

@@ -201,7 +201,7 @@ impl Builder {
     /// # }
     /// ```
     ///
-    /// The name has the provider in it whether the model is [listed](Provider::prefixed) so
+    /// The name has the provider in it whether the model is [listed](crate::Provider::prefixed) so
     /// or not, and the id as it is listed. Each fact of the [description](Model::description)
     /// counts for itself, each price and each capability too; what it does not know stays as
     /// it is, but that a window leaves nothing over that is larger than itself to be taken in.

@@ -36,7 +36,7 @@ use tower_http::{
 use crate::{
     error::BoxError,
     provider::{Preset, Provider},
-    secret::Secret,
+    secret::IntoSecret,
 };
 
 /// How long a connection may take, from the name's resolution to the end of the
@@ -76,10 +76,10 @@ impl Provider {
     pub fn openai(
         name: impl Into<String>,
         base_url: impl Into<String>,
-        secret: impl Into<Option<Secret>>,
+        secret: impl IntoSecret,
     ) -> Self {
         let provider = Self::client(name, base_url);
-        match secret.into() {
+        match secret.into_secret() {
             Some(secret) => provider.bearer(secret),
             None => provider,
         }
@@ -105,7 +105,7 @@ impl Provider {
     /// # let _ = lab;
     /// ```
     #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
-    pub fn preset(preset: Preset, secret: impl Into<Option<Secret>>) -> Self {
+    pub fn preset(preset: Preset, secret: impl IntoSecret) -> Self {
         let provider = Self::preset_over(preset, secret, http_service());
         provider.of_kind("client").guarding_keys(true)
     }

@@ -144,6 +144,22 @@ pub enum ListOrigin {
     Declared,
 }
 
+impl ListOrigin {
+    /// The choice as one word, as in a file: `fetched` or `declared`. It never changes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetched => "fetched",
+            Self::Declared => "declared",
+        }
+    }
+}
+
+impl fmt::Display for ListOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl ProviderConfig {
     /// The provider: fetched by a client of the crate's own, which takes feature `client`, or
     /// declared. See [`list`](Self::list).

@@ -1,6 +1,8 @@
 //! The list of models that a provider offers, and what was wrong with its records.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 
 use super::Model;
 
@@ -90,8 +92,9 @@ impl FromIterator<Model> for ModelList {
 
 /// What can be wrong with one record of a list. It costs the record alone, or only a
 /// field of it, and never the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+///
+/// Serialised, it is its [word](Self::as_str).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RecordFlaw {
     /// It is not what a record of its dialect is. The record is skipped.
@@ -111,9 +114,33 @@ pub enum RecordFlaw {
 }
 
 impl RecordFlaw {
+    /// The flaw as one word, for logs and metrics, such as `id_too_long`. It never changes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::NoId => "no_id",
+            Self::IdTooLong => "id_too_long",
+            Self::IdCharacters => "id_characters",
+            Self::TooDeep => "too_deep",
+            Self::Name => "name",
+        }
+    }
+
     /// Whether a record with this flaw is not listed.
     pub fn costs_the_record(self) -> bool {
         self != Self::Name
+    }
+}
+
+impl fmt::Display for RecordFlaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for RecordFlaw {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

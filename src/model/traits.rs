@@ -5,8 +5,9 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 /// A kind of what a model takes in or gives out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+///
+/// Serialised, it is its [word](Self::as_str).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Modality {
@@ -43,6 +44,21 @@ impl Modality {
         Self::Rerank,
     ];
 
+    /// The word under which it is served, such as `text`. It never changes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Image => "image",
+            Self::File => "file",
+            Self::Audio => "audio",
+            Self::Video => "video",
+            Self::Embeddings => "embeddings",
+            Self::Speech => "speech",
+            Self::Transcription => "transcription",
+            Self::Rerank => "rerank",
+        }
+    }
+
     /// The modality that providers call so, in whatever case.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         const NAMES: [(&str, Modality); 14] = [
@@ -63,6 +79,18 @@ impl Modality {
         ];
         let same = |(known, _): &&(&str, Self)| name.eq_ignore_ascii_case(known);
         NAMES.iter().find(same).map(|(_, modality)| *modality)
+    }
+}
+
+impl fmt::Display for Modality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Modality {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -113,8 +141,9 @@ impl Serialize for Modalities {
 }
 
 /// Something that a model can do, or cannot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+///
+/// Serialised, it is its [word](Self::as_str).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Capability {
@@ -142,18 +171,34 @@ impl Capability {
         Self::Batch,
     ];
 
-    /// The capability that is served under this name.
-    #[cfg(feature = "config")]
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        let named = |one: &Self| match one {
+    /// The word under which it is served, such as `structured_output`. It never changes.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Chat => "chat",
             Self::Tools => "tools",
             Self::Reasoning => "reasoning",
             Self::StructuredOutput => "structured_output",
             Self::FineTuning => "fine_tuning",
             Self::Batch => "batch",
-        };
-        Self::ALL.into_iter().find(|one| named(one) == name)
+        }
+    }
+
+    /// The capability of this word.
+    #[cfg(feature = "config")]
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == name)
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Capability {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -29,14 +29,14 @@ use self::{
     source::{Declared, Fallback},
 };
 pub(crate) use self::{
-    source::{Answer, Erased},
+    source::{Answer, Erased, FETCH_TIMEOUT, HEADERS_TIMEOUT},
     validator::Validator,
 };
 use crate::{
     entry::is_treacherous,
     error::{BoxError, BuildError},
     model::{Model, ModelList},
-    secret::Secret,
+    secret::{IntoSecret, Secret},
 };
 
 /// The longest interval and timeout that are taken for meant: a year.
@@ -92,6 +92,23 @@ pub enum Prefix {
     /// The id alone, and `provider/id` where a provider declared before has that id. As
     /// `provider/id` every model is found in any case.
     OnConflict,
+}
+
+impl Prefix {
+    /// The choice as one word: `always`, `never` or `on_conflict`. It never changes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Never => "never",
+            Self::OnConflict => "on_conflict",
+        }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl From<bool> for Prefix {
@@ -153,7 +170,7 @@ impl Provider {
     /// [`token`](Self::token), or a header that holds one.
     pub fn preset_over<S, ReqBody, ResBody>(
         preset: Preset,
-        secret: impl Into<Option<Secret>>,
+        secret: impl IntoSecret,
         service: S,
     ) -> Self
     where
@@ -166,7 +183,7 @@ impl Provider {
         ResBody::Error: Into<BoxError>,
     {
         let provider = Self::http(preset.name(), service).with_preset(preset);
-        match secret.into() {
+        match secret.into_secret() {
             Some(secret) => provider.api_key(secret),
             None => provider,
         }
@@ -313,7 +330,8 @@ impl Provider {
     ///
     /// A secret that is empty or cannot stand in a header is found when the layer is
     /// built; the error names the header, never the secret.
-    pub fn bearer(self, secret: Secret) -> Self {
+    pub fn bearer(self, secret: impl Into<Secret>) -> Self {
+        let secret = secret.into();
         self.over_http("bearer", |origin| {
             origin.set_secret(header::AUTHORIZATION, "Bearer ", &secret)
         })
@@ -323,14 +341,16 @@ impl Provider {
     /// unless it says otherwise. HTTP providers only.
     ///
     /// A secret is checked as in [`bearer`](Self::bearer).
-    pub fn api_key(self, secret: Secret) -> Self {
+    pub fn api_key(self, secret: impl Into<Secret>) -> Self {
+        let secret = secret.into();
         self.over_http("api_key", |origin| origin.set_key(&secret))
     }
 
     /// Sends this secret as a header, such as `x-api-key`. HTTP providers only.
     ///
     /// A secret is checked as in [`bearer`](Self::bearer).
-    pub fn secret_header(self, name: HeaderName, secret: Secret) -> Self {
+    pub fn secret_header(self, name: HeaderName, secret: impl Into<Secret>) -> Self {
+        let secret = secret.into();
         self.over_http("secret_header", |origin| {
             origin.set_secret(name, "", &secret)
         })

@@ -431,6 +431,11 @@ impl Preset {
         self.facts().name
     }
 
+    /// The same as [`name`](Self::name).
+    pub fn as_str(self) -> &'static str {
+        self.name()
+    }
+
     /// The address of the provider's API, if it has one for everyone.
     pub fn base_url(self) -> Option<&'static str> {
         match self.facts().base {

@@ -17,6 +17,25 @@ use crate::{
 };
 
 /// The request for a provider's list: what a [source](Source) is called with.
+///
+/// The cache makes one for each fetch. To test a source, make one yourself:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower::ServiceExt;
+/// use tower_models_cache::{ListModels, Model, ModelList};
+///
+/// let source = tower::service_fn(|request: ListModels| async move {
+///     let models = ["a", "b", "c"].map(Model::new).into_iter();
+///     Ok::<_, std::io::Error>(ModelList::from_iter(models.take(request.max_models())))
+/// });
+///
+/// let list = source.oneshot(ListModels::new().with_max_models(2)).await?;
+/// assert_eq!(list.models().len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ListModels {
     pub(crate) bounds: Bounds,
@@ -26,7 +45,53 @@ pub struct ListModels {
     pub(crate) validator: Option<Validator>,
 }
 
+/// How long a fetch may take in all, and until the head of the response, by default.
+pub(crate) const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Default for ListModels {
+    fn default() -> Self {
+        Self {
+            bounds: Bounds::default(),
+            timeout: FETCH_TIMEOUT,
+            headers_timeout: HEADERS_TIMEOUT,
+            validator: None,
+        }
+    }
+}
+
 impl ListModels {
+    /// A request with the default timeout and bounds of a
+    /// [builder](crate::Builder::fetch_timeout).
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how long the whole list is waited for.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self.headers_timeout = HEADERS_TIMEOUT.min(timeout);
+        self
+    }
+
+    /// Sets how many models are taken at most.
+    pub fn with_max_models(mut self, models: usize) -> Self {
+        self.bounds.models = models;
+        self
+    }
+
+    /// Sets how many pages are requested at most.
+    pub fn with_max_pages(mut self, pages: usize) -> Self {
+        self.bounds.pages = pages;
+        self
+    }
+
+    /// Sets how many bytes of decoded response are read at most.
+    pub fn with_max_bytes(mut self, bytes: usize) -> Self {
+        self.bounds.body = bytes;
+        self
+    }
+
     /// How long the answer is waited for in all. The cache keeps to it whatever
     /// the source does.
     pub fn timeout(&self) -> Duration {

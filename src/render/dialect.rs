@@ -63,6 +63,11 @@ impl ClientDialect {
         }
     }
 
+    /// The same as [`name`](Self::name).
+    pub fn as_str(self) -> &'static str {
+        self.name()
+    }
+
     /// The header that asks for it.
     pub(crate) fn header(self) -> Option<HeaderName> {
         match self {
@@ -165,6 +170,12 @@ pub(crate) struct PageEnds<'a> {
     pub(crate) has_more: bool,
     /// The token of the page after it.
     pub(crate) next: Option<String>,
+}
+
+impl fmt::Display for ClientDialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A text that is no [`ClientDialect`].

@@ -11,7 +11,10 @@ use twox_hash::XxHash3_64;
 
 use super::{ListedModel, Snapshot, names::Seat, section::Section};
 #[cfg(feature = "globs")]
-use crate::{error::BuildError, globs::Globs};
+use crate::{
+    error::BuildError,
+    globs::{GlobList, Globs},
+};
 
 /// Which of the models a caller may see: all of them, none, those that a policy allows,
 /// or not even how many there are.
@@ -114,15 +117,22 @@ impl View {
     /// # Errors
     ///
     /// A glob cannot work: the error names `include` or `exclude`, and the glob.
+    ///
+    /// ```
+    /// use tower_models_cache::View;
+    ///
+    /// # fn main() -> Result<(), tower_models_cache::BuildError> {
+    /// let openai = View::globs(["openai/*"], [])?;
+    /// let stable = View::globs([], ["*-preview", "*-beta"])?;
+    /// let team = View::globs(vec![format!("{}/*", "team-a")], [])?;
+    /// # let _ = (openai, stable, team);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "globs")]
     #[cfg_attr(docsrs, doc(cfg(feature = "globs")))]
-    pub fn globs<I, E>(include: I, exclude: E) -> Result<Self, BuildError>
-    where
-        I: IntoIterator<Item: Into<String>>,
-        E: IntoIterator<Item: Into<String>>,
-    {
-        let include: Vec<String> = include.into_iter().map(Into::into).collect();
-        let exclude: Vec<String> = exclude.into_iter().map(Into::into).collect();
+    pub fn globs(include: impl GlobList, exclude: impl GlobList) -> Result<Self, BuildError> {
+        let (include, exclude) = (include.into_globs(), exclude.into_globs());
         let globs = Globs::new(&include, &exclude)?;
         let name = format!("{include:?} without {exclude:?}");
         Ok(Self::of("globs", &name, move |model| {

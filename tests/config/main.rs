@@ -11,3 +11,4 @@ mod support;
 mod build;
 #[cfg(feature = "config")]
 mod settings;
+mod words;

@@ -160,6 +160,11 @@ impl Dialect {
         }
     }
 
+    /// The same as [`name`](Self::name).
+    pub fn as_str(&self) -> &'static str {
+        self.name()
+    }
+
     /// Reads one page, with nothing known of the provider: prices are read where the
     /// dialect says what their numbers mean, and of further fields the
     /// [known](ExtraFields::Known) ones are kept. 100,000 records are read at the most.

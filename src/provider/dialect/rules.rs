@@ -1,7 +1,7 @@
 //! What a dialect does not say of itself: which fields are kept, and what the words of
 //! one provider mean.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use super::{canonical::canonical, fields::Fields, json::is_plain};
 use crate::{
@@ -32,6 +32,23 @@ pub enum ExtraFields {
     Known,
     /// None.
     None,
+}
+
+impl ExtraFields {
+    /// The choice as one word, as in a file: `all`, `known` or `none`. It never changes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Known => "known",
+            Self::None => "none",
+        }
+    }
+}
+
+impl fmt::Display for ExtraFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// How to read the records of one provider.
