@@ -172,6 +172,8 @@ impl ProviderConfig {
         self.check()?;
         let provider = if self.is_declared() {
             self.declared()
+        } else if !self.has_address() {
+            Err(no_address())
         } else {
             let provider = fetched(&self.name, self.allow_plain_http_key);
             provider.and_then(|provider| self.with_address(provider))
@@ -373,10 +375,7 @@ impl ProviderConfig {
                     let expected = "the ids of its models, because its list is declared";
                     BuildError::hidden("models", "missing", expected)
                 }
-                None => {
-                    let expected = "an absolute http or https URL, a preset, or models instead";
-                    BuildError::hidden("base_url", "missing", expected)
-                }
+                None => no_address(),
             });
         }
         let key = self.api_key_env.is_some();
@@ -424,6 +423,11 @@ impl ProviderConfig {
         };
         self.models.iter().map(model).collect()
     }
+}
+
+fn no_address() -> BuildError {
+    let expected = "an absolute http or https URL, a preset, or models instead";
+    BuildError::hidden("base_url", "missing", expected)
 }
 
 #[cfg(feature = "client")]

@@ -451,8 +451,12 @@ impl Provider {
         self
     }
 
-    /// Lists only the models that `keep` says yes to. It sees each model once per
+    /// Lists only the models for which `keep` returns true. It is called once per model and
     /// fetch, never per request.
+    ///
+    /// It sees the models as they are listed: the provider's response is judged as a whole
+    /// before, so a filter never changes a fact of a model that it keeps. How many it left out
+    /// is in the [status](crate::ProviderStatus::filtered).
     pub fn filter(mut self, keep: impl Fn(&Model) -> bool + Send + Sync + 'static) -> Self {
         self.filter = Some(Filter {
             keep: Arc::new(keep),

@@ -263,6 +263,10 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
             "providers.a.models is missing, expected the ids of its models",
         ),
         (
+            "[[providers]]\nname = 'a'\nmodels = ['m']\nlist = 'fetched'",
+            "providers.a.base_url is missing, expected an absolute http or https URL",
+        ),
+        (
             "[[providers]]\nname = 'a'\nlist = 'static'",
             "unknown variant `static`, expected `fetched` or `declared`",
         ),
