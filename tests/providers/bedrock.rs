@@ -152,7 +152,7 @@ async fn no_log_shows_what_signs() {
     region.layer(None).cache().refresh().await.unwrap();
     assert_eq!(region.asked().len(), 2);
     let log = log.text();
-    assert!(log.contains("list of models confirmed"), "{log}");
+    assert!(log.contains("model list confirmed"), "{log}");
     for secret in ["AKID1", "wJalr", "session-1"] {
         assert!(!log.contains(secret), "{log}");
     }

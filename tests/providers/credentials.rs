@@ -633,6 +633,6 @@ async fn no_debug_output_error_status_or_log_shows_a_token() {
     );
     assert!(!shown.contains("hunter2"), "{shown}");
     let log = log.text();
-    assert!(log.contains("no list of models from provider"), "{log}");
+    assert!(log.contains("failed to fetch the model list"), "{log}");
     assert!(!log.contains("hunter2"), "{log}");
 }

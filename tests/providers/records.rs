@@ -94,8 +94,9 @@ async fn a_page_that_is_missing_is_not_a_list_that_is() {
         .fallback([tower_models_cache::Model::new("declared")]);
     let layer = builder([provider]).build().unwrap();
     let error = layer.cache().refresh().await.unwrap_err();
+    // A failure, not a provider that has no list.
     assert_eq!(error.failures()[0].kind(), ListErrorKind::Status(404));
-    assert!(layer.cache().snapshot().is_empty());
+    assert_eq!(layer.cache().status().providers[0].failures, 1);
 }
 
 #[tokio::test]

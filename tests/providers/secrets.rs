@@ -289,7 +289,7 @@ async fn the_log_that_is_searched_holds_what_is_logged_at_every_level() {
         "control-task-a3",
         "hyper_util",
         "tower_models_cache",
-        "list of models confirmed",
+        "model list confirmed",
     ] {
         assert!(text.contains(part), "{part} is missing");
     }

@@ -33,8 +33,7 @@ fn hook(request: &http::request::Parts) -> Result<View, BoxError> {
 }
 
 fn layer(builder: Builder) -> StaticModelsCacheLayer {
-    let builder = speaking_all(builder).views(hook);
-    builder.allow_refresh(|_| true).build().unwrap()
+    speaking_all(builder).views(hook).build().unwrap()
 }
 
 fn by(caller: &'static str, mut request: Request<Empty<Bytes>>) -> Request<Empty<Bytes>> {
@@ -85,7 +84,7 @@ type Kind = (&'static str, fn(Builder) -> Builder);
 
 /// Layers without a refresher, whose requests renew the lists.
 const KINDS: [Kind; 2] = [
-    ("build", |builder| builder),
+    ("build", |builder| builder.allow_refresh(|_| true)),
     ("uncached", Builder::uncached),
 ];
 
