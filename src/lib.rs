@@ -240,6 +240,6 @@ pub use self::config::{
     MaxStale, OverrideConfig, PricingConfig, ProviderConfig, StaticModelsCacheConfig, ViewConfig,
 };
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "client"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -8,16 +8,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "bedrock")]
 mod bedrock;
 mod captured;
+#[cfg(feature = "catalog")]
 mod catalog;
 #[cfg(feature = "client")]
 mod client;
 mod credentials;
 mod enrich;
 mod ingest_properties;
+#[cfg(feature = "client")]
 mod paging;
 mod presets;
 mod records;
 mod revalidation;
+
 mod secrets;

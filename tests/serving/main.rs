@@ -9,16 +9,20 @@
 mod support;
 
 mod axum;
+#[cfg(feature = "compression")]
 mod conditional;
+#[cfg(feature = "compression")]
 mod http_properties;
 mod hyper;
 mod ids;
 mod names;
+#[cfg(feature = "compression")]
 mod negotiation;
 mod pass_through;
 mod properties;
 mod serve;
 mod stack;
+#[cfg(feature = "compression")]
 mod torn;
 mod view_races;
 mod views;
