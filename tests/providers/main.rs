@@ -23,5 +23,5 @@ mod paging;
 mod presets;
 mod records;
 mod revalidation;
-
+mod samples;
 mod secrets;
