@@ -19,6 +19,7 @@ mod names;
 #[cfg(feature = "compression")]
 mod negotiation;
 mod pass_through;
+mod placement;
 mod properties;
 mod serve;
 mod stack;
