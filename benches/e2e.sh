@@ -16,7 +16,7 @@ command -v wrk >/dev/null || {
   exit 1
 }
 
-cargo build --quiet --release --example e2e_server
+cargo build --quiet --release --features compression --example e2e_server
 server=${CARGO_TARGET_DIR:-target}/release/examples/e2e_server
 ready=$(mktemp)
 pid=

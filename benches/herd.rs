@@ -1,4 +1,4 @@
-//! Many at once: `cargo bench --bench herd`.
+//! Many at once: `cargo bench --all-features --bench herd`.
 //!
 //! - The cold herd: a thousand requests, and ten providers that take 50 ms each.
 //! - Hits of eight readers, while the list is published again and again, beside the

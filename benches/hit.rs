@@ -1,4 +1,4 @@
-//! A hit beside its floors: `cargo bench --bench hit`.
+//! A hit beside its floors: `cargo bench --all-features --bench hit`.
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! The hot paths in instructions, counted under callgrind: the same number on
 //! every run of one build, however busy the machine is.
 //!
-//! `cargo bench --bench instructions` prints them; `benches/instructions.toml`
+//! `cargo bench --all-features --bench instructions` prints them; `benches/instructions.toml`
 //! holds the figures that a change is held against.
 
 #![allow(missing_docs, reason = "the macros make items that nobody reads")]

@@ -1,4 +1,4 @@
-//! What a publication costs, and the codings: `cargo bench --bench publish`.
+//! What a publication costs, and the codings: `cargo bench --all-features --bench publish`.
 //!
 //! Beside it stand what no publication can do without, a copy of the body, and what
 //! a gateway does per request that keeps no body: merge and serialise everything.

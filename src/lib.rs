@@ -253,6 +253,6 @@ pub use self::error::CatalogError;
 #[cfg_attr(docsrs, doc(cfg(feature = "globs")))]
 pub use self::globs::GlobList;
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "client"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -45,14 +45,8 @@ struct Gateway {
     _stdout: Lines<BufReader<ChildStdout>>,
 }
 
-/// The example as `cargo test` built it, next to the tests.
 fn gateway() -> Command {
-    let test = env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let example = profile.join("examples/gateway");
-    let missing = "is built by `cargo test` and by `cargo build --example gateway`";
-    assert!(example.exists(), "{} {missing}", example.display());
-    let mut command = Command::new(example);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
     command
         .args(["--listen", "127.0.0.1:0"])
         .env("GATEWAY_TEST_KEY", "key-of-the-lab")

@@ -1,8 +1,8 @@
 //! A small LLM gateway: one list of all models, and chat completions by any of them.
 //!
 //! ```text
-//! cargo run --example gateway                                     # providers of its own, to play with
-//! cargo run --example gateway -- --config examples/gateway.toml   # real providers
+//! cargo run --features gateway                                     # providers of its own, to play with
+//! cargo run --features gateway -- --config examples/gateway.toml   # real providers
 //! ```
 //!
 //! Read `gateway.rs` first: it is where the layer goes.

@@ -2,7 +2,6 @@
 
 use crate::support::forms;
 use crate::support::fronts;
-use crate::support::net;
 use std::time::Duration;
 
 use crate::support::forms::{error, ids, json, records, speaking_all};
@@ -15,7 +14,6 @@ use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
 use tower_models_cache::{
     Capability, ClientDialect, ListErrorKind, Modality, Model, Provider, StaticModelsCacheLayer,
-    View,
 };
 
 use ClientDialect::{Anthropic, Codex, Gemini, Ollama, OpenAi};
@@ -505,8 +503,12 @@ async fn errors_have_the_form_of_the_dialect() {
     }
 }
 
+#[cfg(feature = "compression")]
 #[tokio::test]
 async fn the_list_of_codex_has_one_tag_under_every_coding() {
+    use crate::support::net;
+    use tower_models_cache::View;
+
     let many = (0..200).map(|n| Model::new(format!("model-{n}")));
     let layer = speaking_all(builder([Provider::fixed("house", many)]))
         .views(|request| {

@@ -5,7 +5,7 @@ use std::{collections::HashSet, error::Error, time::Duration};
 use serde::Serialize;
 use tower_models_cache::{
     BuildError, Capability, ClientDialect, Dialect, ExtraFields, ListErrorKind, ListModels,
-    Modality, Prefix, Preset, Provider, Readiness, RecordFlaw, Secret, StaticModelsCacheLayer,
+    Modality, Prefix, Preset, Readiness, RecordFlaw, StaticModelsCacheLayer,
 };
 
 #[track_caller]

@@ -7,7 +7,7 @@ use crate::bench_support;
 use std::sync::LazyLock;
 
 use crate::bench_support::{Cached, Constant, Incoming, get, request, run, with};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, IF_NONE_MATCH};
+use http::header::IF_NONE_MATCH;
 use stats_alloc::Region;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
@@ -63,8 +63,11 @@ fn a_hit_costs_two_allocations_however_many_models_there_are() {
     }
 }
 
+#[cfg(feature = "compression")]
 #[test]
 fn a_hit_under_a_coding_costs_no_more() {
+    use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+
     let _alone = TURN.blocking_lock();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -1,23 +1,21 @@
 //! Real lists, as providers sent them: from the folder that `MODELS_CAPTURES` names.
 //!
-//! The captures are no part of the crate. Without the variable there is nothing to
-//! read, and nothing is shown; `.ci/run` always sets it.
+//! The captures are not part of the crate. Without the variable these tests read
+//! nothing; `samples` shows the same on small lists that are.
 
 use std::{convert::Infallible, fs, path::PathBuf};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
-use tower_models_cache::{Catalog, Dialect, ListErrorKind, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{Dialect, ListErrorKind, Provider, StaticModelsCacheLayer};
+
+/// How many models there are, and how many of them are duplicates; or a failure.
+pub(crate) type Outcome = Result<(usize, usize), ListErrorKind>;
 
 /// A capture: its file, the dialect it is configured with, the dialect that is found when
 /// none is, and what it comes to: so many models, less so many duplicates, or a failure.
-type Capture = (
-    &'static str,
-    &'static str,
-    &'static str,
-    Result<(usize, usize), ListErrorKind>,
-);
+type Capture = (&'static str, &'static str, &'static str, Outcome);
 
 const CAPTURES: &[Capture] = &[
     (
@@ -197,7 +195,7 @@ fn captures() -> Option<PathBuf> {
 }
 
 /// A provider with this capture as its first page; if that names a next one, it is empty.
-fn layer(body: Vec<u8>, dialect: &str) -> StaticModelsCacheLayer {
+pub(crate) fn layer(body: Vec<u8>, dialect: &str) -> StaticModelsCacheLayer {
     let body = Bytes::from(body);
     let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
         let query = request.uri().query().unwrap_or_default();
@@ -240,22 +238,32 @@ async fn every_captured_list_is_read_whole_as_configured_and_as_found() {
     let Some(folder) = captures() else { return };
     for (file, configured, found, expected) in CAPTURES {
         let body = fs::read(folder.join(file)).expect(file);
-        for (dialect, told) in [(*configured, *configured), ("auto", *found)] {
-            let cache = layer(body.clone(), dialect).cache();
-            let outcome = cache.refresh_provider("captured").await;
-            let status = cache.status().providers.remove(0);
-            match expected {
-                Ok((models, duplicates)) => {
-                    outcome.expect(file);
-                    assert_eq!(status.dialect, Some(told), "{file}");
-                    assert_eq!(status.duplicates, *duplicates, "{file} as {dialect}");
-                    assert_eq!(status.models, models - duplicates, "{file} as {dialect}");
-                    assert_eq!(status.flaws, [], "{file} as {dialect}");
-                }
-                Err(kind) => {
-                    let error = outcome.expect_err(file);
-                    assert_eq!(error.kind(), *kind, "{file} as {dialect}");
-                }
+        assert_is_read(file, &body, (configured, found), *expected).await;
+    }
+}
+
+/// Reads the list under the configured dialect, and under the one that is detected.
+pub(crate) async fn assert_is_read(
+    name: &str,
+    body: &[u8],
+    (configured, detected): (&str, &str),
+    expected: Outcome,
+) {
+    for (dialect, reported) in [(configured, configured), ("auto", detected)] {
+        let cache = layer(body.to_vec(), dialect).cache();
+        let outcome = cache.refresh_provider("captured").await;
+        let status = cache.status().providers.remove(0);
+        match expected {
+            Ok((models, duplicates)) => {
+                outcome.expect(name);
+                assert_eq!(status.dialect, Some(reported), "{name}");
+                assert_eq!(status.duplicates, duplicates, "{name} as {dialect}");
+                assert_eq!(status.models, models - duplicates, "{name} as {dialect}");
+                assert_eq!(status.flaws, [], "{name} as {dialect}");
+            }
+            Err(kind) => {
+                let error = outcome.expect_err(name);
+                assert_eq!(error.kind(), kind, "{name} as {dialect}");
             }
         }
     }
@@ -341,19 +349,23 @@ async fn two_days_of_one_provider_differ_only_where_it_says_something_else() {
 async fn a_captured_list_that_breaks_off_is_no_list() {
     let Some(folder) = captures() else { return };
     for (file, dialect, _, _) in CAPTURES.iter().filter(|capture| capture.3.is_ok()) {
-        let mut body = fs::read(folder.join(file)).expect(file);
-        while body.last().is_some_and(u8::is_ascii_whitespace) {
-            body.pop();
-        }
-        for end in [body.len() - 1, body.len() / 2, 1] {
-            let cache = layer(body[..end].to_vec(), dialect).cache();
-            let outcome = cache.refresh_provider("captured").await;
-            let kind = outcome.expect_err(file).kind();
-            assert_eq!(kind, ListErrorKind::NotJson, "{file}");
-        }
+        let body = fs::read(folder.join(file)).expect(file);
+        assert_truncation_fails(file, &body, dialect).await;
     }
 }
 
+/// Cuts the list off at several places.
+pub(crate) async fn assert_truncation_fails(name: &str, body: &[u8], dialect: &str) {
+    let body = body.trim_ascii_end();
+    for end in [body.len() - 1, body.len() / 2, 1] {
+        let cache = layer(body[..end].to_vec(), dialect).cache();
+        let outcome = cache.refresh_provider("captured").await;
+        let kind = outcome.expect_err(name).kind();
+        assert_eq!(kind, ListErrorKind::NotJson, "{name}");
+    }
+}
+
+#[cfg(feature = "catalog")]
 #[tokio::test]
 async fn a_captured_catalogue_describes_what_providers_list() {
     let Some(folder) = captures() else { return };
@@ -366,7 +378,7 @@ async fn a_captured_catalogue_describes_what_providers_list() {
     });
     let layer = StaticModelsCacheLayer::builder()
         .provider(Provider::http("openai", service))
-        .catalog(Catalog::file(file))
+        .catalog(tower_models_cache::Catalog::file(file))
         .build()
         .expect("the settings are good");
     let cache = layer.cache();

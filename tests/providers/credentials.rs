@@ -22,7 +22,7 @@ use tokio::time::{sleep, sleep_until};
 use tower::service_fn;
 use tower_models_cache::{
     BoxError, Dialect, ListErrorKind, ModelsCache, Provider, ProviderError, ProviderStatus, Secret,
-    StaticModelsCacheLayer, Token,
+    Token,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -534,8 +534,10 @@ fn a_token_over_plain_http_to_another_machine_must_be_allowed() {
     let build = |url: &str, allow| {
         let provider = Provider::client("lab", url).allow_plain_http_key(allow);
         let provider = Hook::default().on(provider, good);
-        let builder = StaticModelsCacheLayer::builder().provider(provider);
-        builder.build().map(drop).map_err(|error| error.to_string())
+        builder([provider])
+            .build()
+            .map(drop)
+            .map_err(|error| error.to_string())
     };
     for url in [
         "http://10.0.0.1",

@@ -8,8 +8,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "bedrock")]
 mod bedrock;
 mod captured;
+#[cfg(feature = "catalog")]
 mod catalog;
 #[cfg(feature = "client")]
 mod client;
@@ -17,8 +19,10 @@ mod credentials;
 mod enrich;
 mod ingest_properties;
 mod offered;
+#[cfg(feature = "client")]
 mod paging;
 mod presets;
 mod records;
 mod revalidation;
+mod samples;
 mod secrets;

@@ -11,10 +11,7 @@ use crate::support::{Script, builder, log::LOG};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
-use tower_models_cache::{
-    BuildError, CustomDialect, Dialect, ListError, Model, Page, Preset, Provider, Secret,
-    StaticModelsCacheConfig,
-};
+use tower_models_cache::{BuildError, Dialect, Model, Preset, Provider, Secret};
 
 const KEY: &str = "sk-7d1f";
 
@@ -653,8 +650,11 @@ async fn the_same_preset_at_another_address_is_another_provider() {
     layer.cache().refresh().await.unwrap_err();
 }
 
+#[cfg(feature = "client")]
 #[test]
 fn a_key_that_a_dialect_sends_is_guarded_like_any_other() {
+    use tower_models_cache::{CustomDialect, ListError, Page};
+
     struct WithKey;
     impl CustomDialect for WithKey {
         fn name(&self) -> &'static str {
@@ -683,8 +683,11 @@ fn a_key_that_a_dialect_sends_is_guarded_like_any_other() {
     );
 }
 
+#[cfg(feature = "config")]
 #[test]
 fn a_file_names_a_preset_and_sets_the_rest() {
+    use tower_models_cache::StaticModelsCacheConfig;
+
     let read = |text: &str| {
         let config: StaticModelsCacheConfig = toml::from_str(text).unwrap();
         config.builder()?.build()

@@ -9,19 +9,25 @@
 mod support;
 
 mod axum;
+#[cfg(feature = "compression")]
 mod conditional;
+#[cfg(feature = "compression")]
 mod http_properties;
 mod hyper;
 mod ids;
 mod names;
+#[cfg(feature = "compression")]
 mod negotiation;
 mod pass_through;
+mod placement;
 mod properties;
 mod refused;
 mod serve;
 mod stack;
+#[cfg(feature = "compression")]
 mod torn;
 mod view_health;
+#[cfg(feature = "globs")]
 mod view_properties;
 mod view_races;
 mod views;

@@ -431,6 +431,7 @@ fn decoded(response: &Response<Bytes>) -> Vec<u8> {
     all
 }
 
+#[cfg(feature = "compression")]
 #[tokio::test]
 async fn compression_outside_gives_the_client_the_list_and_its_validator() {
     serves_under_and_over!(CompressionLayer::new());
