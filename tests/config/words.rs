@@ -160,6 +160,8 @@ fn a_request_for_a_list_can_be_made() {
     reason = "a text by reference is a key, too"
 )]
 fn a_key_may_be_a_secret_a_text_or_none() {
+    use tower_models_cache::{Provider, Secret};
+
     let url = "http://localhost:1/v1";
     for provider in [
         Provider::openai("lab", url, None),
