@@ -122,7 +122,7 @@ struct Herd {
 }
 
 fn herds(rounds: usize) {
-    let names = ["**ours**", "ours, `uncached`", "no cache"];
+    let names = ["**ours**", "ours, `without_cache`", "no cache"];
     let mut herds = names.map(|_| Herd::default());
     for _ in 0..rounds {
         for (index, herd) in herds.iter_mut().enumerate() {
@@ -140,7 +140,7 @@ fn herds(rounds: usize) {
                         let (layer, _refresher) = builder.spawn().unwrap();
                         self::herd(layer.layer(inner)).await
                     }
-                    1 => self::herd(builder.uncached().build().unwrap().layer(inner)).await,
+                    1 => self::herd(builder.without_cache().build().unwrap().layer(inner)).await,
                     _ => {
                         let calls = Arc::clone(&calls);
                         let ask = move |_: Incoming| ask_all(Arc::clone(&calls));

@@ -42,7 +42,7 @@ fn hit(criterion: &mut Criterion) {
     // What a gateway without a cache does at the least, its providers being at hand.
     let held: serde_json::Value =
         serde_json::from_slice(&ours.cache().snapshot().body()).expect("the list is JSON");
-    let mut uncached = tower::service_fn(|_: support::Incoming| {
+    let mut without_cache = tower::service_fn(|_: support::Incoming| {
         let merged = held.clone();
         let body = serde_json::to_vec(&merged).expect("the list is JSON");
         ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(
@@ -51,8 +51,8 @@ fn hit(criterion: &mut Criterion) {
     });
     measure(
         &mut group,
-        "uncached: merge, serialise",
-        &mut uncached,
+        "without_cache: merge, serialise",
+        &mut without_cache,
         || get("/v1/models"),
     );
     for models in [50, 500, 5_000, 50_000] {

@@ -11,9 +11,9 @@ mod compress;
 #[path = "../src/encoding.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a bench uses its part of it")]
 mod encoding;
-#[path = "../src/lines.rs"]
+#[path = "../src/header_values.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a bench uses its part of it")]
-mod lines;
+mod header_values;
 
 use std::{
     cell::RefCell,
@@ -349,8 +349,8 @@ fn codings(bytes: usize, quick: bool, other_levels: bool) {
             moments.borrow_mut().push(rounds::now());
             false
         };
-        let encoded =
-            compress::encode(&body, encoding::Effort::Most, tick).expect("nobody stops it");
+        let encoded = compress::encode(&body, encoding::CompressionLevel::Best, tick)
+            .expect("nobody stops it");
         tick();
         let moments = moments.into_inner();
         for (index, (coding, encoded)) in encoded.iter().enumerate() {

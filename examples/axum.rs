@@ -7,7 +7,7 @@ use tower_models_cache::{Model, Preset, Provider, Secret, StaticModelsCacheLayer
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut models = StaticModelsCacheLayer::builder()
         .provider(Provider::preset(Preset::OpenRouter, None))
-        .provider(Provider::preset(Preset::Ollama, None).renamed("lab"))
+        .provider(Provider::preset(Preset::Ollama, None).with_name("lab"))
         .provider(Provider::fixed("house", [Model::new("house-small")]));
     if let Ok(key) = Secret::from_env("ANTHROPIC_API_KEY") {
         models = models.provider(Provider::preset(Preset::Anthropic, key));

@@ -55,7 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // These are the two lines. A key that the list needs is the provider's own,
     // set by `Provider::header`: that of a client never reaches it.
-    let provider = Provider::http("upstream", proxy.clone()).prefixed(false);
+    let provider = Provider::http("upstream", proxy.clone()).prefix(false);
     let (layer, refresher) = StaticModelsCacheLayer::builder()
         .provider(provider)
         .spawn()?;

@@ -9,16 +9,16 @@ use crate::{
     body::Prepared,
     cache::Cache,
     clock, conditional,
-    document::{self, Document, JSON},
-    page::Window,
-    render::{self, ClientDialect, Problem, Reach},
-    request::{Target, What, decode_id},
-    snapshot::{Face, Panicked, Seen, Sight, Slice, Snapshot, View},
+    page::PageRequest,
+    render::{self, ClientDialect, ErrorResponse, Pagination},
+    request::{Resource, Target, decode_id},
+    snapshot::{Panicked, PreparedView, Representation, Slice, Snapshot, View, Visibility},
+    variants::{self, JSON, Variants},
 };
 
 /// What of a request decides the answer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct ModelsRequest<'a> {
     pub(crate) target: Target,
     pub(crate) method: &'a Method,
     pub(crate) uri: &'a Uri,
@@ -29,7 +29,7 @@ pub(crate) struct Asked<'a> {
 
 /// Where an answer comes from (RFC 9211).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Served {
+pub(crate) enum ResponseSource {
     /// From memory.
     Hit,
     /// From memory, after the providers were waited for.
@@ -38,7 +38,7 @@ pub(crate) enum Served {
     Renewed,
 }
 
-impl Served {
+impl ResponseSource {
     /// Why the providers were waited for.
     fn forwarded(self) -> Option<&'static str> {
         match self {
@@ -51,102 +51,116 @@ impl Served {
 
 /// A list that nobody has asked for before: it has to be [prepared](prepare).
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Unprepared {
+pub(crate) enum NotRendered {
     /// The caller's own.
     Own,
     /// The list of all models, of which the answer is a part.
     Whole,
 }
 
-type Answer = Result<Response<Prepared>, Unprepared>;
+type Responded = Result<Response<Prepared>, NotRendered>;
 
 /// The answer, from what is there.
 #[inline]
-pub(crate) fn answer(cache: &Cache, snapshot: &Arc<Snapshot>, asked: Asked<'_>) -> Answer {
-    if asked.is_plain() && is_whole(snapshot, cache) {
-        return Ok(list(snapshot.document(), asked));
+pub(crate) fn answer(
+    cache: &Cache,
+    snapshot: &Arc<Snapshot>,
+    request: ModelsRequest<'_>,
+) -> Responded {
+    if request.is_plain() && is_whole(snapshot, cache) {
+        return Ok(list(snapshot.variants(), request));
     }
-    uncommon(cache, snapshot, asked, None, Served::Hit)
+    respond(cache, snapshot, request, None, ResponseSource::Hit)
 }
 
 /// The answer to anything: also to a request for which something was
 /// [prepared](prepare), or that waited.
 #[inline(never)]
-pub(crate) fn uncommon(
+pub(crate) fn respond(
     cache: &Cache,
     snapshot: &Arc<Snapshot>,
-    asked: Asked<'_>,
-    prepared: Option<&Face>,
-    served: Served,
-) -> Answer {
-    let mut response = respond_to(cache, snapshot, asked, prepared)?;
+    request: ModelsRequest<'_>,
+    prepared: Option<&Representation>,
+    served: ResponseSource,
+) -> Responded {
+    let mut response = respond_to(cache, snapshot, request, prepared)?;
     if let Some(why) = served.forwarded()
         && let Some(status) = response.headers_mut().get_mut(header::CACHE_STATUS)
     {
-        *status = document::forwarded_status(status, why);
+        *status = variants::forwarded_status(status, why);
     }
-    if asked.method == Method::HEAD {
+    if request.method == Method::HEAD {
         // An empty body, and the length that GET's has, as prepared.
         *response.body_mut() = Prepared::default();
     }
     Ok(response)
 }
 
-impl Asked<'_> {
+impl ModelsRequest<'_> {
     /// Whether it is for what nearly all requests are for.
     #[inline]
     fn is_plain(&self) -> bool {
-        self.target.what == What::List && *self.method == Method::GET && self.is_for_all_in_openai()
+        self.target.resource == Resource::List
+            && *self.method == Method::GET
+            && self.is_for_all_in_openai()
     }
 
     #[inline]
     fn is_for_all_in_openai(&self) -> bool {
-        self.target.dialect == ClientDialect::OpenAi && matches!(self.view.0, Sight::All)
+        self.target.dialect == ClientDialect::OpenAi && matches!(self.view.0, Visibility::All)
     }
 
     /// Whether the answer depends on what providers offer. One that does not waits for
     /// none of them, and causes no fetch.
     #[inline]
     pub(crate) fn needs_providers(&self) -> bool {
-        self.target.what != What::Version && !self.view.sees_nothing()
+        self.target.resource != Resource::Version && !self.view.sees_nothing()
     }
 
     /// The id that is asked for, decoded.
     fn id(&self) -> Option<std::borrow::Cow<'_, str>> {
-        decode_id(self.target.what.id(self.uri)?)
+        decode_id(self.target.resource.id(self.uri)?)
     }
 }
 
 fn respond_to(
     cache: &Cache,
     snapshot: &Arc<Snapshot>,
-    asked: Asked<'_>,
-    prepared: Option<&Face>,
-) -> Answer {
-    let problem = match &asked.view.0 {
-        Sight::Denied(status) => Some(Problem::Denied(*status)),
-        Sight::Unknown => Some(Problem::NoView),
-        Sight::All | Sight::Some(_) => None,
+    request: ModelsRequest<'_>,
+    prepared: Option<&Representation>,
+) -> Responded {
+    let problem = match &request.view.0 {
+        Visibility::Denied(status) => Some(ErrorResponse::Denied(*status)),
+        Visibility::Unknown => Some(ErrorResponse::NoView),
+        Visibility::All | Visibility::Some(_) => None,
     };
     if let Some(problem) = problem {
-        return Ok(failure(snapshot, asked, problem));
+        return Ok(failure(snapshot, request, problem));
     }
-    let dialect = asked.target.dialect;
-    match asked.target.what {
-        What::Version => Ok(version(snapshot)),
-        What::List if !may_serve(snapshot, cache, asked.view) => Ok(unavailable(cache, dialect)),
-        What::List if asked.is_for_all_in_openai() => Ok(list(snapshot.document(), asked)),
-        What::List => {
-            let answer = |face: &Face| match is_known(snapshot, face, asked.view) {
-                true => face_of(snapshot, face, asked),
+    let dialect = request.target.dialect;
+    match request.target.resource {
+        Resource::Version => Ok(version(snapshot)),
+        Resource::List if !may_serve(snapshot, cache, request.view) => {
+            Ok(unavailable(cache, dialect))
+        }
+        Resource::List if request.is_for_all_in_openai() => Ok(list(snapshot.variants(), request)),
+        Resource::List => {
+            let answer = |representation: &Representation| match is_known(
+                snapshot,
+                representation,
+                request.view,
+            ) {
+                true => list_or_page(snapshot, representation, request),
                 false => unavailable(cache, dialect),
             };
             match prepared {
-                Some(face) => Ok(answer(face)),
-                None => face(snapshot, asked.view, dialect, answer).ok_or(Unprepared::Own),
+                Some(representation) => Ok(answer(representation)),
+                None => {
+                    representation(snapshot, request.view, dialect, answer).ok_or(NotRendered::Own)
+                }
             }
         }
-        What::Model { .. } => model(cache, snapshot, asked, prepared),
+        Resource::Model { .. } => model(cache, snapshot, request, prepared),
     }
 }
 
@@ -157,11 +171,11 @@ pub(crate) async fn prepare(
     snapshot: &Arc<Snapshot>,
     view: &View,
     dialect: ClientDialect,
-    lacking: Unprepared,
-) -> Result<Option<Face>, Panicked> {
+    lacking: NotRendered,
+) -> Result<Option<Representation>, Panicked> {
     match lacking {
-        Unprepared::Own => cache.prepare(snapshot, view, dialect).await.map(Some),
-        Unprepared::Whole => {
+        NotRendered::Own => cache.prepare(snapshot, view, dialect).await.map(Some),
+        NotRendered::Whole => {
             cache.prepare(snapshot, &View::all(), dialect).await?;
             Ok(None)
         }
@@ -169,37 +183,40 @@ pub(crate) async fn prepare(
 }
 
 /// Looks at a caller's list, if it is prepared.
-fn face<T>(
+fn representation<T>(
     snapshot: &Snapshot,
     view: &View,
     dialect: ClientDialect,
-    look: impl FnOnce(&Face) -> T,
+    look: impl FnOnce(&Representation) -> T,
 ) -> Option<T> {
     match &view.0 {
-        Sight::All => snapshot.faces().get(dialect).map(look),
-        Sight::Some(policy) => snapshot
+        Visibility::All => snapshot.representations().get(dialect).map(look),
+        Visibility::Some(config) => snapshot
             .views()
-            .with(policy, |seen| seen.faces.get(dialect).map(look))
+            .with(config, |seen| seen.representations.get(dialect).map(look))
             .flatten(),
-        Sight::Denied(_) | Sight::Unknown => None,
+        Visibility::Denied(_) | Visibility::Unknown => None,
     }
 }
 
 /// The tag of a caller's list, where that is prepared and would be served.
 pub(crate) fn etag(cache: &Cache, view: &View, dialect: ClientDialect) -> Option<HeaderValue> {
     let snapshot = cache.load();
-    let is_served =
-        |face: &Face| may_serve(&snapshot, cache, view) && is_known(&snapshot, face, view);
-    let tag = |face: &Face| is_served(face).then(|| face.document().etag_value().clone());
-    face(&snapshot, view, dialect, tag).flatten()
+    let is_served = |representation: &Representation| {
+        may_serve(&snapshot, cache, view) && is_known(&snapshot, representation, view)
+    };
+    let tag = |representation: &Representation| {
+        is_served(representation).then(|| representation.variants().etag_value().clone())
+    };
+    representation(&snapshot, view, dialect, tag).flatten()
 }
 
 /// Whether the model that is asked for is there already, and for this caller: then
 /// nothing is waited for.
-pub(crate) fn is_listed(cache: &Cache, asked: Asked<'_>) -> bool {
-    let id = asked.id();
-    let mut ids = id.iter().flat_map(|id| forms(asked.target.dialect, id));
-    ids.any(|id| is_seen(cache, asked.view, id))
+pub(crate) fn is_listed(cache: &Cache, request: ModelsRequest<'_>) -> bool {
+    let id = request.id();
+    let mut ids = id.iter().flat_map(|id| forms(request.target.dialect, id));
+    ids.any(|id| is_seen(cache, request.view, id))
 }
 
 /// Whether a model is there, and seen.
@@ -212,8 +229,8 @@ pub(crate) fn is_seen(cache: &Cache, view: &View, id: &str) -> bool {
 /// a partial list is served.
 #[inline]
 fn is_whole(snapshot: &Snapshot, cache: &Cache) -> bool {
-    let is_partial = || snapshot.models() > 0 && cache.policy().serve_partial;
-    snapshot.standing.complete || is_partial()
+    let is_partial = || snapshot.models() > 0 && cache.config().serve_partial;
+    snapshot.availability.complete || is_partial()
 }
 
 /// The same for a caller: a view that never holds a model has a list at all times.
@@ -223,8 +240,8 @@ fn may_serve(snapshot: &Snapshot, cache: &Cache, view: &View) -> bool {
 
 /// Whether a caller's list can be told. While a provider is missing, nobody knows whether
 /// one that is empty would be: it is not served.
-fn is_known(snapshot: &Snapshot, face: &Face, view: &View) -> bool {
-    !face.is_empty() || snapshot.standing.complete || view.sees_nothing()
+fn is_known(snapshot: &Snapshot, representation: &Representation, view: &View) -> bool {
+    !representation.is_empty() || snapshot.availability.complete || view.sees_nothing()
 }
 
 /// Whether what a caller's list does not hold is known not to be in it: exactly while the
@@ -234,69 +251,76 @@ fn knows_missing(
     snapshot: &Snapshot,
     cache: &Cache,
     view: &View,
-    prepared: Option<&Face>,
-) -> Result<bool, Unprepared> {
+    prepared: Option<&Representation>,
+) -> Result<bool, NotRendered> {
     if !may_serve(snapshot, cache, view) {
         return Ok(false);
     }
-    let Sight::Some(policy) = &view.0 else {
+    let Visibility::Some(config) = &view.0 else {
         return Ok(true);
     };
-    if snapshot.standing.complete || view.sees_nothing() {
+    if snapshot.availability.complete || view.sees_nothing() {
         return Ok(true);
     }
     let sees_any = match prepared {
-        Some(face) => Some(!face.is_empty()),
-        None => snapshot.views().with(policy, Seen::sees_any).flatten(),
+        Some(representation) => Some(!representation.is_empty()),
+        None => snapshot
+            .views()
+            .with(config, PreparedView::sees_any)
+            .flatten(),
     };
-    sees_any.ok_or(Unprepared::Own)
+    sees_any.ok_or(NotRendered::Own)
 }
 
 // ===== Lists =====
 
 #[inline]
-fn list(document: &Document, asked: Asked<'_>) -> Response<Prepared> {
-    let Some(variant) = document.select(asked.headers) else {
-        return not_acceptable(document, asked);
+fn list(variants: &Variants, request: ModelsRequest<'_>) -> Response<Prepared> {
+    let Some(variant) = variants.select(request.headers) else {
+        return not_acceptable(variants, request);
     };
-    if conditional::none_match_hits(asked.headers, variant.etag_bytes()) {
-        return respond(
+    if conditional::none_match_hits(request.headers, variant.etag_bytes()) {
+        return response(
             StatusCode::NOT_MODIFIED,
             variant.not_modified.clone(),
             Bytes::new().into(),
         );
     }
-    respond(
+    response(
         StatusCode::OK,
-        variant.found.clone(),
+        variant.ok_headers.clone(),
         variant.body().clone().into(),
     )
 }
 
 /// A list, or the page of it that is asked for.
-fn face_of(snapshot: &Snapshot, face: &Face, asked: Asked<'_>) -> Response<Prepared> {
-    let document = face.document();
-    let Reach::Pages { default } = asked.target.dialect.reach() else {
-        return list(document, asked);
+fn list_or_page(
+    snapshot: &Snapshot,
+    representation: &Representation,
+    request: ModelsRequest<'_>,
+) -> Response<Prepared> {
+    let variants = representation.variants();
+    let Pagination::Pages { default } = request.target.dialect.pagination() else {
+        return list(variants, request);
     };
-    let query = asked.uri.query().unwrap_or_default();
-    let window = match asked.target.dialect {
-        ClientDialect::Gemini => Window::gemini(query, default),
-        _ => Some(Window::anthropic(query, default)),
+    let query = request.uri.query().unwrap_or_default();
+    let page_request = match request.target.dialect {
+        ClientDialect::Gemini => PageRequest::gemini(query, default),
+        _ => Some(PageRequest::anthropic(query, default)),
     };
-    let Some(window) = window else {
-        return failure(snapshot, asked, Problem::PageToken);
+    let Some(page_request) = page_request else {
+        return failure(snapshot, request, ErrorResponse::PageToken);
     };
-    let Some(page) = face.page(snapshot, &window) else {
-        return list(document, asked);
+    let Some(page) = representation.page(snapshot, &page_request) else {
+        return list(variants, request);
     };
-    if conditional::none_match_hits(asked.headers, page.etag.as_bytes()) {
-        let head = document.page_not_modified(page.etag);
-        return respond(StatusCode::NOT_MODIFIED, head, Prepared::default());
+    if conditional::none_match_hits(request.headers, page.etag.as_bytes()) {
+        let head = variants.page_not_modified_headers(page.etag);
+        return response(StatusCode::NOT_MODIFIED, head, Prepared::default());
     }
-    let head = document.page_found(page.etag.clone(), page.len());
+    let head = variants.page_ok_headers(page.etag.clone(), page.len());
     let body = Prepared::pieces([page.head, page.records, page.tail]);
-    respond(StatusCode::OK, head, body)
+    response(StatusCode::OK, head, body)
 }
 
 // ===== Models =====
@@ -305,29 +329,29 @@ fn face_of(snapshot: &Snapshot, face: &Face, asked: Asked<'_>) -> Response<Prepa
 fn model(
     cache: &Cache,
     snapshot: &Arc<Snapshot>,
-    asked: Asked<'_>,
-    prepared: Option<&Face>,
-) -> Answer {
-    let dialect = asked.target.dialect;
-    let id = asked.id();
+    request: ModelsRequest<'_>,
+    prepared: Option<&Representation>,
+) -> Responded {
+    let dialect = request.target.dialect;
+    let id = request.id();
     let ids = id.iter().flat_map(|id| forms(dialect, id));
     for id in ids {
-        let Some(seat) = snapshot.seat(id) else {
+        let Some(model_index) = snapshot.model_index(id) else {
             continue;
         };
-        match asked.view.judge(&snapshot.listed(seat)) {
+        match request.view.judge(&snapshot.listed(model_index)) {
             Ok(true) => {}
             Ok(false) => continue,
-            Err(_) => return Ok(failure(snapshot, asked, Problem::NoView)),
+            Err(_) => return Ok(failure(snapshot, request, ErrorResponse::NoView)),
         }
-        let slice = snapshot.slice(dialect, seat);
-        let mut found = found(slice.ok_or(Unprepared::Whole)?, asked);
-        if matches!(asked.view.0, Sight::Some(_)) {
-            snapshot.tell_view(seat, found.headers_mut());
+        let slice = snapshot.slice(dialect, model_index);
+        let mut found = found(slice.ok_or(NotRendered::Whole)?, request);
+        if matches!(request.view.0, Visibility::Some(_)) {
+            snapshot.tell_view(model_index, found.headers_mut());
         }
         return Ok(found);
     }
-    no_model(snapshot, cache, asked, prepared)
+    no_model(snapshot, cache, request, prepared)
 }
 
 /// The forms in which an id may stand in a path.
@@ -344,19 +368,19 @@ fn forms(dialect: ClientDialect, id: &str) -> impl Iterator<Item = &str> {
     whole.into_iter().chain(ends).flatten()
 }
 
-fn found(slice: Slice<'_>, asked: Asked<'_>) -> Response<Prepared> {
+fn found(slice: Slice<'_>, request: ModelsRequest<'_>) -> Response<Prepared> {
     let Slice {
         body,
         tags,
         index,
-        document,
+        variants,
     } = slice;
-    if conditional::none_match_hits(asked.headers, tags.etag_bytes(index)) {
-        let head = document.model_not_modified(tags, index);
-        return respond(StatusCode::NOT_MODIFIED, head, Prepared::default());
+    if conditional::none_match_hits(request.headers, tags.etag_bytes(index)) {
+        let head = variants.model_not_modified_headers(tags, index);
+        return response(StatusCode::NOT_MODIFIED, head, Prepared::default());
     }
-    let head = document.model_found(tags, index, body.len());
-    respond(StatusCode::OK, head, body.into())
+    let head = variants.model_ok_headers(tags, index, body.len());
+    response(StatusCode::OK, head, body.into())
 }
 
 /// A model that is not listed: unknown, not known yet, or not for this caller, all of
@@ -365,47 +389,49 @@ fn found(slice: Slice<'_>, asked: Asked<'_>) -> Response<Prepared> {
 fn no_model(
     snapshot: &Snapshot,
     cache: &Cache,
-    asked: Asked<'_>,
-    prepared: Option<&Face>,
-) -> Answer {
-    if !knows_missing(snapshot, cache, asked.view, prepared)? {
-        return Ok(unavailable(cache, asked.target.dialect));
+    request: ModelsRequest<'_>,
+    prepared: Option<&Representation>,
+) -> Responded {
+    if !knows_missing(snapshot, cache, request.view, prepared)? {
+        return Ok(unavailable(cache, request.target.dialect));
     }
-    let id = asked.id().unwrap_or_default();
-    Ok(failure(snapshot, asked, Problem::NotFound(&id)))
+    let id = request.id().unwrap_or_default();
+    Ok(failure(snapshot, request, ErrorResponse::NotFound(&id)))
 }
 
 // ===== Others =====
 
 /// What Ollama's clients are shown of a model; `None`: they named none.
-pub(crate) fn shown(
+pub(crate) fn ollama_show(
     cache: &Cache,
     snapshot: &Snapshot,
     view: &View,
     id: Option<&str>,
-    prepared: Option<&Face>,
-) -> Answer {
+    prepared: Option<&Representation>,
+) -> Responded {
     let ollama = ClientDialect::Ollama;
     let problem = match (&view.0, id) {
-        (Sight::Denied(status), _) => Problem::Denied(*status),
-        (Sight::Unknown, _) => Problem::NoView,
-        (_, None) => Problem::NoModel,
+        (Visibility::Denied(status), _) => ErrorResponse::Denied(*status),
+        (Visibility::Unknown, _) => ErrorResponse::NoView,
+        (_, None) => ErrorResponse::NoModel,
         (sight, Some(id)) => {
-            let seat = snapshot.seat(id);
-            match seat.map(|seat| (seat, view.judge(&snapshot.listed(seat)))) {
-                Some((seat, Ok(true))) => {
+            let model_index = snapshot.model_index(id);
+            match model_index
+                .map(|model_index| (model_index, view.judge(&snapshot.listed(model_index))))
+            {
+                Some((model_index, Ok(true))) => {
                     let status = match sight {
-                        Sight::Some(_) => snapshot.status_for(seat),
-                        _ => snapshot.document().cache_status().clone(),
+                        Visibility::Some(_) => snapshot.status_for(model_index),
+                        _ => snapshot.variants().cache_status().clone(),
                     };
-                    return Ok(fact(snapshot, snapshot.show(seat), status));
+                    return Ok(fact(snapshot, snapshot.show(model_index), status));
                 }
-                Some((_, Err(_))) => Problem::NoView,
+                Some((_, Err(_))) => ErrorResponse::NoView,
                 Some((_, Ok(false))) | None => {
                     if !knows_missing(snapshot, cache, view, prepared)? {
                         return Ok(unavailable(cache, ollama));
                     }
-                    Problem::NotFound(id)
+                    ErrorResponse::NotFound(id)
                 }
             }
         }
@@ -415,14 +441,14 @@ pub(crate) fn shown(
 
 /// The version that an Ollama server would be of: whatever the providers offer.
 fn version(snapshot: &Snapshot) -> Response<Prepared> {
-    fact(snapshot, render::version(), document::HIT)
+    fact(snapshot, render::version(), variants::HIT)
 }
 
 /// What is no list, and may be kept as lists are.
 fn fact(snapshot: &Snapshot, body: Vec<u8>, status: HeaderValue) -> Response<Prepared> {
-    let control = snapshot.settings().document.cache_control.clone();
-    let head = plain(&body, control, status);
-    respond(StatusCode::OK, head, Bytes::from(body).into())
+    let control = snapshot.settings().variants.cache_control.clone();
+    let head = base_headers(&body, control, status);
+    response(StatusCode::OK, head, Bytes::from(body).into())
 }
 
 /// There is nothing to show, and a provider is missing: an empty list would be a lie.
@@ -434,8 +460,8 @@ fn unavailable(cache: &Cache, dialect: ClientDialect) -> Response<Prepared> {
     // Whole seconds, at least one; and in a minute much may have changed.
     let seconds = (wait.as_secs() + 1).min(60);
     let mut response = match cache.has_refresher_ended() {
-        true => refuse(dialect, Problem::Stopped, document::STOPPED),
-        false => refuse(dialect, Problem::Unavailable, document::UNAVAILABLE),
+        true => refuse(dialect, ErrorResponse::Stopped, variants::STOPPED),
+        false => refuse(dialect, ErrorResponse::Unavailable, variants::UNAVAILABLE),
     };
     response
         .headers_mut()
@@ -445,41 +471,49 @@ fn unavailable(cache: &Cache, dialect: ClientDialect) -> Response<Prepared> {
 
 /// The client refuses every coding there is, and no coding at all.
 #[cold]
-fn not_acceptable(document: &Document, asked: Asked<'_>) -> Response<Prepared> {
-    let status = document.cache_status().clone();
-    let dialect = asked.target.dialect;
-    let mut response = refuse(dialect, Problem::NotAcceptable, status);
-    let vary = document.vary().cloned().into_iter();
+fn not_acceptable(variants: &Variants, request: ModelsRequest<'_>) -> Response<Prepared> {
+    let status = variants.cache_status().clone();
+    let dialect = request.target.dialect;
+    let mut response = refuse(dialect, ErrorResponse::NotAcceptable, status);
+    let vary = variants.vary().cloned().into_iter();
     response
         .headers_mut()
         .extend(vary.map(|vary| (header::VARY, vary)));
     response
 }
 
-fn failure(snapshot: &Snapshot, asked: Asked<'_>, problem: Problem<'_>) -> Response<Prepared> {
-    let status = status_of(snapshot, asked.view, problem);
-    refuse(asked.target.dialect, problem, status)
+fn failure(
+    snapshot: &Snapshot,
+    request: ModelsRequest<'_>,
+    problem: ErrorResponse<'_>,
+) -> Response<Prepared> {
+    let status = status_of(snapshot, request.view, problem);
+    refuse(request.target.dialect, problem, status)
 }
 
 /// What an error says of itself. To callers who do not see all, no more of the providers
 /// than whether all are there; to those who are refused, nothing.
-fn status_of(snapshot: &Snapshot, view: &View, problem: Problem<'_>) -> HeaderValue {
+fn status_of(snapshot: &Snapshot, view: &View, problem: ErrorResponse<'_>) -> HeaderValue {
     match (problem, &view.0) {
-        (Problem::Denied(_), _) => document::DENIED,
-        (Problem::NoView, _) => document::FAILED,
-        (_, Sight::All) => snapshot.document().cache_status().clone(),
-        _ if snapshot.standing.complete || view.sees_nothing() => document::HIT,
-        _ => document::PARTIAL,
+        (ErrorResponse::Denied(_), _) => variants::DENIED,
+        (ErrorResponse::NoView, _) => variants::FAILED,
+        (_, Visibility::All) => snapshot.variants().cache_status().clone(),
+        _ if snapshot.availability.complete || view.sees_nothing() => variants::HIT,
+        _ => variants::PARTIAL,
     }
 }
 
-fn refuse(dialect: ClientDialect, problem: Problem<'_>, status: HeaderValue) -> Response<Prepared> {
+fn refuse(
+    dialect: ClientDialect,
+    problem: ErrorResponse<'_>,
+    status: HeaderValue,
+) -> Response<Prepared> {
     let body = dialect.problem(&problem);
-    let mut head = plain(&body, NO_STORE, status);
+    let mut head = base_headers(&body, NO_STORE, status);
     if problem.status() == StatusCode::UNAUTHORIZED {
         head.insert(header::WWW_AUTHENTICATE, BEARER);
     }
-    respond(problem.status(), head, Bytes::from(body).into())
+    response(problem.status(), head, Bytes::from(body).into())
 }
 
 /// What a 401 has to say (RFC 9110, section 15.5.2): how all of these clients send keys, or
@@ -489,7 +523,7 @@ const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The headers of an answer that is no list.
-fn plain(body: &[u8], control: HeaderValue, status: HeaderValue) -> HeaderMap {
+fn base_headers(body: &[u8], control: HeaderValue, status: HeaderValue) -> HeaderMap {
     HeaderMap::from_iter([
         (header::CONTENT_TYPE, JSON),
         (header::CONTENT_LENGTH, body.len().into()),
@@ -499,7 +533,7 @@ fn plain(body: &[u8], control: HeaderValue, status: HeaderValue) -> HeaderMap {
 }
 
 #[inline]
-fn respond(status: StatusCode, head: HeaderMap, body: Prepared) -> Response<Prepared> {
+fn response(status: StatusCode, head: HeaderMap, body: Prepared) -> Response<Prepared> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = head;

@@ -101,7 +101,7 @@ impl Provider {
     /// # let service = tower::service_fn(|_: http::Request<String>| async {
     /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
     /// # });
-    /// let bedrock = Provider::preset_over(Preset::Bedrock, None, service)
+    /// let bedrock = Provider::preset_with(Preset::Bedrock, None, service)
     ///     .base_url("https://bedrock.eu-central-1.amazonaws.com")
     ///     .sigv4("eu-central-1", "bedrock", || async { AwsCredentials::from_env() });
     /// # let _ = bedrock;

@@ -15,7 +15,7 @@ use crate::{
     error::{BoxError, CatalogError, ListError, ListErrorKind},
     handle::ModelsCache,
     model::ModelList,
-    provider::{Dialect, Erased, ListModels, Listed, Provider},
+    provider::{Dialect, DynSource, ListFuture, ListModels, Provider},
     tasks::compute_apart,
 };
 
@@ -166,8 +166,8 @@ impl ModelsCache {
 /// A file as a source.
 struct File(Arc<std::path::Path>);
 
-impl Erased for File {
-    fn list(&self, asked: ListModels) -> Listed {
+impl DynSource for File {
+    fn list(&self, asked: ListModels) -> ListFuture {
         let path = Arc::clone(&self.0);
         let most = asked.max_bytes();
         Box::pin(compute_apart(move || {

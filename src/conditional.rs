@@ -17,7 +17,7 @@
 
 use http::{HeaderMap, header::IF_NONE_MATCH};
 
-use crate::lines::lines;
+use crate::header_values::header_values;
 
 /// Whether `If-None-Match` names `etag`, so that the answer is 304.
 ///
@@ -25,7 +25,7 @@ use crate::lines::lines;
 /// well-formed. The comparison is weak, as section 13.1.2 demands: a `W/` in the
 /// header is ignored.
 pub(crate) fn none_match_hits(headers: &HeaderMap, etag: &[u8]) -> bool {
-    let all = || lines(headers, IF_NONE_MATCH);
+    let all = || header_values(headers, IF_NONE_MATCH);
     let Some(first) = all().next() else {
         return false;
     };
@@ -105,9 +105,9 @@ mod tests {
 
     const ETAG: &[u8] = b"\"0123abcd\"";
 
-    fn header_map<L: AsRef<[u8]>>(lines: &[L]) -> HeaderMap {
+    fn header_map<L: AsRef<[u8]>>(header_values: &[L]) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        for line in lines {
+        for line in header_values {
             let value = HeaderValue::from_bytes(line.as_ref()).expect("a valid header value");
             headers.append(IF_NONE_MATCH, value);
         }
@@ -211,9 +211,9 @@ mod tests {
 
     #[test]
     fn table() {
-        for (lines, expected, why) in TABLE {
-            let got = none_match_hits(&header_map(lines), ETAG);
-            assert_eq!(got, *expected, "{why}: {lines:?}");
+        for (header_values, expected, why) in TABLE {
+            let got = none_match_hits(&header_map(header_values), ETAG);
+            assert_eq!(got, *expected, "{why}: {header_values:?}");
         }
     }
 
@@ -248,13 +248,13 @@ mod tests {
     }
 
     /// Cuts the line into members first and judges each as a whole afterwards.
-    fn reference(lines: &[Vec<u8>], etag: &[u8]) -> bool {
-        if let [only] = lines
+    fn reference(header_values: &[Vec<u8>], etag: &[u8]) -> bool {
+        if let [only] = header_values
             && trim(only) == b"*"
         {
             return true;
         }
-        lines
+        header_values
             .iter()
             .flat_map(|line| cut(line))
             .any(|member| tag_of(&member).is_some_and(|tag| tag == etag))
@@ -347,33 +347,33 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(
-            lines in vec(vec(value_byte(), 0..60), 0..4),
+            header_values in vec(vec(value_byte(), 0..60), 0..4),
             etag in vec(any::<u8>(), 0..12),
         ) {
-            let _ = none_match_hits(&header_map(&lines), &etag);
-            prop_assert_eq!(none_match_hits(&header_map(&lines), ETAG), reference(&lines, ETAG));
+            let _ = none_match_hits(&header_map(&header_values), &etag);
+            prop_assert_eq!(none_match_hits(&header_map(&header_values), ETAG), reference(&header_values, ETAG));
         }
 
         #[test]
-        fn agrees_with_the_reference(lines in vec(tricky_line(), 0..4)) {
-            let headers = header_map(&lines);
+        fn agrees_with_the_reference(header_values in vec(tricky_line(), 0..4)) {
+            let headers = header_map(&header_values);
             for etag in [&b"\"a\""[..], b"\"\"", b"\",\"", b"\"aa\"", b"\"\x80\""] {
-                prop_assert_eq!(none_match_hits(&headers, etag), reference(&lines, etag));
+                prop_assert_eq!(none_match_hits(&headers, etag), reference(&header_values, etag));
             }
         }
 
         #[test]
-        fn finds_exactly_the_well_formed_members(lines in vec(vec(member(), 2..6), 1..3)) {
-            let wanted = lines.iter().flatten().any(|(_, tag)| tag.as_deref() == Some(b"\"a\""));
-            let lines: Vec<Vec<u8>> = lines
+        fn finds_exactly_the_well_formed_members(header_values in vec(vec(member(), 2..6), 1..3)) {
+            let wanted = header_values.iter().flatten().any(|(_, tag)| tag.as_deref() == Some(b"\"a\""));
+            let header_values: Vec<Vec<u8>> = header_values
                 .iter()
                 .map(|members| {
                     let texts: Vec<&[u8]> = members.iter().map(|(text, _)| &text[..]).collect();
                     texts.join(&b","[..])
                 })
                 .collect();
-            prop_assert_eq!(none_match_hits(&header_map(&lines), b"\"a\""), wanted);
-            prop_assert_eq!(reference(&lines, b"\"a\""), wanted);
+            prop_assert_eq!(none_match_hits(&header_map(&header_values), b"\"a\""), wanted);
+            prop_assert_eq!(reference(&header_values, b"\"a\""), wanted);
         }
     }
 }

@@ -15,7 +15,7 @@
 
 use http::{HeaderMap, header::ACCEPT_ENCODING};
 
-use crate::lines::lines;
+use crate::header_values::header_values;
 
 /// A content coding that a response can have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,11 +42,11 @@ impl Coding {
 
 /// How hard the bytes are tried to be made fewer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Effort {
+pub(crate) enum CompressionLevel {
     /// For a list that everybody gets.
-    Most,
+    Best,
     /// For one of many.
-    Little,
+    Fast,
 }
 
 /// The codings that a response is available in. Identity always is.
@@ -95,7 +95,7 @@ fn usual(line: &[u8]) -> Option<Codings> {
 
 /// The coding to answer with, or `None` if nothing available is acceptable.
 pub(crate) fn choose(headers: &HeaderMap, have: Codings) -> Option<Coding> {
-    let all = || lines(headers, ACCEPT_ENCODING);
+    let all = || header_values(headers, ACCEPT_ENCODING);
     let mut first_and_more = all();
     let Some(first) = first_and_more.next() else {
         return Some(Coding::Identity);
@@ -255,9 +255,9 @@ mod tests {
         assert_eq!(choose(&refused, ALL), Some(Br));
     }
 
-    fn header_map<L: AsRef<[u8]>>(lines: &[L]) -> HeaderMap {
+    fn header_map<L: AsRef<[u8]>>(header_values: &[L]) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        for line in lines {
+        for line in header_values {
             let value = HeaderValue::from_bytes(line.as_ref()).expect("a valid header value");
             headers.append(ACCEPT_ENCODING, value);
         }
@@ -391,9 +391,9 @@ mod tests {
 
     #[test]
     fn table() {
-        for (lines, have, expected, why) in TABLE {
-            let got = choose(&header_map(lines), *have);
-            assert_eq!(got, *expected, "{why}: {lines:?}");
+        for (header_values, have, expected, why) in TABLE {
+            let got = choose(&header_map(header_values), *have);
+            assert_eq!(got, *expected, "{why}: {header_values:?}");
         }
     }
 
@@ -448,9 +448,9 @@ mod tests {
     }
 
     /// Splits, trims and compares strings, in the order in which the rules read.
-    fn reference(lines: &[Vec<u8>], have: Codings) -> Option<Coding> {
+    fn reference(header_values: &[Vec<u8>], have: Codings) -> Option<Coding> {
         let mut listed: Vec<(String, u32)> = Vec::new();
-        for line in lines {
+        for line in header_values {
             // One character for each byte, so that obs-text stays what it is.
             let line: String = line.iter().map(|&byte| char::from(byte)).collect();
             for member in line.split(',') {
@@ -562,36 +562,36 @@ mod tests {
         vec(piece, 0..16).prop_map(|pieces| pieces.concat())
     }
 
-    fn check(lines: &[Vec<u8>], have: Codings) -> Result<(), TestCaseError> {
-        let got = choose(&header_map(lines), have);
+    fn check(header_values: &[Vec<u8>], have: Codings) -> Result<(), TestCaseError> {
+        let got = choose(&header_map(header_values), have);
         prop_assert!(got.is_none_or(|coding| have.has(coding)));
-        if lines.is_empty() {
+        if header_values.is_empty() {
             prop_assert_eq!(got, Some(Identity));
         }
-        prop_assert_eq!(got, reference(lines, have));
+        prop_assert_eq!(got, reference(header_values, have));
         Ok(())
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(
-            lines in vec(vec(value_byte(), 0..60), 0..4),
+            header_values in vec(vec(value_byte(), 0..60), 0..4),
             have in have(),
         ) {
-            check(&lines, have)?;
+            check(&header_values, have)?;
         }
 
         #[test]
         fn agrees_on_well_formed_lines(
-            lines in vec(well_formed_line(), 0..4),
+            header_values in vec(well_formed_line(), 0..4),
             have in have(),
         ) {
-            check(&lines, have)?;
+            check(&header_values, have)?;
         }
 
         #[test]
-        fn agrees_on_malformed_lines(lines in vec(tricky_line(), 0..4), have in have()) {
-            check(&lines, have)?;
+        fn agrees_on_malformed_lines(header_values in vec(tricky_line(), 0..4), have in have()) {
+            check(&header_values, have)?;
         }
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct Entry {
     hasher: DefaultHashBuilder,
     /// Hash of all that is served, `created` included.
     fingerprint: u128,
-    tally: Tally,
+    stats: ListStats,
     /// Whether a date was dropped that may be true: a later fetch can tell it from the time
     /// of a request.
     young: bool,
@@ -62,7 +62,7 @@ pub(crate) struct Entry {
 
 /// Counts of an answer. They make no difference to what is served.
 #[derive(Clone, Debug)]
-pub(crate) struct Tally {
+pub(crate) struct ListStats {
     /// Distinct models that the provider offered, before the operator's filter.
     pub(crate) offered: usize,
     /// Models that the filter left out.
@@ -122,7 +122,7 @@ impl Entry {
         // was made up.
         let young = !declared && drop_made_up_dates(&mut models, unix_seconds);
         models.sort_unstable_by(|a, b| {
-            let fuller_first = || b.fullness().cmp(&a.fullness());
+            let fuller_first = || b.known_fields().cmp(&a.known_fields());
             let dated_first = || b.created().is_some().cmp(&a.created().is_some());
             (a.id().cmp(b.id()))
                 .then_with(fuller_first)
@@ -137,7 +137,7 @@ impl Entry {
         let offered = models.len();
         models.retain(keep);
 
-        let tally = Tally {
+        let stats = ListStats {
             offered,
             models: models.len(),
             flaws,
@@ -146,11 +146,11 @@ impl Entry {
             declared,
             dialect,
         };
-        Ok(Self::of(models, tally, young))
+        Ok(Self::of(models, stats, young))
     }
 
     /// An entry of models that are sorted by id.
-    fn of(models: Vec<Model>, tally: Tally, young: bool) -> Self {
+    fn of(models: Vec<Model>, stats: ListStats, young: bool) -> Self {
         let hasher = DefaultHashBuilder::default();
         let mut index = HashTable::with_capacity(models.len());
         let mut content = XxHash3_128::new();
@@ -159,16 +159,16 @@ impl Entry {
             index.insert_unique(hash, position, |&other| {
                 hasher.hash_one(models[other as usize].id())
             });
-            model.facts().hash(&mut Content(&mut content));
+            model.facts().hash(&mut ContentHasher(&mut content));
         }
         Self {
             index,
             hasher,
             fingerprint: content.finish_128(),
-            tally: Tally {
-                filtered: tally.offered.saturating_sub(models.len()),
+            stats: ListStats {
+                filtered: stats.offered.saturating_sub(models.len()),
                 models: models.len(),
-                ..tally
+                ..stats
             },
             models: models.into_boxed_slice(),
             young,
@@ -178,8 +178,8 @@ impl Entry {
     /// The same list, less the models that `keep` refuses.
     pub(crate) fn filtered(&self, keep: impl Fn(&Model) -> bool) -> Self {
         let models = self.models.iter().filter(|model| keep(model));
-        let tally = self.tally.clone();
-        Self::of(models.cloned().collect(), tally, self.young)
+        let stats = self.stats.clone();
+        Self::of(models.cloned().collect(), stats, self.young)
     }
 
     pub(crate) fn models(&self) -> &[Model] {
@@ -205,8 +205,8 @@ impl Entry {
         self.young
     }
 
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.tally
+    pub(crate) fn stats(&self) -> &ListStats {
+        &self.stats
     }
 }
 
@@ -216,7 +216,7 @@ pub(crate) fn id_flaw(id: &str, longest: usize) -> Option<RecordFlaw> {
         Some(RecordFlaw::NoId)
     } else if id.len() > longest {
         Some(RecordFlaw::IdTooLong)
-    } else if has_treacherous(id) {
+    } else if has_unsafe_char(id) {
         Some(RecordFlaw::IdCharacters)
     } else {
         None
@@ -225,7 +225,7 @@ pub(crate) fn id_flaw(id: &str, longest: usize) -> Option<RecordFlaw> {
 
 /// Drops a name that is shown to people and could not be an id either.
 pub(crate) fn drop_bad_names(model: &mut Model, longest: usize, flaws: &mut Flaws) {
-    let is_bad = |name: &str| name.len() > longest || has_treacherous(name);
+    let is_bad = |name: &str| name.len() > longest || has_unsafe_char(name);
     let owner = model.owned_by().is_some_and(is_bad);
     let display = model.display_name().is_some_and(is_bad);
     if owner {
@@ -249,15 +249,15 @@ pub(crate) fn has_glob(name: &str) -> bool {
     name.contains(['*', '?', '{', '}'])
 }
 
-fn has_treacherous(text: &str) -> bool {
+fn has_unsafe_char(text: &str) -> bool {
     // Nearly all text is plain ASCII, which takes one look at each byte.
     let plain = |byte: u8| (0x20..0x7f).contains(&byte);
-    !text.bytes().all(plain) && text.chars().any(is_treacherous)
+    !text.bytes().all(plain) && text.chars().any(is_unsafe_char)
 }
 
 /// Control characters, the marks that turn the direction of text, which make one id look
 /// like another, and what stands for a byte that was no text.
-pub(crate) fn is_treacherous(c: char) -> bool {
+pub(crate) fn is_unsafe_char(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}')
 }
@@ -290,9 +290,9 @@ fn drop_shared_date(models: &mut [Model]) {
 }
 
 /// The content hash, as the standard library's traits want it.
-struct Content<'a>(&'a mut XxHash3_128);
+struct ContentHasher<'a>(&'a mut XxHash3_128);
 
-impl Hasher for Content<'_> {
+impl Hasher for ContentHasher<'_> {
     fn write(&mut self, bytes: &[u8]) {
         self.0.write(bytes);
     }

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{render::ClientDialect, service::Answerer, snapshot::View};
+use crate::{render::ClientDialect, service::Responder, snapshot::View};
 
 /// Layer that sets `x-models-etag` on the answers of a service, to the entity tag of the
 /// list in [Codex's dialect](crate::ClientDialect::Codex) as it stands when the answer
@@ -29,14 +29,14 @@ use crate::{render::ClientDialect, service::Answerer, snapshot::View};
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct ModelsEtagLayer {
-    answerer: Answerer,
+    responder: Responder,
 }
 
 const MODELS_ETAG: HeaderName = HeaderName::from_static("x-models-etag");
 
 impl ModelsEtagLayer {
-    pub(crate) fn new(answerer: Answerer) -> Self {
-        Self { answerer }
+    pub(crate) fn new(responder: Responder) -> Self {
+        Self { responder }
     }
 }
 
@@ -46,7 +46,7 @@ impl<S> Layer<S> for ModelsEtagLayer {
     fn layer(&self, inner: S) -> Self::Service {
         ModelsEtag {
             inner,
-            answerer: self.answerer.clone(),
+            responder: self.responder.clone(),
         }
     }
 }
@@ -61,7 +61,7 @@ impl fmt::Debug for ModelsEtagLayer {
 #[derive(Clone)]
 pub struct ModelsEtag<S> {
     inner: S,
-    answerer: Answerer,
+    responder: Responder,
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for ModelsEtag<S>
@@ -79,10 +79,10 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         // The head goes inside, so the view is found out now, and the tag when it is needed.
         let (parts, body) = request.into_parts();
-        let view = self.answerer.view(&parts);
+        let view = self.responder.view(&parts);
         EtagFuture {
             future: self.inner.call(Request::from_parts(parts, body)),
-            answerer: self.answerer.clone(),
+            responder: self.responder.clone(),
             view,
         }
     }
@@ -99,7 +99,7 @@ pin_project! {
     pub struct EtagFuture<F> {
         #[pin]
         future: F,
-        answerer: Answerer,
+        responder: Responder,
         view: View,
     }
 }
@@ -115,7 +115,7 @@ where
         let mut response = ready!(this.future.poll(cx))?;
         let headers = response.headers_mut();
         headers.remove(&MODELS_ETAG);
-        let etag = this.answerer.etag(this.view, ClientDialect::Codex);
+        let etag = this.responder.etag(this.view, ClientDialect::Codex);
         headers.extend(etag.map(|etag| (MODELS_ETAG, etag)));
         Poll::Ready(Ok(response))
     }

@@ -25,12 +25,12 @@ pin_project! {
     #[project = Projected]
     enum Kind<F> {
         Inner { #[pin] future: F },
-        Ours { answer: Answer },
+        Ours { answer: OwnResponse },
     }
 }
 
 /// An answer of ours, or what it takes to get one.
-pub(crate) enum Answer {
+pub(crate) enum OwnResponse {
     /// Taken when it is polled.
     Ready(Option<Response<Prepared>>),
     /// Boxed, because what takes time is rare, such as a first attempt that is waited for,
@@ -47,7 +47,7 @@ impl<F> ResponseFuture<F> {
     }
 
     #[inline]
-    pub(crate) fn ours(answer: Answer) -> Self {
+    pub(crate) fn ours(answer: OwnResponse) -> Self {
         Self {
             kind: Kind::Ours { answer },
         }
@@ -69,10 +69,10 @@ where
             }
             Projected::Ours { answer } => {
                 let response = match answer {
-                    Answer::Ready(response) => response
+                    OwnResponse::Ready(response) => response
                         .take()
                         .expect("a future is not polled after its end"),
-                    Answer::Awaited(answer) => ready!(answer.as_mut().poll(cx)),
+                    OwnResponse::Awaited(answer) => ready!(answer.as_mut().poll(cx)),
                 };
                 Poll::Ready(Ok(response.map(ResponseBody::prepared)))
             }

@@ -47,7 +47,7 @@ pub enum Readiness {
     /// At least one provider has a list, or there are no providers. This turns false when
     /// the last list becomes [too old](crate::Builder::max_stale), on all replicas at about
     /// the same time: it is for a start-up that waits for a first list, and not for a probe.
-    Listing,
+    AnyProvider,
 }
 
 impl ModelsCache {
@@ -157,8 +157,8 @@ impl ModelsCache {
     /// # Cancel safety
     ///
     /// Once polled, the publication goes on when the caller leaves.
-    pub async fn enrich_again(&self) {
-        self.0.publish_again().await;
+    pub async fn reenrich(&self) {
+        self.0.republish().await;
     }
 
     /// Makes a provider's list due: the refresher, or the next request, fetches it. A
@@ -243,14 +243,14 @@ impl Readiness {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Attempted => "attempted",
-            Self::Listing => "listing",
+            Self::AnyProvider => "listing",
         }
     }
 
     fn holds(self, snapshot: &Snapshot) -> bool {
         match self {
-            Self::Attempted => snapshot.standing.settled,
-            Self::Listing => snapshot.standing.listing,
+            Self::Attempted => snapshot.availability.settled,
+            Self::AnyProvider => snapshot.availability.listing,
         }
     }
 }

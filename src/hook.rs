@@ -9,7 +9,7 @@ use std::{
 
 use http::{header, request::Parts};
 
-use crate::{error::BoxError, lines::lines, snapshot::View};
+use crate::{error::BoxError, header_values::header_values, snapshot::View};
 
 type ViewHook = dyn Fn(&Parts) -> Result<View, BoxError> + Send + Sync;
 type RefreshHook = dyn Fn(&Parts) -> bool + Send + Sync;
@@ -59,8 +59,8 @@ impl Hooks {
     }
 
     /// Whether a caller wants the providers asked at once, and may.
-    pub(crate) fn renews(&self, parts: &Parts) -> bool {
-        let Some(hook) = self.refresh.as_ref().filter(|_| wants_renewal(parts)) else {
+    pub(crate) fn allows_refresh(&self, parts: &Parts) -> bool {
+        let Some(hook) = self.refresh.as_ref().filter(|_| requests_refresh(parts)) else {
             return false;
         };
         let allowed = catch_unwind(AssertUnwindSafe(|| hook(parts)));
@@ -76,9 +76,9 @@ fn failed<T>(hook: &'static str, with: &'static str, value: T) -> T {
 
 /// Whether a request says that it takes nothing from memory (RFC 9111, section 5.2.1.4), or
 /// says so as some clients do.
-fn wants_renewal(parts: &Parts) -> bool {
+fn requests_refresh(parts: &Parts) -> bool {
     let query = parts.uri.query().unwrap_or_default();
-    let mut control = lines(&parts.headers, header::CACHE_CONTROL);
+    let mut control = header_values(&parts.headers, header::CACHE_CONTROL);
     control.any(|line| {
         let mut directives = line.as_bytes().split(|&byte| byte == b',');
         directives.any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-cache"))

@@ -9,7 +9,7 @@ use crate::{
     etag_layer::ModelsEtagLayer,
     handle::ModelsCache,
     models_service::ModelsService,
-    service::{Answerer, StaticModelsCache},
+    service::{Responder, StaticModelsCache},
     show::OllamaShowLayer,
 };
 
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct StaticModelsCacheLayer {
-    answerer: Answerer,
+    responder: Responder,
 }
 
 impl StaticModelsCacheLayer {
@@ -35,13 +35,13 @@ impl StaticModelsCacheLayer {
         Builder::new()
     }
 
-    pub(crate) fn new(answerer: Answerer) -> Self {
-        Self { answerer }
+    pub(crate) fn new(responder: Responder) -> Self {
+        Self { responder }
     }
 
     /// A handle on the cache, to look at the list and to steer what renews it.
     pub fn cache(&self) -> ModelsCache {
-        self.answerer.cache()
+        self.responder.cache()
     }
 
     /// A layer that tells Codex's clients on every answer of a service whether the list that
@@ -61,7 +61,7 @@ impl StaticModelsCacheLayer {
     /// # }
     /// ```
     pub fn models_etag(&self) -> ModelsEtagLayer {
-        ModelsEtagLayer::new(self.answerer.clone())
+        ModelsEtagLayer::new(self.responder.clone())
     }
 
     /// A layer that answers Ollama's clients who ask about one model: `POST /api/show`. It
@@ -80,7 +80,7 @@ impl StaticModelsCacheLayer {
     /// # }
     /// ```
     pub fn ollama_show(&self) -> OllamaShowLayer {
-        OllamaShowLayer::new(self.answerer.clone())
+        OllamaShowLayer::new(self.responder.clone())
     }
 
     /// A service that gives the same answers without an inner service.
@@ -106,7 +106,7 @@ impl StaticModelsCacheLayer {
     /// It looks at the path itself: `nest_service`, which takes the prefix off,
     /// leaves it nothing that it knows.
     pub fn service(&self) -> ModelsService {
-        ModelsService::new(self.answerer.clone())
+        ModelsService::new(self.responder.clone())
     }
 }
 
@@ -114,7 +114,7 @@ impl<S> Layer<S> for StaticModelsCacheLayer {
     type Service = StaticModelsCache<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        StaticModelsCache::new(inner, self.answerer.clone())
+        StaticModelsCache::new(inner, self.responder.clone())
     }
 }
 

@@ -56,7 +56,7 @@
 //!   lying changes nothing about the models of the others.
 //! - **Only a valid answer replaces a list.** A failure keeps the last good one, for
 //!   24 h at the most ([`max_stale`](Builder::max_stale)); an empty answer after a full
-//!   one is not believed ([`believe_empty`](Builder::believe_empty)).
+//!   one is not believed ([`accept_empty`](Builder::accept_empty)).
 //! - **Failures are remembered**: exponential backoff with full jitter, `Retry-After`
 //!   within a cap, shared by the refresher and all requests.
 //! - **A list is whole or a failure.** All pages are taken, at one origin and under bounds
@@ -173,7 +173,6 @@ mod compress;
 mod conditional;
 #[cfg(feature = "config")]
 mod config;
-mod document;
 mod encoding;
 mod enrich;
 mod entry;
@@ -184,9 +183,9 @@ mod future;
 #[cfg(feature = "globs")]
 mod globs;
 mod handle;
+mod header_values;
 mod hook;
 mod layer;
-mod lines;
 mod model;
 mod models_service;
 mod page;
@@ -200,6 +199,7 @@ mod show;
 mod snapshot;
 mod status;
 mod tasks;
+mod variants;
 
 pub use self::{
     body::ResponseBody,
@@ -216,8 +216,8 @@ pub use self::{
     },
     models_service::{ModelsBody, ModelsService},
     provider::{
-        Custom, CustomDialect, Dialect, ExtraFields, ListModels, Next, Page, Prefix, Preset,
-        Provider, Source, Token, UnknownDialect, UnknownPreset,
+        AccessToken, Custom, CustomDialect, Dialect, ExtraFields, ListModels, ModelPage, NextPage,
+        Prefix, Preset, Provider, Source, UnknownDialect, UnknownPreset,
     },
     refresher::Refresher,
     render::{ClientDialect, UnknownClientDialect},

@@ -14,7 +14,7 @@ use tower_service::Service;
 use crate::{
     body::ResponseBody,
     future::ResponseFuture,
-    service::{Answerer, StaticModelsCache},
+    service::{Responder, StaticModelsCache},
 };
 
 /// Service that gives the layer's answers without an inner service: for a route of
@@ -31,9 +31,9 @@ pub struct ModelsService {
 pub type ModelsBody = ResponseBody<Empty<Bytes>>;
 
 impl ModelsService {
-    pub(crate) fn new(answerer: Answerer) -> Self {
+    pub(crate) fn new(responder: Responder) -> Self {
         Self {
-            inner: StaticModelsCache::new(Refuse, answerer),
+            inner: StaticModelsCache::new(Refuse, responder),
         }
     }
 }

@@ -17,22 +17,22 @@ pub(crate) const LARGEST: usize = 1000;
 
 /// A part of a list: where it begins or ends, and how many models it holds at the most.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Window<'a> {
-    pub(crate) place: Place<'a>,
+pub(crate) struct PageRequest<'a> {
+    pub(crate) place: PageStart<'a>,
     pub(crate) limit: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place<'a> {
+pub(crate) enum PageStart<'a> {
     Start,
     After(Cow<'a, str>),
     Before(Cow<'a, str>),
     /// After this many models, as long as the list is the one of this tag; after the id
     /// otherwise.
-    Mark(Mark),
+    Token(PageToken),
 }
 
-impl<'a> Window<'a> {
+impl<'a> PageRequest<'a> {
     /// As Anthropic's clients ask. What makes no sense is not there, and a limit is one
     /// that there is.
     pub(crate) fn anthropic(query: &'a str, default: usize) -> Self {
@@ -47,9 +47,9 @@ impl<'a> Window<'a> {
         }
         let some = |id: &Cow<'_, str>| !id.is_empty();
         let place = match (after.filter(some), before.filter(some)) {
-            (Some(id), _) => Place::After(id),
-            (None, Some(id)) => Place::Before(id),
-            (None, None) => Place::Start,
+            (Some(id), _) => PageStart::After(id),
+            (None, Some(id)) => PageStart::Before(id),
+            (None, None) => PageStart::Start,
         };
         Self {
             place,
@@ -68,8 +68,8 @@ impl<'a> Window<'a> {
             }
         }
         let place = match token.filter(|token| !token.is_empty()) {
-            Some(token) => Place::Mark(Mark::read(&token)?),
-            None => Place::Start,
+            Some(token) => PageStart::Token(PageToken::read(&token)?),
+            None => PageStart::Start,
         };
         Some(Self {
             place,
@@ -99,7 +99,7 @@ fn size(text: &str) -> Option<usize> {
 /// It is opaque to them, and one that was changed on its way is refused. It is no secret:
 /// whoever made one up would only begin at another model of a list that is theirs anyway.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct PageToken {
     /// Of the list that it was made for.
     pub(crate) list: u64,
     /// How many models of that list stand before the place.
@@ -113,7 +113,7 @@ const VERSION: u8 = 1;
 const HEAD: usize = 1 + 8 + 4;
 const CHECK: usize = 8;
 
-impl Mark {
+impl PageToken {
     /// The token of the place after these models, of which this is the last.
     pub(crate) fn token(list: u64, index: usize, id: ListedId<'_>) -> String {
         let mut token = vec![VERSION];
@@ -151,25 +151,25 @@ mod tests {
     #[test]
     fn what_makes_no_sense_of_a_query_is_not_there() {
         let of = |query| {
-            let Window { place, limit } = Window::anthropic(query, 20);
+            let PageRequest { place, limit } = PageRequest::anthropic(query, 20);
             (place, limit)
         };
-        let after = |id: &'static str| Place::After(id.into());
+        let after = |id: &'static str| PageStart::After(id.into());
         for (query, place, limit) in [
-            ("", Place::Start, 20),
-            ("limit=7", Place::Start, 7),
-            ("limit=1000", Place::Start, 1000),
-            ("limit=1001", Place::Start, 1000),
-            ("limit=18446744073709551615", Place::Start, 1000),
-            ("limit=0", Place::Start, 20),
-            ("limit=-1", Place::Start, 20),
-            ("limit=x&limit=", Place::Start, 20),
+            ("", PageStart::Start, 20),
+            ("limit=7", PageStart::Start, 7),
+            ("limit=1000", PageStart::Start, 1000),
+            ("limit=1001", PageStart::Start, 1000),
+            ("limit=18446744073709551615", PageStart::Start, 1000),
+            ("limit=0", PageStart::Start, 20),
+            ("limit=-1", PageStart::Start, 20),
+            ("limit=x&limit=", PageStart::Start, 20),
             ("after_id=a%2Fb+c%20d", after("a/b c d"), 20),
-            ("after_id=&x", Place::Start, 20),
-            ("before_id=%C3%BC", Place::Before("ü".into()), 20),
+            ("after_id=&x", PageStart::Start, 20),
+            ("before_id=%C3%BC", PageStart::Before("ü".into()), 20),
             ("before_id=a&after_id=b&limit=3", after("b"), 3),
-            ("beta=true&after_id", Place::Start, 20),
-            ("&&==&a%", Place::Start, 20),
+            ("beta=true&after_id", PageStart::Start, 20),
+            ("&&==&a%", PageStart::Start, 20),
         ] {
             assert_eq!(of(query), (place, limit), "{query}");
         }
@@ -178,19 +178,19 @@ mod tests {
     #[test]
     fn a_token_comes_back_whole_or_not_at_all() {
         let id = ListedId::new(Some("p"), "a/ü:b c");
-        let token = Mark::token(7, 50, id);
-        let read = Mark::read(&token).expect("is a token");
+        let token = PageToken::token(7, 50, id);
+        let read = PageToken::read(&token).expect("is a token");
         assert_eq!((read.list, read.index, &*read.id), (7, 50, "p/a/ü:b c"));
         for at in 0..token.len() {
             for other in ["A", "z", "-", "_", "=", "%", ""] {
                 let changed = [&token[..at], other, &token[at + 1..]].concat();
                 assert!(
-                    changed == token || Mark::read(&changed).is_none(),
+                    changed == token || PageToken::read(&changed).is_none(),
                     "{changed}"
                 );
             }
         }
-        assert!(Window::gemini("pageToken=AAAA", 50).is_none());
-        assert!(Window::gemini("pageToken=&pageSize=3", 50).is_some_and(|w| w.limit == 3));
+        assert!(PageRequest::gemini("pageToken=AAAA", 50).is_none());
+        assert!(PageRequest::gemini("pageToken=&pageSize=3", 50).is_some_and(|w| w.limit == 3));
     }
 }

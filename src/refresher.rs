@@ -34,7 +34,7 @@ impl Refresher {
         let stop = tasks.stop().clone();
         let end = RefresherEnd(Arc::downgrade(cache));
         // With caching off every list is always due, and requests alone fetch.
-        if cache.policy().renewal.is_per_request() {
+        if cache.config().refresh_mode.is_per_request() {
             tasks.spawn_until(stop.clone(), async move {
                 let _end = end;
                 std::future::pending().await

@@ -24,13 +24,13 @@ pub(crate) struct Paths {
 #[derive(Clone, Debug)]
 struct Mount {
     path: Box<str>,
-    serves: Serves,
+    dialect: DialectChoice,
     /// What lies at the path itself.
-    lists: What,
+    lists: Resource,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Serves {
+enum DialectChoice {
     /// The list in the dialect that query and headers choose.
     Chosen,
     /// This dialect alone.
@@ -40,20 +40,20 @@ enum Serves {
 /// Where a request goes. It borrows nothing of the request: a service that moves one on
 /// after it has been looked at would copy it first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    serves: Serves,
-    what: What,
+pub(crate) struct Route {
+    dialect: DialectChoice,
+    resource: Resource,
 }
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) dialect: ClientDialect,
-    pub(crate) what: What,
+    pub(crate) resource: Resource,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum Resource {
     /// The list, or a page of it.
     List,
     /// One model, by the id that begins here in the path.
@@ -74,7 +74,7 @@ const GEMINI: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 /// The paths of lists, by what lies there.
 #[derive(Clone, Debug)]
-pub(crate) struct Mounts {
+pub(crate) struct PathConfig {
     /// Where query and headers choose the dialect.
     pub(crate) paths: Vec<String>,
     pub(crate) gemini: Vec<String>,
@@ -82,7 +82,7 @@ pub(crate) struct Mounts {
     pub(crate) ollama: Vec<String>,
 }
 
-impl Default for Mounts {
+impl Default for PathConfig {
     fn default() -> Self {
         Self {
             paths: vec!["/v1/models".to_owned()],
@@ -93,7 +93,7 @@ impl Default for Mounts {
 }
 
 impl Paths {
-    pub(crate) fn new(mounts: Mounts, dialects: Dialects) -> Result<Self, BuildError> {
+    pub(crate) fn new(mounts: PathConfig, dialects: Dialects) -> Result<Self, BuildError> {
         let mut paths = Self {
             mounts: Box::default(),
             shortest: 0,
@@ -116,21 +116,21 @@ impl Paths {
             (&mounts.ollama, "ollama_paths", ClientDialect::Ollama),
         ];
         if chosen.into_iter().any(|dialect| dialects.has(dialect)) {
-            let serves = (Serves::Chosen, What::List);
-            add("paths", &mounts.paths, "", serves, &mut all)?;
+            let list = (DialectChoice::Chosen, Resource::List);
+            add("paths", &mounts.paths, "", list, &mut all)?;
         }
         for (mounts, field, dialect) in own {
-            let serves = (Serves::Always(dialect), What::List);
+            let list = (DialectChoice::Always(dialect), Resource::List);
             match dialect {
                 _ if !dialects.has(dialect) => {}
                 ClientDialect::Ollama => {
-                    add(field, mounts, "/tags", serves, &mut all)?;
-                    let version = (Serves::Always(dialect), What::Version);
+                    add(field, mounts, "/tags", list, &mut all)?;
+                    let version = (DialectChoice::Always(dialect), Resource::Version);
                     add(field, mounts, "/version", version, &mut all)?;
                     let show = |path: &String| format!("{}/show", path.trim_end_matches('/'));
                     paths.shows = mounts.iter().map(|path| show(path).into()).collect();
                 }
-                _ => add(field, mounts, "", serves, &mut all)?,
+                _ => add(field, mounts, "", list, &mut all)?,
             }
         }
         paths.shortest = all.iter().map(|mount| mount.path.len()).min().unwrap_or(0);
@@ -140,7 +140,7 @@ impl Paths {
 
     /// Where a request goes, when its path is one of ours.
     #[inline]
-    pub(crate) fn place(&self, method: &Method, uri: &Uri) -> Option<Place> {
+    pub(crate) fn route(&self, method: &Method, uri: &Uri) -> Option<Route> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return None;
         }
@@ -154,24 +154,24 @@ impl Paths {
 
     // Not inlined, for all of what is not ours and is short has passed by before.
     #[inline(never)]
-    fn find(&self, path: &str) -> Option<Place> {
+    fn find(&self, path: &str) -> Option<Route> {
         // A path may begin with the text of a mount and lie below another one:
         // `/v1/models-mine` begins with `/v1/models`.
         self.mounts.iter().find_map(|mount| {
             let rest = path.as_bytes().strip_prefix(mount.path.as_bytes())?;
-            mount.place(rest)
+            mount.route(rest)
         })
     }
 
     /// What is asked for there. `None`: the dialect that it is asked for in is off.
     #[inline]
-    pub(crate) fn target(&self, place: Place, uri: &Uri, headers: &HeaderMap) -> Option<Target> {
-        let what = place.what;
-        let dialect = match place.serves {
-            Serves::Chosen => self.choose(what, uri, headers)?,
-            Serves::Always(dialect) => dialect,
+    pub(crate) fn target(&self, route: Route, uri: &Uri, headers: &HeaderMap) -> Option<Target> {
+        let resource = route.resource;
+        let dialect = match route.dialect {
+            DialectChoice::Chosen => self.choose(resource, uri, headers)?,
+            DialectChoice::Always(dialect) => dialect,
         };
-        Some(Target { dialect, what })
+        Some(Target { dialect, resource })
     }
 
     pub(crate) fn is_show(&self, path: &str) -> bool {
@@ -180,15 +180,15 @@ impl Paths {
 
     /// The dialect of a request at a path that has several.
     #[inline]
-    fn choose(&self, what: What, uri: &Uri, headers: &HeaderMap) -> Option<ClientDialect> {
+    fn choose(&self, resource: Resource, uri: &Uri, headers: &HeaderMap) -> Option<ClientDialect> {
         let has = |dialect| self.dialects.has(dialect);
         if has(ClientDialect::Codex)
-            && what == What::List
+            && resource == Resource::List
             && uri.query().is_some_and(|query| has_parameter(query, CODEX))
         {
             return Some(ClientDialect::Codex);
         }
-        // By a look at each name: see `lines`.
+        // By a look at each name: see `header_values`.
         let mut chosen = has(ClientDialect::OpenAi).then_some(ClientDialect::OpenAi);
         for name in headers.keys() {
             if *name == ANTHROPIC && has(ClientDialect::Anthropic) {
@@ -213,22 +213,22 @@ fn has_parameter(query: &str, name: &str) -> bool {
 
 impl Mount {
     /// What `rest` names, which stands below it in a path and query.
-    fn place(&self, rest: &[u8]) -> Option<Place> {
-        let what = match What::below(rest, self.path.len())? {
-            What::List => self.lists,
-            What::Model { .. } if !self.has_models() => return None,
+    fn route(&self, rest: &[u8]) -> Option<Route> {
+        let resource = match Resource::below(rest, self.path.len())? {
+            Resource::List => self.lists,
+            Resource::Model { .. } if !self.has_models() => return None,
             model => model,
         };
-        Some(Place {
-            serves: self.serves,
-            what,
+        Some(Route {
+            dialect: self.dialect,
+            resource,
         })
     }
 
     fn has_models(&self) -> bool {
-        match self.serves {
-            Serves::Chosen => true,
-            Serves::Always(dialect) => dialect.has_models(),
+        match self.dialect {
+            DialectChoice::Chosen => true,
+            DialectChoice::Always(dialect) => dialect.has_models(),
         }
     }
 }
@@ -238,7 +238,7 @@ fn add(
     field: &'static str,
     paths: &[String],
     below: &str,
-    (serves, lists): (Serves, What),
+    (dialect, lists): (DialectChoice, Resource),
     mounts: &mut Vec<Mount>,
 ) -> Result<(), BuildError> {
     if paths.is_empty() {
@@ -272,7 +272,7 @@ fn add(
         let path = mount.into();
         mounts.push(Mount {
             path,
-            serves,
+            dialect,
             lists,
         });
     }
@@ -285,7 +285,7 @@ fn is_template(path: &str) -> bool {
     path.contains(|c| r#"{}*<>[]\^`|""#.contains(c)) || path.contains("/:")
 }
 
-impl What {
+impl Resource {
     /// What `rest` names, which stands below a mount of so many bytes.
     fn below(rest: &[u8], mount: usize) -> Option<Self> {
         match rest {
@@ -330,16 +330,16 @@ mod tests {
 
     fn paths(paths: &[&str]) -> Result<Paths, BuildError> {
         let paths = paths.iter().map(|&path| path.to_owned()).collect();
-        let mounts = Mounts {
+        let mounts = PathConfig {
             paths,
-            ..Mounts::default()
+            ..PathConfig::default()
         };
         Paths::new(mounts, Dialects::from_iter(ClientDialect::ALL))
     }
 
     fn classify(paths: &Paths, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Target> {
-        let place = paths.place(method, uri)?;
-        paths.target(place, uri, headers)
+        let route = paths.route(method, uri)?;
+        paths.target(route, uri, headers)
     }
 
     /// The dialect, and the id, if one is asked for.
@@ -354,7 +354,7 @@ mod tests {
         let headers = headers.iter().map(|header| (name(header), value.clone()));
         let uri: Uri = uri.parse().expect(uri);
         let target = classify(&paths, &method, &uri, &headers.collect())?;
-        Some((target.dialect, target.what.id(&uri).map(str::to_owned)))
+        Some((target.dialect, target.resource.id(&uri).map(str::to_owned)))
     }
 
     #[test]
@@ -407,7 +407,7 @@ mod tests {
     #[test]
     fn a_dialect_that_is_off_takes_no_request() {
         let only = |dialect| {
-            let paths = Paths::new(Mounts::default(), Dialects::from_iter([dialect]));
+            let paths = Paths::new(PathConfig::default(), Dialects::from_iter([dialect]));
             let paths = paths.expect("is good");
             let is_ours = |uri: &'static str, header: &'static str| {
                 let headers = [(
@@ -445,7 +445,7 @@ mod tests {
             only(ClientDialect::Codex),
             [false, false, false, false, true]
         );
-        let none = Paths::new(Mounts::default(), Dialects::default());
+        let none = Paths::new(PathConfig::default(), Dialects::default());
         assert_eq!(none.expect_err("is bad").field(), "client_dialects");
     }
 
@@ -477,7 +477,11 @@ mod tests {
             let uri: Uri = uri.parse().expect(uri);
             for method in [Method::GET, Method::HEAD] {
                 let found = classify(&paths, &method, &uri, &HeaderMap::new());
-                assert_eq!(found.map(|found| found.what.id(&uri)), expected, "{uri}");
+                assert_eq!(
+                    found.map(|found| found.resource.id(&uri)),
+                    expected,
+                    "{uri}"
+                );
             }
             for other in [Method::POST, Method::OPTIONS, Method::DELETE, Method::PUT] {
                 let found = classify(&paths, &other, &uri, &HeaderMap::new());
@@ -504,7 +508,7 @@ mod tests {
                     for (below, expected) in [("", None), ("/a/b", Some("a/b"))] {
                         let uri: Uri = format!("{mount}{below}").parse().expect("is good");
                         let found = classify(&paths, &Method::GET, &uri, &HeaderMap::new());
-                        let found = found.map(|found| found.what.id(&uri));
+                        let found = found.map(|found| found.resource.id(&uri));
                         assert_eq!(found, Some(expected), "{uri} of {order:?}");
                     }
                 }

@@ -111,7 +111,7 @@ impl From<&str> for Secret {
     }
 }
 
-/// A key, or none: what [`Provider::preset`](crate::Provider::preset_over) and its like take.
+/// A key, or none: what [`Provider::preset`](crate::Provider::preset_with) and its like take.
 ///
 /// It is implemented for [`Secret`], `&str`, `String`, `Option<Secret>` and `None`, and sealed.
 #[diagnostic::on_unimplemented(

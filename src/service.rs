@@ -1,4 +1,4 @@
-//! `StaticModelsCache<S>`: is it ours? Answer, wait, or forward.
+//! `StaticModelsCache<S>`: is it ours? Respond, wait, or forward.
 
 use std::{
     fmt,
@@ -10,32 +10,32 @@ use http::{HeaderValue, Request, Response, request::Parts};
 use tower_service::Service;
 
 use crate::{
-    answer::{self, Asked, Served, Unprepared},
+    answer::{self, ModelsRequest, NotRendered, ResponseSource},
     body::{Prepared, ResponseBody},
     cache::{Cache, Wait},
-    future::{Answer, ResponseFuture},
+    future::{OwnResponse, ResponseFuture},
     handle::ModelsCache,
     hook::Hooks,
     render::ClientDialect,
-    request::{Paths, Place, Target},
-    snapshot::{Face, Snapshot, View},
+    request::{Paths, Route, Target},
+    snapshot::{Representation, Snapshot, View},
 };
 
-// ===== Answerer =====
+// ===== Responder =====
 
 /// What answers the requests that are ours. Cloning it is one reference count.
 #[derive(Clone)]
-pub(crate) struct Answerer(Arc<Answers>);
+pub(crate) struct Responder(Arc<Inner>);
 
-struct Answers {
+struct Inner {
     cache: Arc<Cache>,
     paths: Paths,
     hooks: Hooks,
 }
 
-impl Answerer {
+impl Responder {
     pub(crate) fn new(cache: Arc<Cache>, paths: Paths, hooks: Hooks) -> Self {
-        Self(Arc::new(Answers {
+        Self(Arc::new(Inner {
             cache,
             paths,
             hooks,
@@ -72,8 +72,8 @@ impl Answerer {
             wait.over(cache).await;
         }
         let snapshot = cache.snapshot().0;
-        let show = |view: &View, prepared: Option<&Face>| {
-            answer::shown(cache, &snapshot, view, id, prepared)
+        let show = |view: &View, prepared: Option<&Representation>| {
+            answer::ollama_show(cache, &snapshot, view, id, prepared)
         };
         let dialect = ClientDialect::Ollama;
         self.0.prepared(&snapshot, view, dialect, show).await
@@ -81,24 +81,24 @@ impl Answerer {
 
     /// Where the request goes, when its path is one of ours.
     #[inline]
-    fn place<B>(&self, request: &Request<B>) -> Option<Place> {
-        self.0.paths.place(request.method(), request.uri())
+    fn route<B>(&self, request: &Request<B>) -> Option<Route> {
+        self.0.paths.route(request.method(), request.uri())
     }
 
     /// What the request asks for there, when it is ours.
     #[inline]
-    fn target<B>(&self, place: Place, request: &Request<B>) -> Option<Target> {
+    fn target<B>(&self, route: Route, request: &Request<B>) -> Option<Target> {
         let (uri, headers) = (request.uri(), request.headers());
-        self.0.paths.target(place, uri, headers)
+        self.0.paths.target(route, uri, headers)
     }
 
     #[inline]
-    fn answer<B>(&self, target: Target, request: Request<B>) -> Answer {
+    fn answer<B>(&self, target: Target, request: Request<B>) -> OwnResponse {
         if self.0.hooks.are_set() {
             let (parts, _) = request.into_parts();
             return self.answer_to_caller(target, &parts);
         }
-        self.answer_to(Asked {
+        self.answer_to(ModelsRequest {
             target,
             method: request.method(),
             uri: request.uri(),
@@ -108,69 +108,73 @@ impl Answerer {
     }
 
     /// Answers as the operator's hooks say.
-    fn answer_to_caller(&self, target: Target, parts: &Parts) -> Answer {
+    fn answer_to_caller(&self, target: Target, parts: &Parts) -> OwnResponse {
         let view = self.view(parts);
-        let asked = Asked {
+        let request = ModelsRequest {
             target,
             method: &parts.method,
             uri: &parts.uri,
             headers: &parts.headers,
             view: &view,
         };
-        if asked.needs_providers()
-            && self.0.hooks.renews(parts)
-            && let Some(wait) = self.0.cache.renew()
+        if request.needs_providers()
+            && self.0.hooks.allows_refresh(parts)
+            && let Some(wait) = self.0.cache.refresh_all()
         {
-            return self.answer_after(Some((wait, Served::Renewed)), asked);
+            return self.answer_after(Some((wait, ResponseSource::Renewed)), request);
         }
-        self.answer_to(asked)
+        self.answer_to(request)
     }
 
     #[inline]
-    fn answer_to(&self, asked: Asked<'_>) -> Answer {
+    fn answer_to(&self, request: ModelsRequest<'_>) -> OwnResponse {
         let cache = &self.0.cache;
         // First of all: to look at the schedule begins what is due.
-        if asked.needs_providers()
+        if request.needs_providers()
             && let Some(wait) = cache.check_schedule()
-            && (wait.is_for_what_is_listed() || !answer::is_listed(cache, asked))
+            && (wait.is_for_what_is_listed() || !answer::is_listed(cache, request))
         {
-            return self.answer_after(Some((wait, Served::Awaited)), asked);
+            return self.answer_after(Some((wait, ResponseSource::Awaited)), request);
         }
-        match answer::answer(cache, &cache.load(), asked) {
-            Ok(response) => Answer::Ready(Some(response)),
-            Err(_) => self.answer_after(None, asked),
+        match answer::answer(cache, &cache.load(), request) {
+            Ok(response) => OwnResponse::Ready(Some(response)),
+            Err(_) => self.answer_after(None, request),
         }
     }
 
     /// Answers from what is there once the wait is over, and the list prepared that nobody
     /// has asked for before. The head of the request is kept until then, its body is not.
     #[cold]
-    fn answer_after(&self, wait: Option<(Wait, Served)>, asked: Asked<'_>) -> Answer {
-        let target = asked.target;
-        let method = asked.method.clone();
-        let uri = asked.uri.clone();
-        let headers = asked.headers.clone();
-        let view = asked.view.clone();
+    fn answer_after(
+        &self,
+        wait: Option<(Wait, ResponseSource)>,
+        request: ModelsRequest<'_>,
+    ) -> OwnResponse {
+        let target = request.target;
+        let method = request.method.clone();
+        let uri = request.uri.clone();
+        let headers = request.headers.clone();
+        let view = request.view.clone();
         let answers = Arc::clone(&self.0);
-        Answer::Awaited(Box::pin(async move {
+        OwnResponse::Awaited(Box::pin(async move {
             let served = match wait {
                 Some((wait, served)) => {
                     wait.over(&answers.cache).await;
                     served
                 }
-                None => Served::Hit,
+                None => ResponseSource::Hit,
             };
             // One snapshot from here on: what is prepared is prepared in it.
             let snapshot = answers.cache.snapshot().0;
-            let answer = |view: &View, prepared: Option<&Face>| {
-                let asked = Asked {
+            let answer = |view: &View, prepared: Option<&Representation>| {
+                let request = ModelsRequest {
                     target,
                     method: &method,
                     uri: &uri,
                     headers: &headers,
                     view,
                 };
-                answer::uncommon(&answers.cache, &snapshot, asked, prepared, served)
+                answer::respond(&answers.cache, &snapshot, request, prepared, served)
             };
             let answer = answers.prepared(&snapshot, &view, target.dialect, answer);
             answer.await
@@ -178,14 +182,14 @@ impl Answerer {
     }
 }
 
-impl Answers {
+impl Inner {
     /// An answer to a caller, with what it lacks prepared before.
     async fn prepared(
         &self,
         snapshot: &Arc<Snapshot>,
         view: &View,
         dialect: ClientDialect,
-        answer: impl Fn(&View, Option<&Face>) -> Result<Response<Prepared>, Unprepared>,
+        answer: impl Fn(&View, Option<&Representation>) -> Result<Response<Prepared>, NotRendered>,
     ) -> Response<Prepared> {
         let mut view = view.clone();
         let mut own = None;
@@ -195,7 +199,7 @@ impl Answers {
                 Err(lacking) => lacking,
             };
             match answer::prepare(&self.cache, snapshot, &view, dialect, lacking).await {
-                Ok(face) => own = face.or(own),
+                Ok(representation) => own = representation.or(own),
                 Err(_) => view = View::unknown(), // and so it hides
             }
         }
@@ -215,17 +219,17 @@ impl Answers {
 #[derive(Clone)]
 pub struct StaticModelsCache<S> {
     inner: S,
-    answerer: Answerer,
+    responder: Responder,
 }
 
 impl<S> StaticModelsCache<S> {
-    pub(crate) fn new(inner: S, answerer: Answerer) -> Self {
-        Self { inner, answerer }
+    pub(crate) fn new(inner: S, responder: Responder) -> Self {
+        Self { inner, responder }
     }
 
     /// A handle on the cache, to look at the list and to steer what renews it.
     pub fn cache(&self) -> ModelsCache {
-        self.answerer.cache()
+        self.responder.cache()
     }
 
     /// The service inside.
@@ -242,13 +246,13 @@ impl<S> StaticModelsCache<S> {
     // without a copy, and without the room on the stack that this takes. For the same
     // reason nothing before this looks at the headers.
     #[inline(never)]
-    fn call_at<B>(&mut self, place: Place, request: Request<B>) -> ResponseFuture<S::Future>
+    fn call_at<B>(&mut self, route: Route, request: Request<B>) -> ResponseFuture<S::Future>
     where
         S: Service<Request<B>>,
     {
-        match self.answerer.target(place, &request) {
+        match self.responder.target(route, &request) {
             None => ResponseFuture::inner(self.inner.call(request)),
-            Some(target) => ResponseFuture::ours(self.answerer.answer(target, request)),
+            Some(target) => ResponseFuture::ours(self.responder.answer(target, request)),
         }
     }
 }
@@ -268,9 +272,9 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        match self.answerer.place(&request) {
+        match self.responder.route(&request) {
             None => ResponseFuture::inner(self.inner.call(request)),
-            Some(place) => self.call_at(place, request),
+            Some(route) => self.call_at(route, request),
         }
     }
 }

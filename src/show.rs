@@ -15,8 +15,8 @@ use tower_service::Service;
 
 use crate::{
     body::{Prepared, ResponseBody},
-    future::{Answer, ResponseFuture},
-    service::Answerer,
+    future::{OwnResponse, ResponseFuture},
+    service::Responder,
 };
 
 /// Layer that answers `POST /api/show` of [Ollama's](crate::ClientDialect::Ollama) API with
@@ -35,12 +35,12 @@ use crate::{
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct OllamaShowLayer {
-    answerer: Answerer,
+    responder: Responder,
 }
 
 impl OllamaShowLayer {
-    pub(crate) fn new(answerer: Answerer) -> Self {
-        Self { answerer }
+    pub(crate) fn new(responder: Responder) -> Self {
+        Self { responder }
     }
 }
 
@@ -50,7 +50,7 @@ impl<S> Layer<S> for OllamaShowLayer {
     fn layer(&self, inner: S) -> Self::Service {
         OllamaShow {
             inner,
-            answerer: self.answerer.clone(),
+            responder: self.responder.clone(),
         }
     }
 }
@@ -65,7 +65,7 @@ impl fmt::Debug for OllamaShowLayer {
 #[derive(Clone)]
 pub struct OllamaShow<S> {
     inner: S,
-    answerer: Answerer,
+    responder: Responder,
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for OllamaShow<S>
@@ -84,13 +84,13 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let is_ours =
-            request.method() == Method::POST && self.answerer.is_show(request.uri().path());
+            request.method() == Method::POST && self.responder.is_show(request.uri().path());
         if !is_ours {
             return ResponseFuture::inner(self.inner.call(request));
         }
         let (parts, body) = request.into_parts();
-        let answer = show(self.answerer.clone(), parts, body);
-        ResponseFuture::ours(Answer::Awaited(Box::pin(answer)))
+        let answer = show(self.responder.clone(), parts, body);
+        ResponseFuture::ours(OwnResponse::Awaited(Box::pin(answer)))
     }
 }
 
@@ -114,14 +114,14 @@ struct Named {
     name: String,
 }
 
-async fn show<B>(answerer: Answerer, parts: Parts, body: B) -> Response<Prepared>
+async fn show<B>(responder: Responder, parts: Parts, body: B) -> Response<Prepared>
 where
     B: Body + Send + 'static,
     B::Data: Send,
 {
-    let view = answerer.view(&parts);
+    let view = responder.view(&parts);
     if view.is_closed() {
-        return answerer.show(&view, None).await; // refused, whatever the body says
+        return responder.show(&view, None).await; // refused, whatever the body says
     }
     let body = read(body).await;
     let named = body.and_then(|body| serde_json::from_slice::<Named>(&body).ok());
@@ -130,7 +130,7 @@ where
         false => named.model,
     });
     let id = id.filter(|id| !id.is_empty());
-    answerer.show(&view, id.as_deref()).await
+    responder.show(&view, id.as_deref()).await
 }
 
 /// The whole body; `None`: it is too long, or broke off.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    cache::{Attempt, Cache, Renewal},
+    cache::{Attempt, Cache, RefreshMode},
     clock,
     enrich::Described,
     error::{ListErrorKind, ProviderError},
@@ -48,7 +48,7 @@ pub enum Refreshing {
     Background,
     /// Requests: the first one after a list is due.
     OnDemand,
-    /// Every request: [caching is off](crate::Builder::uncached).
+    /// Every request: [caching is off](crate::Builder::without_cache).
     PerRequest,
     /// Nothing: the cache was shut down, or its refresher dropped.
     Ended,
@@ -56,11 +56,11 @@ pub enum Refreshing {
 
 impl Refreshing {
     fn of(cache: &Cache) -> Self {
-        match cache.policy().renewal {
+        match cache.config().refresh_mode {
             _ if cache.tasks().stopped() => Self::Ended,
-            Renewal::Background => Self::Background,
-            Renewal::OnDemand => Self::OnDemand,
-            Renewal::PerRequest => Self::PerRequest,
+            RefreshMode::Background => Self::Background,
+            RefreshMode::OnDemand => Self::OnDemand,
+            RefreshMode::PerRequest => Self::PerRequest,
         }
     }
 }
@@ -206,14 +206,14 @@ impl Status {
                 models: counts.listed,
                 shadowed: counts.shadowed,
                 prefixed: counts.prefixed,
-                dialect: good.and_then(|(tally, _)| tally.dialect),
-                skipped: good.map_or(0, |(tally, _)| tally.flaws.skipped()),
-                flaws: good.map_or(Vec::new(), |(tally, _)| tally.flaws.counts().to_vec()),
-                duplicates: good.map_or(0, |(tally, _)| tally.duplicates),
-                filtered: good.map_or(0, |(tally, _)| tally.filtered),
+                dialect: good.and_then(|(stats, _)| stats.dialect),
+                skipped: good.map_or(0, |(stats, _)| stats.flaws.skipped()),
+                flaws: good.map_or(Vec::new(), |(stats, _)| stats.flaws.counts().to_vec()),
+                duplicates: good.map_or(0, |(stats, _)| stats.duplicates),
+                filtered: good.map_or(0, |(stats, _)| stats.filtered),
                 catalogued: described.map_or(0, Described::catalogued),
                 enrich_panics: described.map_or(0, Described::panics),
-                declared: good.is_some_and(|(tally, _)| tally.declared),
+                declared: good.is_some_and(|(stats, _)| stats.declared),
                 superseded: slot.is_superseded(),
                 confirmed: good.map(|(_, confirmed)| now.duration_since(confirmed)),
                 last_attempt: slot
@@ -233,9 +233,9 @@ impl Status {
             let outcome = slot.attempt().map(|attempt| &attempt.outcome);
             CatalogStatus {
                 address: slot.source().address().map(str::to_owned),
-                models: good.map_or(0, |(tally, _)| tally.models),
+                models: good.map_or(0, |(stats, _)| stats.models),
                 described: described.map(Described::catalogued).sum(),
-                skipped: good.map_or(0, |(tally, _)| tally.flaws.skipped()),
+                skipped: good.map_or(0, |(stats, _)| stats.flaws.skipped()),
                 confirmed: good.map(|(_, confirmed)| now.duration_since(confirmed)),
                 error: outcome.and_then(|outcome| Some(outcome.as_ref().err()?.kind())),
                 failures: slot.failures(),
@@ -251,7 +251,7 @@ impl Status {
             target: target.to_owned(),
             listed,
         });
-        let overrides = &cache.policy().enrichment.overrides;
+        let overrides = &cache.config().enrichment.overrides;
         let mut matched = vec![0; overrides.len()];
         let described = snapshot
             .0

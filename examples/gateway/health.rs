@@ -13,7 +13,7 @@ pub(crate) async fn alive() -> &'static str {
 /// There is a list to serve. One provider is enough: the gateway must not leave the
 /// load balancer because another one is down.
 pub(crate) async fn ready(State(cache): State<ModelsCache>) -> (StatusCode, Json<Value>) {
-    let ready = cache.is_ready(Readiness::Listing);
+    let ready = cache.is_ready(Readiness::AnyProvider);
     let status = if ready {
         StatusCode::OK
     } else {

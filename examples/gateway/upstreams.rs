@@ -307,7 +307,7 @@ fn house() -> Provider {
         "who?what#where",
         "at@home:latest",
     ];
-    Provider::fixed("house", ids.map(Model::new)).prefixed(Prefix::OnConflict)
+    Provider::fixed("house", ids.map(Model::new)).prefix(Prefix::OnConflict)
 }
 
 // ===== What they answer =====

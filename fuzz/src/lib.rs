@@ -8,7 +8,7 @@ use http_body_util::{Empty, Full};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tower_models_cache::{
-    Dialect, ExtraFields, ListErrorKind, ModelsSnapshot, Page, Provider, StaticModelsCacheLayer,
+    Dialect, ExtraFields, ListErrorKind, ModelsSnapshot, ModelPage, Provider, StaticModelsCacheLayer,
 };
 
 /// Every dialect there is but `auto`, which finds out which of them it is.
@@ -55,7 +55,7 @@ pub fn check(name: &str, data: &[u8]) {
     check_page(&page, data);
     if name == "auto" {
         let read = |name: &&str| self::dialect(name).read(data);
-        let same = |page: &Page, other: Page| {
+        let same = |page: &ModelPage, other: Page| {
             (page.models(), page.skipped()) == (other.models(), other.skipped())
         };
         let mut read = DIALECTS.iter().filter_map(|name| read(name).ok());
@@ -66,7 +66,7 @@ pub fn check(name: &str, data: &[u8]) {
     }
 }
 
-fn check_page(page: &Page, data: &[u8]) {
+fn check_page(page: &ModelPage, data: &[u8]) {
     // A record takes a byte and what stands between it and the next.
     assert!(2 * (page.models().len() + page.skipped()) <= data.len());
     for model in page.models() {

@@ -6,8 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Builder;
 use crate::{
-    cache::{Cache, Policy, Renewal},
-    document::{self, Vary},
+    cache::{Cache, CacheConfig, RefreshMode},
     entry::{Bounds, has_glob},
     error::BuildError,
     layer::StaticModelsCacheLayer,
@@ -15,9 +14,10 @@ use crate::{
     refresher::Refresher,
     render::ClientDialect,
     request::Paths,
-    service::Answerer,
-    snapshot::{Aliases, Naming, Settings, ViewBounds},
+    service::Responder,
+    snapshot::{Aliases, ListingSettings, Naming, ViewBounds},
     tasks::Tasks,
+    variants::{self, Vary},
 };
 
 impl Builder {
@@ -30,8 +30,8 @@ impl Builder {
     ///
     /// A setting cannot work; the error names it.
     pub fn build(self) -> Result<StaticModelsCacheLayer, BuildError> {
-        let answerer = self.answerer(Renewal::OnDemand, None)?;
-        Ok(StaticModelsCacheLayer::new(answerer))
+        let responder = self.responder(RefreshMode::OnDemand, None)?;
+        Ok(StaticModelsCacheLayer::new(responder))
     }
 
     /// Builds the layer and spawns the refresher, which begins to fetch at once.
@@ -59,20 +59,20 @@ impl Builder {
         self,
         tracker: Option<TaskTracker>,
     ) -> Result<(StaticModelsCacheLayer, Refresher), BuildError> {
-        let answerer = self.answerer(Renewal::Background, tracker)?;
+        let responder = self.responder(RefreshMode::Background, tracker)?;
         if let Err(found) = Tasks::check_runtime() {
             let expected = "a tokio runtime with a timer around `spawn`, or `build`";
             return Err(BuildError::hidden("runtime", found, expected));
         }
-        let refresher = Refresher::spawn(&answerer.cache().0);
-        Ok((StaticModelsCacheLayer::new(answerer), refresher))
+        let refresher = Refresher::spawn(&responder.cache().0);
+        Ok((StaticModelsCacheLayer::new(responder), refresher))
     }
 
-    fn answerer(
+    fn responder(
         self,
-        renewal: Renewal,
+        refresh_mode: RefreshMode,
         tracker: Option<TaskTracker>,
-    ) -> Result<Answerer, BuildError> {
+    ) -> Result<Responder, BuildError> {
         for (field, value) in [
             ("refresh_interval", self.refresh_interval),
             ("miss_timeout", self.miss_timeout),
@@ -86,7 +86,7 @@ impl Builder {
             let expected = "a share of at least 0 and less than 1";
             return Err(BuildError::new("max_shrink", share, expected));
         }
-        if !self.uncached {
+        if !self.without_cache {
             check_age(self.max_stale, self.refresh_interval)?;
         }
         if self.max_retry_after > LONGEST {
@@ -105,10 +105,10 @@ impl Builder {
         let by_header = ClientDialect::ALL.into_iter();
         let by_header = by_header.filter(|dialect| self.dialects.has(*dialect));
         let by_view = Some(self.view_headers).filter(|_| self.hooks.has_views());
-        let listing = Settings {
-            document: document::Settings {
+        let listing = ListingSettings {
+            variants: variants::HeaderSettings {
                 cache_control: self.cache_control,
-                name_providers: self.name_providers,
+                expose_incomplete: self.expose_incomplete,
                 vary: Vary {
                     dialect: by_header.filter_map(ClientDialect::header).collect(),
                     view: by_view.unwrap_or_default(),
@@ -118,15 +118,15 @@ impl Builder {
                 aliases: Arc::new(Aliases::new(self.aliases)?),
                 claude: self.claude_aliases,
             },
-            style: self.style,
+            codex_options: self.codex_options,
             views: self.view_bounds,
         };
         let enrichment = self.enrichment.checked()?;
-        let policy = Policy {
-            renewal: if self.uncached {
-                Renewal::PerRequest
+        let config = CacheConfig {
+            refresh_mode: if self.without_cache {
+                RefreshMode::PerRequest
             } else {
-                renewal
+                refresh_mode
             },
             refresh_interval: self.refresh_interval,
             miss_timeout: self.miss_timeout,
@@ -135,7 +135,7 @@ impl Builder {
             backoff: self.backoff,
             longest_retry_after: self.max_retry_after,
             max_stale: self.max_stale,
-            believe_empty: self.believe_empty,
+            accept_empty: self.accept_empty,
             max_shrink: self.max_shrink,
             serve_partial: self.serve_partial,
             fetches_at_once: NonZeroUsize::new(self.max_concurrent_fetches)
@@ -154,11 +154,11 @@ impl Builder {
         let cache = Cache::new(
             self.providers,
             self.catalog,
-            policy,
+            config,
             tasks,
             self.jitter_seed,
         )?;
-        Ok(Answerer::new(cache, paths, self.hooks))
+        Ok(Responder::new(cache, paths, self.hooks))
     }
 }
 
@@ -172,14 +172,17 @@ impl Builder {
             ClientDialect::Codex,
         ];
         let is_on = |dialect| self.dialects.has(dialect);
-        let uncached = ("set while caching is off", "only one of it and uncached");
+        let without_cache = (
+            "set while caching is off",
+            "only one of it and without_cache",
+        );
         let no_views = (
             "set while all callers see all models",
             "a hook that says what each caller sees, set by Builder::views",
         );
         for setter in &self.explicit {
             let (works, (value, expected)) = match *setter {
-                "refresh_interval" | "allow_refresh" => (!self.uncached, uncached),
+                "refresh_interval" | "allow_refresh" => (!self.without_cache, without_cache),
                 "view_headers" | "max_views" | "max_view_bytes" => {
                     (self.hooks.has_views(), no_views)
                 }

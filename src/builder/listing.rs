@@ -8,7 +8,7 @@ use super::Builder;
 #[cfg(feature = "catalog")]
 use crate::provider::Provider;
 use crate::{
-    enrich::{Enrich, Override, Which},
+    enrich::{Enrich, ModelSelector, Override},
     error::BoxError,
     model::Model,
     render::ClientDialect,
@@ -166,7 +166,7 @@ impl Builder {
     /// list. The default is a few sentences for any agent that writes code.
     pub fn codex_instructions(mut self, text: impl Into<String>) -> Self {
         self.explicit.push("codex_instructions");
-        self.style.codex_instructions = text.into().into();
+        self.codex_options.codex_instructions = text.into().into();
         self
     }
 
@@ -199,7 +199,7 @@ impl Builder {
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let layer = StaticModelsCacheLayer::builder()
-    ///     .provider(Provider::fixed("lab", [Model::new("qwen-3")]).prefixed(false))
+    ///     .provider(Provider::fixed("lab", [Model::new("qwen-3")]).prefix(false))
     ///     .override_model("lab/qwen-3", Model::description().with_context_length(32_768))
     ///     .build()?;
     /// let snapshot = layer.cache().snapshot();
@@ -209,7 +209,7 @@ impl Builder {
     /// # }
     /// ```
     ///
-    /// The name has the provider in it whether the model is [listed](crate::Provider::prefixed) so
+    /// The name has the provider in it whether the model is [listed](crate::Provider::prefix) so
     /// or not, and the id as it is listed. Each fact of the [description](Model::description)
     /// counts for itself, each price and each capability too; what it does not know stays as
     /// it is, but that a window leaves nothing over that is larger than itself to be taken in.
@@ -220,7 +220,7 @@ impl Builder {
     /// A number of tokens that is 0 or no number of tokens, and a name that could not stand
     /// in a list, are found when the layer is built.
     pub fn override_model(mut self, name: impl Into<String>, facts: Model) -> Self {
-        let which = Which::One(name.into());
+        let which = ModelSelector::One(name.into());
         self.enrichment.overrides.push(Override { which, facts });
         self
     }
@@ -235,7 +235,7 @@ impl Builder {
         globs: impl IntoIterator<Item = G>,
         facts: Model,
     ) -> Self {
-        let which = Which::Glob(globs.into_iter().map(Into::into).collect(), None);
+        let which = ModelSelector::Glob(globs.into_iter().map(Into::into).collect(), None);
         self.enrichment.overrides.push(Override { which, facts });
         self
     }

@@ -13,8 +13,8 @@ use crate::{
     entry::Bounds,
     hook::Hooks,
     provider::{FETCH_TIMEOUT, HEADERS_TIMEOUT, Provider},
-    render::{ClientDialect, Dialects, Style},
-    request::Mounts,
+    render::{ClientDialect, CodexOptions, Dialects},
+    request::PathConfig,
     snapshot::ViewBounds,
 };
 
@@ -26,17 +26,17 @@ use crate::{
 #[must_use = "a builder does nothing until `build` or `spawn`"]
 pub struct Builder {
     providers: Vec<Provider>,
-    mounts: Mounts,
+    mounts: PathConfig,
     dialects: Dialects,
     hooks: Hooks,
     view_headers: Vec<HeaderName>,
     view_bounds: ViewBounds,
     aliases: Vec<(String, String)>,
     claude_aliases: bool,
-    style: Style,
+    codex_options: CodexOptions,
     enrichment: Enrichment,
     catalog: Option<Provider>,
-    uncached: bool,
+    without_cache: bool,
     refresh_interval: Duration,
     miss_timeout: Duration,
     fetch_timeout: Duration,
@@ -44,13 +44,13 @@ pub struct Builder {
     backoff: Duration,
     max_retry_after: Duration,
     max_stale: Option<Duration>,
-    believe_empty: bool,
+    accept_empty: bool,
     max_shrink: Option<f64>,
     serve_partial: bool,
     max_concurrent_fetches: usize,
     bounds: Bounds,
     cache_control: HeaderValue,
-    name_providers: bool,
+    expose_incomplete: bool,
     token: Option<CancellationToken>,
     jitter_seed: Option<u64>,
     /// The setters that were called and have an effect only beside another one.
@@ -61,7 +61,7 @@ impl Builder {
     pub(crate) fn new() -> Self {
         Self {
             providers: Vec::new(),
-            mounts: Mounts::default(),
+            mounts: PathConfig::default(),
             dialects: Dialects::from_iter([
                 ClientDialect::OpenAi,
                 ClientDialect::Anthropic,
@@ -75,10 +75,10 @@ impl Builder {
             },
             aliases: Vec::new(),
             claude_aliases: false,
-            style: Style::default(),
+            codex_options: CodexOptions::default(),
             enrichment: Enrichment::default(),
             catalog: None,
-            uncached: false,
+            without_cache: false,
             refresh_interval: Duration::from_secs(300),
             miss_timeout: Duration::from_millis(1500),
             fetch_timeout: FETCH_TIMEOUT,
@@ -86,13 +86,13 @@ impl Builder {
             backoff: Duration::from_secs(1),
             max_retry_after: Duration::from_secs(3600),
             max_stale: Some(Duration::from_secs(24 * 3600)),
-            believe_empty: false,
+            accept_empty: false,
             max_shrink: Some(0.8),
             serve_partial: true,
             max_concurrent_fetches: 16,
             bounds: Bounds::default(),
             cache_control: HeaderValue::from_static("private, no-cache"),
-            name_providers: false,
+            expose_incomplete: false,
             token: None,
             jitter_seed: None,
             explicit: Vec::new(),
@@ -127,8 +127,8 @@ impl Builder {
     /// the last good list in place. There is nothing to do in the background then:
     /// [`spawn`](Self::spawn) spawns no refresher. A refresh interval, or callers who may
     /// [refresh](Self::allow_refresh), have no effect then and are errors.
-    pub fn uncached(mut self) -> Self {
-        self.uncached = true;
+    pub fn without_cache(mut self) -> Self {
+        self.without_cache = true;
         self
     }
 
@@ -170,8 +170,8 @@ impl Builder {
 
     /// Takes an empty list after a full one for meant. By default it counts as a
     /// failure, and the list stays.
-    pub fn believe_empty(mut self, believe: bool) -> Self {
-        self.believe_empty = believe;
+    pub fn accept_empty(mut self, believe: bool) -> Self {
+        self.accept_empty = believe;
         self
     }
 
@@ -233,8 +233,8 @@ impl Builder {
     ///
     /// A caller with a [view](crate::View) is told only the stale providers of which it sees a
     /// model, and a caller that is refused is told none.
-    pub fn name_providers(mut self, name: bool) -> Self {
-        self.name_providers = name;
+    pub fn expose_incomplete(mut self, name: bool) -> Self {
+        self.expose_incomplete = name;
         self
     }
 

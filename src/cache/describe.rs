@@ -6,18 +6,18 @@ use super::publish::Mode;
 use crate::{
     enrich::{Described, Enrichment},
     entry::Entry,
-    snapshot::{Part, Snapshot},
+    snapshot::{ProviderListing, Snapshot},
 };
 
 /// Describes the models of all parts, out of `last` where nothing has changed. Without the
 /// code of others, models that are not in `last` are as their provider describes them.
 pub(super) fn describe(
-    mut parts: Vec<Part>,
+    mut parts: Vec<ProviderListing>,
     last: Option<&Snapshot>,
     enrichment: &Enrichment,
     catalog: Option<Arc<Entry>>,
     mode: Mode,
-) -> Vec<Part> {
+) -> Vec<ProviderListing> {
     let essential;
     let (enrichment, keeps_last) = match mode {
         Mode::Full => (enrichment, false),
@@ -26,7 +26,7 @@ pub(super) fn describe(
             (&essential, true)
         }
     };
-    let Some(stamp) = enrichment.stamp(catalog) else {
+    let Some(version) = enrichment.version(catalog) else {
         return parts;
     };
     for part in &mut parts {
@@ -38,7 +38,7 @@ pub(super) fn describe(
             part.described = Some(Arc::clone(before));
             continue;
         }
-        let described = Described::new(entry, &part.provider, enrichment, &stamp, before);
+        let described = Described::new(entry, &part.provider, enrichment, &version, before);
         part.described = Some(described);
     }
     parts

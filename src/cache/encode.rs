@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 
 use super::Cache;
 use crate::{
-    clock, compress, document::Document, encoding::Coding, snapshot::Snapshot, tasks::compute_apart,
+    clock, compress, encoding::Coding, snapshot::Snapshot, tasks::compute_apart, variants::Variants,
 };
 
 /// After this time another task may encode: the one before was lost with its runtime.
@@ -32,24 +32,24 @@ impl Cache {
         let cache = Arc::downgrade(self);
         let stop = self.tasks.stop().clone();
         self.tasks.spawn_until(stop, async move {
-            while let Some(document) = next_to_encode(&cache) {
+            while let Some(variants) = next_to_encode(&cache) {
                 let work = {
-                    let (document, cache) = (Arc::clone(&document), Weak::clone(&cache));
+                    let (variants, cache) = (Arc::clone(&variants), Weak::clone(&cache));
                     move || {
-                        let stopped = || !is_wanted(&cache, &document);
-                        compress::encode(document.body(), document.effort(), stopped)
+                        let stopped = || !is_wanted(&cache, &variants);
+                        compress::encode(variants.body(), variants.level(), stopped)
                     }
                 };
                 let encoded = AssertUnwindSafe(compute_apart(work)).catch_unwind().await;
                 let Some(cache) = cache.upgrade() else { return };
                 match encoded {
-                    Ok(Some(encoded)) => cache.put_encoded(&document, &encoded),
+                    Ok(Some(encoded)) => cache.put_encoded(&variants, &encoded),
                     Ok(None) => {} // replaced meanwhile: the next one is looked for
                     Err(_) => {
                         // Without variants: the same list would fail again.
-                        let bytes = document.body().len();
+                        let bytes = variants.body().len();
                         tracing::error!(bytes, "a list could not be compressed");
-                        cache.put_encoded(&document, &[]);
+                        cache.put_encoded(&variants, &[]);
                     }
                 }
             }
@@ -63,11 +63,11 @@ impl Cache {
 
     /// Puts the variants of a list where its body is still served: its headers may have
     /// been made anew meanwhile.
-    fn put_encoded(&self, document: &Document, encoded: &[(Coding, Bytes)]) {
+    fn put_encoded(&self, variants: &Variants, encoded: &[(Coding, Bytes)]) {
         loop {
             let snapshot = self.snapshot.load_full();
-            let same = |other: &Arc<Document>| is_same(other, document);
-            if let Some(current) = snapshot.documents().into_iter().find(same) {
+            let same = |other: &Arc<Variants>| is_same(other, variants);
+            if let Some(current) = snapshot.all_variants().into_iter().find(same) {
                 current.encode(encoded.to_vec());
             }
             snapshot.views().trim(snapshot.settings().views);
@@ -78,32 +78,32 @@ impl Cache {
     }
 }
 
-fn next_to_encode(cache: &Weak<Cache>) -> Option<Arc<Document>> {
+fn next_to_encode(cache: &Weak<Cache>) -> Option<Arc<Variants>> {
     lacking(&cache.upgrade()?.load())
 }
 
 /// The first list that lacks its variants.
-fn lacking(snapshot: &Snapshot) -> Option<Arc<Document>> {
-    let main = snapshot.document();
+fn lacking(snapshot: &Snapshot) -> Option<Arc<Variants>> {
+    let main = snapshot.variants();
     if main.lacks_encodings() {
         return Some(Arc::clone(main));
     }
-    let mut documents = snapshot.documents().into_iter();
-    documents.find(|document| document.lacks_encodings())
+    let mut all_variants = snapshot.all_variants().into_iter();
+    all_variants.find(|variants| variants.lacks_encodings())
 }
 
 /// Whether two lists are the very bytes, not equal ones, for they are shared while the
 /// list is the same.
-fn is_same(one: &Document, other: &Document) -> bool {
+fn is_same(one: &Variants, other: &Variants) -> bool {
     one.body().as_ptr() == other.body().as_ptr()
 }
 
 /// Whether this list would still be sent.
-fn is_wanted(cache: &Weak<Cache>, document: &Document) -> bool {
+fn is_wanted(cache: &Weak<Cache>, variants: &Variants) -> bool {
     let current = |cache: Arc<Cache>| {
         let is_served = || {
-            let documents = cache.load().documents();
-            documents.iter().any(|other| is_same(other, document))
+            let all_variants = cache.load().all_variants();
+            all_variants.iter().any(|other| is_same(other, variants))
         };
         !cache.tasks.stopped() && is_served()
     };

@@ -9,9 +9,9 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{
-    Cache, Outcome, Policy,
+    Cache, CacheConfig, Outcome,
     permits::Permits,
-    schedule::Which,
+    schedule::SlotKey,
     slot::Fetched,
     table::{FollowUp, Table},
 };
@@ -20,7 +20,7 @@ use crate::{
     entry::Entry,
     error::{ListError, ListErrorKind, ProviderError},
     flight::{Flight, FlightGuard},
-    provider::{Answer, Erased, ListModels, Provider},
+    provider::{DynSource, ListModels, Provider, SourceResponse},
     tasks::compute,
 };
 
@@ -38,7 +38,7 @@ impl Cache {
     pub(super) fn launch(
         self: &Arc<Self>,
         table: &mut Table,
-        which: Which,
+        key: SlotKey,
         now: Instant,
         follow_up: &mut FollowUp,
     ) {
@@ -48,16 +48,16 @@ impl Cache {
         let number = table.next_number();
         let queue = self.permits.longest_wait(table.in_flight());
         let catalog_policy;
-        let policy = match which {
-            Which::Provider(_) => &self.policy,
-            Which::Catalog => {
-                catalog_policy = self.policy.for_catalog();
+        let config = match key {
+            SlotKey::Provider(_) => &self.config,
+            SlotKey::Catalog => {
+                catalog_policy = self.config.for_catalog();
                 &catalog_policy
             }
         };
-        let Some(slot) = which.of(table) else { return };
+        let Some(slot) = key.of(table) else { return };
         let (flight, guard) = Flight::new();
-        let request = ListModelsLimits::of(&slot.provider, policy);
+        let request = ListModelsLimits::of(&slot.provider, config);
         let deadline = now + queue + request.timeout + PROCESSING;
         let stop = self.tasks.stop().child_token();
         let before = slot.begin(
@@ -65,7 +65,7 @@ impl Cache {
             number,
             deadline,
             stop.clone().drop_guard(),
-            policy,
+            config,
             now,
         );
         let fetch = fetch(
@@ -74,7 +74,7 @@ impl Cache {
             slot.known(),
             Arc::clone(&self.permits),
             request,
-            policy,
+            config,
         );
         follow_up.drop_later(before);
         let guard = FetchGuard {
@@ -99,7 +99,7 @@ impl Cache {
     ) {
         let now = clock::now();
         let outcome = self.update(now, |table, follow_up| {
-            table.settle(number, fetched, &self.policy, now, follow_up)
+            table.settle(number, fetched, &self.config, now, follow_up)
         });
         let Some(outcome) = outcome else { return };
         self.published().await;
@@ -151,12 +151,12 @@ struct ListModelsLimits {
 }
 
 impl ListModelsLimits {
-    fn of(provider: &Provider, policy: &Policy) -> Self {
+    fn of(provider: &Provider, config: &CacheConfig) -> Self {
         let own = provider.options.timeout;
-        let timeout = own.unwrap_or(policy.fetch_timeout);
+        let timeout = own.unwrap_or(config.fetch_timeout);
         Self {
             timeout,
-            headers_timeout: own.unwrap_or(policy.headers_timeout.min(timeout)),
+            headers_timeout: own.unwrap_or(config.headers_timeout.min(timeout)),
         }
     }
 }
@@ -165,28 +165,28 @@ impl ListModelsLimits {
 /// deadline, and with a result.
 fn fetch(
     provider: Provider,
-    source: Arc<dyn Erased>,
+    source: Arc<dyn DynSource>,
     known: Option<Fetched>,
     permits: Arc<Permits>,
     limits: ListModelsLimits,
-    policy: &Policy,
+    config: &CacheConfig,
 ) -> impl Future<Output = Result<Fetched, ListError>> + Send + use<> {
     let request = ListModels {
-        bounds: policy.bounds,
+        bounds: config.bounds,
         timeout: limits.timeout,
         headers_timeout: limits.headers_timeout,
         validator: known.as_ref().and_then(|known| known.validator.clone()),
     };
-    let bounds = policy.bounds;
+    let bounds = config.bounds;
     let listed = async move { source.list(request).await };
     let fetched = async move {
         let permit = permits.acquire().await;
         let answer = clock::within(limits.timeout, listed).await;
         drop(permit);
         let (list, validator) = match answer.ok_or(ListErrorKind::Timeout)?? {
-            Answer::List(list, validator) => (list, validator),
+            SourceResponse::List(list, validator) => (list, validator),
             // Only a source that was given a validator says so.
-            Answer::Unchanged => return known.ok_or(ListErrorKind::Other.into()),
+            SourceResponse::Unchanged => return known.ok_or(ListErrorKind::Other.into()),
         };
         let entry = compute(list.models().len() * MODEL, move || {
             let now = clock::unix_seconds();

@@ -34,10 +34,10 @@ impl Event {
                 let last = slot.last_good();
                 Self::Confirmed {
                     provider,
-                    models: last.map_or(0, |(tally, _)| tally.models),
-                    filtered: last.map_or(0, |(tally, _)| tally.filtered),
+                    models: last.map_or(0, |(stats, _)| stats.models),
+                    filtered: last.map_or(0, |(stats, _)| stats.filtered),
                     changed: settled.changed,
-                    flaws: last.map_or(Vec::new(), |(tally, _)| tally.flaws.counts().to_vec()),
+                    flaws: last.map_or(Vec::new(), |(stats, _)| stats.flaws.counts().to_vec()),
                 }
             }
             Err(error) => Self::Failed {

@@ -12,12 +12,12 @@
 //! - Tasks hold a `Weak<Cache>`, but for publications, which are short: the cache goes with
 //!   its last owner, and `_guard` then ends the tasks.
 
+mod config;
 mod describe;
 mod encode;
 mod fetch;
 mod log;
 mod permits;
-mod policy;
 mod prepare;
 mod publish;
 mod reconfigure;
@@ -37,13 +37,13 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 
-use self::{describe::describe, permits::Permits, publish::Mode, table::Table};
 pub(crate) use self::{
+    config::{CacheConfig, RefreshMode},
     fetch::cancelled,
-    policy::{Policy, Renewal},
     schedule::{Fetch, Wait},
     slot::{Attempt, Outcome, Slot},
 };
+use self::{describe::describe, permits::Permits, publish::Mode, table::Table};
 use crate::{
     clock::{self, Instant},
     error::BuildError,
@@ -72,7 +72,7 @@ pub(crate) struct Cache {
     wake: watch::Sender<()>,
     permits: Arc<Permits>,
     renderings: Arc<Permits>,
-    policy: Policy,
+    config: CacheConfig,
     tasks: Tasks,
     _guard: DropGuard,
 }
@@ -81,34 +81,34 @@ impl Cache {
     pub(crate) fn new(
         providers: Vec<Provider>,
         catalog: Option<Provider>,
-        policy: Policy,
+        config: CacheConfig,
         tasks: Tasks,
         seed: Option<u64>,
     ) -> Result<Arc<Self>, BuildError> {
         let now = clock::now();
         let mut table = Table::new(seed, now);
-        table.slots = policy.slots(providers, now)?;
+        table.slots = config.slots(providers, now)?;
         if let Some(provider) = catalog {
-            let source = provider.open_as("catalog")?;
+            let source = provider.build_as("catalog")?;
             table.catalog = Some(Slot::new(provider, source, None, now));
         }
-        let parts = describe(table.parts(), None, &policy.enrichment, None, Mode::Full);
-        let snapshot = Snapshot::assemble(parts, None, &policy.listing, true, true);
+        let parts = describe(table.parts(), None, &config.enrichment, None, Mode::Full);
+        let snapshot = Snapshot::assemble(parts, None, &config.listing, true, true);
         let snapshot = Arc::new(snapshot);
         let cache = Self {
             attention: AtomicU64::new(0),
             epoch: now,
             table: Mutex::new(table),
             updates: watch::Sender::new((0, ModelsSnapshot(Arc::clone(&snapshot)))),
-            attempted: AtomicBool::new(snapshot.standing.settled),
+            attempted: AtomicBool::new(snapshot.availability.settled),
             refresher_ended: AtomicBool::new(false),
             snapshot: ArcSwap::new(snapshot),
             encoding: SingleFlight::default(),
             wake: watch::Sender::new(()),
-            permits: Arc::new(Permits::new(policy.fetches_at_once)),
+            permits: Arc::new(Permits::new(config.fetches_at_once)),
             renderings: Arc::new(Permits::new(prepare::AT_ONCE)),
             _guard: tasks.stop().clone().drop_guard(),
-            policy,
+            config,
             tasks,
         };
         Ok(Arc::new(cache))
@@ -132,8 +132,8 @@ impl Cache {
         &self.tasks
     }
 
-    pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
+    pub(crate) fn config(&self) -> &CacheConfig {
+        &self.config
     }
 
     /// Changes whenever the schedule does.

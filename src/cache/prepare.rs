@@ -10,7 +10,7 @@ use crate::{
     clock,
     flight::FlightGuard,
     render::ClientDialect,
-    snapshot::{Face, Panicked, Policy, Rendering, Sight, Snapshot, View},
+    snapshot::{Panicked, Rendering, Representation, Snapshot, View, ViewPredicate, Visibility},
     tasks::compute,
 };
 
@@ -40,16 +40,16 @@ impl Cache {
         snapshot: &Arc<Snapshot>,
         view: &View,
         dialect: ClientDialect,
-    ) -> Result<Face, Panicked> {
+    ) -> Result<Representation, Panicked> {
         let cell = match &view.0 {
-            Sight::Some(policy) => Cell::OfView {
-                seen: snapshot.views().admit(policy, snapshot.settings().views),
-                policy: Arc::clone(policy),
+            Visibility::Some(predicate) => Cell::OfView {
+                prepared_view: snapshot.views().admit(predicate, snapshot.settings().views),
+                predicate: Arc::clone(predicate),
             },
             _ => Cell::OfAll,
         };
-        if let Some(face) = cell.of(snapshot, dialect).get() {
-            return Ok(face.clone());
+        if let Some(representation) = cell.of(snapshot, dialect).get() {
+            return Ok(representation.clone());
         }
         let now = clock::now();
         let flight = &cell.of(snapshot, dialect).flight;
@@ -77,14 +77,14 @@ impl Cache {
         snapshot: Arc<Snapshot>,
         cell: Cell,
         dialect: ClientDialect,
-        guard: FlightGuard<Result<Face, Panicked>>,
+        guard: FlightGuard<Result<Representation, Panicked>>,
     ) {
         let permit = match self.tasks.can_spawn() {
             true => Some(self.renderings.acquire().await),
             false => None,
         };
         let size = snapshot
-            .document()
+            .variants()
             .body()
             .len()
             .max(MODEL * snapshot.models());
@@ -93,14 +93,17 @@ impl Cache {
             let (snapshot, cell) = (Arc::clone(&snapshot), cell.clone());
             move || match &cell {
                 Cell::OfAll => Ok(snapshot.render_for_all(dialect)),
-                Cell::OfView { policy, seen } => snapshot.render_for(dialect, policy, seen),
+                Cell::OfView {
+                    predicate,
+                    prepared_view,
+                } => snapshot.render_for(dialect, predicate, prepared_view),
             }
         };
         let rendered = AssertUnwindSafe(compute(size, work)).catch_unwind().await;
         drop(permit);
         let rendered = rendered.unwrap_or(Err(Panicked));
-        if let Ok(face) = &rendered {
-            cell.of(&snapshot, dialect).set(face.clone());
+        if let Ok(representation) = &rendered {
+            cell.of(&snapshot, dialect).set(representation.clone());
             snapshot.views().trim(snapshot.settings().views);
         }
         guard.complete(rendered);
@@ -113,16 +116,16 @@ impl Cache {
 enum Cell {
     OfAll,
     OfView {
-        policy: Arc<Policy>,
-        seen: Arc<crate::snapshot::Seen>,
+        predicate: Arc<ViewPredicate>,
+        prepared_view: Arc<crate::snapshot::PreparedView>,
     },
 }
 
 impl Cell {
     fn of<'a>(&'a self, snapshot: &'a Snapshot, dialect: ClientDialect) -> &'a Rendering {
         match self {
-            Self::OfAll => snapshot.faces().cell(dialect),
-            Self::OfView { seen, .. } => seen.faces.cell(dialect),
+            Self::OfAll => snapshot.representations().cell(dialect),
+            Self::OfView { prepared_view, .. } => prepared_view.representations.cell(dialect),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{Cache, describe::describe};
 use crate::{
     clock::{self, Instant},
     flight::{Flight, FlightGuard},
-    snapshot::{ModelsSnapshot, Part, Snapshot},
+    snapshot::{ModelsSnapshot, ProviderListing, Snapshot},
     tasks::compute,
 };
 
@@ -83,7 +83,7 @@ impl Cache {
     }
 
     /// Publishes once more, whether anything has changed in the table or not.
-    pub(crate) async fn publish_again(self: &Arc<Self>) {
+    pub(crate) async fn republish(self: &Arc<Self>) {
         self.update(clock::now(), |table, _| table.changes += 1);
         self.published().await;
     }
@@ -103,7 +103,7 @@ impl Cache {
         let Some(next) = assembled else {
             return self.give_up(number, up_to, guard);
         };
-        let is_settled = next.standing.settled;
+        let is_settled = next.availability.settled;
         let replaced = {
             let mut table = self.table();
             if table
@@ -146,10 +146,10 @@ impl Cache {
             (table.parts(), table.catalog_entry(), table.changes)
         };
         let last = self.snapshot.load_full();
-        let settings = Arc::clone(&self.policy.listing);
-        let enrichment = Arc::clone(&self.policy.enrichment);
+        let settings = Arc::clone(&self.config.listing);
+        let enrichment = Arc::clone(&self.config.enrichment);
         let is_refreshed = !self.has_refresher_ended();
-        let models = |part: &Part| part.models().len();
+        let models = |part: &ProviderListing| part.models().len();
         let size = last
             .size()
             .max(128 * parts.iter().map(models).sum::<usize>());

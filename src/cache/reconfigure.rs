@@ -8,19 +8,19 @@ use std::{
     sync::Arc,
 };
 
-use super::{Cache, Policy, Slot};
+use super::{Cache, CacheConfig, Slot};
 use crate::{
     clock::{self, Instant},
     entry::Entry,
     error::BuildError,
     model::ModelList,
-    provider::{Erased, Provider},
+    provider::{DynSource, Provider},
 };
 
 /// A provider in which nothing is wrong, and what its slot is made of.
 struct Checked {
     provider: Provider,
-    source: Arc<dyn Erased>,
+    source: Arc<dyn DynSource>,
     /// The list of a provider that is never fetched from.
     declared: Option<Arc<Entry>>,
     /// The list that stands in for one that the provider does not have.
@@ -40,7 +40,7 @@ enum Change {
 impl Cache {
     /// Replaces all providers. The snapshot follows with the next publication.
     pub(crate) fn replace(self: &Arc<Self>, providers: Vec<Provider>) -> Result<(), BuildError> {
-        let checked = self.policy.check(providers)?;
+        let checked = self.config.check(providers)?;
         loop {
             // As they are, to be compared while the table is unlocked.
             let (replacements, before) = {
@@ -97,7 +97,7 @@ impl Cache {
                         follow_up.drop_later(slot.adopt(
                             provider.clone(),
                             Arc::clone(source),
-                            &self.policy,
+                            &self.config,
                             now,
                         ));
                         slot
@@ -168,7 +168,7 @@ impl Checked {
         let entry = match entry {
             None => None,
             // A declared list is the provider's own setting, not something that it said.
-            Some(entry) if entry.tally().declared => self.fallback.clone(),
+            Some(entry) if entry.stats().declared => self.fallback.clone(),
             Some(entry) if before.has_same_filter(&self.provider) => Some(Arc::clone(entry)),
             // What the new filter leaves out goes at once.
             Some(entry) => {
@@ -183,7 +183,7 @@ impl Checked {
     }
 }
 
-impl Policy {
+impl CacheConfig {
     /// The slots of these providers.
     pub(super) fn slots(
         &self,
@@ -224,8 +224,11 @@ impl Policy {
 
     /// Checks that a list is renewed before it is too old, jitter included.
     fn check_interval(&self, provider: &Provider) -> Result<(), BuildError> {
-        if self.renewal.is_per_request() && provider.options.refresh_interval.is_some() {
-            let (value, expected) = ("set while caching is off", "only one of it and uncached");
+        if self.refresh_mode.is_per_request() && provider.options.refresh_interval.is_some() {
+            let (value, expected) = (
+                "set while caching is off",
+                "only one of it and without_cache",
+            );
             let error = BuildError::hidden("refresh_interval", value, expected);
             return Err(error.within(format_args!("providers.{}", provider.name())));
         }
@@ -250,7 +253,7 @@ impl Policy {
         let entry = || Entry::new(list, &self.bounds, 0, |model| provider.keeps(model));
         let entry = catch_unwind(AssertUnwindSafe(entry)).map_err(|_| filter_panicked(provider))?;
         match entry {
-            Ok(entry) if entry.tally().flaws.counts().is_empty() => Ok(Arc::new(entry)),
+            Ok(entry) if entry.stats().flaws.counts().is_empty() => Ok(Arc::new(entry)),
             _ => {
                 let expected = format!(
                     "at most {} models, with ids of 1 to {} bytes, and no control characters in ids and names",

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    Cache, Outcome, Policy, Slot,
+    Cache, CacheConfig, Outcome, Slot,
     slot::PendingFlight,
     table::{FollowUp, NEVER, Table},
 };
@@ -46,7 +46,7 @@ impl Cache {
     /// What a request must wait for that wants every list fetched again: all providers but
     /// those in backoff.
     #[cold]
-    pub(crate) fn renew(self: &Arc<Self>) -> Option<Wait> {
+    pub(crate) fn refresh_all(self: &Arc<Self>) -> Option<Wait> {
         let now = clock::now();
         self.start_due(now, |slot| slot.make_due(now), Slot::pending_any)
     }
@@ -55,21 +55,21 @@ impl Cache {
         self: &Arc<Self>,
         now: Instant,
         prepare: impl FnMut(&mut Slot),
-        pending: impl Fn(&Slot, &Policy, Instant) -> Option<PendingFlight>,
+        pending: impl Fn(&Slot, &CacheConfig, Instant) -> Option<PendingFlight>,
     ) -> Option<Wait> {
-        let is_settled = self.load().standing.settled;
+        let is_settled = self.load().availability.settled;
         let (expired, unpublished, flights) = self.update(now, |table, follow_up| {
             table.slots.iter_mut().for_each(prepare);
             self.launch_due(table, now, follow_up);
             let slots = table.slots.iter();
-            let flights = slots.filter_map(|slot| pending(slot, &self.policy, now));
+            let flights = slots.filter_map(|slot| pending(slot, &self.config, now));
             let flights: Vec<_> = flights.collect();
             // A first list may be there that is not published yet.
             let unpublished = !is_settled && table.published < table.changes;
             (follow_up.expired, unpublished, flights)
         });
         self.encode_soon(); // of a list that was there when the layer was built
-        let publication = (expired || unpublished).then(|| now + self.policy.miss_timeout);
+        let publication = (expired || unpublished).then(|| now + self.config.miss_timeout);
         let wait = publication.is_some() || !flights.is_empty();
         wait.then_some(Wait {
             expired,
@@ -91,7 +91,7 @@ impl Cache {
         let now = clock::now();
         let next = self.update(now, |table, follow_up| {
             self.launch_due(table, now, follow_up);
-            table.next_deadline(&self.policy)
+            table.next_deadline(&self.config)
         });
         self.encode_soon();
         next
@@ -100,11 +100,11 @@ impl Cache {
     fn launch_due(self: &Arc<Self>, table: &mut Table, now: Instant, follow_up: &mut FollowUp) {
         for index in 0..table.slots.len() {
             if table.slots[index].is_due(now) {
-                self.launch(table, Which::Provider(index), now, follow_up);
+                self.launch(table, SlotKey::Provider(index), now, follow_up);
             }
         }
         if table.catalog.as_ref().is_some_and(|slot| slot.is_due(now)) {
-            self.launch(table, Which::Catalog, now, follow_up);
+            self.launch(table, SlotKey::Catalog, now, follow_up);
         }
     }
 
@@ -120,8 +120,8 @@ impl Cache {
                 if !selects(&table.slots[index]) {
                     continue;
                 }
-                let which = Which::Provider(index);
-                self.join_or_launch(table, which, now, follow_up, &mut fetches);
+                let key = SlotKey::Provider(index);
+                self.join_or_launch(table, key, now, follow_up, &mut fetches);
             }
             fetches
         })
@@ -134,7 +134,7 @@ impl Cache {
         self.update(now, |table, follow_up| {
             table.catalog.as_ref()?;
             let mut fetches = Vec::new();
-            self.join_or_launch(table, Which::Catalog, now, follow_up, &mut fetches);
+            self.join_or_launch(table, SlotKey::Catalog, now, follow_up, &mut fetches);
             fetches.pop()
         })
     }
@@ -142,17 +142,17 @@ impl Cache {
     fn join_or_launch(
         self: &Arc<Self>,
         table: &mut Table,
-        which: Which,
+        key: SlotKey,
         now: Instant,
         follow_up: &mut FollowUp,
         fetches: &mut Vec<Fetch>,
     ) {
-        let Some(slot) = which.of(table) else { return };
+        let Some(slot) = key.of(table) else { return };
         let provider = Arc::clone(slot.provider.shared_name());
         if !slot.is_fetching() {
-            self.launch(table, which, now, follow_up);
+            self.launch(table, key, now, follow_up);
         }
-        let in_flight = which.of(table).and_then(|slot| slot.in_flight());
+        let in_flight = key.of(table).and_then(|slot| slot.in_flight());
         let flight = in_flight.map(|in_flight| (in_flight.flight.clone(), in_flight.deadline));
         fetches.push(Fetch { provider, flight });
     }
@@ -176,12 +176,12 @@ impl Cache {
 
 /// A slot of the table.
 #[derive(Clone, Copy)]
-pub(super) enum Which {
+pub(super) enum SlotKey {
     Provider(usize),
     Catalog,
 }
 
-impl Which {
+impl SlotKey {
     pub(super) fn of(self, table: &mut Table) -> Option<&mut Slot> {
         match self {
             Self::Provider(index) => table.slots.get_mut(index),

@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::DropGuard;
 
-use super::Policy;
+use super::CacheConfig;
 use crate::{
     clock::{Instant, Jitter},
-    entry::{Entry, Tally},
+    entry::{Entry, ListStats},
     error::{ListError, ListErrorKind, ProviderError},
     flight::Flight,
-    provider::{Erased, Provider, Validator},
-    snapshot::{Health, Part},
+    provider::{DynSource, Provider, Validator},
+    snapshot::{Health, ProviderListing},
 };
 
 /// How a fetch ended, for those that wait for it.
@@ -20,7 +20,7 @@ pub(crate) type Outcome = Result<(), ProviderError>;
 
 pub(crate) struct Slot {
     pub(crate) provider: Provider,
-    source: Arc<dyn Erased>,
+    source: Arc<dyn DynSource>,
     /// The declared list for a provider that never had one of its own.
     fallback: Option<Arc<Entry>>,
     last_good: Option<LastGood>,
@@ -44,7 +44,7 @@ pub(crate) struct Slot {
 pub(super) struct LastGood {
     pub(super) entry: Arc<Entry>,
     /// Of the last answer, which may list the same as an earlier one, `entry`.
-    tally: Tally,
+    stats: ListStats,
     confirmed: Instant,
     /// With which the provider can be asked whether the list is still this one.
     validator: Option<Validator>,
@@ -60,7 +60,7 @@ pub(crate) struct Fetched {
 impl Fetched {
     fn confirmed(self, now: Instant) -> LastGood {
         LastGood {
-            tally: self.entry.tally().clone(),
+            stats: self.entry.stats().clone(),
             entry: self.entry,
             confirmed: now,
             validator: self.validator,
@@ -114,7 +114,7 @@ pub(super) struct Settled {
 impl Slot {
     pub(super) fn new(
         provider: Provider,
-        source: Arc<dyn Erased>,
+        source: Arc<dyn DynSource>,
         fallback: Option<Arc<Entry>>,
         now: Instant,
     ) -> Self {
@@ -146,12 +146,12 @@ impl Slot {
         self.due = None;
     }
 
-    pub(crate) fn source(&self) -> &Arc<dyn Erased> {
+    pub(crate) fn source(&self) -> &Arc<dyn DynSource> {
         &self.source
     }
 
-    pub(super) fn part(&self) -> Part {
-        Part {
+    pub(super) fn part(&self) -> ProviderListing {
+        ProviderListing {
             provider: self.provider.clone(),
             entry: self.entry(),
             described: None,
@@ -181,14 +181,14 @@ impl Slot {
     pub(super) fn adopt(
         &mut self,
         provider: Provider,
-        source: Arc<dyn Erased>,
-        policy: &Policy,
+        source: Arc<dyn DynSource>,
+        config: &CacheConfig,
         now: Instant,
     ) -> impl Send + use<> {
         let provider = std::mem::replace(&mut self.provider, provider);
         let source = std::mem::replace(&mut self.source, source);
         // What the provider asked for still holds; a changed interval applies at once.
-        let latest = now + self.longest_pause(policy);
+        let latest = now + self.longest_pause(config);
         let not_before = self.attempt.as_ref().and_then(|last| last.not_before);
         let due = |due: Instant| due.min(latest).max(not_before.unwrap_or(due.min(latest)));
         self.due = self.due.map(due);
@@ -201,7 +201,7 @@ impl Slot {
     pub(super) fn supersede(
         &mut self,
         provider: Provider,
-        source: Arc<dyn Erased>,
+        source: Arc<dyn DynSource>,
         fallback: Option<Arc<Entry>>,
         entry: Option<Arc<Entry>>,
         now: Instant,
@@ -248,7 +248,7 @@ impl Slot {
         number: u64,
         deadline: Instant,
         stop: DropGuard,
-        policy: &Policy,
+        config: &CacheConfig,
         now: Instant,
     ) -> Option<InFlight> {
         self.flight.replace(InFlight {
@@ -258,7 +258,7 @@ impl Slot {
             deadline,
             _stop: stop,
             settled: false,
-            awaited: self.is_awaited(policy),
+            awaited: self.is_awaited(config),
             outdated: false,
         })
     }
@@ -278,22 +278,22 @@ impl Slot {
     /// unless only its publication is outstanding.
     pub(super) fn end_overdue(
         &mut self,
-        policy: &Policy,
+        config: &CacheConfig,
         jitter: &mut Jitter,
         now: Instant,
     ) -> Option<(Option<Settled>, InFlight)> {
         let in_flight = self.in_flight().filter(|flight| now >= flight.deadline)?;
         let settled = (!in_flight.settled)
-            .then(|| self.settle(Err(ListErrorKind::Timeout.into()), policy, jitter, now));
+            .then(|| self.settle(Err(ListErrorKind::Timeout.into()), config, jitter, now));
         Some((settled, self.flight.take()?))
     }
 
     /// What requests wait for: the first attempt, and every attempt when each
     /// request asks; never one that follows a failure.
-    fn is_awaited(&self, policy: &Policy) -> bool {
+    fn is_awaited(&self, config: &CacheConfig) -> bool {
         match &self.attempt {
             None => self.last_good.is_none(),
-            Some(last) => policy.renewal.is_per_request() && last.outcome.is_ok(),
+            Some(last) => config.refresh_mode.is_per_request() && last.outcome.is_ok(),
         }
     }
 
@@ -319,24 +319,24 @@ impl Slot {
 
     /// When something is to be done here: an attempt begins, the one in progress is past
     /// its deadline, or the list is too old.
-    pub(super) fn next_deadline(&self, policy: &Policy) -> Option<Instant> {
+    pub(super) fn next_deadline(&self, config: &CacheConfig) -> Option<Instant> {
         let attempt = match self.in_flight() {
             Some(in_flight) => Some(in_flight.deadline),
             None => self.due,
         };
-        attempt.into_iter().chain(self.expires(policy)).min()
+        attempt.into_iter().chain(self.expires(config)).min()
     }
 
     /// What a request waits for here, if anything.
-    pub(super) fn pending(&self, policy: &Policy, now: Instant) -> Option<PendingFlight> {
-        let awaited = self.in_flight()?.awaited || self.is_awaited(policy);
-        self.pending_any(policy, now).filter(|_| awaited)
+    pub(super) fn pending(&self, config: &CacheConfig, now: Instant) -> Option<PendingFlight> {
+        let awaited = self.in_flight()?.awaited || self.is_awaited(config);
+        self.pending_any(config, now).filter(|_| awaited)
     }
 
     /// What a request waits for here that wants every list fetched again.
-    pub(super) fn pending_any(&self, policy: &Policy, now: Instant) -> Option<PendingFlight> {
+    pub(super) fn pending_any(&self, config: &CacheConfig, now: Instant) -> Option<PendingFlight> {
         let in_flight = self.in_flight()?;
-        let end = in_flight.began + policy.miss_timeout;
+        let end = in_flight.began + config.miss_timeout;
         (now < end).then(|| (in_flight.flight.clone(), end))
     }
 
@@ -346,7 +346,7 @@ impl Slot {
     pub(super) fn settle(
         &mut self,
         fetched: Result<Fetched, ListError>,
-        policy: &Policy,
+        config: &CacheConfig,
         jitter: &mut Jitter,
         now: Instant,
     ) -> Settled {
@@ -359,21 +359,21 @@ impl Slot {
         };
         let before = self.health();
         let mut not_before = None;
-        let (outcome, confirmed) = match fetched.and_then(|fetched| self.judge(fetched, policy)) {
+        let (outcome, confirmed) = match fetched.and_then(|fetched| self.judge(fetched, config)) {
             Ok(fetched) => {
                 self.failures = 0;
                 self.shrunk = false;
                 self.superseded = false;
                 self.had_own = true;
-                self.had_models |= fetched.entry.tally().offered > 0;
-                self.due = Some(if outdated || policy.renewal.is_per_request() {
+                self.had_models |= fetched.entry.stats().offered > 0;
+                self.due = Some(if outdated || config.refresh_mode.is_per_request() {
                     now
                 } else {
-                    now + jitter.around(self.interval(policy), 0.1)
+                    now + jitter.around(self.interval(config), 0.1)
                 });
                 (Ok(()), self.confirm(fetched, now))
             }
-            Err(error) => self.fail(error, policy, jitter, now, &mut not_before),
+            Err(error) => self.fail(error, config, jitter, now, &mut not_before),
         };
         self.attempt = Some(Attempt {
             ended: now,
@@ -389,16 +389,16 @@ impl Slot {
     }
 
     /// Whether a list is accepted for what it says.
-    fn judge(&mut self, fetched: Fetched, policy: &Policy) -> Result<Fetched, ListError> {
-        let offered = fetched.entry.tally().offered;
+    fn judge(&mut self, fetched: Fetched, config: &CacheConfig) -> Result<Fetched, ListError> {
+        let offered = fetched.entry.stats().offered;
         let stands_in = self.fallback.is_some() && !self.had_own;
-        if offered == 0 && (stands_in || (self.had_models && !policy.believe_empty)) {
+        if offered == 0 && (stands_in || (self.had_models && !config.accept_empty)) {
             return Err(ListErrorKind::Empty.into());
         }
         let own = self.last_good.as_ref().filter(|_| self.had_own);
-        let before = own.map_or(0, |last| last.tally.offered);
+        let before = own.map_or(0, |last| last.stats.offered);
         // Once in a row: a list that is still as short was meant.
-        if policy.has_shrunk(before, offered) && !self.shrunk {
+        if config.has_shrunk(before, offered) && !self.shrunk {
             self.shrunk = true;
             return Err(ListErrorKind::Shrunk.into());
         }
@@ -410,7 +410,7 @@ impl Slot {
     fn fail(
         &mut self,
         error: ListError,
-        policy: &Policy,
+        config: &CacheConfig,
         jitter: &mut Jitter,
         now: Instant,
         not_before: &mut Option<Instant>,
@@ -427,14 +427,14 @@ impl Slot {
         if has_none {
             self.failures = 0;
             self.superseded = false;
-            self.due = Some(now + jitter.around(self.interval(policy), 0.1));
+            self.due = Some(now + jitter.around(self.interval(config), 0.1));
             return (Ok(()), confirmed);
         }
         self.failures = self.failures.saturating_add(1);
         let asked = error.retry_after();
-        let asked = asked.map(|asked| asked.min(policy.longest_retry_after));
+        let asked = asked.map(|asked| asked.min(config.longest_retry_after));
         *not_before = asked.map(|asked| now + asked);
-        let pause = self.pause(error.kind(), policy, jitter);
+        let pause = self.pause(error.kind(), config, jitter);
         self.due = Some(now + pause.max(asked.unwrap_or_default()));
         let name = Arc::clone(self.provider.shared_name());
         (Err(ProviderError::new(name, error)), confirmed)
@@ -446,7 +446,7 @@ impl Slot {
             Some(last) if last.is_same(&fetched.entry) => {
                 // One that the provider only confirmed says nothing new of its records.
                 if !Arc::ptr_eq(&last.entry, &fetched.entry) {
-                    last.tally = fetched.entry.tally().clone();
+                    last.stats = fetched.entry.stats().clone();
                 }
                 last.validator = fetched.validator;
                 last.confirmed = now;
@@ -474,11 +474,11 @@ impl Slot {
     /// How long to pause after another failure: doubling from the backoff, and once that
     /// reaches the interval as long as after a success. A refused credential is not tried
     /// more often than that from the start.
-    fn pause(&self, kind: ListErrorKind, policy: &Policy, jitter: &mut Jitter) -> Duration {
+    fn pause(&self, kind: ListErrorKind, config: &CacheConfig, jitter: &mut Jitter) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(31);
-        let backoff = policy.backoff.saturating_mul(1 << doublings);
-        let interval = self.interval(policy);
-        let backoff = backoff.min(self.longest_pause(policy));
+        let backoff = config.backoff.saturating_mul(1 << doublings);
+        let interval = self.interval(config);
+        let backoff = backoff.min(self.longest_pause(config));
         let is_refused = matches!(
             kind,
             ListErrorKind::Status(401 | 403) | ListErrorKind::Credential
@@ -490,31 +490,31 @@ impl Slot {
         }
     }
 
-    fn longest_pause(&self, policy: &Policy) -> Duration {
-        self.interval(policy).max(policy.backoff)
+    fn longest_pause(&self, config: &CacheConfig) -> Duration {
+        self.interval(config).max(config.backoff)
     }
 
-    fn interval(&self, policy: &Policy) -> Duration {
+    fn interval(&self, config: &CacheConfig) -> Duration {
         let own = self.provider.options.refresh_interval;
-        own.unwrap_or(policy.refresh_interval)
+        own.unwrap_or(config.refresh_interval)
     }
 
     // ----- age -----
 
     /// When the list becomes too old to be served. A declared one never does.
-    pub(super) fn expires(&self, policy: &Policy) -> Option<Instant> {
+    pub(super) fn expires(&self, config: &CacheConfig) -> Option<Instant> {
         let last = self.last_good.as_ref()?;
-        if last.tally.declared {
+        if last.stats.declared {
             return None;
         }
-        Some(last.confirmed + policy.max_stale?)
+        Some(last.confirmed + config.max_stale?)
     }
 
     /// Drops a list that no success has confirmed for too long. If the provider was not
     /// asked in the meantime, the next attempt counts as the first again: requests wait
     /// for it, because there is nothing to serve.
-    pub(super) fn expire(&mut self, policy: &Policy, now: Instant) -> Option<LastGood> {
-        if self.expires(policy).is_none_or(|end| now < end) {
+    pub(super) fn expire(&mut self, config: &CacheConfig, now: Instant) -> Option<LastGood> {
+        if self.expires(config).is_none_or(|end| now < end) {
             return None;
         }
         let succeeded = |last: &Attempt| last.outcome.is_ok();
@@ -563,9 +563,9 @@ impl Slot {
     // ----- status -----
 
     /// What the last good answer held, and when it was last confirmed.
-    pub(crate) fn last_good(&self) -> Option<(&Tally, Instant)> {
+    pub(crate) fn last_good(&self) -> Option<(&ListStats, Instant)> {
         let last = self.last_good.as_ref()?;
-        Some((&last.tally, last.confirmed))
+        Some((&last.stats, last.confirmed))
     }
 
     pub(crate) fn attempt(&self) -> Option<&Attempt> {
@@ -584,7 +584,7 @@ impl Slot {
 impl LastGood {
     fn is_same(&self, entry: &Arc<Entry>) -> bool {
         Arc::ptr_eq(&self.entry, entry)
-            || (self.entry.same_content(entry) && self.tally.declared == entry.tally().declared)
+            || (self.entry.same_content(entry) && self.stats.declared == entry.stats().declared)
     }
 }
 

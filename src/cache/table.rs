@@ -20,7 +20,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Cache, Policy,
+    Cache, CacheConfig,
     log::Event,
     publish::{Mode, Publication},
     slot::{Fetched, Outcome, Settled, Slot},
@@ -30,7 +30,7 @@ use crate::{
     entry::Entry,
     error::ListError,
     flight::FlightGuard,
-    snapshot::Part,
+    snapshot::ProviderListing,
 };
 
 /// No request has to look at the table.
@@ -99,7 +99,7 @@ impl Cache {
         let result = {
             let mut table = self.table();
             if !self.tasks.stopped() {
-                table.enforce(&self.policy, now, wall, &mut follow_up);
+                table.enforce(&self.config, now, wall, &mut follow_up);
             }
             let result = change(&mut table, &mut follow_up);
             table.begin_publication(now, &mut follow_up);
@@ -129,17 +129,17 @@ impl Cache {
 
     /// Sets from when on requests have to look at the table. For whoever holds its lock.
     pub(super) fn rearm(&self, table: &Table, now: Instant) {
-        let policy = &self.policy;
+        let config = &self.config;
         let is_awaited =
-            |slot: &Slot| slot.pending(policy, now).is_some() || slot.awaits_first(now);
+            |slot: &Slot| slot.pending(config, now).is_some() || slot.awaits_first(now);
         let attention = if table.is_unpublished(now) {
             0
         } else if self.tasks.stopped() {
             NEVER
-        } else if policy.renewal.is_per_request() || table.slots.iter().any(is_awaited) {
+        } else if config.refresh_mode.is_per_request() || table.slots.iter().any(is_awaited) {
             0
-        } else if policy.renewal.is_on_demand() {
-            let next = table.next_deadline(policy);
+        } else if config.refresh_mode.is_on_demand() {
+            let next = table.next_deadline(config);
             next.map_or(NEVER, |next| self.moment(next))
         } else {
             NEVER
@@ -179,7 +179,7 @@ impl Table {
     /// Ends what is past its deadline, and drops lists that are too old.
     fn enforce(
         &mut self,
-        policy: &Policy,
+        config: &CacheConfig,
         now: Instant,
         wall: SystemTime,
         follow_up: &mut FollowUp,
@@ -189,14 +189,14 @@ impl Table {
             follow_up.events.push(Event::Suspended(gap));
         }
         for slot in &mut self.slots {
-            if let Some((settled, in_flight)) = slot.end_overdue(policy, &mut self.jitter, now) {
+            if let Some((settled, in_flight)) = slot.end_overdue(config, &mut self.jitter, now) {
                 follow_up.drop_later(in_flight);
                 if let Some(settled) = settled {
                     self.changes += u64::from(settled.changed);
                     let _ = follow_up.settled(slot, settled, now);
                 }
             }
-            if let Some(expired) = slot.expire(policy, now) {
+            if let Some(expired) = slot.expire(config, now) {
                 self.changes += 1;
                 follow_up.expired = true;
                 follow_up
@@ -206,8 +206,8 @@ impl Table {
             }
         }
         if let Some(slot) = &mut self.catalog {
-            let policy = policy.for_catalog();
-            if let Some((settled, in_flight)) = slot.end_overdue(&policy, &mut self.jitter, now) {
+            let config = config.for_catalog();
+            if let Some((settled, in_flight)) = slot.end_overdue(&config, &mut self.jitter, now) {
                 follow_up.drop_later(in_flight);
                 if let Some(settled) = settled {
                     let _ = follow_up.settled(slot, settled, now);
@@ -233,19 +233,19 @@ impl Table {
         &mut self,
         number: u64,
         fetched: Result<Fetched, ListError>,
-        policy: &Policy,
+        config: &CacheConfig,
         now: Instant,
         follow_up: &mut FollowUp,
     ) -> Option<Outcome> {
         let awaits = |slot: &&mut Slot| slot.awaits(number);
         if let Some(slot) = self.slots.iter_mut().find(awaits) {
-            let settled = slot.settle(fetched, policy, &mut self.jitter, now);
+            let settled = slot.settle(fetched, config, &mut self.jitter, now);
             self.changes += u64::from(settled.changed);
             return Some(follow_up.settled(slot, settled, now));
         }
         if let Some(slot) = self.catalog.as_mut().filter(awaits) {
             let before = slot.entry();
-            let settled = slot.settle(fetched, &policy.for_catalog(), &mut self.jitter, now);
+            let settled = slot.settle(fetched, &config.for_catalog(), &mut self.jitter, now);
             // The health of a catalogue is not published: only what it says.
             let is_same = match (&before, &slot.entry()) {
                 (Some(before), Some(after)) => Arc::ptr_eq(before, after),
@@ -296,7 +296,7 @@ impl Table {
         self.catalog.as_ref()?.entry()
     }
 
-    pub(super) fn parts(&self) -> Vec<Part> {
+    pub(super) fn parts(&self) -> Vec<ProviderListing> {
         self.slots.iter().map(Slot::part).collect()
     }
 
@@ -306,11 +306,11 @@ impl Table {
     }
 
     /// When something is to be done next, if that is known.
-    pub(super) fn next_deadline(&self, policy: &Policy) -> Option<Instant> {
+    pub(super) fn next_deadline(&self, config: &CacheConfig) -> Option<Instant> {
         let slots = self.slots.iter();
-        let slots = slots.filter_map(|slot| slot.next_deadline(policy));
+        let slots = slots.filter_map(|slot| slot.next_deadline(config));
         let catalog = self.catalog.as_ref();
-        let catalog = catalog.and_then(|slot| slot.next_deadline(&policy.for_catalog()));
+        let catalog = catalog.and_then(|slot| slot.next_deadline(&config.for_catalog()));
         let publication = self.publication.as_ref();
         let publication = publication.map(|publication| publication.deadline);
         slots.chain(catalog).chain(publication).min()

@@ -100,13 +100,13 @@ impl Provider {
     /// assert_eq!(claude.name(), "anthropic");
     ///
     /// let lab = Provider::preset(Preset::Ollama, None)
-    ///     .renamed("lab")
+    ///     .with_name("lab")
     ///     .base_url("http://10.0.0.7:11434");
     /// # let _ = lab;
     /// ```
     #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
     pub fn preset(preset: Preset, secret: impl IntoSecret) -> Self {
-        let provider = Self::preset_over(preset, secret, http_service());
+        let provider = Self::preset_with(preset, secret, http_service());
         provider.of_kind("client").guarding_keys(true)
     }
 

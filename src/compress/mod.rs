@@ -9,7 +9,7 @@ use std::io::Write;
 
 use bytes::Bytes;
 
-use crate::encoding::{Coding, Effort};
+use crate::encoding::{Coding, CompressionLevel};
 
 /// Below this many bytes a list fits into one packet as it is.
 const WORTHWHILE: usize = 1024;
@@ -22,13 +22,13 @@ pub(crate) fn is_worthwhile(bytes: usize) -> bool {
     bytes >= WORTHWHILE
 }
 
-type Encoder = fn(&[u8], Effort) -> Vec<u8>;
+type Encoder = fn(&[u8], CompressionLevel) -> Vec<u8>;
 
 /// The list under every coding, unless `stopped` says in between that nobody
 /// wants it any more.
 pub(crate) fn encode(
     body: &Bytes,
-    effort: Effort,
+    level: CompressionLevel,
     stopped: impl Fn() -> bool,
 ) -> Option<Vec<(Coding, Bytes)>> {
     let codings: [(Coding, Encoder); 3] = [
@@ -41,14 +41,14 @@ pub(crate) fn encode(
         if stopped() {
             return None;
         }
-        let mut variant = encode(body, effort);
+        let mut variant = encode(body, level);
         variant.shrink_to_fit(); // encoders reserve for the worst case, and this stays
         encoded.push((coding, variant.into()));
     }
     Some(encoded)
 }
 
-fn gzip(body: &[u8], _: Effort) -> Vec<u8> {
+fn gzip(body: &[u8], _: CompressionLevel) -> Vec<u8> {
     // The levels above gain nothing on lists.
     let level = flate2::Compression::new(6);
     let mut to = flate2::write::GzEncoder::new(Vec::new(), level);
@@ -56,9 +56,9 @@ fn gzip(body: &[u8], _: Effort) -> Vec<u8> {
     to.finish().expect("a vector takes all")
 }
 
-fn zstd(body: &[u8], effort: Effort) -> Vec<u8> {
+fn zstd(body: &[u8], level: CompressionLevel) -> Vec<u8> {
     let level = match body.len() {
-        _ if effort == Effort::Little => 3,
+        _ if level == CompressionLevel::Fast => 3,
         bytes if bytes <= 384 * KIB => 19,
         bytes if bytes <= 2 * MIB => 15,
         _ => 9,
@@ -66,10 +66,10 @@ fn zstd(body: &[u8], effort: Effort) -> Vec<u8> {
     zstd::bulk::compress(body, level).expect("a list fits into memory once more")
 }
 
-fn brotli(body: &[u8], effort: Effort) -> Vec<u8> {
+fn brotli(body: &[u8], level: CompressionLevel) -> Vec<u8> {
     let params = brotli::enc::BrotliEncoderParams {
         quality: match body.len() {
-            _ if effort == Effort::Little => 4,
+            _ if level == CompressionLevel::Fast => 4,
             bytes if bytes <= 96 * KIB => 11,
             bytes if bytes <= 2 * MIB => 9,
             bytes if bytes <= 8 * MIB => 5,

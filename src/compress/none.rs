@@ -2,12 +2,16 @@
 
 use bytes::Bytes;
 
-use crate::encoding::{Coding, Effort};
+use crate::encoding::{Coding, CompressionLevel};
 
 pub(crate) fn is_worthwhile(_: usize) -> bool {
     false
 }
 
-pub(crate) fn encode(_: &Bytes, _: Effort, _: impl Fn() -> bool) -> Option<Vec<(Coding, Bytes)>> {
+pub(crate) fn encode(
+    _: &Bytes,
+    _: CompressionLevel,
+    _: impl Fn() -> bool,
+) -> Option<Vec<(Coding, Bytes)>> {
     None
 }

@@ -42,7 +42,7 @@ use crate::{
 /// ```
 ///
 /// In code, set what you need and leave the rest: `StaticModelsCacheConfig {
-/// believe_empty: Some(true), ..Default::default() }`. Fields may be added.
+/// accept_empty: Some(true), ..Default::default() }`. Fields may be added.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StaticModelsCacheConfig {
@@ -50,7 +50,7 @@ pub struct StaticModelsCacheConfig {
     #[serde(default, deserialize_with = "duration::optional")]
     pub refresh_interval: Option<Duration>,
     /// The same in seconds, where 0 switches caching off, as
-    /// [`Builder::uncached`] does. Only one of both may be set.
+    /// [`Builder::without_cache`] does. Only one of both may be set.
     #[serde(default)]
     pub refresh_interval_secs: Option<u64>,
     /// How long a provider's first attempt is waited for. The default is `"1500ms"`.
@@ -110,7 +110,7 @@ pub struct StaticModelsCacheConfig {
     /// Whether an empty list after a full one is taken for meant. The default is
     /// `false`.
     #[serde(default)]
-    pub believe_empty: Option<bool>,
+    pub accept_empty: Option<bool>,
     /// Whether the list is served while a provider is missing in it. The default is
     /// `true`.
     #[serde(default)]
@@ -133,7 +133,7 @@ pub struct StaticModelsCacheConfig {
     /// Whether stale and missing providers are named to clients, in
     /// `x-models-incomplete`. The default is `false`.
     #[serde(default)]
-    pub name_providers: Option<bool>,
+    pub expose_incomplete: Option<bool>,
     /// Facts that go before what providers tell of their models.
     #[serde(default)]
     pub overrides: Vec<OverrideConfig>,
@@ -152,7 +152,7 @@ impl StaticModelsCacheConfig {
     ///
     /// A provider with a `base_url` is asked by a client of the crate's own, which
     /// takes feature `client`. To ask over a service of your own instead, take the
-    /// providers out, and add each with [`ProviderConfig::provider_over`].
+    /// providers out, and add each with [`ProviderConfig::build_with`].
     ///
     /// Environment variables that providers name are read here.
     ///
@@ -213,7 +213,7 @@ impl StaticModelsCacheConfig {
                 Err(BuildError::new(field, seconds, expected))
             }
             (None, None) => Ok(builder),
-            (None, Some(0)) => Ok(builder.uncached()),
+            (None, Some(0)) => Ok(builder.without_cache()),
             (Some(interval), None) => Ok(builder.refresh_interval(interval)),
             (None, Some(seconds)) => {
                 let interval = Duration::from_secs(seconds);
@@ -247,8 +247,8 @@ impl StaticModelsCacheConfig {
         let builder = apply(builder, dialects, Builder::client_dialects);
         let instructions = self.codex_instructions.clone();
         let builder = apply(builder, instructions, Builder::codex_instructions);
-        let builder = apply(builder, self.believe_empty, Builder::believe_empty);
-        let builder = apply(builder, self.name_providers, Builder::name_providers);
+        let builder = apply(builder, self.accept_empty, Builder::accept_empty);
+        let builder = apply(builder, self.expose_incomplete, Builder::expose_incomplete);
         Ok(apply(builder, self.serve_partial, Builder::serve_partial))
     }
 

@@ -127,7 +127,7 @@ pub struct ProviderConfig {
     #[serde(default)]
     pub list: Option<ListOrigin>,
     /// Lets a key go over plain http to another machine. The default is `false`.
-    /// [`provider_over`](Self::provider_over) does not look at it: there it is up to
+    /// [`build_with`](Self::build_with) does not look at it: there it is up to
     /// the service.
     #[serde(default)]
     pub allow_plain_http_key: bool,
@@ -222,7 +222,7 @@ impl ProviderConfig {
     /// # Errors
     ///
     /// As [`provider`](Self::provider).
-    pub fn provider_over<S, ReqBody, ResBody>(&self, service: S) -> Result<Provider, BuildError>
+    pub fn build_with<S, ReqBody, ResBody>(&self, service: S) -> Result<Provider, BuildError>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
         S::Error: Into<BoxError>,
@@ -340,12 +340,12 @@ impl ProviderConfig {
 
     fn with_options(&self, provider: Provider) -> Result<Provider, BuildError> {
         let globs = Globs::new(&self.include, &self.exclude)?;
-        let mut provider = provider.prefixed(self.prefix);
+        let mut provider = provider.prefix(self.prefix);
         if let Some(name) = &self.display_name {
             provider = provider.display_name(name);
         }
         provider = match self.catalog.as_deref() {
-            Some("off") => provider.uncatalogued(),
+            Some("off") => provider.no_catalog(),
             Some("") => {
                 let expected = "a provider's name in the catalogue, or off";
                 return Err(BuildError::new("catalog", "", expected));
@@ -438,7 +438,7 @@ fn fetched(name: &str, plain_key: bool) -> Result<Provider, BuildError> {
 #[cfg(not(feature = "client"))]
 fn fetched(_: &str, _: bool) -> Result<Provider, BuildError> {
     let value = "set, or a preset is, while nothing can fetch from it";
-    let expected = "feature `client`, or a service given to ProviderConfig::provider_over";
+    let expected = "feature `client`, or a service given to ProviderConfig::build_with";
     Err(BuildError::hidden("base_url", value, expected))
 }
 

@@ -3,23 +3,23 @@
 
 use std::sync::Arc;
 
-use super::{Enrichment, Stamp};
+use super::{Enrichment, EnrichmentVersion};
 use crate::{entry::Entry, model::Model, provider::Provider};
 
 /// The models of one entry, described.
 #[derive(Debug)]
 pub(crate) struct Described {
     entry: Arc<Entry>,
-    stamp: Stamp,
+    version: EnrichmentVersion,
     catalog_id: Option<Arc<str>>,
     /// `None`: nobody knew anything of any of them.
     models: Option<Arc<[Model]>>,
-    marks: Box<[Marks]>,
+    provenance: Box<[Provenance]>,
 }
 
 /// Who had to do with one model.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Marks {
+pub(super) struct Provenance {
     pub(super) catalogued: bool,
     pub(super) panicked: bool,
     /// Which overrides matched it, by their positions.
@@ -32,11 +32,11 @@ impl Described {
         entry: &Arc<Entry>,
         provider: &Provider,
         enrichment: &Enrichment,
-        stamp: &Stamp,
+        version: &EnrichmentVersion,
         last: Option<&Arc<Self>>,
     ) -> Arc<Self> {
         let catalog_id = provider.called_in_catalog().cloned();
-        let holds = |last: &&Arc<Self>| last.stamp == *stamp && last.catalog_id == catalog_id;
+        let holds = |last: &&Arc<Self>| last.version == *version && last.catalog_id == catalog_id;
         let same_entry = last.filter(|last| Arc::ptr_eq(&last.entry, entry));
         if let Some(last) = same_entry.filter(holds) {
             return Arc::clone(last);
@@ -44,9 +44,9 @@ impl Described {
         let kept = last.filter(holds);
         let describe = |model: &Model| {
             let kept = kept.and_then(|last| last.find(model));
-            kept.unwrap_or_else(|| enrichment.describe(provider, model, stamp))
+            kept.unwrap_or_else(|| enrichment.describe(provider, model, version))
         };
-        let (models, marks): (Vec<_>, Vec<_>) = entry.models().iter().map(describe).unzip();
+        let (models, provenance): (Vec<_>, Vec<_>) = entry.models().iter().map(describe).unzip();
         let models = (models != entry.models()).then(|| Arc::from(models));
         let before = same_entry.map(|last| &last.models);
         let models = match before {
@@ -56,23 +56,23 @@ impl Described {
         };
         let described = Self {
             entry: Arc::clone(entry),
-            stamp: stamp.clone(),
+            version: version.clone(),
             catalog_id,
             models,
-            marks: marks.into(),
+            provenance: provenance.into(),
         };
         described.tell(provider);
         Arc::new(described)
     }
 
     /// What was made of the same model before.
-    fn find(&self, model: &Model) -> Option<(Model, Marks)> {
+    fn find(&self, model: &Model) -> Option<(Model, Provenance)> {
         let position = self.entry.position(model.id())?;
         let same = self.entry.models()[position] == *model;
         same.then(|| {
             (
                 self.models()[position].clone(),
-                self.marks[position].clone(),
+                self.provenance[position].clone(),
             )
         })
     }
@@ -113,18 +113,24 @@ impl Described {
 
     /// Of how many models the catalogue knew something.
     pub(crate) fn catalogued(&self) -> usize {
-        self.marks.iter().filter(|marks| marks.catalogued).count()
+        self.provenance
+            .iter()
+            .filter(|provenance| provenance.catalogued)
+            .count()
     }
 
     /// Which overrides matched: a position for each model that one of them matched.
     pub(crate) fn overridden(&self) -> impl Iterator<Item = u32> {
-        self.marks
+        self.provenance
             .iter()
-            .flat_map(|marks| marks.overrides.iter().copied())
+            .flat_map(|provenance| provenance.overrides.iter().copied())
     }
 
     /// At how many models an enricher panicked.
     pub(crate) fn panics(&self) -> usize {
-        self.marks.iter().filter(|marks| marks.panicked).count()
+        self.provenance
+            .iter()
+            .filter(|provenance| provenance.panicked)
+            .count()
     }
 }

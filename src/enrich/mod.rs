@@ -18,10 +18,10 @@ use std::{
     sync::Arc,
 };
 
-use self::described::Marks;
+use self::described::Provenance;
 pub(crate) use self::{
     described::Described,
-    overrides::{Override, Which},
+    overrides::{ModelSelector, Override},
 };
 use crate::{
     entry::{Bounds, Entry, drop_bad_names},
@@ -75,9 +75,9 @@ pub trait Enrich: Send + Sync + 'static {
     fn describe(&self, provider: &str, model: &Model) -> Option<Model>;
 
     /// Another number than before: descriptions may be others, and every model is asked
-    /// for again with the next publication. [`ModelsCache::enrich_again`] brings that about.
+    /// for again with the next publication. [`ModelsCache::reenrich`] brings that about.
     ///
-    /// [`ModelsCache::enrich_again`]: crate::ModelsCache::enrich_again
+    /// [`ModelsCache::reenrich`]: crate::ModelsCache::reenrich
     fn generation(&self) -> u64 {
         0
     }
@@ -92,12 +92,12 @@ pub(crate) struct Enrichment {
 
 /// By what models were described: as long as it is the same, so are their descriptions.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stamp {
+pub(crate) struct EnrichmentVersion {
     generations: Arc<[u64]>,
     catalog: Option<Arc<Entry>>,
 }
 
-impl PartialEq for Stamp {
+impl PartialEq for EnrichmentVersion {
     fn eq(&self, other: &Self) -> bool {
         let same_catalog = match (&self.catalog, &other.catalog) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
@@ -131,7 +131,7 @@ impl Enrichment {
     }
 
     /// By what models are described at this moment; `None`: by nothing.
-    pub(crate) fn stamp(&self, catalog: Option<Arc<Entry>>) -> Option<Stamp> {
+    pub(crate) fn version(&self, catalog: Option<Arc<Entry>>) -> Option<EnrichmentVersion> {
         if self.enrichers.is_empty() && self.overrides.is_empty() && catalog.is_none() {
             return None;
         }
@@ -139,16 +139,21 @@ impl Enrichment {
             // One that panics here stays in its first generation.
             catch_unwind(AssertUnwindSafe(|| enricher.generation())).unwrap_or_default()
         };
-        Some(Stamp {
+        Some(EnrichmentVersion {
             generations: self.enrichers.iter().map(generation).collect(),
             catalog,
         })
     }
 
     /// A model with all that is known of it, and who knew something.
-    fn describe(&self, provider: &Provider, model: &Model, stamp: &Stamp) -> (Model, Marks) {
+    fn describe(
+        &self,
+        provider: &Provider,
+        model: &Model,
+        version: &EnrichmentVersion,
+    ) -> (Model, Provenance) {
         let mut described = model.clone();
-        let mut marks = Marks::default();
+        let mut provenance = Provenance::default();
         for enricher in &self.enrichers {
             let ask = || enricher.describe(provider.name(), model);
             match catch_unwind(AssertUnwindSafe(ask)) {
@@ -158,20 +163,20 @@ impl Enrichment {
                     described.fill(&known);
                 }
                 Ok(None) => {}
-                Err(_) => marks.panicked = true,
+                Err(_) => provenance.panicked = true,
             }
         }
-        if marks.panicked {
+        if provenance.panicked {
             described = model.clone();
         }
-        let known = stamp
+        let known = version
             .catalog
             .as_ref()
             .zip(provider.called_in_catalog())
             .and_then(|(catalog, id)| matching::find(catalog, id, model));
         if let Some(known) = known {
             described.fill(&known);
-            marks.catalogued = true;
+            provenance.catalogued = true;
         }
         let mut matched = Vec::new();
         for (position, over) in (0..).zip(&self.overrides) {
@@ -180,8 +185,8 @@ impl Enrichment {
                 matched.push(position);
             }
         }
-        marks.overrides = matched.into();
-        (described, marks)
+        provenance.overrides = matched.into();
+        (described, provenance)
     }
 }
 

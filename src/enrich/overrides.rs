@@ -11,13 +11,13 @@ use crate::{
 /// Facts that go before those of the provider, and the models that they are of.
 #[derive(Clone, Debug)]
 pub(crate) struct Override {
-    pub(crate) which: Which,
+    pub(crate) which: ModelSelector,
     pub(crate) facts: Model,
 }
 
 /// Which models are meant, by `provider/id`.
 #[derive(Clone)]
-pub(crate) enum Which {
+pub(crate) enum ModelSelector {
     /// The one of this name.
     One(String),
     /// Those that a glob matches, once it is known to be good.
@@ -29,12 +29,12 @@ impl Override {
     /// Whether this is about a model of a provider.
     pub(super) fn is_for(&self, provider: &str, id: &str) -> bool {
         match &self.which {
-            Which::One(name) => {
+            ModelSelector::One(name) => {
                 let rest = name.strip_prefix(provider);
                 rest.and_then(|rest| rest.strip_prefix('/')) == Some(id)
             }
             #[cfg(feature = "globs")]
-            Which::Glob(_, globs) => {
+            ModelSelector::Glob(_, globs) => {
                 let name = || format!("{provider}/{id}");
                 globs.as_ref().is_some_and(|globs| globs.keep(&name()))
             }
@@ -44,16 +44,16 @@ impl Override {
     /// The name of the model, or the globs.
     pub(crate) fn models(&self) -> Vec<String> {
         match &self.which {
-            Which::One(name) => vec![name.clone()],
+            ModelSelector::One(name) => vec![name.clone()],
             #[cfg(feature = "globs")]
-            Which::Glob(globs, _) => globs.clone(),
+            ModelSelector::Glob(globs, _) => globs.clone(),
         }
     }
 
     /// The same, once nothing is found wrong with it.
     pub(crate) fn checked(self) -> Result<Self, BuildError> {
         let which = self.which.checked()?;
-        if self.facts.fullness() == 0 && self.facts.created().is_none() {
+        if self.facts.known_fields() == 0 && self.facts.created().is_none() {
             let expected = "at least one fact, such as context_length";
             return Err(BuildError::hidden("facts", "empty", expected));
         }
@@ -62,7 +62,7 @@ impl Override {
     }
 }
 
-impl Which {
+impl ModelSelector {
     fn checked(self) -> Result<Self, BuildError> {
         match self {
             Self::One(name) if name.split_once('/').is_none_or(|(_, id)| id.is_empty()) => {
@@ -114,7 +114,7 @@ fn check_facts(facts: &Model) -> Result<(), BuildError> {
     Ok(())
 }
 
-impl fmt::Debug for Which {
+impl fmt::Debug for ModelSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::One(name) => name.fmt(f),

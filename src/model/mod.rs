@@ -330,7 +330,7 @@ impl Model {
     }
 
     /// How many facts are known of the model: the fuller of two records wins.
-    pub(crate) fn fullness(&self) -> usize {
+    pub(crate) fn known_fields(&self) -> usize {
         [
             self.owned_by.is_some(),
             self.display_name.is_some(),

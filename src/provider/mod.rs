@@ -17,20 +17,20 @@ pub(crate) use self::http::{Authorize, KeptCredential};
 #[cfg(feature = "config")]
 pub(crate) use self::http::{check_base_url, names_a_key};
 #[cfg(feature = "catalog")]
-pub(crate) use self::source::Listed;
+pub(crate) use self::source::ListFuture;
 pub use self::{
-    dialect::{Custom, CustomDialect, Dialect, ExtraFields, Next, Page, UnknownDialect},
-    http::Token,
+    dialect::{Custom, CustomDialect, Dialect, ExtraFields, ModelPage, NextPage, UnknownDialect},
+    http::AccessToken,
     preset::{Preset, UnknownPreset},
     source::{ListModels, Source},
 };
-use self::{http::HttpOrigin, source::Declared};
+use self::{http::HttpBackend, source::Declared};
 pub(crate) use self::{
-    source::{Answer, Erased, FETCH_TIMEOUT, HEADERS_TIMEOUT},
+    source::{DynSource, FETCH_TIMEOUT, HEADERS_TIMEOUT, SourceResponse},
     validator::Validator,
 };
 use crate::{
-    entry::is_treacherous,
+    entry::is_unsafe_char,
     error::{BoxError, BuildError},
     model::{Model, ModelList},
     secret::{IntoSecret, Secret},
@@ -47,7 +47,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Clone)]
 pub struct Provider {
     name: Arc<str>,
-    origin: Origin,
+    backend: Backend,
     fallback: Option<Arc<[Model]>>,
     filter: Option<Filter>,
     /// The first setter that means something for another kind of provider only.
@@ -115,9 +115,9 @@ impl From<bool> for Prefix {
 }
 
 #[derive(Clone)]
-enum Origin {
-    Http(Box<HttpOrigin>),
-    Source(Arc<dyn Erased>),
+enum Backend {
+    Http(Box<HttpBackend>),
+    Source(Arc<dyn DynSource>),
     Fixed(Arc<[Model]>),
 }
 
@@ -156,7 +156,7 @@ impl Provider {
         ResBody::Data: Send,
         ResBody::Error: Into<BoxError>,
     {
-        Self::new(name, Origin::Http(Box::new(HttpOrigin::new(service))))
+        Self::new(name, Backend::Http(Box::new(HttpBackend::new(service))))
     }
 
     /// A provider of which a preset knows address, header of the key and dialect, asked
@@ -165,7 +165,7 @@ impl Provider {
     /// Everything of a preset can be set otherwise afterwards. Where it
     /// [needs a key](Preset::needs_key), building fails without one, or a
     /// [`token`](Self::token), or a header that holds one.
-    pub fn preset_over<S, ReqBody, ResBody>(
+    pub fn preset_with<S, ReqBody, ResBody>(
         preset: Preset,
         secret: impl IntoSecret,
         service: S,
@@ -188,8 +188,8 @@ impl Provider {
 
     /// Sets all that a preset knows of a provider, but its name.
     pub(crate) fn with_preset(mut self, preset: Preset) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_preset(preset.facts());
+        if let Backend::Http(backend) = &mut self.backend {
+            backend.set_preset(preset.facts());
         }
         if let Some(id) = preset.catalog_id() {
             self = self.catalog_id(id);
@@ -209,24 +209,24 @@ impl Provider {
     /// # let _ = provider;
     /// ```
     pub fn source<S: Source>(name: impl Into<String>, service: S) -> Self {
-        Self::new(name, Origin::Source(source::erase(service)))
+        Self::new(name, Backend::Source(source::erase(service)))
     }
 
     /// A provider whose models are declared here and never fetched.
     pub fn fixed(name: impl Into<String>, models: impl IntoIterator<Item = Model>) -> Self {
-        Self::new(name, Origin::Fixed(models.into_iter().collect()))
+        Self::new(name, Backend::Fixed(models.into_iter().collect()))
     }
 
     /// A provider of a source whose type is erased already.
     #[cfg(feature = "catalog")]
-    pub(crate) fn erased(name: impl Into<String>, source: Arc<dyn Erased>) -> Self {
-        Self::new(name, Origin::Source(source))
+    pub(crate) fn erased(name: impl Into<String>, source: Arc<dyn DynSource>) -> Self {
+        Self::new(name, Backend::Source(source))
     }
 
-    fn new(name: impl Into<String>, origin: Origin) -> Self {
+    fn new(name: impl Into<String>, backend: Backend) -> Self {
         Self {
             name: name.into().into(),
-            origin,
+            backend,
             fallback: None,
             filter: None,
             misplaced: None,
@@ -246,24 +246,24 @@ impl Provider {
     /// Userinfo, query and credentials are never part of it. `None`: this is not an HTTP
     /// provider, or what was set is no address, which is an error when the layer is built.
     pub fn address(&self) -> Option<String> {
-        match &self.origin {
-            Origin::Http(origin) => origin.address(),
-            Origin::Source(_) | Origin::Fixed(_) => None,
+        match &self.backend {
+            Backend::Http(backend) => backend.address(),
+            Backend::Source(_) | Backend::Fixed(_) => None,
         }
     }
 
     /// The same provider under another name.
-    pub fn renamed(mut self, name: impl Into<String>) -> Self {
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into().into();
         self
     }
 
     /// Changes an HTTP provider. For any other kind the setter has no effect, which is an error
     /// when the layer is built.
-    fn over_http(mut self, setter: &'static str, set: impl FnOnce(&mut HttpOrigin)) -> Self {
-        match &mut self.origin {
-            Origin::Http(origin) => set(origin),
-            Origin::Source(_) | Origin::Fixed(_) => {
+    fn over_http(mut self, setter: &'static str, set: impl FnOnce(&mut HttpBackend)) -> Self {
+        match &mut self.backend {
+            Backend::Http(backend) => set(backend),
+            Backend::Source(_) | Backend::Fixed(_) => {
                 self.misplaced.get_or_insert(setter);
             }
         }
@@ -277,7 +277,7 @@ impl Provider {
             let expected = "a provider of Provider::http, preset, openai or client";
             return Err(BuildError::hidden(setter, value, expected));
         }
-        if !matches!(self.origin, Origin::Fixed(_)) {
+        if !matches!(self.backend, Backend::Fixed(_)) {
             return Ok(());
         }
         for (setter, set) in [
@@ -296,7 +296,7 @@ impl Provider {
 
     /// Sets the wire format of the list. HTTP providers only.
     pub fn dialect(self, dialect: Dialect) -> Self {
-        self.over_http("dialect", |origin| origin.set_dialect(dialect))
+        self.over_http("dialect", |backend| backend.set_dialect(dialect))
     }
 
     /// Sets the address under which the provider's API lies. HTTP providers only.
@@ -307,20 +307,22 @@ impl Provider {
     /// Another place is named by [`models_path`](Self::models_path), or by a
     /// [preset](Preset).
     pub fn base_url(self, url: impl Into<String>) -> Self {
-        self.over_http("base_url", |origin| origin.set_base_url(url.into()))
+        self.over_http("base_url", |backend| backend.set_base_url(url.into()))
     }
 
     /// Sets the path of the list, from the root of the provider's host: it begins
     /// with `/` and replaces the path of the base URL. HTTP providers only.
     pub fn models_path(self, path: impl Into<String>) -> Self {
-        self.over_http("models_path", |origin| origin.set_models_path(path.into()))
+        self.over_http("models_path", |backend| {
+            backend.set_models_path(path.into())
+        })
     }
 
     /// Sends this header with each fetch. HTTP providers only.
     ///
     /// The value is marked as sensitive: no `Debug` output shows it.
     pub fn header(self, name: HeaderName, value: HeaderValue) -> Self {
-        self.over_http("header", |origin| origin.set_header(name, value))
+        self.over_http("header", |backend| backend.set_header(name, value))
     }
 
     /// Sends `authorization: Bearer` with this secret. HTTP providers only.
@@ -329,8 +331,8 @@ impl Provider {
     /// built; the error names the header, never the secret.
     pub fn bearer(self, secret: impl Into<Secret>) -> Self {
         let secret = secret.into();
-        self.over_http("bearer", |origin| {
-            origin.set_secret(header::AUTHORIZATION, "Bearer ", &secret)
+        self.over_http("bearer", |backend| {
+            backend.set_secret(header::AUTHORIZATION, "Bearer ", &secret)
         })
     }
 
@@ -340,7 +342,7 @@ impl Provider {
     /// A secret is checked as in [`bearer`](Self::bearer).
     pub fn api_key(self, secret: impl Into<Secret>) -> Self {
         let secret = secret.into();
-        self.over_http("api_key", |origin| origin.set_key(&secret))
+        self.over_http("api_key", |backend| backend.set_key(&secret))
     }
 
     /// Sends this secret as a header, such as `x-api-key`. HTTP providers only.
@@ -348,8 +350,8 @@ impl Provider {
     /// A secret is checked as in [`bearer`](Self::bearer).
     pub fn secret_header(self, name: HeaderName, secret: impl Into<Secret>) -> Self {
         let secret = secret.into();
-        self.over_http("secret_header", |origin| {
-            origin.set_secret(name, "", &secret)
+        self.over_http("secret_header", |backend| {
+            backend.set_secret(name, "", &secret)
         })
     }
 
@@ -362,11 +364,11 @@ impl Provider {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tower_models_cache::{BoxError, Provider, Token};
+    /// use tower_models_cache::{BoxError, Provider, AccessToken};
     ///
-    /// async fn access_token() -> Result<Token, BoxError> {
+    /// async fn access_token() -> Result<AccessToken, BoxError> {
     ///     // Ask your identity provider here.
-    ///     Ok(Token::new("ya29.7d1f").expires_in(Duration::from_secs(3599)))
+    ///     Ok(AccessToken::new("ya29.7d1f").expires_in(Duration::from_secs(3599)))
     /// }
     /// # let service = tower::service_fn(|_: http::Request<String>| async {
     /// #     Ok::<_, BoxError>(http::Response::new(String::new()))
@@ -377,17 +379,17 @@ impl Provider {
     pub fn token<F, Fut, E>(self, fetch: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Token, E>> + Send + 'static,
+        Fut: Future<Output = Result<AccessToken, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        self.over_http("token", |origin| origin.set_token(fetch))
+        self.over_http("token", |backend| backend.set_token(fetch))
     }
 
     #[cfg(feature = "bedrock")]
     pub(crate) fn authorized_by(self, authorize: Arc<dyn Authorize>) -> Self {
-        self.over_http("sigv4", |origin| {
-            origin.set_authorize(authorize);
-            origin.demand_base_url("https://bedrock.us-east-1.amazonaws.com");
+        self.over_http("sigv4", |backend| {
+            backend.set_authorize(authorize);
+            backend.demand_base_url("https://bedrock.us-east-1.amazonaws.com");
         })
     }
 
@@ -395,7 +397,7 @@ impl Provider {
     /// crate knows. HTTP providers only, and only for the crate's own dialects; the default
     /// is a short list of names.
     pub fn extra_fields(self, extra: ExtraFields) -> Self {
-        self.over_http("extra_fields", |origin| origin.set_extra(extra))
+        self.over_http("extra_fields", |backend| backend.set_extra(extra))
     }
 
     /// Lists the models under `provider/id` (`true`, the default), under their own ids
@@ -406,7 +408,7 @@ impl Provider {
     /// has it; the status of the other counts what is
     /// [shadowed](crate::ProviderStatus::shadowed), or
     /// [prefixed](crate::ProviderStatus::prefixed) for it.
-    pub fn prefixed(mut self, prefix: impl Into<Prefix>) -> Self {
+    pub fn prefix(mut self, prefix: impl Into<Prefix>) -> Self {
         self.options.prefix = prefix.into();
         self
     }
@@ -443,7 +445,7 @@ impl Provider {
 
     /// Says that no catalogue knows the provider, whatever its name: its models are not
     /// looked for there.
-    pub fn uncatalogued(mut self) -> Self {
+    pub fn no_catalog(mut self) -> Self {
         self.options.catalog = CatalogName::Unknown;
         self
     }
@@ -487,8 +489,8 @@ impl Provider {
     /// them: a provider read again from its file keeps its list.
     #[cfg(feature = "client")]
     pub(crate) fn of_kind(mut self, kind: &'static str) -> Self {
-        if let Origin::Http(origin) = &mut self.origin {
-            origin.set_kind(kind);
+        if let Backend::Http(backend) = &mut self.backend {
+            backend.set_kind(kind);
         }
         self
     }
@@ -496,18 +498,18 @@ impl Provider {
     /// Whether building fails when a key would go over plain http to another machine.
     #[cfg(feature = "client")]
     pub(crate) fn guarding_keys(self, guards: bool) -> Self {
-        self.over_http("allow_plain_http_key", |origin| {
-            origin.set_guards_keys(guards)
+        self.over_http("allow_plain_http_key", |backend| {
+            backend.set_guards_keys(guards)
         })
     }
 
     /// Whether the list of one is as good as the list of the other: same name,
     /// same source, same filter. How it is listed and asked does not matter.
     pub(crate) fn offers_the_same(&self, other: &Self) -> bool {
-        let same_origin = match (&self.origin, &other.origin) {
-            (Origin::Http(a), Origin::Http(b)) => a.is_same(b),
-            (Origin::Source(a), Origin::Source(b)) => Arc::ptr_eq(a, b),
-            (Origin::Fixed(a), Origin::Fixed(b)) => a == b,
+        let same_origin = match (&self.backend, &other.backend) {
+            (Backend::Http(a), Backend::Http(b)) => a.is_same(b),
+            (Backend::Source(a), Backend::Source(b)) => Arc::ptr_eq(a, b),
+            (Backend::Fixed(a), Backend::Fixed(b)) => a == b,
             _ => false,
         };
         same_origin
@@ -519,9 +521,9 @@ impl Provider {
     /// Whether both are the same provider at the same address: only its credential or
     /// options may differ, so that what one has listed is worth keeping for the other.
     pub(crate) fn has_same_address(&self, other: &Self) -> bool {
-        let same_address = match (&self.origin, &other.origin) {
-            (Origin::Http(a), Origin::Http(b)) => a.has_same_address(b),
-            (Origin::Source(a), Origin::Source(b)) => Arc::ptr_eq(a, b),
+        let same_address = match (&self.backend, &other.backend) {
+            (Backend::Http(a), Backend::Http(b)) => a.has_same_address(b),
+            (Backend::Source(a), Backend::Source(b)) => Arc::ptr_eq(a, b),
             _ => false,
         };
         same_address && self.name == other.name
@@ -540,13 +542,13 @@ impl Provider {
 
     /// Whether the provider is never fetched from.
     pub(crate) fn is_fixed(&self) -> bool {
-        matches!(self.origin, Origin::Fixed(_))
+        matches!(self.backend, Backend::Fixed(_))
     }
 
     /// The declared list of a provider that is never asked.
     pub(crate) fn declared(&self) -> Option<ModelList> {
-        match &self.origin {
-            Origin::Fixed(models) => Some(ModelList::from(models.to_vec()).into_declared()),
+        match &self.backend {
+            Backend::Fixed(models) => Some(ModelList::from(models.to_vec()).into_declared()),
             _ => None,
         }
     }
@@ -578,24 +580,24 @@ impl Provider {
     }
 
     /// Checks all that was set, and gives what can be asked for the list.
-    pub(crate) fn open(&self) -> Result<Arc<dyn Erased>, BuildError> {
+    pub(crate) fn open(&self) -> Result<Arc<dyn DynSource>, BuildError> {
         check_name(&self.name)?;
-        self.open_as(format_args!("providers.{}", self.name))
+        self.build_as(format_args!("providers.{}", self.name))
     }
 
     /// The same of what is called so in errors.
-    pub(crate) fn open_as(
+    pub(crate) fn build_as(
         &self,
         place: impl fmt::Display + Copy,
-    ) -> Result<Arc<dyn Erased>, BuildError> {
+    ) -> Result<Arc<dyn DynSource>, BuildError> {
         let within = |error: BuildError| error.within(place);
         self.check_effect().map_err(within)?;
         check_duration("refresh_interval", self.options.refresh_interval).map_err(within)?;
         check_duration("timeout", self.options.timeout).map_err(within)?;
-        Ok(match &self.origin {
-            Origin::Http(origin) => origin.open(&self.name).map_err(within)?,
-            Origin::Source(source) => Arc::clone(source),
-            Origin::Fixed(models) => Arc::new(Declared::new(Arc::clone(models))),
+        Ok(match &self.backend {
+            Backend::Http(backend) => backend.open(&self.name).map_err(within)?,
+            Backend::Source(source) => Arc::clone(source),
+            Backend::Fixed(models) => Arc::new(Declared::new(Arc::clone(models))),
         })
     }
 }
@@ -611,7 +613,7 @@ impl fmt::Debug for Provider {
 
 pub(crate) fn check_name(name: &str) -> Result<(), BuildError> {
     let good = !name.is_empty() && name.len() <= 128 && name.trim() == name;
-    if good && !name.contains('/') && !name.contains(is_treacherous) {
+    if good && !name.contains('/') && !name.contains(is_unsafe_char) {
         return Ok(());
     }
     let expected = "1 to 128 bytes without slash, control character or space at an end";

@@ -132,9 +132,9 @@ pub enum Preset {
 }
 
 /// What is known of a provider.
-pub(super) struct Facts {
+pub(super) struct PresetFacts {
     name: &'static str,
-    pub(super) base: Base,
+    pub(super) base: BaseUrl,
     /// Where the list lies on the host of the base URL, whatever the path of that.
     pub(super) path: Option<&'static str>,
     /// Where it lies at the provider's own address, and not at another one.
@@ -150,16 +150,16 @@ pub(super) struct Facts {
 
 /// Where a provider is.
 #[derive(Clone, Copy)]
-pub(super) enum Base {
+pub(super) enum BaseUrl {
     /// Here, for everyone or by default.
     At(&'static str),
     /// Somewhere else for everyone, as in this example.
     Like(&'static str),
 }
 
-impl Facts {
+impl PresetFacts {
     /// A provider that speaks like OpenAI and wants a key as a bearer.
-    fn new(name: &'static str, base: Base) -> Self {
+    fn new(name: &'static str, base: BaseUrl) -> Self {
         Self {
             name,
             base,
@@ -217,12 +217,12 @@ impl Facts {
     }
 }
 
-fn at(name: &'static str, base: &'static str) -> Facts {
-    Facts::new(name, Base::At(base))
+fn at(name: &'static str, base: &'static str) -> PresetFacts {
+    PresetFacts::new(name, BaseUrl::At(base))
 }
 
-fn like(name: &'static str, base: &'static str) -> Facts {
-    Facts::new(name, Base::Like(base))
+fn like(name: &'static str, base: &'static str) -> PresetFacts {
+    PresetFacts::new(name, BaseUrl::Like(base))
 }
 
 impl Preset {
@@ -281,7 +281,7 @@ impl Preset {
         Self::ZenMux,
     ];
 
-    pub(super) fn facts(self) -> Facts {
+    pub(super) fn facts(self) -> PresetFacts {
         const AZURE: &str = "https://RESOURCE.openai.azure.com";
         const BEDROCK: &str = "https://bedrock.us-east-1.amazonaws.com";
         match self {
@@ -426,7 +426,7 @@ impl Preset {
     }
 
     /// The name, as it stands in a file. A provider that is made from the preset is called
-    /// so, unless it is [renamed](super::Provider::renamed).
+    /// so, unless it is [renamed](super::Provider::with_name).
     pub fn name(self) -> &'static str {
         self.facts().name
     }
@@ -439,8 +439,8 @@ impl Preset {
     /// The address of the provider's API, if it has one for everyone.
     pub fn base_url(self) -> Option<&'static str> {
         match self.facts().base {
-            Base::At(url) => Some(url),
-            Base::Like(_) => None,
+            BaseUrl::At(url) => Some(url),
+            BaseUrl::Like(_) => None,
         }
     }
 

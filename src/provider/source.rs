@@ -154,8 +154,8 @@ mod sealed {
 }
 
 /// A source of any type.
-pub(crate) trait Erased: Send + Sync {
-    fn list(&self, request: ListModels) -> Listed;
+pub(crate) trait DynSource: Send + Sync {
+    fn list(&self, request: ListModels) -> ListFuture;
 
     /// Where the list is requested, if that is known and can be shown.
     fn address(&self) -> Option<&str> {
@@ -163,18 +163,18 @@ pub(crate) trait Erased: Send + Sync {
     }
 }
 
-pub(crate) type Listed = BoxFuture<'static, Result<Answer, ListError>>;
+pub(crate) type ListFuture = BoxFuture<'static, Result<SourceResponse, ListError>>;
 
 /// What a source answers with.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum SourceResponse {
     /// A list, and what tells it from others, if the provider gave that.
     List(ModelList, Option<Validator>),
     /// The list is the one whose validator was sent.
     Unchanged,
 }
 
-impl From<ModelList> for Answer {
+impl From<ModelList> for SourceResponse {
     fn from(list: ModelList) -> Self {
         Self::List(list, None)
     }
@@ -183,18 +183,18 @@ impl From<ModelList> for Answer {
 /// The lock is for cloning alone: it makes services shareable that are not `Sync`.
 struct Shared<S>(Mutex<S>);
 
-impl<S: Source> Erased for Shared<S> {
-    fn list(&self, request: ListModels) -> Listed {
+impl<S: Source> DynSource for Shared<S> {
+    fn list(&self, request: ListModels) -> ListFuture {
         let service = self
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        Box::pin(service.list(request).map_ok(Answer::from))
+        Box::pin(service.list(request).map_ok(SourceResponse::from))
     }
 }
 
-pub(super) fn erase<S: Source>(service: S) -> Arc<dyn Erased> {
+pub(super) fn erase<S: Source>(service: S) -> Arc<dyn DynSource> {
     Arc::new(Shared(Mutex::new(service)))
 }
 
@@ -207,8 +207,8 @@ impl Declared {
     }
 }
 
-impl Erased for Declared {
-    fn list(&self, _: ListModels) -> Listed {
+impl DynSource for Declared {
+    fn list(&self, _: ListModels) -> ListFuture {
         let list = ModelList::from(self.0.to_vec()).into_declared();
         Box::pin(async { Ok(list.into()) })
     }

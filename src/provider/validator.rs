@@ -87,9 +87,9 @@ pub(super) fn binding(uri: &Uri, headers: &HeaderMap) -> u128 {
         hash.write(bytes);
     };
     put(uri.to_string().as_bytes());
-    let mut lines: Vec<_> = headers.iter().collect();
-    lines.sort_by_key(|(name, value)| (name.as_str(), value.as_bytes()));
-    for (name, value) in lines {
+    let mut header_values: Vec<_> = headers.iter().collect();
+    header_values.sort_by_key(|(name, value)| (name.as_str(), value.as_bytes()));
+    for (name, value) in header_values {
         put(name.as_str().as_bytes());
         put(value.as_bytes());
     }
@@ -107,19 +107,19 @@ impl fmt::Debug for Validator {
 mod tests {
     use super::*;
 
-    fn headers(lines: &[(HeaderName, &[u8])]) -> HeaderMap {
+    fn headers(header_values: &[(HeaderName, &[u8])]) -> HeaderMap {
         let value = |value: &[u8]| HeaderValue::from_bytes(value).expect("is a value");
         let mut headers = HeaderMap::new();
-        for (name, line) in lines {
+        for (name, line) in header_values {
             headers.append(name, value(line));
         }
         headers
     }
 
     /// Whether these lines are sent back, as a tag and as a date.
-    fn kept(lines: &[(HeaderName, &[u8])]) -> (bool, bool) {
+    fn kept(header_values: &[(HeaderName, &[u8])]) -> (bool, bool) {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777); // 08:49:37
-        let validator = Validator::of(&headers(lines), 0, now);
+        let validator = Validator::of(&headers(header_values), 0, now);
         validator.map_or((false, false), |validator| {
             (validator.etag.is_some(), validator.last_modified.is_some())
         })
@@ -145,8 +145,8 @@ mod tests {
             (b"W/a", false),
             (b"W/ \"a\"", false),
         ] {
-            let lines = [(header::ETAG, tag)];
-            assert_eq!(kept(&lines), (expected, false), "{tag:?}");
+            let header_values = [(header::ETAG, tag)];
+            assert_eq!(kept(&header_values), (expected, false), "{tag:?}");
         }
         let two: [(_, &[u8]); 2] = [(header::ETAG, b"\"a\""), (header::ETAG, b"\"b\"")];
         assert_eq!(kept(&two), (false, false));
@@ -165,8 +165,8 @@ mod tests {
             ("0", false),
             ("", false),
         ] {
-            let lines = [(header::LAST_MODIFIED, date.as_bytes())];
-            assert_eq!(kept(&lines), (false, expected), "{date}");
+            let header_values = [(header::LAST_MODIFIED, date.as_bytes())];
+            assert_eq!(kept(&header_values), (false, expected), "{date}");
         }
     }
 }

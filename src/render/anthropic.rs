@@ -8,11 +8,11 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ListedId, Problem, Record as Listed, to_json, write_json};
+use super::{ErrorResponse, ListedId, Record, to_json, write_json};
 use crate::model::Model;
 
 #[derive(Serialize)]
-struct Head<'a> {
+struct PageHead<'a> {
     first_id: Option<ListedId<'a>>,
     last_id: Option<ListedId<'a>>,
     has_more: bool,
@@ -20,7 +20,7 @@ struct Head<'a> {
 
 /// Appends what stands before records of which these are the first and the last.
 pub(super) fn open(out: &mut Vec<u8>, ends: Option<(ListedId<'_>, ListedId<'_>)>, has_more: bool) {
-    let head = Head {
+    let head = PageHead {
         first_id: ends.map(|(first, _)| first),
         last_id: ends.map(|(_, last)| last),
         has_more,
@@ -31,7 +31,7 @@ pub(super) fn open(out: &mut Vec<u8>, ends: Option<(ListedId<'_>, ListedId<'_>)>
 }
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct AnthropicModel<'a> {
     r#type: &'static str,
     id: ListedId<'a>,
     display_name: DisplayName<'a>,
@@ -52,7 +52,7 @@ pub(super) enum DisplayName<'a> {
 }
 
 impl<'a> DisplayName<'a> {
-    pub(super) fn of(record: &Listed<'a>) -> Self {
+    pub(super) fn of(record: &Record<'a>) -> Self {
         match record.model.display_name() {
             Some(name) => Self::Own(name),
             None => Self::Id(record.id),
@@ -72,9 +72,9 @@ fn lifecycle(model: &Model) -> &'static str {
 }
 
 /// Appends one record.
-pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>) {
+pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>) {
     let model = record.model;
-    let record = Record {
+    let record = AnthropicModel {
         r#type: "model",
         id: record.id,
         display_name: DisplayName::of(record),
@@ -100,9 +100,9 @@ struct FailureBody<'a> {
     message: &'a str,
 }
 
-pub(super) fn problem(problem: &Problem<'_>) -> Vec<u8> {
+pub(super) fn problem(problem: &ErrorResponse<'_>) -> Vec<u8> {
     let message = match problem {
-        Problem::NotFound(id) => format!("model: {id}"),
+        ErrorResponse::NotFound(id) => format!("model: {id}"),
         other => other.message(),
     };
     let r#type = match problem.status() {

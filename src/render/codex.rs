@@ -6,11 +6,11 @@
 
 use serde::Serialize;
 
-use super::{ListedId, Record as Listed, Style, anthropic::DisplayName, write_json};
+use super::{CodexOptions, ListedId, Record, anthropic::DisplayName, write_json};
 use crate::model::{Modality, Model};
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct CodexModel<'a> {
     slug: ListedId<'a>,
     display_name: DisplayName<'a>,
     description: Option<&'a str>,
@@ -45,9 +45,9 @@ fn speaks(model: &Model) -> bool {
 }
 
 /// Appends one record.
-pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>, style: &Style) {
+pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, codex_options: &CodexOptions) {
     let model = record.model;
-    let record = Record {
+    let record = CodexModel {
         slug: record.id,
         display_name: DisplayName::of(record),
         description: None,
@@ -57,7 +57,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>, style: &Style) {
         supported_in_api: true,
         priority: 99,
         upgrade: None,
-        base_instructions: &style.codex_instructions,
+        base_instructions: &codex_options.codex_instructions,
         supports_reasoning_summaries: false,
         supports_reasoning_summary_parameter: false,
         support_verbosity: false,

@@ -4,7 +4,9 @@ use std::{fmt, str::FromStr};
 
 use http::HeaderName;
 
-use super::{ListedId, Problem, Record, Style, anthropic, codex, gemini, ollama, openai};
+use super::{
+    CodexOptions, ErrorResponse, ListedId, Record, anthropic, codex, gemini, ollama, openai,
+};
 
 /// A form in which clients want the list.
 ///
@@ -89,11 +91,11 @@ impl ClientDialect {
     }
 
     /// How much of the list one answer holds.
-    pub(crate) fn reach(self) -> Reach {
+    pub(crate) fn pagination(self) -> Pagination {
         match self {
-            Self::Anthropic => Reach::Pages { default: 20 },
-            Self::Gemini => Reach::Pages { default: 50 },
-            Self::OpenAi | Self::Ollama | Self::Codex => Reach::Whole,
+            Self::Anthropic => Pagination::Pages { default: 20 },
+            Self::Gemini => Pagination::Pages { default: 50 },
+            Self::OpenAi | Self::Ollama | Self::Codex => Pagination::Whole,
         }
     }
 
@@ -120,7 +122,7 @@ impl ClientDialect {
     }
 
     /// What stands before the records of a page.
-    pub(crate) fn open_page(self, out: &mut Vec<u8>, page: &PageEnds<'_>) {
+    pub(crate) fn open_page(self, out: &mut Vec<u8>, page: &PageInfo<'_>) {
         match self {
             Self::Gemini => gemini::open(out, page.next.as_deref()),
             _ => anthropic::open(out, page.ends, page.has_more),
@@ -133,18 +135,23 @@ impl ClientDialect {
     }
 
     /// Appends one record.
-    pub(crate) fn write(self, out: &mut Vec<u8>, record: &Record<'_>, style: &Style) {
+    pub(crate) fn write(
+        self,
+        out: &mut Vec<u8>,
+        record: &Record<'_>,
+        codex_options: &CodexOptions,
+    ) {
         match self {
             Self::OpenAi => openai::write(out, record),
             Self::Anthropic => anthropic::write(out, record),
             Self::Gemini => gemini::write(out, record),
             Self::Ollama => ollama::write(out, record),
-            Self::Codex => codex::write(out, record, style),
+            Self::Codex => codex::write(out, record, codex_options),
         }
     }
 
     /// What is wrong, as its clients read it.
-    pub(crate) fn problem(self, problem: &Problem<'_>) -> Vec<u8> {
+    pub(crate) fn problem(self, problem: &ErrorResponse<'_>) -> Vec<u8> {
         match self {
             Self::OpenAi | Self::Codex => openai::problem(problem),
             Self::Anthropic => anthropic::problem(problem),
@@ -156,14 +163,14 @@ impl ClientDialect {
 
 /// How much of a list one answer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum Pagination {
     Whole,
     Pages { default: usize },
 }
 
 /// What a page says of itself.
 #[derive(Debug)]
-pub(crate) struct PageEnds<'a> {
+pub(crate) struct PageInfo<'a> {
     /// Its first and its last model.
     pub(crate) ends: Option<(ListedId<'a>, ListedId<'a>)>,
     /// Whether there are more, in the direction that was asked for.

@@ -7,7 +7,7 @@ use std::fmt;
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 
-use super::{ListedId, Problem, Record as Listed, anthropic::DisplayName, to_json, write_json};
+use super::{ErrorResponse, ListedId, Record, anthropic::DisplayName, to_json, write_json};
 use crate::model::{Capability, Modality, Model};
 
 /// Appends what stands before the records of a page that this token leads on from.
@@ -23,7 +23,7 @@ pub(super) fn open(out: &mut Vec<u8>, next: Option<&str>) {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Record<'a> {
+struct GeminiModel<'a> {
     name: Name<'a>,
     version: &'a str,
     display_name: DisplayName<'a>,
@@ -77,11 +77,11 @@ impl<'a> Methods<'a> {
 }
 
 /// Appends one record.
-pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>) {
+pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>) {
     let model = record.model;
     let version = model.extra("version");
     let version = version.and_then(|text| serde_json::from_str(text).ok());
-    let record = Record {
+    let record = GeminiModel {
         name: Name(record.id),
         version: version.unwrap_or(""),
         display_name: DisplayName::of(record),
@@ -105,9 +105,9 @@ struct FailureBody<'a> {
     status: &'static str,
 }
 
-pub(super) fn problem(problem: &Problem<'_>) -> Vec<u8> {
+pub(super) fn problem(problem: &ErrorResponse<'_>) -> Vec<u8> {
     let message = match problem {
-        Problem::NotFound(id) => format!("models/{id} is not found for this API version."),
+        ErrorResponse::NotFound(id) => format!("models/{id} is not found for this API version."),
         other => other.message(),
     };
     let status = problem.status();

@@ -17,9 +17,9 @@ use serde::{Serialize, Serializer};
 
 pub use self::dialect::{ClientDialect, UnknownClientDialect};
 pub(crate) use self::{
-    dialect::{Dialects, PageEnds, Reach},
+    dialect::{Dialects, PageInfo, Pagination},
     ollama::{show, version},
-    problem::Problem,
+    problem::ErrorResponse,
 };
 use crate::model::Model;
 
@@ -34,12 +34,12 @@ pub(crate) struct Record<'a> {
 
 /// What the operator chose of records.
 #[derive(Clone, Debug)]
-pub(crate) struct Style {
+pub(crate) struct CodexOptions {
     /// What Codex tells a model of its work, in the place of its own text.
     pub(crate) codex_instructions: Arc<str>,
 }
 
-impl Default for Style {
+impl Default for CodexOptions {
     fn default() -> Self {
         let text = "You are a coding agent. You work in the user's own files and terminal, \
                     through the tools that you are given. Look before you change anything, \

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::{ListedId, Problem, Record as Listed, to_json, write_json};
+use super::{ErrorResponse, ListedId, Record, to_json, write_json};
 use crate::model::{Capability, Modality, Model};
 
 /// Of the API that is answered here: what clients look at before they trust it.
@@ -80,7 +80,7 @@ fn capabilities(model: &Model) -> Vec<&'static str> {
 }
 
 /// Appends one tag.
-pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>) {
+pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>) {
     let tag = Tag {
         name: record.id,
         model: record.id,
@@ -115,7 +115,7 @@ struct Shown<'a> {
 }
 
 /// Facts by name, as the files that Ollama runs have them.
-struct Info<'a>(&'a Listed<'a>);
+struct Info<'a>(&'a Record<'a>);
 
 impl Serialize for Info<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -136,7 +136,7 @@ impl Serialize for Info<'_> {
 }
 
 /// What is known of one model.
-pub(crate) fn show(record: &Listed<'_>) -> Vec<u8> {
+pub(crate) fn show(record: &Record<'_>) -> Vec<u8> {
     let window = record.model.context_length();
     to_json(&Shown {
         modelfile: "",
@@ -154,10 +154,10 @@ struct Failure<'a> {
     error: &'a str,
 }
 
-pub(super) fn problem(problem: &Problem<'_>) -> Vec<u8> {
+pub(super) fn problem(problem: &ErrorResponse<'_>) -> Vec<u8> {
     let message = match problem {
-        Problem::NotFound(id) => format!("model '{id}' not found"),
-        Problem::NoModel => "model is required".to_owned(),
+        ErrorResponse::NotFound(id) => format!("model '{id}' not found"),
+        ErrorResponse::NoModel => "model is required".to_owned(),
         other => other.message(),
     };
     to_json(&Failure { error: &message })

@@ -6,14 +6,14 @@
 use http::StatusCode;
 use serde::Serialize;
 
-use super::{ListedId, Problem, Record as Listed, to_json, write_json};
+use super::{ErrorResponse, ListedId, Record, to_json, write_json};
 use crate::model::{Capabilities, Deprecation, Modalities, Prices};
 
 /// What stands before the first record of a list, and after the last.
 pub(super) const ENVELOPE: (&[u8], &[u8]) = (br#"{"object":"list","data":["#, b"]}");
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct OpenAiModel<'a> {
     id: ListedId<'a>,
     object: &'static str,
     created: u32,
@@ -52,12 +52,12 @@ struct Architecture {
 }
 
 /// Appends one record.
-pub(super) fn write(out: &mut Vec<u8>, record: &Listed<'_>) {
-    let Listed { id, owner, model } = *record;
+pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>) {
+    let Record { id, owner, model } = *record;
     let (input_modalities, output_modalities) = (model.input(), model.output());
     let shaped = !input_modalities.is_empty() || !output_modalities.is_empty();
     let deprecation = model.deprecation();
-    let record = Record {
+    let record = OpenAiModel {
         id,
         object: "model",
         created: model.created().unwrap_or(0),
@@ -100,15 +100,15 @@ struct FailureBody<'a> {
     code: Option<&'a str>,
 }
 
-pub(super) fn problem(problem: &Problem<'_>) -> Vec<u8> {
+pub(super) fn problem(problem: &ErrorResponse<'_>) -> Vec<u8> {
     let (param, code) = match problem {
-        Problem::NotFound(_) => (Some("model"), Some("model_not_found")),
-        Problem::Unavailable | Problem::Stopped => (None, Some("models_unavailable")),
-        Problem::NotAcceptable => (None, Some("not_acceptable")),
-        Problem::Denied(StatusCode::UNAUTHORIZED) => (None, Some("invalid_api_key")),
-        Problem::Denied(_) | Problem::NoView => (None, None),
-        Problem::PageToken => (Some("after"), None),
-        Problem::NoModel => (Some("model"), None),
+        ErrorResponse::NotFound(_) => (Some("model"), Some("model_not_found")),
+        ErrorResponse::Unavailable | ErrorResponse::Stopped => (None, Some("models_unavailable")),
+        ErrorResponse::NotAcceptable => (None, Some("not_acceptable")),
+        ErrorResponse::Denied(StatusCode::UNAUTHORIZED) => (None, Some("invalid_api_key")),
+        ErrorResponse::Denied(_) | ErrorResponse::NoView => (None, None),
+        ErrorResponse::PageToken => (Some("after"), None),
+        ErrorResponse::NoModel => (Some("model"), None),
     };
     let status = problem.status();
     let error = FailureBody {
@@ -130,7 +130,7 @@ mod tests {
 
     fn rendered(prefix: Option<&str>, model: &Model) -> String {
         let mut out = Vec::new();
-        let record = Listed {
+        let record = Record {
             id: ListedId::new(prefix, model.id()),
             owner: "somebody",
             model,
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn errors_have_the_form_that_clients_raise_from() {
         let error: serde_json::Value =
-            serde_json::from_slice(&problem(&Problem::NotFound("x\"y"))).expect("is JSON");
+            serde_json::from_slice(&problem(&ErrorResponse::NotFound("x\"y"))).expect("is JSON");
         assert_eq!(error["error"]["code"], "model_not_found");
         assert_eq!(error["error"]["type"], "invalid_request_error");
         assert!(
@@ -172,7 +172,7 @@ mod tests {
                 .contains("x\"y")
         );
         let error: serde_json::Value =
-            serde_json::from_slice(&problem(&Problem::Unavailable)).expect("is JSON");
+            serde_json::from_slice(&problem(&ErrorResponse::Unavailable)).expect("is JSON");
         assert_eq!(error["error"]["param"], serde_json::Value::Null);
     }
 }

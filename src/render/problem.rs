@@ -1,10 +1,10 @@
-//! `Problem`: why there is no list, or no model, in whatever dialect.
+//! `ErrorResponse`: why there is no list, or no model, in whatever dialect.
 
 use http::StatusCode;
 
 /// What is told to a client in the place of what it asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Problem<'a> {
+pub(crate) enum ErrorResponse<'a> {
     /// No such model is listed, or it is not for this caller: nothing tells which.
     NotFound(&'a str),
     /// There is nothing to list yet.
@@ -23,7 +23,7 @@ pub(crate) enum Problem<'a> {
     NoModel,
 }
 
-impl Problem<'_> {
+impl ErrorResponse<'_> {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,

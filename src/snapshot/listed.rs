@@ -59,12 +59,12 @@ impl ModelsSnapshot {
     ///
     /// Equal models have equal tags in every process.
     pub fn etag(&self) -> &str {
-        self.0.document.etag()
+        self.0.variants.etag()
     }
 
     /// The list as it is served: JSON in OpenAI's form. The bytes are shared, not copied.
     pub fn body(&self) -> Bytes {
-        self.0.document.body().clone()
+        self.0.variants.body().clone()
     }
 }
 

@@ -5,76 +5,76 @@
 //! taken over from it: a provider's part of the body is copied, not rendered again, and a
 //! body in which no part changed is shared.
 
-mod face;
+mod fragment;
 mod listed;
 mod models;
 mod names;
 mod prepared;
-mod section;
+mod representation;
 mod view;
 
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
 
+use self::{
+    fragment::{Fragment, FragmentBuilder, RecordTable},
+    names::{NameIndex, builder},
+    prepared::Views,
+    view::ViewMembers,
+};
 pub(crate) use self::{
-    face::Face,
+    fragment::{Health, ProviderListing},
     models::Slice,
-    names::{Aliases, Naming, Seat},
-    prepared::{Bounds as ViewBounds, Faces, Rendering, Seen},
-    section::{Health, Part},
-    view::{Panicked, Policy, Sight},
+    names::{Aliases, ModelIndex, Naming},
+    prepared::{PreparedView, Rendering, Representations, ViewBounds},
+    representation::Representation,
+    view::{Panicked, ViewPredicate, Visibility},
 };
 pub use self::{
     listed::{ListedModel, ModelsSnapshot},
     view::View,
 };
-use self::{
-    names::{Index, plan},
-    prepared::Views,
-    section::{Plan, Records, Section},
-    view::Members,
-};
 use crate::{
-    document::{self, Document},
-    encoding::Effort,
-    render::{self, ClientDialect, ListedId, Record, Style},
+    encoding::CompressionLevel,
+    render::{self, ClientDialect, CodexOptions, ListedId, Record},
+    variants::{self, Variants},
 };
 
 /// What the operator chose of the lists.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) document: document::Settings,
+pub(crate) struct ListingSettings {
+    pub(crate) variants: variants::HeaderSettings,
     pub(crate) naming: Naming,
-    pub(crate) style: Style,
+    pub(crate) codex_options: CodexOptions,
     pub(crate) views: ViewBounds,
 }
 
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    settings: Arc<Settings>,
-    sections: Box<[Section]>,
-    index: Index,
+    settings: Arc<ListingSettings>,
+    fragments: Box<[Fragment]>,
+    index: NameIndex,
     /// The model that each alias stands for, where it is listed; and their records, which
     /// come first in the body.
-    aliases: Box<[Option<Seat>]>,
-    alias_records: Records,
+    aliases: Box<[Option<ModelIndex>]>,
+    alias_records: RecordTable,
     models: usize,
     /// The headers that every list has.
-    heads: HeaderMap,
+    common_headers: HeaderMap,
     /// The list of all models in OpenAI's form.
-    document: Arc<Document>,
+    variants: Arc<Variants>,
     /// The lists of all models in other forms.
-    faces: Faces,
+    representations: Representations,
     views: Views,
-    pub(crate) standing: Standing,
+    pub(crate) availability: Availability,
     /// Whether lists are still fetched.
     is_refreshed: bool,
 }
 
 /// How the providers stand together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct Availability {
     /// Every first attempt is over.
     pub(crate) settled: bool,
     /// There is something to serve: a list of some provider, or no providers.
@@ -83,15 +83,15 @@ pub(crate) struct Standing {
     pub(crate) complete: bool,
 }
 
-impl Standing {
-    fn of(sections: &[Section]) -> Self {
-        let has_list = |section: &Section| section.part.entry.is_some();
+impl Availability {
+    fn of(fragments: &[Fragment]) -> Self {
+        let has_list = |fragment: &Fragment| fragment.part.entry.is_some();
         Self {
-            settled: !sections
+            settled: !fragments
                 .iter()
-                .any(|section| section.part.health == Health::Pending),
-            listing: sections.is_empty() || sections.iter().any(has_list),
-            complete: sections.iter().all(has_list),
+                .any(|fragment| fragment.part.health == Health::Pending),
+            listing: fragments.is_empty() || fragments.iter().any(has_list),
+            complete: fragments.iter().all(has_list),
         }
     }
 }
@@ -99,35 +99,45 @@ impl Standing {
 impl Snapshot {
     /// Makes the whole of `parts`, in their order, out of `last` where it can.
     pub(crate) fn assemble(
-        parts: Vec<Part>,
+        parts: Vec<ProviderListing>,
         last: Option<&Self>,
-        settings: &Arc<Settings>,
+        settings: &Arc<ListingSettings>,
         is_refreshed: bool,
         carries_views: bool,
     ) -> Self {
-        let index = Index::of(&parts);
+        let index = NameIndex::of(&parts);
         let aliases = &settings.naming.aliases;
         let names: Vec<_> = (0..parts.len())
-            .map(|part| plan(&parts, part, index.bare(), aliases))
+            .map(|part| builder(&parts, part, index.bare(), aliases))
             .collect();
-        let plans = parts.into_iter().zip(names);
-        let plans: Vec<_> = plans.map(|(part, names)| Plan { part, names }).collect();
-        let parts = plans.iter().map(|plan| (&plan.part, true));
-        let heads = document::heads(parts, &settings.document, is_refreshed);
+        let builders = parts.into_iter().zip(names);
+        let builders: Vec<_> = builders
+            .map(|(part, names)| FragmentBuilder { part, names })
+            .collect();
+        let parts = builders.iter().map(|builder| (&builder.part, true));
+        let common_headers = variants::common_headers(parts, &settings.variants, is_refreshed);
 
-        let like: Vec<_> = (plans.iter().enumerate())
-            .map(|(position, plan)| last.and_then(|last| last.section_like(position, plan)))
+        let like: Vec<_> = (builders.iter().enumerate())
+            .map(|(position, builder)| last.and_then(|last| last.fragment_like(position, builder)))
             .collect();
-        let in_place = |(position, like): (usize, &Option<(usize, &Section)>)| {
+        let in_place = |(position, like): (usize, &Option<(usize, &Fragment)>)| {
             like.is_some_and(|(before, _)| before == position)
         };
-        let same = |last: &&Self| last.sections.len() == plans.len();
+        let same = |last: &&Self| last.fragments.len() == builders.len();
         let shared = last
             .filter(same)
             .filter(|_| like.iter().enumerate().all(in_place));
         let mut next = match shared {
-            Some(last) => Self::share(last, plans, heads, settings, is_refreshed),
-            None => Self::render_all(plans, &like, last, index, heads, settings, is_refreshed),
+            Some(last) => Self::share(last, builders, common_headers, settings, is_refreshed),
+            None => Self::render_all(
+                builders,
+                &like,
+                last,
+                index,
+                common_headers,
+                settings,
+                is_refreshed,
+            ),
         };
         if let Some(last) = last.filter(|_| carries_views) {
             next.views = last.views.carry_over(last, &next, shared.is_some());
@@ -138,140 +148,154 @@ impl Snapshot {
     /// The next snapshot, in which no list has changed.
     fn share(
         last: &Self,
-        plans: Vec<Plan>,
-        heads: HeaderMap,
-        settings: &Arc<Settings>,
+        builders: Vec<FragmentBuilder>,
+        common_headers: HeaderMap,
+        settings: &Arc<ListingSettings>,
         is_refreshed: bool,
     ) -> Self {
-        let sections = last.sections.iter().zip(plans);
-        let sections = sections.map(|(section, plan)| section.moved(plan.part, last, None));
-        let sections: Box<[_]> = sections.collect();
+        let fragments = last.fragments.iter().zip(builders);
+        let fragments =
+            fragments.map(|(fragment, builder)| fragment.moved(builder.part, last, None));
+        let fragments: Box<[_]> = fragments.collect();
         Self {
             settings: Arc::clone(settings),
-            standing: Standing::of(&sections),
+            availability: Availability::of(&fragments),
             is_refreshed,
-            sections,
+            fragments,
             index: last.index.clone(),
             aliases: last.aliases.clone(),
             alias_records: last.alias_records.clone(),
             models: last.models,
-            document: Arc::new(last.document.with_heads(&heads)),
-            faces: last.faces.with_heads(&heads),
+            variants: Arc::new(last.variants.with_common_headers(&common_headers)),
+            representations: last.representations.with_common_headers(&common_headers),
             views: Views::default(),
-            heads,
+            common_headers,
         }
     }
 
     fn render_all(
-        plans: Vec<Plan>,
-        like: &[Option<(usize, &Section)>],
+        builders: Vec<FragmentBuilder>,
+        like: &[Option<(usize, &Fragment)>],
         last: Option<&Self>,
-        index: Index,
-        heads: HeaderMap,
-        settings: &Arc<Settings>,
+        index: NameIndex,
+        common_headers: HeaderMap,
+        settings: &Arc<ListingSettings>,
         is_refreshed: bool,
     ) -> Self {
         let openai = ClientDialect::OpenAi;
         let naming = &settings.naming;
-        let room = last.map_or(64, |last| last.document.body().len() * 5 / 4);
+        let room = last.map_or(64, |last| last.variants.body().len() * 5 / 4);
         let mut body = Vec::with_capacity(room);
         openai.open(&mut body, None);
         let begin = body.len();
 
         let aliases: Vec<_> = (naming.aliases.pairs())
-            .map(|(_, target)| index.locate(&plans, target))
+            .map(|(_, target)| index.locate(&builders, target))
             .collect();
-        let records = (0..)
-            .zip(&aliases)
-            .map(|(alias, seat): (u32, &Option<Seat>)| {
-                let record = plans[(*seat)?.section()].record((*seat)?.position())?;
-                let id = ListedId::new(None, naming.aliases.name(alias));
-                Some(Record { id, ..record })
-            });
+        let records =
+            (0..)
+                .zip(&aliases)
+                .map(|(alias, model_index): (u32, &Option<ModelIndex>)| {
+                    let record =
+                        builders[(*model_index)?.fragment()].record((*model_index)?.position())?;
+                    let id = ListedId::new(None, naming.aliases.name(alias));
+                    Some(Record { id, ..record })
+                });
         let records: Vec<_> = records.collect();
-        let alias_records = Records::render(records.into_iter(), &settings.style, &mut body);
+        let alias_records =
+            RecordTable::render(records.into_iter(), &settings.codex_options, &mut body);
 
-        let mut sections = Vec::with_capacity(plans.len());
-        for (plan, like) in plans.into_iter().zip(like) {
-            if plan.listed() > 0 && body.len() > begin {
+        let mut fragments = Vec::with_capacity(builders.len());
+        for (builder, like) in builders.into_iter().zip(like) {
+            if builder.listed() > 0 && body.len() > begin {
                 body.push(b',');
             }
-            sections.push(match (like, last) {
-                (Some((_, section)), Some(last)) => section.moved(plan.part, last, Some(&mut body)),
-                _ => Section::render(plan, &settings.style, &mut body),
+            fragments.push(match (like, last) {
+                (Some((_, fragment)), Some(last)) => {
+                    fragment.moved(builder.part, last, Some(&mut body))
+                }
+                _ => Fragment::render(builder, &settings.codex_options, &mut body),
             });
         }
         body.extend_from_slice(openai.close());
         body.shrink_to_fit();
-        let document = Document::new(
+        let variants = Variants::new(
             openai,
             body.into(),
-            Effort::Most,
-            &heads,
-            &settings.document,
+            CompressionLevel::Best,
+            &common_headers,
+            &settings.variants,
         );
 
         let named = aliases.iter().flatten().count();
         let mut next = Self {
             settings: Arc::clone(settings),
-            standing: Standing::of(&sections),
+            availability: Availability::of(&fragments),
             is_refreshed,
-            models: named + sections.iter().map(Section::listed).sum::<usize>(),
-            sections: sections.into(),
+            models: named + fragments.iter().map(Fragment::listed).sum::<usize>(),
+            fragments: fragments.into(),
             index,
             aliases: aliases.into(),
             alias_records,
-            heads,
-            document: Arc::new(document),
-            faces: Faces::default(),
+            common_headers,
+            variants: Arc::new(variants),
+            representations: Representations::default(),
             views: Views::default(),
         };
         if let Some(last) = last {
-            next.faces = last.faces.map(|dialect, _| next.render_for_all(dialect));
+            next.representations = last
+                .representations
+                .map(|dialect, _| next.render_for_all(dialect));
         }
         next
     }
 
     /// A section of ours that would be rendered the same for a plan.
-    fn section_like(&self, index: usize, plan: &Plan) -> Option<(usize, &Section)> {
+    fn fragment_like(&self, index: usize, builder: &FragmentBuilder) -> Option<(usize, &Fragment)> {
         // Most often nothing moved.
-        if let Some(section) = self
-            .sections
+        if let Some(fragment) = self
+            .fragments
             .get(index)
-            .filter(|like| like.renders_as(plan))
+            .filter(|like| like.renders_as(builder))
         {
-            return Some((index, section));
+            return Some((index, fragment));
         }
-        let found = |(_, section): &(usize, &Section)| section.renders_as(plan);
-        self.sections.iter().enumerate().find(found)
+        let found = |(_, fragment): &(usize, &Fragment)| fragment.renders_as(builder);
+        self.fragments.iter().enumerate().find(found)
     }
 
     // ----- lists -----
 
     /// The list of all models in OpenAI's form.
-    pub(crate) fn document(&self) -> &Arc<Document> {
-        &self.document
+    pub(crate) fn variants(&self) -> &Arc<Variants> {
+        &self.variants
     }
 
     /// A model as Ollama's clients are shown it.
-    pub(crate) fn show(&self, seat: Seat) -> Vec<u8> {
-        render::show(&self.record(seat, ClientDialect::Ollama))
+    pub(crate) fn show(&self, model_index: ModelIndex) -> Vec<u8> {
+        render::show(&self.record(model_index, ClientDialect::Ollama))
     }
 
     /// Every list that there is, the one that is asked for most first.
-    pub(crate) fn documents(&self) -> Vec<Arc<Document>> {
+    pub(crate) fn all_variants(&self) -> Vec<Arc<Variants>> {
         let views = self.views.all();
-        let of_views = views.iter().flat_map(|seen| seen.faces.all());
-        let faces = self.faces.all().chain(of_views).map(Face::document);
-        std::iter::once(&self.document)
-            .chain(faces)
+        let of_views = views
+            .iter()
+            .flat_map(|prepared_view| prepared_view.representations.all());
+        let representations = self
+            .representations
+            .all()
+            .chain(of_views)
+            .map(Representation::variants);
+        std::iter::once(&self.variants)
+            .chain(representations)
             .map(Arc::clone)
             .collect()
     }
 
     /// The lists of all models in other forms.
-    pub(crate) fn faces(&self) -> &Faces {
-        &self.faces
+    pub(crate) fn representations(&self) -> &Representations {
+        &self.representations
     }
 
     /// The views that were asked for.
@@ -287,82 +311,102 @@ impl Snapshot {
     /// How much memory the lists take.
     pub(crate) fn size(&self) -> usize {
         let (_, views) = self.views.size();
-        self.document.size() + self.faces.size() + views
+        self.variants.size() + self.representations.size() + views
     }
 
     /// Takes over the variants that the last snapshot got while this one was made.
     pub(crate) fn take_encodings(&self, last: &Self) {
-        if !self.document.lacks_encodings() && !self.faces.all().any(Face::lacks_encodings) {
+        if !self.variants.lacks_encodings()
+            && !self
+                .representations
+                .all()
+                .any(Representation::lacks_encodings)
+        {
             return;
         }
-        let before = last.documents();
-        for document in self.documents() {
-            let same = |other: &&Arc<Document>| other.body().as_ptr() == document.body().as_ptr();
+        let before = last.all_variants();
+        for variants in self.all_variants() {
+            let same = |other: &&Arc<Variants>| other.body().as_ptr() == variants.body().as_ptr();
             if let Some(other) = before.iter().find(same) {
-                document.take_encodings(other);
+                variants.take_encodings(other);
             }
         }
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &ListingSettings {
         &self.settings
     }
 
-    fn style(&self) -> &Style {
-        &self.settings.style
+    fn codex_options(&self) -> &CodexOptions {
+        &self.settings.codex_options
     }
 
     /// The headers of a view's lists. They name the providers of which it sees a model: of
     /// one that is missing it sees none.
-    fn heads_for(&self, policy: &Policy, members: &Members) -> HeaderMap {
+    fn headers_for(&self, predicate: &ViewPredicate, members: &ViewMembers) -> HeaderMap {
         let parts = self.parts().enumerate();
-        let parts = parts.map(|(section, part)| (part, members.has_any_of(section)));
+        let parts = parts.map(|(fragment, part)| (part, members.has_any_of(fragment)));
         // A view that allows nothing lacks nothing either.
-        let parts = parts.filter(|_| !policy.is_empty);
-        document::heads(parts, &self.settings.document, self.is_refreshed)
+        let parts = parts.filter(|_| !predicate.is_empty);
+        variants::common_headers(parts, &self.settings.variants, self.is_refreshed)
     }
 
     /// What the answer with one model says of itself to a view's caller.
-    pub(crate) fn status_for(&self, seat: Seat) -> HeaderValue {
-        match self.sections[seat.section()].stale {
-            _ if !self.standing.complete => document::PARTIAL,
-            Some(_) => document::STALE,
-            None => document::HIT,
+    pub(crate) fn status_for(&self, model_index: ModelIndex) -> HeaderValue {
+        match self.fragments[model_index.fragment()].stale {
+            _ if !self.availability.complete => variants::PARTIAL,
+            Some(_) => variants::STALE,
+            None => variants::HIT,
         }
     }
 
     /// Leaves, in the list's headers on one model, what a view's caller may know.
-    pub(crate) fn tell_view(&self, seat: Seat, head: &mut HeaderMap) {
-        let stale = self.sections[seat.section()].stale.as_ref();
-        let named = stale.filter(|_| self.settings.document.name_providers);
-        document::tell_of_one(head, self.status_for(seat), named);
+    pub(crate) fn tell_view(&self, model_index: ModelIndex, head: &mut HeaderMap) {
+        let stale = self.fragments[model_index.fragment()].stale.as_ref();
+        let named = stale.filter(|_| self.settings.variants.expose_incomplete);
+        variants::tell_of_one(head, self.status_for(model_index), named);
     }
 
     /// The list in one form, for all or for some.
-    fn render(&self, dialect: ClientDialect, members: Option<&Members>, heads: &HeaderMap) -> Face {
-        Face::render(self, dialect, members, heads, &self.settings.document)
+    fn render(
+        &self,
+        dialect: ClientDialect,
+        members: Option<&ViewMembers>,
+        common_headers: &HeaderMap,
+    ) -> Representation {
+        Representation::render(
+            self,
+            dialect,
+            members,
+            common_headers,
+            &self.settings.variants,
+        )
     }
 
     /// The list of all models in another form.
-    pub(crate) fn render_for_all(&self, dialect: ClientDialect) -> Face {
-        self.render(dialect, None, &self.heads)
+    pub(crate) fn render_for_all(&self, dialect: ClientDialect) -> Representation {
+        self.render(dialect, None, &self.common_headers)
     }
 
     /// The list of those models in one form that a policy allows.
     pub(crate) fn render_for(
         &self,
         dialect: ClientDialect,
-        policy: &Policy,
-        seen: &Seen,
-    ) -> Result<Face, Panicked> {
+        predicate: &ViewPredicate,
+        prepared_view: &PreparedView,
+    ) -> Result<Representation, Panicked> {
         // Two dialects of one view may be rendered at the same time: both come to the same.
-        let members = match seen.members.get() {
+        let members = match prepared_view.members.get() {
             Some(members) => members,
             None => {
-                let members = Members::of(self, policy, None)?;
-                seen.members.get_or_init(|| members)
+                let members = ViewMembers::of(self, predicate, None)?;
+                prepared_view.members.get_or_init(|| members)
             }
         };
-        Ok(self.render(dialect, Some(members), &self.heads_for(policy, members)))
+        Ok(self.render(
+            dialect,
+            Some(members),
+            &self.headers_for(predicate, members),
+        ))
     }
 }

@@ -6,29 +6,29 @@ use std::cmp::Ordering;
 use bytes::Bytes;
 
 use super::{
-    ListedModel, Part, Seat, Snapshot,
+    ListedModel, ModelIndex, ProviderListing, Snapshot,
+    fragment::RecordTable,
     names::{CLAUDE, shows_claude},
-    section::Records,
 };
 use crate::{
-    document::{Document, Tags},
     enrich::Described,
     render::{ClientDialect, ListedId, Record},
+    variants::{RecordEtags, Variants},
 };
 
 /// The bytes of one model inside the list, its validator, and the list.
 pub(crate) struct Slice<'a> {
     pub(crate) body: Bytes,
-    pub(crate) tags: &'a Tags,
+    pub(crate) tags: &'a RecordEtags,
     pub(crate) index: usize,
-    pub(crate) document: &'a Document,
+    pub(crate) variants: &'a Variants,
 }
 
 impl Snapshot {
     /// The model that this name leads to.
     pub(crate) fn find(&self, name: &str) -> Option<ListedModel<'_>> {
-        let (seat, lead) = self.locate(name)?;
-        let mut model = self.listed(seat);
+        let (model_index, lead) = self.locate(name)?;
+        let mut model = self.listed(model_index);
         model.name.lead = lead;
         if model.name.order_to(name) != Ordering::Equal {
             // The one name that is in no list: one prefixed on conflict, without a conflict.
@@ -38,58 +38,62 @@ impl Snapshot {
     }
 
     /// Where the model is that is listed under this id.
-    pub(crate) fn seat(&self, listed_id: &str) -> Option<Seat> {
-        self.locate(listed_id).map(|(seat, _)| seat)
+    pub(crate) fn model_index(&self, listed_id: &str) -> Option<ModelIndex> {
+        self.locate(listed_id).map(|(model_index, _)| model_index)
     }
 
     /// The bytes of a model of the list of all, in this dialect. `None`: that list is not
     /// there yet.
-    pub(crate) fn slice(&self, dialect: ClientDialect, seat: Seat) -> Option<Slice<'_>> {
+    pub(crate) fn slice(
+        &self,
+        dialect: ClientDialect,
+        model_index: ModelIndex,
+    ) -> Option<Slice<'_>> {
         if dialect != ClientDialect::OpenAi {
-            let face = self.faces.get(dialect)?;
-            return face.slice(self, self.record(seat, dialect).id);
+            let representation = self.representations.get(dialect)?;
+            return representation.slice(self, self.record(model_index, dialect).id);
         }
-        let (records, index) = self.openai_place(seat);
+        let (records, index) = self.openai_place(model_index);
         Some(Slice {
-            body: self.document.body().slice(records.range(index)),
+            body: self.variants.body().slice(records.range(index)),
             tags: &records.tags,
             index,
-            document: &self.document,
+            variants: &self.variants,
         })
     }
 
     /// Where a model is, and what stands before its name that is in no list but
     /// Anthropic's.
-    fn locate(&self, id: &str) -> Option<(Seat, &'static str)> {
-        if let Some(seat) = self.locate_own(id) {
-            return Some((seat, ""));
+    fn locate(&self, id: &str) -> Option<(ModelIndex, &'static str)> {
+        if let Some(model_index) = self.locate_own(id) {
+            return Some((model_index, ""));
         }
         let naming = &self.settings.naming;
         let is_led = naming.claude && !naming.aliases.has(id);
-        let seat = self.locate_own(id.strip_prefix(CLAUDE).filter(|_| is_led)?)?;
-        (!shows_claude(self.listed(seat).name)).then_some((seat, CLAUDE))
+        let model_index = self.locate_own(id.strip_prefix(CLAUDE).filter(|_| is_led)?)?;
+        (!shows_claude(self.listed(model_index).name)).then_some((model_index, CLAUDE))
     }
 
     /// Where the model is that has this very name.
-    fn locate_own(&self, id: &str) -> Option<Seat> {
+    fn locate_own(&self, id: &str) -> Option<ModelIndex> {
         match self.settings.naming.aliases.find(id) {
             // What the operator named so is meant, or nothing.
             Some(alias) => Some(self.aliases[alias as usize]?.as_alias(alias)),
-            None => self.index.locate(&self.sections, id),
+            None => self.index.locate(&self.fragments, id),
         }
     }
 
     /// A model as it is rendered in a dialect.
-    pub(super) fn record(&self, seat: Seat, dialect: ClientDialect) -> Record<'_> {
+    pub(super) fn record(&self, model_index: ModelIndex, dialect: ClientDialect) -> Record<'_> {
         let ListedModel {
             name: mut id,
             model,
             ..
-        } = self.listed(seat);
+        } = self.listed(model_index);
         if dialect == ClientDialect::Anthropic && self.leads_to(id) {
             id.lead = CLAUDE;
         }
-        let owner = self.sections[seat.section()].part.owner();
+        let owner = self.fragments[model_index.fragment()].part.owner();
         Record { id, owner, model }
     }
 
@@ -101,45 +105,50 @@ impl Snapshot {
         // A model that has that name goes before it.
         let other = ListedId { lead: CLAUDE, ..id }.to_string();
         self.settings.naming.aliases.find(&other).is_none()
-            && self.index.locate(&self.sections, &other).is_none()
+            && self.index.locate(&self.fragments, &other).is_none()
     }
 
     /// A model, and the name by which it was found.
-    pub(crate) fn listed(&self, seat: Seat) -> ListedModel<'_> {
-        let section = &self.sections[seat.section()];
-        let model = &section.part.models()[seat.position()];
-        let id = ListedId::new(section.prefix_of(seat.position()), model.id());
+    pub(crate) fn listed(&self, model_index: ModelIndex) -> ListedModel<'_> {
+        let fragment = &self.fragments[model_index.fragment()];
+        let model = &fragment.part.models()[model_index.position()];
+        let id = ListedId::new(fragment.prefix_of(model_index.position()), model.id());
         let alias = |alias| ListedId::new(None, self.settings.naming.aliases.name(alias));
         ListedModel {
             id,
-            name: seat.alias().map_or(id, alias),
-            provider: section.part.provider.name(),
+            name: model_index.alias().map_or(id, alias),
+            provider: fragment.part.provider.name(),
             model,
         }
     }
 
     /// The models in the order of the list, each under all of its names.
-    pub(super) fn seats(&self) -> impl Iterator<Item = Seat> {
+    pub(super) fn model_indices(&self) -> impl Iterator<Item = ModelIndex> {
         let aliases = (0..).zip(&self.aliases);
-        let aliases = aliases.filter_map(|(alias, seat)| Some((*seat)?.as_alias(alias)));
-        let sections = self.sections.iter().enumerate();
-        aliases.chain(sections.flat_map(|(index, section)| section.seats(index)))
+        let aliases =
+            aliases.filter_map(|(alias, model_index)| Some((*model_index)?.as_alias(alias)));
+        let fragments = self.fragments.iter().enumerate();
+        aliases.chain(fragments.flat_map(|(index, fragment)| fragment.model_indices(index)))
     }
 
-    fn openai_place(&self, seat: Seat) -> (&Records, usize) {
-        match seat.alias() {
+    fn openai_place(&self, model_index: ModelIndex) -> (&RecordTable, usize) {
+        match model_index.alias() {
             Some(alias) => (&self.alias_records, alias as usize),
-            None => (&self.sections[seat.section()].records, seat.position()),
+            None => (
+                &self.fragments[model_index.fragment()].records,
+                model_index.position(),
+            ),
         }
     }
 
-    pub(super) fn openai_record(&self, seat: Seat) -> &[u8] {
-        let (records, index) = self.openai_place(seat);
-        &self.document.body()[records.range(index)]
+    pub(super) fn openai_record(&self, model_index: ModelIndex) -> &[u8] {
+        let (records, index) = self.openai_place(model_index);
+        &self.variants.body()[records.range(index)]
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = ListedModel<'_>> {
-        self.seats().map(|seat| self.listed(seat))
+        self.model_indices()
+            .map(|model_index| self.listed(model_index))
     }
 
     /// How a provider's models are described, if anybody describes them.
@@ -150,26 +159,26 @@ impl Snapshot {
     }
 
     /// Every provider's part, in order.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
-        self.sections.iter().map(|section| &section.part)
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &ProviderListing> {
+        self.fragments.iter().map(|fragment| &fragment.part)
     }
 
     /// The models of a provider that are listed, those whose names others have, and
     /// those that are behind a prefix for that.
     pub(crate) fn counts(&self, provider: &str) -> Counts {
-        let mut sections = self.sections.iter();
-        let section = sections.find(|section| section.part.provider.name() == provider);
-        section.map_or(Counts::default(), |section| Counts {
-            listed: section.listed(),
-            shadowed: section.shadowed,
-            prefixed: section.prefixed(),
+        let mut fragments = self.fragments.iter();
+        let fragment = fragments.find(|fragment| fragment.part.provider.name() == provider);
+        fragment.map_or(Counts::default(), |fragment| Counts {
+            listed: fragment.listed(),
+            shadowed: fragment.shadowed,
+            prefixed: fragment.prefixed(),
         })
     }
 
     /// Each alias, what it stands for, and whether that is listed.
     pub(crate) fn aliases(&self) -> impl Iterator<Item = (&str, &str, bool)> {
         let pairs = self.settings.naming.aliases.pairs().zip(&self.aliases);
-        pairs.map(|((name, target), seat)| (name, target, seat.is_some()))
+        pairs.map(|((name, target), model_index)| (name, target, model_index.is_some()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::section::{Name, Part};
+use super::fragment::{NameKind, ProviderListing};
 use crate::{
     entry::{Bounds, id_flaw},
     error::BuildError,
@@ -80,8 +80,8 @@ impl Aliases {
 
 /// A model of a snapshot, under one of its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seat {
-    section: u32,
+pub(crate) struct ModelIndex {
+    fragment: u32,
     position: u32,
     /// Which alias; `NO_ALIAS` for its own name.
     alias: u32,
@@ -89,18 +89,18 @@ pub(crate) struct Seat {
 
 const NO_ALIAS: u32 = u32::MAX;
 
-impl Seat {
-    pub(super) fn own(section: usize, position: usize) -> Self {
+impl ModelIndex {
+    pub(super) fn own(fragment: usize, position: usize) -> Self {
         let small = |number: usize| u32::try_from(number).expect("bounds keep lists small");
         Self {
-            section: small(section),
+            fragment: small(fragment),
             position: small(position),
             alias: NO_ALIAS,
         }
     }
 
-    pub(super) fn section(self) -> usize {
-        self.section as usize
+    pub(super) fn fragment(self) -> usize {
+        self.fragment as usize
     }
 
     pub(super) fn position(self) -> usize {
@@ -118,15 +118,15 @@ impl Seat {
 
 /// Which sections may have a name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Index {
+pub(super) struct NameIndex {
     /// Sections that list models behind a prefix, by that prefix.
     prefixed: HashMap<Arc<str>, usize>,
     /// Sections that list models under their own ids, in order.
     bare: Box<[usize]>,
 }
 
-impl Index {
-    pub(super) fn of(parts: &[Part]) -> Self {
+impl NameIndex {
+    pub(super) fn of(parts: &[ProviderListing]) -> Self {
         let mut prefixed = HashMap::with_capacity(parts.len());
         let mut bare = Vec::new();
         for (index, part) in parts.iter().enumerate() {
@@ -147,30 +147,30 @@ impl Index {
     }
 
     /// The model that is listed under this id, which is no alias.
-    pub(super) fn locate<R: Row>(&self, rows: &[R], id: &str) -> Option<Seat> {
+    pub(super) fn locate<R: IdLookup>(&self, offsets: &[R], id: &str) -> Option<ModelIndex> {
         // A provider's name holds no slash, so the first one ends the prefix.
         let slash = memchr::memchr(b'/', id.as_bytes());
         let behind_prefix = slash.and_then(|slash| {
             let (prefix, id) = (&id[..slash], &id[slash + 1..]);
             let index = *self.prefixed.get(prefix)?;
-            Some((index, rows[index].position(id)?))
+            Some((index, offsets[index].position(id)?))
         });
         if let Some((index, position)) = behind_prefix
-            && rows[index].is_prefixed(position)
+            && offsets[index].is_prefixed(position)
         {
-            return Some(Seat::own(index, position));
+            return Some(ModelIndex::own(index, position));
         }
         let bare = self.bare.iter().find_map(|&index| {
-            let position = rows[index].position(id)?;
-            (!rows[index].is_prefixed(position)).then(|| Seat::own(index, position))
+            let position = offsets[index].position(id)?;
+            (!offsets[index].is_prefixed(position)).then(|| ModelIndex::own(index, position))
         });
         // One that is prefixed on conflict alone is found behind its prefix in any case.
-        bare.or_else(|| behind_prefix.map(|(index, position)| Seat::own(index, position)))
+        bare.or_else(|| behind_prefix.map(|(index, position)| ModelIndex::own(index, position)))
     }
 }
 
 /// The models of one provider, by their own ids: of a section, or of one to be.
-pub(super) trait Row {
+pub(super) trait IdLookup {
     /// Where the model of this id stands, if it is listed.
     fn position(&self, id: &str) -> Option<usize>;
 
@@ -180,12 +180,12 @@ pub(super) trait Row {
 
 /// How each model of a part is named, unless all are as their provider is listed: another
 /// part before it, or an alias, may have the name.
-pub(super) fn plan(
-    parts: &[Part],
+pub(super) fn builder(
+    parts: &[ProviderListing],
     index: usize,
     bare: &[usize],
     aliases: &Aliases,
-) -> Option<Box<[Name]>> {
+) -> Option<Box<[NameKind]>> {
     let part = &parts[index];
     let models = part.models();
     let name = part.provider.name();
@@ -203,8 +203,9 @@ pub(super) fn plan(
         return None;
     }
     let mut listed = String::new();
-    let is_taken =
-        |id: &str, rivals: &[&Part]| aliases.has(id) || rivals.iter().any(|rival| rival.lists(id));
+    let is_taken = |id: &str, rivals: &[&ProviderListing]| {
+        aliases.has(id) || rivals.iter().any(|rival| rival.lists(id))
+    };
     let is_bare_taken = |id: &str| is_taken(id, &all_before);
     let mut is_prefixed_taken = |id: &str| {
         listed.clear();
@@ -216,17 +217,17 @@ pub(super) fn plan(
     let mut any = false;
     let names = models.iter().map(|model| {
         let name = match prefix {
-            Prefix::Always if is_prefixed_taken(model.id()) => Name::Hidden,
-            Prefix::Never if is_bare_taken(model.id()) => Name::Hidden,
+            Prefix::Always if is_prefixed_taken(model.id()) => NameKind::Shadowed,
+            Prefix::Never if is_bare_taken(model.id()) => NameKind::Shadowed,
             Prefix::OnConflict if is_bare_taken(model.id()) => {
                 match is_prefixed_taken(model.id()) {
-                    true => Name::Hidden,
-                    false => Name::Prefixed,
+                    true => NameKind::Shadowed,
+                    false => NameKind::Prefixed,
                 }
             }
-            _ => Name::Usual,
+            _ => NameKind::Default,
         };
-        any |= name != Name::Usual;
+        any |= name != NameKind::Default;
         name
     });
     let names = names.collect();

@@ -15,8 +15,8 @@ use http::HeaderMap;
 
 use super::{
     Snapshot,
-    face::Face,
-    view::{Members, Panicked, Policy},
+    representation::Representation,
+    view::{Panicked, ViewMembers, ViewPredicate},
 };
 use crate::{flight::SingleFlight, render::ClientDialect};
 
@@ -24,39 +24,39 @@ const DIALECTS: usize = ClientDialect::ALL.len();
 
 /// The lists of one view, a dialect each.
 #[derive(Debug, Default)]
-pub(crate) struct Faces {
+pub(crate) struct Representations {
     cells: [Rendering; DIALECTS],
 }
 
 /// A list, and the flight that renders it.
 #[derive(Debug, Default)]
 pub(crate) struct Rendering {
-    face: OnceLock<Face>,
-    pub(crate) flight: SingleFlight<Result<Face, Panicked>>,
+    representation: OnceLock<Representation>,
+    pub(crate) flight: SingleFlight<Result<Representation, Panicked>>,
 }
 
 impl Rendering {
-    fn new(face: Option<Face>) -> Self {
+    fn new(representation: Option<Representation>) -> Self {
         let rendering = Self::default();
-        if let Some(face) = face {
-            rendering.set(face);
+        if let Some(representation) = representation {
+            rendering.set(representation);
         }
         rendering
     }
 
     #[inline]
-    pub(crate) fn get(&self) -> Option<&Face> {
-        self.face.get()
+    pub(crate) fn get(&self) -> Option<&Representation> {
+        self.representation.get()
     }
 
-    pub(crate) fn set(&self, face: Face) {
-        let _ = self.face.set(face); // one that is there already is the same
+    pub(crate) fn set(&self, representation: Representation) {
+        let _ = self.representation.set(representation); // one that is there already is the same
     }
 }
 
-impl Faces {
+impl Representations {
     #[inline]
-    pub(crate) fn get(&self, dialect: ClientDialect) -> Option<&Face> {
+    pub(crate) fn get(&self, dialect: ClientDialect) -> Option<&Representation> {
         self.cells[dialect as usize].get()
     }
 
@@ -64,53 +64,56 @@ impl Faces {
         &self.cells[dialect as usize]
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Face> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Representation> {
         self.cells.iter().filter_map(Rendering::get)
     }
 
     /// The same lists, with other headers.
-    pub(super) fn with_heads(&self, heads: &HeaderMap) -> Self {
-        self.map(|_, face| face.with_heads(heads))
+    pub(super) fn with_common_headers(&self, common_headers: &HeaderMap) -> Self {
+        self.map(|_, representation| representation.with_common_headers(common_headers))
     }
 
     /// Those lists that there are, made anew.
-    pub(super) fn map(&self, make: impl Fn(ClientDialect, &Face) -> Face) -> Self {
+    pub(super) fn map(
+        &self,
+        make: impl Fn(ClientDialect, &Representation) -> Representation,
+    ) -> Self {
         let cells = ClientDialect::ALL.map(|dialect| {
-            let face = self.get(dialect);
-            Rendering::new(face.map(|face| make(dialect, face)))
+            let representation = self.get(dialect);
+            Rendering::new(representation.map(|representation| make(dialect, representation)))
         });
         Self { cells }
     }
 
     pub(super) fn size(&self) -> usize {
-        self.all().map(Face::size).sum()
+        self.all().map(Representation::size).sum()
     }
 }
 
 /// What is prepared for one view.
-pub(crate) struct Seen {
-    policy: Arc<Policy>,
-    pub(super) members: OnceLock<Members>,
-    pub(crate) faces: Faces,
+pub(crate) struct PreparedView {
+    predicate: Arc<ViewPredicate>,
+    pub(super) members: OnceLock<ViewMembers>,
+    pub(crate) representations: Representations,
     /// When it was last asked for, in admissions of further views.
-    asked: AtomicU64,
+    last_used: AtomicU64,
 }
 
-impl Seen {
+impl PreparedView {
     /// Whether it sees a model of its snapshot, once that is known.
     pub(crate) fn sees_any(&self) -> Option<bool> {
         self.members.get().map(|members| !members.is_empty())
     }
 
     pub(super) fn size(&self) -> usize {
-        let members = self.members.get().map_or(0, Members::size);
-        size_of::<Self>() + members + self.faces.size()
+        let members = self.members.get().map_or(0, ViewMembers::size);
+        size_of::<Self>() + members + self.representations.size()
     }
 }
 
 /// How much is kept for views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bounds {
+pub(crate) struct ViewBounds {
     /// Views at once.
     pub(crate) views: usize,
     /// Bytes of all their lists together.
@@ -125,7 +128,7 @@ pub(crate) struct Views {
     admissions: AtomicU64,
 }
 
-type Map = hashbrown::HashTable<Arc<Seen>>;
+type Map = hashbrown::HashTable<Arc<PreparedView>>;
 
 impl Default for Views {
     fn default() -> Self {
@@ -141,65 +144,78 @@ impl Default for Views {
 impl Views {
     /// What is prepared for a policy, with its lists.
     #[inline]
-    pub(crate) fn with<T>(&self, policy: &Policy, look: impl FnOnce(&Seen) -> T) -> Option<T> {
+    pub(crate) fn with<T>(
+        &self,
+        predicate: &ViewPredicate,
+        look: impl FnOnce(&PreparedView) -> T,
+    ) -> Option<T> {
         let map = self.map.load();
-        let seen = map.find(policy.hash, |seen| seen.policy.is(policy))?;
+        let prepared_view = map.find(predicate.hash, |prepared_view| {
+            prepared_view.predicate.is(predicate)
+        })?;
         let now = self.admissions.load(Ordering::Relaxed);
         // Written once an admission, so that readers do not take turns at it.
-        if seen.asked.load(Ordering::Relaxed) != now {
-            seen.asked.store(now, Ordering::Relaxed);
+        if prepared_view.last_used.load(Ordering::Relaxed) != now {
+            prepared_view.last_used.store(now, Ordering::Relaxed);
         }
-        Some(look(seen))
+        Some(look(prepared_view))
     }
 
     /// What is, or will be, prepared for a policy.
-    pub(crate) fn admit(&self, policy: &Arc<Policy>, bounds: Bounds) -> Arc<Seen> {
+    pub(crate) fn admit(
+        &self,
+        predicate: &Arc<ViewPredicate>,
+        bounds: ViewBounds,
+    ) -> Arc<PreparedView> {
         let adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = self.find(policy) {
+        if let Some(found) = self.find(predicate) {
             return found;
         }
-        let seen = Arc::new(Seen {
-            policy: Arc::clone(policy),
+        let prepared_view = Arc::new(PreparedView {
+            predicate: Arc::clone(predicate),
             members: OnceLock::new(),
-            faces: Faces::default(),
-            asked: AtomicU64::new(self.admissions.fetch_add(1, Ordering::Relaxed) + 1),
+            representations: Representations::default(),
+            last_used: AtomicU64::new(self.admissions.fetch_add(1, Ordering::Relaxed) + 1),
         });
         let mut all = self.all();
-        all.push(Arc::clone(&seen));
+        all.push(Arc::clone(&prepared_view));
         let replaced = self.keep(all, bounds);
         drop(adding);
         drop(replaced); // predicates are code of others, and so are their drops
-        seen
+        prepared_view
     }
 
-    fn find(&self, policy: &Policy) -> Option<Arc<Seen>> {
+    fn find(&self, predicate: &ViewPredicate) -> Option<Arc<PreparedView>> {
         let map = self.map.load();
-        let seen = map.find(policy.hash, |seen| seen.policy.is(policy))?;
-        Some(Arc::clone(seen))
+        let prepared_view = map.find(predicate.hash, |prepared_view| {
+            prepared_view.predicate.is(predicate)
+        })?;
+        Some(Arc::clone(prepared_view))
     }
 
     /// Takes views out until they keep to the bounds: what they take grows when their
     /// lists are rendered and compressed.
-    pub(crate) fn trim(&self, bounds: Bounds) {
+    pub(crate) fn trim(&self, bounds: ViewBounds) {
         let adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let replaced = self.keep(self.all(), bounds);
         drop(adding);
         drop(replaced);
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Seen>> {
+    pub(super) fn all(&self) -> Vec<Arc<PreparedView>> {
         self.map.load().iter().map(Arc::clone).collect()
     }
 
     /// Keeps those of these that were asked for last, as many as the bounds allow, and
     /// one in any case. Returns what is replaced, to be dropped once the lock is released.
-    fn keep(&self, mut all: Vec<Arc<Seen>>, bounds: Bounds) -> impl Sized + use<> {
-        let of = |seen: &Arc<Seen>| seen.asked.load(Ordering::Relaxed);
-        all.sort_by_key(|seen| std::cmp::Reverse(of(seen)));
+    fn keep(&self, mut all: Vec<Arc<PreparedView>>, bounds: ViewBounds) -> impl Sized + use<> {
+        let of =
+            |prepared_view: &Arc<PreparedView>| prepared_view.last_used.load(Ordering::Relaxed);
+        all.sort_by_key(|prepared_view| std::cmp::Reverse(of(prepared_view)));
         let mut bytes = 0;
         let mut kept = 0;
-        for seen in &all {
-            bytes += seen.size();
+        for prepared_view in &all {
+            bytes += prepared_view.size();
             if kept > 0 && (kept == bounds.views || bytes > bounds.bytes) {
                 break;
             }
@@ -216,14 +232,19 @@ impl Views {
     /// How many views are prepared, and how many bytes they take.
     pub(crate) fn size(&self) -> (usize, usize) {
         let all = self.all();
-        (all.len(), all.iter().map(|seen| seen.size()).sum())
+        (
+            all.len(),
+            all.iter().map(|prepared_view| prepared_view.size()).sum(),
+        )
     }
 
     /// Prepares for the next snapshot what was asked for since this one was published.
     pub(super) fn carry_over(&self, last: &Snapshot, next: &Snapshot, shared: bool) -> Self {
-        let asked = |seen: &Arc<Seen>| seen.asked.load(Ordering::Relaxed) > 0;
-        let all = self.all().into_iter().filter(asked);
-        let carried = all.filter_map(|seen| seen.carried(last, next, shared).ok());
+        let last_used =
+            |prepared_view: &Arc<PreparedView>| prepared_view.last_used.load(Ordering::Relaxed) > 0;
+        let all = self.all().into_iter().filter(last_used);
+        let carried =
+            all.filter_map(|prepared_view| prepared_view.carried(last, next, shared).ok());
         Self {
             map: ArcSwap::from_pointee(table(carried.map(Arc::new))),
             ..Self::default()
@@ -231,32 +252,41 @@ impl Views {
     }
 }
 
-impl Seen {
+impl PreparedView {
     fn carried(&self, last: &Snapshot, next: &Snapshot, shared: bool) -> Result<Self, Panicked> {
         let before = self.members.get();
-        let members = before.map(|members| Members::of(next, &self.policy, Some((last, members))));
+        let members =
+            before.map(|members| ViewMembers::of(next, &self.predicate, Some((last, members))));
         let members = members.transpose()?;
-        let faces = members.as_ref().map_or_else(Faces::default, |members| {
-            let heads = next.heads_for(&self.policy, members);
-            if shared {
-                return self.faces.with_heads(&heads);
-            }
-            let render = |dialect, _: &Face| next.render(dialect, Some(members), &heads);
-            self.faces.map(render)
-        });
+        let representations = members
+            .as_ref()
+            .map_or_else(Representations::default, |members| {
+                let common_headers = next.headers_for(&self.predicate, members);
+                if shared {
+                    return self.representations.with_common_headers(&common_headers);
+                }
+                let render = |dialect, _: &Representation| {
+                    next.render(dialect, Some(members), &common_headers)
+                };
+                self.representations.map(render)
+            });
         Ok(Self {
-            policy: Arc::clone(&self.policy),
+            predicate: Arc::clone(&self.predicate),
             members: members.map_or_else(OnceLock::new, OnceLock::from),
-            faces,
-            asked: AtomicU64::new(0),
+            representations,
+            last_used: AtomicU64::new(0),
         })
     }
 }
 
-fn table(all: impl IntoIterator<Item = Arc<Seen>>) -> Map {
+fn table(all: impl IntoIterator<Item = Arc<PreparedView>>) -> Map {
     let mut map = Map::new();
-    for seen in all {
-        map.insert_unique(seen.policy.hash, seen, |seen| seen.policy.hash);
+    for prepared_view in all {
+        map.insert_unique(
+            prepared_view.predicate.hash,
+            prepared_view,
+            |prepared_view| prepared_view.predicate.hash,
+        );
     }
     map
 }

@@ -9,7 +9,7 @@ use std::{
 use http::StatusCode;
 use twox_hash::XxHash3_64;
 
-use super::{ListedModel, Snapshot, names::Seat, section::Section};
+use super::{ListedModel, Snapshot, fragment::Fragment, names::ModelIndex};
 #[cfg(feature = "globs")]
 use crate::{
     error::BuildError,
@@ -32,22 +32,22 @@ use crate::{
 /// # let _ = (team_a, unknown_key);
 /// ```
 #[derive(Clone)]
-pub struct View(pub(crate) Sight);
+pub struct View(pub(crate) Visibility);
 
 /// What a view comes to.
 #[derive(Clone)]
-pub(crate) enum Sight {
+pub(crate) enum Visibility {
     All,
     Denied(StatusCode),
     /// Nobody knows: the hook failed.
     Unknown,
-    Some(Arc<Policy>),
+    Some(Arc<ViewPredicate>),
 }
 
 type Allows = dyn Fn(&ListedModel<'_>) -> bool + Send + Sync;
 
 /// What is allowed, and the name by which it is known again.
-pub(crate) struct Policy {
+pub(crate) struct ViewPredicate {
     name: Box<str>,
     /// Of the name.
     pub(super) hash: u64,
@@ -63,19 +63,19 @@ pub(crate) struct Panicked;
 impl View {
     /// Sees every model.
     pub const fn all() -> Self {
-        Self(Sight::All)
+        Self(Visibility::All)
     }
 
     /// Sees an empty list, and no model: always, also while providers are missing. Its
     /// callers wait for nothing and cause no fetch.
     pub fn none() -> Self {
-        static NONE: LazyLock<Arc<Policy>> = LazyLock::new(|| {
-            Arc::new(Policy {
+        static NONE: LazyLock<Arc<ViewPredicate>> = LazyLock::new(|| {
+            Arc::new(ViewPredicate {
                 is_empty: true,
-                ..Policy::new("none", "", |_| false)
+                ..ViewPredicate::new("none", "", |_| false)
             })
         });
-        Self(Sight::Some(Arc::clone(&NONE)))
+        Self(Visibility::Some(Arc::clone(&NONE)))
     }
 
     /// Sees neither list nor model: every request is answered with this status, and an
@@ -97,7 +97,7 @@ impl View {
             is_error,
             "a refusal has a status of 4xx or 5xx, not {status}"
         );
-        Self(Sight::Denied(status))
+        Self(Visibility::Denied(status))
     }
 
     /// Sees the models that `allows` says yes to.
@@ -165,21 +165,21 @@ impl View {
 
     /// Sees nothing, because nobody knows what it may see.
     pub(crate) const fn unknown() -> Self {
-        Self(Sight::Unknown)
+        Self(Visibility::Unknown)
     }
 
     /// Whether it sees neither list nor model, whatever there is.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.0, Sight::Denied(_) | Sight::Unknown)
+        matches!(self.0, Visibility::Denied(_) | Visibility::Unknown)
     }
 
     /// Whether it sees no model, whatever there is: the providers need not be looked at.
     #[inline]
     pub(crate) fn sees_nothing(&self) -> bool {
         match &self.0 {
-            Sight::All => false,
-            Sight::Denied(_) | Sight::Unknown => true,
-            Sight::Some(policy) => policy.is_empty,
+            Visibility::All => false,
+            Visibility::Denied(_) | Visibility::Unknown => true,
+            Visibility::Some(predicate) => predicate.is_empty,
         }
     }
 
@@ -189,7 +189,9 @@ impl View {
         name: &str,
         allows: impl Fn(&ListedModel<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self(Sight::Some(Arc::new(Policy::new(kind, name, allows))))
+        Self(Visibility::Some(Arc::new(ViewPredicate::new(
+            kind, name, allows,
+        ))))
     }
 
     /// Whether a caller with this view may see, and so use, a model.
@@ -203,9 +205,9 @@ impl View {
 
     pub(crate) fn judge(&self, model: &ListedModel<'_>) -> Result<bool, Panicked> {
         match &self.0 {
-            Sight::All => Ok(true),
-            Sight::Denied(_) | Sight::Unknown => Ok(false),
-            Sight::Some(policy) => policy.judge(model),
+            Visibility::All => Ok(true),
+            Visibility::Denied(_) | Visibility::Unknown => Ok(false),
+            Visibility::Some(predicate) => predicate.judge(model),
         }
     }
 }
@@ -213,15 +215,15 @@ impl View {
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Sight::All => f.write_str("View::All"),
-            Sight::Denied(status) => write!(f, "View::Denied({status})"),
-            Sight::Unknown => f.write_str("View::Unknown"),
-            Sight::Some(policy) => write!(f, "View({:?})", policy.name),
+            Visibility::All => f.write_str("View::All"),
+            Visibility::Denied(status) => write!(f, "View::Denied({status})"),
+            Visibility::Unknown => f.write_str("View::Unknown"),
+            Visibility::Some(predicate) => write!(f, "View({:?})", predicate.name),
         }
     }
 }
 
-impl Policy {
+impl ViewPredicate {
     fn new(
         kind: &str,
         name: &str,
@@ -254,65 +256,65 @@ impl Policy {
     }
 }
 
-// ===== Members =====
+// ===== ViewMembers =====
 
 /// Which models of a snapshot a view sees: a bit for each.
 #[derive(Clone, Debug)]
-pub(super) struct Members {
-    sections: Box<[Arc<[u64]>]>,
+pub(super) struct ViewMembers {
+    fragments: Box<[Arc<[u64]>]>,
     is_empty: bool,
 }
 
-impl Members {
+impl ViewMembers {
     /// Asks a policy about every model that is listed, but for those that `last` knows of.
     pub(super) fn of(
         snapshot: &Snapshot,
-        policy: &Policy,
+        predicate: &ViewPredicate,
         last: Option<(&Snapshot, &Self)>,
     ) -> Result<Self, Panicked> {
-        let sections = snapshot.sections.iter().enumerate();
-        let bits = sections.map(|(index, section)| {
-            let known = last.and_then(|(last, members)| members.known(last, index, section));
-            known.map_or_else(|| Self::ask(snapshot, index, section, policy), Ok)
+        let fragments = snapshot.fragments.iter().enumerate();
+        let bits = fragments.map(|(index, fragment)| {
+            let known = last.and_then(|(last, members)| members.known(last, index, fragment));
+            known.map_or_else(|| Self::ask(snapshot, index, fragment, predicate), Ok)
         });
-        let sections = bits.collect::<Result<Box<_>, _>>()?;
+        let fragments = bits.collect::<Result<Box<_>, _>>()?;
         Ok(Self {
-            is_empty: !sections.iter().any(|bits| has_any(bits)),
-            sections,
+            is_empty: !fragments.iter().any(|bits| has_any(bits)),
+            fragments,
         })
     }
 
-    fn known(&self, last: &Snapshot, index: usize, section: &Section) -> Option<Arc<[u64]>> {
-        let same = last.sections.get(index)?.is_same(section);
-        same.then(|| Arc::clone(&self.sections[index]))
+    fn known(&self, last: &Snapshot, index: usize, fragment: &Fragment) -> Option<Arc<[u64]>> {
+        let same = last.fragments.get(index)?.is_same(fragment);
+        same.then(|| Arc::clone(&self.fragments[index]))
     }
 
     fn ask(
         snapshot: &Snapshot,
         index: usize,
-        section: &Section,
-        policy: &Policy,
+        fragment: &Fragment,
+        predicate: &ViewPredicate,
     ) -> Result<Arc<[u64]>, Panicked> {
-        let models = section.part.models().len();
+        let models = fragment.part.models().len();
         let mut bits = vec![0u64; models.div_ceil(64)];
-        for seat in section.seats(index) {
-            if policy.judge(&snapshot.listed(seat))? {
-                let position = seat.position();
+        for model_index in fragment.model_indices(index) {
+            if predicate.judge(&snapshot.listed(model_index))? {
+                let position = model_index.position();
                 bits[position / 64] |= 1 << (position % 64);
             }
         }
         Ok(bits.into())
     }
 
-    pub(super) fn has(&self, seat: Seat) -> bool {
-        let bits = &self.sections[seat.section()];
-        let position = seat.position();
+    pub(super) fn has(&self, model_index: ModelIndex) -> bool {
+        let bits = &self.fragments[model_index.fragment()];
+        let position = model_index.position();
         bits[position / 64] & (1 << (position % 64)) != 0
     }
 
     /// Whether it sees a model of the section at this index.
-    pub(super) fn has_any_of(&self, section: usize) -> bool {
-        has_any(&self.sections[section])
+    pub(super) fn has_any_of(&self, fragment: usize) -> bool {
+        has_any(&self.fragments[fragment])
     }
 
     /// Whether it sees no model at all.
@@ -321,7 +323,7 @@ impl Members {
     }
 
     pub(super) fn size(&self) -> usize {
-        self.sections.iter().map(|bits| bits.len() * 8).sum()
+        self.fragments.iter().map(|bits| bits.len() * 8).sum()
     }
 }
 

@@ -282,7 +282,7 @@ async fn new_options_do_not_shorten_the_pause_that_a_provider_asked_for() {
 async fn with_caching_off_a_failing_provider_is_left_alone_as_well() {
     for mode in MODES {
         let (provider, calls) = failing();
-        let (layer, _refresher) = mode.start(builder([provider]).jitter_seed(7).uncached());
+        let (layer, _refresher) = mode.start(builder([provider]).jitter_seed(7).without_cache());
         an_hour_of_requests(&layer).await;
         let calls = calls.lock().unwrap().clone();
         assert_eq!(calls, schedule(7, GAP), "{mode:?}");

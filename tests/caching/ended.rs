@@ -138,7 +138,7 @@ fn a_refresher_whose_runtime_is_gone_is_reported() {
     let another = current_thread().enable_all().build().unwrap();
     another.block_on(async {
         ask(&layer, request()).await; // has the headers made anew
-        layer.cache().enrich_again().await;
+        layer.cache().reenrich().await;
         let response = ask(&layer, request()).await;
         assert_eq!(
             cache_status(&response),

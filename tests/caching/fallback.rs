@@ -127,7 +127,7 @@ async fn an_empty_list_does_not_hide_the_declared_one() {
         let desk = Desk::new([]);
         let provider = Provider::source("lab", Script::desk(&desk));
         let provider = provider.fallback([Model::new("declared")]);
-        let layer = builder([provider]).believe_empty(accepts).build().unwrap();
+        let layer = builder([provider]).accept_empty(accepts).build().unwrap();
         let error = layer.cache().refresh_provider("lab").await.unwrap_err();
         assert_eq!(error.kind(), ListErrorKind::Empty);
         assert_eq!(list(&layer).await, ["lab/declared"]);

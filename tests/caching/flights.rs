@@ -72,7 +72,7 @@ async fn a_publication_that_is_not_awaited_blocks_nothing() {
     let (layer, refresher) = builder([lab(&Script::desk(&desk))]).spawn().unwrap();
     list(&layer).await;
     let cache = layer.cache();
-    let mut idle = pin!(cache.enrich_again());
+    let mut idle = pin!(cache.reenrich());
     assert!(
         idle.as_mut().now_or_never().is_none(),
         "it is made elsewhere"
@@ -288,7 +288,7 @@ fn compression_goes_on_after_its_runtime_has_ended() {
         response.headers().contains_key("content-encoding")
     };
     multi_thread().block_on(async {
-        layer.cache().enrich_again().await; // a publication, which looks
+        layer.cache().reenrich().await; // a publication, which looks
         while !encoded().await {
             tokio::task::yield_now().await;
         }

@@ -157,7 +157,7 @@ async fn a_list_that_grew_too_old_is_missing() {
 #[tokio::test(start_paused = true)]
 async fn without_caching_every_answer_was_forwarded_until_its_provider_is_left_alone() {
     let layer = builder([moody("lab", |call| call < 3)])
-        .uncached()
+        .without_cache()
         .build()
         .unwrap();
     assert_eq!(list_status(&layer).await, "fwd=miss; stored");
@@ -242,7 +242,10 @@ fn incomplete(headers: &HeaderMap) -> Option<&str> {
 async fn providers_are_named_only_where_that_is_set() {
     let providers = || [moody("lab", |_| false), house()];
     for (named, expected) in [(false, None), (true, Some(r#""lab";missing"#))] {
-        let layer = builder(providers()).name_providers(named).build().unwrap();
+        let layer = builder(providers())
+            .expose_incomplete(named)
+            .build()
+            .unwrap();
         let answer = ask(&layer, "/v1/models").await;
         assert_eq!(incomplete(answer.headers()), expected);
     }
@@ -261,7 +264,7 @@ async fn stale_and_missing_providers_are_named_in_the_order_of_the_list() {
         moody("fine", |_| true),
         moody("a", |_| false),
     ])
-    .name_providers(true)
+    .expose_incomplete(true)
     .fetch_timeout(SECOND * 3)
     .build()
     .unwrap();
@@ -318,7 +321,7 @@ async fn odd_names_are_structured_strings_that_decode_to_the_name() {
     ];
     let layer = builder(names.map(|name| moody(name, |_| false)))
         .provider(house())
-        .name_providers(true)
+        .expose_incomplete(true)
         .build()
         .unwrap();
     let answer = ask(&layer, "/v1/models").await;
@@ -397,7 +400,7 @@ async fn a_503_never_asks_for_more_than_a_minute_nor_for_less_than_a_second() {
 async fn where_a_partial_list_is_not_served_it_is_a_503_until_the_last_provider_came() {
     let layer = builder([house(), slow("lab", SECOND * 3)])
         .serve_partial(false)
-        .name_providers(true)
+        .expose_incomplete(true)
         .build()
         .unwrap();
     for _ in 0..3 {

@@ -25,7 +25,7 @@ async fn ready_fetches_until_there_is_a_list() {
             }
         });
         let (layer, _refresher) = mode.start(lab(&script));
-        let (ready, took) = timed(layer.cache().ready(Readiness::Listing)).await;
+        let (ready, took) = timed(layer.cache().ready(Readiness::AnyProvider)).await;
         assert!(ready, "{mode:?}");
         assert_eq!(script.calls(), 4, "{mode:?}");
         // 1 s, 2 s and 4 s, each at least half.
@@ -43,7 +43,7 @@ async fn ready_ends_with_the_cache() {
         let (layer, _refresher) =
             mode.start(lab(&Script::failing()).cancellation_token(stop.clone()));
         let cache = layer.cache();
-        let waiting = tokio::spawn(async move { cache.ready(Readiness::Listing).await });
+        let waiting = tokio::spawn(async move { cache.ready(Readiness::AnyProvider).await });
         sleep(HOUR).await;
         assert!(!waiting.is_finished());
         stop.cancel();
@@ -92,18 +92,18 @@ async fn attempted_stays_true_and_listing_does_not() {
         let (layer, _refresher) = mode.start(lab(&Script::desk(&desk)));
         let cache = layer.cache();
         assert!(!cache.is_ready(Readiness::Attempted));
-        assert!(cache.ready(Readiness::Listing).await);
+        assert!(cache.ready(Readiness::AnyProvider).await);
         desk.set(Err(ListErrorKind::Timeout));
         sleep(25 * HOUR).await;
         cache.snapshot();
         calm().await;
         assert!(cache.is_ready(Readiness::Attempted), "{mode:?}");
-        assert!(!cache.is_ready(Readiness::Listing), "{mode:?}");
+        assert!(!cache.is_ready(Readiness::AnyProvider), "{mode:?}");
         let new = Provider::source("new", Script::hung());
         cache.set_providers([new]).await.unwrap();
         assert!(cache.is_ready(Readiness::Attempted), "{mode:?}");
         let fixed = Provider::fixed("house", [Model::new("x")]);
         cache.set_providers([fixed]).await.unwrap();
-        assert!(cache.is_ready(Readiness::Listing), "{mode:?}");
+        assert!(cache.is_ready(Readiness::AnyProvider), "{mode:?}");
     }
 }

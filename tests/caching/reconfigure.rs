@@ -126,7 +126,7 @@ async fn a_provider_that_is_unchanged_keeps_its_list_without_a_call() {
         let confirmed = cache.status().providers[0].confirmed;
         for (changed, expected) in [
             (provider.clone(), "lab/a"),
-            (provider.clone().prefixed(false), "a"),
+            (provider.clone().prefix(false), "a"),
             (provider.clone().display_name("The Lab"), "lab/a"),
             (provider.clone().timeout(SECOND), "lab/a"),
             (provider.clone().refresh_interval(SECOND * 900), "lab/a"),
@@ -163,7 +163,7 @@ async fn a_fetch_in_the_air_goes_on_for_a_provider_that_is_unchanged() {
             async move { list(&layer).await }
         });
         calm().await;
-        let bare = provider.prefixed(false);
+        let bare = provider.prefix(false);
         layer.cache().set_providers([bare]).await.unwrap();
         gate.open(1);
         assert_eq!(waiting.await.unwrap(), ["a"]);
@@ -365,7 +365,7 @@ async fn listing_and_routing_agree_whatever_happens_at_the_same_time() {
         }
     });
     let providers = [
-        source("failing", &failing).prefixed(false),
+        source("failing", &failing).prefix(false),
         source("changing", &changing),
         fixed("house", ["x"]),
     ];
@@ -376,8 +376,8 @@ async fn listing_and_routing_agree_whatever_happens_at_the_same_time() {
     let cache = layer.cache();
     let set = [
         vec![first.clone(), second.clone(), third.clone()],
-        vec![second.clone(), first.clone().prefixed(true)],
-        vec![third.clone(), second.clone().prefixed(false), first.clone()],
+        vec![second.clone(), first.clone().prefix(true)],
+        vec![third.clone(), second.clone().prefix(false), first.clone()],
         vec![],
     ];
     let refreshing = tokio::spawn({

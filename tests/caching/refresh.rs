@@ -145,7 +145,7 @@ async fn a_provider_has_its_own_timeout() {
 async fn with_caching_off_only_requests_ask() {
     for mode in MODES {
         let script = Script::always(["a"]);
-        let (layer, _refresher) = mode.start(builder([lab(&script)]).uncached());
+        let (layer, _refresher) = mode.start(builder([lab(&script)]).without_cache());
         sleep(HOUR).await;
         let before = script.calls();
         assert!(before <= 1, "{mode:?}: {before} calls and no request");
@@ -162,7 +162,7 @@ async fn with_caching_off_each_request_waits_for_a_new_answer_and_a_failure_keep
     for mode in MODES {
         let desk = Desk::new(["a"]);
         let script = slow(&desk, SECOND);
-        let (layer, _refresher) = mode.start(builder([lab(&script)]).uncached());
+        let (layer, _refresher) = mode.start(builder([lab(&script)]).without_cache());
         for ids in [["b"], ["c"], ["d"]] {
             desk.lay(ids);
             let (listed, took) = timed(list(&layer)).await;
@@ -196,7 +196,7 @@ async fn with_caching_off_a_hung_provider_is_waited_for_until_the_miss_timeout()
             }
             Ok::<_, Infallible>(models(["a"]))
         });
-        let (layer, _refresher) = mode.start(builder([lab(&script)]).uncached());
+        let (layer, _refresher) = mode.start(builder([lab(&script)]).without_cache());
         list(&layer).await;
         let (listed, took) = timed(list(&layer)).await;
         assert_eq!(listed, ["lab/a"]);
@@ -240,7 +240,7 @@ async fn an_empty_list_after_a_full_one_is_a_failure_unless_it_is_believed() {
     for believe in [false, true] {
         let (desk, script) = desk(["a", "b"]);
         let layer = builder([lab(&script)])
-            .believe_empty(believe)
+            .accept_empty(believe)
             .build()
             .unwrap();
         assert_eq!(list(&layer).await.len(), 2);
@@ -647,24 +647,24 @@ async fn ready_tells_a_list_from_an_attempt() {
             Provider::source("bad", Script::failing()),
         ]));
         let cache = layer.cache();
-        assert!(!cache.is_ready(Readiness::Listing) && !cache.is_ready(Readiness::Attempted));
+        assert!(!cache.is_ready(Readiness::AnyProvider) && !cache.is_ready(Readiness::Attempted));
         gate.open(1);
-        let (ready, took) = timed(cache.ready(Readiness::Listing)).await;
+        let (ready, took) = timed(cache.ready(Readiness::AnyProvider)).await;
         assert!(ready && took == Duration::ZERO, "{mode:?} {took:?}");
-        assert!(cache.is_ready(Readiness::Listing) && !cache.is_ready(Readiness::Attempted));
+        assert!(cache.is_ready(Readiness::AnyProvider) && !cache.is_ready(Readiness::Attempted));
         let (ready, took) = timed(cache.ready(Readiness::Attempted)).await;
         assert!(ready && took == SECOND * 15, "{mode:?} {took:?}");
         let (ready, took) = timed(cache.ready(Readiness::Attempted)).await;
         assert!(ready && took == Duration::ZERO);
     }
     let none = builder([]).build().unwrap().cache();
-    assert!(none.ready(Readiness::Listing).await && none.ready(Readiness::Attempted).await);
+    assert!(none.ready(Readiness::AnyProvider).await && none.ready(Readiness::Attempted).await);
     let bad = builder([Provider::source("bad", Script::failing())])
         .build()
         .unwrap()
         .cache();
     assert!(bad.ready(Readiness::Attempted).await);
-    assert!(!bad.is_ready(Readiness::Listing));
+    assert!(!bad.is_ready(Readiness::AnyProvider));
 }
 
 #[tokio::test(start_paused = true)]

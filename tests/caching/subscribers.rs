@@ -40,7 +40,7 @@ impl<S: Subscriber> Layer<S> for Meddler {
         cache.status();
         cache.snapshot();
         cache.invalidate("lab");
-        cache.is_ready(tower_models_cache::Readiness::Listing);
+        cache.is_ready(tower_models_cache::Readiness::AnyProvider);
     }
 }
 

@@ -18,7 +18,7 @@ use ClientDialect::{Anthropic, Gemini};
 
 fn of_ids<S: AsRef<str>>(ids: impl IntoIterator<Item = S>) -> StaticModelsCacheLayer {
     let models = ids.into_iter().map(|id| Model::new(id.as_ref()));
-    let house = Provider::fixed("house", models).prefixed(false);
+    let house = Provider::fixed("house", models).prefix(false);
     speaking_all(builder([house])).build().unwrap()
 }
 
@@ -228,7 +228,7 @@ async fn a_token_of_another_view_shows_nothing_of_it() {
         })
     };
     let models = numbered(30).into_iter().map(Model::new);
-    let house = Provider::fixed("house", models).prefixed(false);
+    let house = Provider::fixed("house", models).prefix(false);
     let layer = speaking_all(builder([house])).views(view).build().unwrap();
     let first = page(&layer, Gemini, "pageSize=5").await;
     let next = forms::next(Gemini, &first).unwrap();
@@ -404,9 +404,9 @@ proptest! {
                 ids.iter().map(Model::new).collect::<Vec<_>>()
             };
             let providers = [
-                Provider::fixed("one", models(&one)).prefixed(Prefix::OnConflict),
+                Provider::fixed("one", models(&one)).prefix(Prefix::OnConflict),
                 Provider::fixed("a", models(&other)),
-                Provider::fixed("bare", models(&other)).prefixed(false),
+                Provider::fixed("bare", models(&other)).prefix(false),
             ];
             let mut builder = speaking_all(builder(providers)).claude_aliases(claude);
             // An alias is no glob.
@@ -454,7 +454,7 @@ proptest! {
                     query = format!("{limit}&{next}");
                     if let Some(ids) = lists.next() {
                         let models = ids.iter().map(Model::new);
-                        let house = Provider::fixed("house", models).prefixed(false);
+                        let house = Provider::fixed("house", models).prefix(false);
                         layer.cache().set_providers([house]).await.unwrap();
                         throughout.retain(|id, _| ids.contains(id));
                     }

@@ -51,7 +51,7 @@ async fn gateway() -> Server {
         .with_max_output_tokens(1024);
     let layer = StaticModelsCacheLayer::builder()
         .provider(Provider::http::<_, Body, _>("lab", upstream.clone()))
-        .provider(Provider::http::<_, Body, _>("bare", upstream).prefixed(false))
+        .provider(Provider::http::<_, Body, _>("bare", upstream).prefix(false))
         .provider(Provider::fixed("house", [house]))
         .build()
         .unwrap();

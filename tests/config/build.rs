@@ -7,8 +7,8 @@ use crate::support::{Script, ask, get};
 use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
 use tower_models_cache::{
-    BuildError, Builder, ClientDialect, CustomDialect, Dialect, ExtraFields, ListError, Model,
-    Page, Provider, Secret, StaticModelsCacheLayer, Token,
+    AccessToken, BuildError, Builder, ClientDialect, CustomDialect, Dialect, ExtraFields,
+    ListError, Model, ModelPage, Provider, Secret, StaticModelsCacheLayer,
 };
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -392,7 +392,7 @@ fn a_list_that_would_age_before_it_is_renewed_is_refused() {
     refused(default, "max_stale", "86400s", text);
     accepted(builder().refresh_interval(day).max_stale(2 * day));
     accepted(builder().refresh_interval(day).max_stale(None));
-    accepted(builder().max_stale(Duration::from_secs(1)).uncached());
+    accepted(builder().max_stale(Duration::from_secs(1)).without_cache());
     let own = |age: Option<Duration>| {
         builder()
             .provider(lab("lab").refresh_interval(day))
@@ -428,7 +428,7 @@ fn a_setter_of_http_providers_on_another_kind_is_refused() {
             p.secret_header(http::header::COOKIE, Secret::new("hunter2"))
         }),
         ("token", |p| {
-            p.token(|| async { Ok::<_, BuildError>(Token::new("hunter2")) })
+            p.token(|| async { Ok::<_, BuildError>(AccessToken::new("hunter2")) })
         }),
         ("extra_fields", |p| p.extra_fields(ExtraFields::All)),
         #[cfg(feature = "bedrock")]
@@ -473,7 +473,7 @@ fn a_setting_of_fetches_on_a_declared_list_is_refused() {
         accepted(builder().provider(set(lab("lab"))));
     }
     let fixed = Provider::fixed("lab", [Model::new("a")]);
-    let fixed = fixed.display_name("Lab").catalog_id("x").prefixed(false);
+    let fixed = fixed.display_name("Lab").catalog_id("x").prefix(false);
     accepted(builder().provider(fixed.filter(|_| true)));
 }
 
@@ -500,8 +500,8 @@ fn further_fields_of_a_dialect_of_ones_own_are_refused() {
         fn path(&self) -> &str {
             "/list"
         }
-        fn read(&self, _: &[u8]) -> Result<Page, ListError> {
-            Ok(Page::new([]))
+        fn read(&self, _: &[u8]) -> Result<ModelPage, ListError> {
+            Ok(ModelPage::new([]))
         }
     }
     let custom = http("lab").dialect(Dialect::custom(Own));
@@ -524,23 +524,23 @@ fn a_setting_without_effect_beside_the_others_is_refused() {
     for (field, builder, value, expected) in [
         (
             "refresh_interval",
-            builder().refresh_interval(MILLISECOND).uncached(),
+            builder().refresh_interval(MILLISECOND).without_cache(),
             "caching is off",
-            "uncached",
+            "without_cache",
         ),
         (
             "allow_refresh",
-            builder().uncached().allow_refresh(|_| true),
+            builder().without_cache().allow_refresh(|_| true),
             "caching is off",
-            "uncached",
+            "without_cache",
         ),
         (
             "providers.lab.refresh_interval",
             builder()
-                .uncached()
+                .without_cache()
                 .provider(lab("lab").refresh_interval(day)),
             "caching is off",
-            "uncached",
+            "without_cache",
         ),
         (
             "max_views",
@@ -600,7 +600,7 @@ fn a_setting_without_effect_beside_the_others_is_refused() {
             .codex_instructions("x")
             .paths(["/l"]),
     );
-    accepted(builder().uncached().provider(lab("lab")));
+    accepted(builder().without_cache().provider(lab("lab")));
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Upstream {
             let response = response.body(Full::new(Bytes::from(body))).unwrap();
             async { Ok::<_, std::convert::Infallible>(response) }
         });
-        config.provider_over(service).unwrap()
+        config.build_with(service).unwrap()
     }
 }
 
@@ -592,7 +592,7 @@ fn every_bad_value_of_a_fetched_provider_is_named_and_no_secret_is() {
 fn without_a_client_a_base_url_says_what_is_needed() {
     let error = build("[[providers]]\nname = 'a'\nbase_url = 'https://a.test'").unwrap_err();
     let expected = "providers.a.base_url is set while nothing can fetch from it, expected feature \
-                    `client`, or a service given to ProviderConfig::provider_over";
+                    `client`, or a service given to ProviderConfig::build_with";
     assert_eq!(error, expected);
 }
 
@@ -621,7 +621,7 @@ fn everything_can_be_set() {
         view_headers = ["authorization", "x-api-key"]
         max_views = 10
         max_view_bytes = 1000000
-        believe_empty = true
+        accept_empty = true
         serve_partial = false
         max_concurrent_fetches = 4
         max_bytes = 1000000

@@ -94,10 +94,10 @@ fn every_kind_has_a_word_of_its_own() {
     are_words(&prefixes.map(Prefix::as_str), "_");
     assert_eq!(Prefix::OnConflict.to_string(), "on_conflict");
     are_words(
-        &[Readiness::Attempted, Readiness::Listing].map(Readiness::as_str),
+        &[Readiness::Attempted, Readiness::AnyProvider].map(Readiness::as_str),
         "_",
     );
-    assert_eq!(Readiness::Listing.to_string(), "listing");
+    assert_eq!(Readiness::AnyProvider.to_string(), "listing");
     let extra = [ExtraFields::All, ExtraFields::Known, ExtraFields::None];
     are_words(&extra.map(ExtraFields::as_str), "_");
     let dialects = [

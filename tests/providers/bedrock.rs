@@ -63,7 +63,7 @@ impl Region {
             };
             async { Ok::<_, Infallible>(credentials) }
         };
-        let provider = Provider::preset_over(Preset::BedrockProfiles, None, service)
+        let provider = Provider::preset_with(Preset::BedrockProfiles, None, service)
             .base_url("https://bedrock.eu-central-1.amazonaws.com")
             .sigv4("eu-central-1", "bedrock", credentials);
         builder([provider]).build().unwrap()

@@ -168,7 +168,7 @@ async fn a_provider_is_found_by_its_name_in_the_catalogue_alone() {
         (provider("Amazon-Bedrock"), None),
         (provider("aws").catalog_id("amazon-bedrock"), Some(7)),
         (provider("amazon-bedrock").catalog_id("other"), None),
-        (provider("amazon-bedrock").uncatalogued(), None),
+        (provider("amazon-bedrock").no_catalog(), None),
     ] {
         let name = provider.name().to_owned();
         let layer = with(&known, provider).await;
@@ -197,8 +197,8 @@ async fn a_preset_is_looked_for_under_its_own_name_whatever_it_is_called() {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(body)))
     });
     let provider =
-        Provider::preset_over(Preset::Gemini, tower_models_cache::Secret::new("k"), gemini);
-    let layer = with(&of("google", "gemini-3", 7), provider.renamed("g")).await;
+        Provider::preset_with(Preset::Gemini, tower_models_cache::Secret::new("k"), gemini);
+    let layer = with(&of("google", "gemini-3", 7), provider.with_name("g")).await;
     layer.cache().refresh().await.unwrap();
     assert_eq!(window(&layer, "g/gemini-3"), Some(7));
 }
@@ -429,7 +429,7 @@ async fn requests_without_a_cache_do_not_ask_it_each() {
     let shelf = Shelf::new(&of("lab", "a", 7));
     let layer = builder([Provider::source("lab", Script::always(["a"]))])
         .catalog(shelf.catalog())
-        .uncached()
+        .without_cache()
         .build()
         .unwrap();
     for _ in 0..5 {

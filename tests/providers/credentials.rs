@@ -21,8 +21,8 @@ use http_body_util::{Empty, Full};
 use tokio::time::{sleep, sleep_until};
 use tower::service_fn;
 use tower_models_cache::{
-    BoxError, Dialect, ListErrorKind, ModelsCache, Provider, ProviderError, ProviderStatus, Secret,
-    Token,
+    AccessToken, BoxError, Dialect, ListErrorKind, ModelsCache, Provider, ProviderError,
+    ProviderStatus, Secret,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -121,18 +121,18 @@ impl Hook {
     /// The provider with this hook, which makes of its token what `make` says.
     fn on<F, Fut>(&self, provider: Provider, make: F) -> Provider
     where
-        F: Fn(Token) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Token, BoxError>> + Send + 'static,
+        F: Fn(AccessToken) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<AccessToken, BoxError>> + Send + 'static,
     {
         let calls = Arc::clone(&self.0);
         provider.token(move || {
             let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
-            make(Token::new(format!("t{call}")))
+            make(AccessToken::new(format!("t{call}")))
         })
     }
 }
 
-async fn good(token: Token) -> Result<Token, BoxError> {
+async fn good(token: AccessToken) -> Result<AccessToken, BoxError> {
     Ok(token)
 }
 
@@ -331,7 +331,7 @@ async fn a_hook_that_fails_is_a_failure_of_its_own_and_the_list_stays() {
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_fails_at_first_leaves_nothing_and_asks_nothing() {
     let (provider, asked) = lab(open);
-    let provider = provider.token(|| async { Err::<Token, _>("no") });
+    let provider = provider.token(|| async { Err::<AccessToken, _>("no") });
     let cache = cache(provider);
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Credential);
     assert!(cache.snapshot().is_empty() && asked.keys().is_empty());
@@ -392,7 +392,7 @@ async fn a_token_that_cannot_be_sent_is_a_failure_and_is_not_kept() {
         let calls = hook.clone();
         let provider = hook.on(provider, move |token| {
             good(if calls.calls() == 1 {
-                Token::new(bad)
+                AccessToken::new(bad)
             } else {
                 token
             })
@@ -584,12 +584,12 @@ impl std::error::Error for Telling {}
 async fn no_debug_output_error_status_or_log_shows_a_token() {
     let log = &*LOG;
 
-    let token = Token::new(SECRET).expires_in(HOUR);
+    let token = AccessToken::new(SECRET).expires_in(HOUR);
     let mut shown = format!("{token:?} {token:#?}");
-    let hooks: [fn() -> Result<Token, BoxError>; 4] = [
-        || Ok(Token::new(SECRET).expires_in(HOUR)),
-        || Ok(Token::new(SECRET)),
-        || Ok(Token::new(format!("{SECRET}\n"))),
+    let hooks: [fn() -> Result<AccessToken, BoxError>; 4] = [
+        || Ok(AccessToken::new(SECRET).expires_in(HOUR)),
+        || Ok(AccessToken::new(SECRET)),
+        || Ok(AccessToken::new(format!("{SECRET}\n"))),
         || Err(Telling.into()),
     ];
     let mut kinds = Vec::new();

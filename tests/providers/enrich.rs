@@ -243,14 +243,14 @@ async fn a_new_generation_is_asked_for_everything_once_and_equal_facts_are_equal
     let cache = layer.cache();
     let first = cache.snapshot();
     clerk.asked();
-    cache.enrich_again().await;
+    cache.reenrich().await;
     assert_eq!(clerk.asked(), [""; 0]);
     assert_eq!(cache.snapshot().body().as_ptr(), first.body().as_ptr());
 
     clerk.generation.store(7, Ordering::SeqCst);
     calm().await;
     assert_eq!(cache.snapshot().etag(), first.etag());
-    cache.enrich_again().await;
+    cache.reenrich().await;
     assert_eq!(clerk.asked(), ["lab/a", "lab/b"]);
     assert_eq!(record(&layer, "lab/a").await["context_length"], 1007);
     let second = cache.snapshot();
@@ -270,7 +270,7 @@ async fn a_new_generation_is_asked_for_everything_once_and_equal_facts_are_equal
     );
     same.generation.store(1, Ordering::SeqCst);
     same.asked();
-    cache.enrich_again().await;
+    cache.reenrich().await;
     assert_eq!(same.asked(), ["lab/a", "lab/b"]);
     assert_eq!(cache.snapshot().body().as_ptr(), before.body().as_ptr());
 }
@@ -332,7 +332,7 @@ async fn later_overrides_go_before_earlier_ones_fact_by_fact() {
         .with_family("second")
         .with_prices(prices("0.3", None));
     let models = ["qwen/a", "QWEN/a", "other"].map(Model::new);
-    let layer = builder([Provider::fixed("lab", models).prefixed(false)])
+    let layer = builder([Provider::fixed("lab", models).prefix(false)])
         .override_models(["lab/qwen*", "none/*"], first)
         .override_model("lab/qwen/a", second)
         .build()

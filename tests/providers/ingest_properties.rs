@@ -18,7 +18,9 @@ use proptest::{
     sample::{Index, select},
 };
 use serde_json::{Value, json};
-use tower_models_cache::{Dialect, ExtraFields, ListErrorKind, ModelsSnapshot, Page, Provider};
+use tower_models_cache::{
+    Dialect, ExtraFields, ListErrorKind, ModelPage, ModelsSnapshot, Provider,
+};
 
 const DIALECTS: [&str; 19] = [
     "anthropic",
@@ -341,7 +343,7 @@ fn spell_text(text: &str, random: &mut Rng, out: &mut String) {
 
 // ===== What must hold of a page, and of what is published =====
 
-fn check_page(page: &Page, bytes: &[u8]) {
+fn check_page(page: &ModelPage, bytes: &[u8]) {
     assert!(2 * (page.models().len() + page.skipped()) <= bytes.len());
     for model in page.models() {
         assert!(!model.id().is_empty());

@@ -111,7 +111,7 @@ proptest! {
         let seen = |history: Vec<Before>| run(async {
             let desk = Desk::new(["first"]);
             let provider = Provider::source("lab", Script::desk(&desk));
-            let cache = cache(builder([provider]).believe_empty(true).build());
+            let cache = cache(builder([provider]).accept_empty(true).build());
             let history = history.into_iter().map(|before| before.list(&last));
             for list in history.chain([ModelList::from(last.clone())]) {
                 desk.set(Ok(list));

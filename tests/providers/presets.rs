@@ -21,7 +21,7 @@ struct Log(Arc<Mutex<Vec<(String, HeaderMap)>>>);
 
 impl Log {
     fn provider(&self, preset: Preset, secret: Option<Secret>) -> Provider {
-        Provider::preset_over(preset, secret, http_service(self))
+        Provider::preset_with(preset, secret, http_service(self))
     }
 }
 
@@ -39,7 +39,7 @@ async fn asked(preset: Preset, change: impl FnOnce(Provider) -> Provider) -> (St
 async fn the_status_and_the_log_name_the_address_and_no_query() {
     let text = &*LOG;
     let log = Log::default();
-    let http = |name: &str| log.provider(Preset::Vllm, None).renamed(name);
+    let http = |name: &str| log.provider(Preset::Vllm, None).with_name(name);
     let providers = [
         http("preset"),
         http("base").base_url("https://A.test:8443/address-7f/"),
@@ -547,7 +547,7 @@ fn a_key_of_any_kind_is_a_key() {
     let log = Log::default();
     let provider = || log.provider(Preset::OpenAi, None);
     let header = HeaderName::from_static("authorization");
-    let token = || async { Ok::<_, Infallible>(tower_models_cache::Token::new(KEY)) };
+    let token = || async { Ok::<_, Infallible>(tower_models_cache::AccessToken::new(KEY)) };
     for provider in [
         provider().api_key(Secret::new(KEY)),
         provider().bearer(Secret::new(KEY)),
@@ -562,7 +562,7 @@ fn a_key_of_any_kind_is_a_key() {
 async fn what_is_set_goes_before_the_preset() {
     let (uri, sent) = asked(Preset::Anthropic, |provider| {
         provider
-            .renamed("claude")
+            .with_name("claude")
             .base_url("https://gateway.test/anthropic")
             .header(
                 HeaderName::from_static("anthropic-version"),
@@ -633,7 +633,7 @@ async fn the_same_preset_at_another_address_is_another_provider() {
         }
         async { Ok::<_, Infallible>(response) }
     });
-    let provider = Provider::preset_over(Preset::DeepSeek, Secret::new(KEY), service);
+    let provider = Provider::preset_with(Preset::DeepSeek, Secret::new(KEY), service);
     let layer = builder([provider.clone()]).build().unwrap();
     layer.cache().refresh().await.unwrap();
     let listed = layer.cache().snapshot().len();
@@ -653,7 +653,7 @@ async fn the_same_preset_at_another_address_is_another_provider() {
 #[cfg(feature = "client")]
 #[test]
 fn a_key_that_a_dialect_sends_is_guarded_like_any_other() {
-    use tower_models_cache::{CustomDialect, ListError, Page};
+    use tower_models_cache::{CustomDialect, ListError, ModelPage};
 
     struct WithKey;
     impl CustomDialect for WithKey {
@@ -667,8 +667,8 @@ fn a_key_that_a_dialect_sends_is_guarded_like_any_other() {
             let name = HeaderName::from_static("x-lab-key");
             HeaderMap::from_iter([(name, KEY.parse().unwrap())])
         }
-        fn read(&self, _: &[u8]) -> Result<Page, ListError> {
-            Ok(Page::new([]))
+        fn read(&self, _: &[u8]) -> Result<ModelPage, ListError> {
+            Ok(ModelPage::new([]))
         }
     }
     let over_plain =

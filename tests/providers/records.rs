@@ -12,7 +12,7 @@ use http::{Request, Response};
 use http_body_util::{Empty, Full};
 use serde_json::{Value, json};
 use tower_models_cache::{
-    CustomDialect, Dialect, ExtraFields, FlawCount, ListError, ListErrorKind, Page, Provider,
+    CustomDialect, Dialect, ExtraFields, FlawCount, ListError, ListErrorKind, ModelPage, Provider,
     ProviderStatus, RecordFlaw, StaticModelsCacheLayer,
 };
 
@@ -109,7 +109,7 @@ async fn a_dialect_that_reads_by_another_stays_itself() {
         fn path(&self) -> &str {
             "/list"
         }
-        fn read(&self, body: &[u8]) -> Result<Page, ListError> {
+        fn read(&self, body: &[u8]) -> Result<ModelPage, ListError> {
             let body = body
                 .strip_prefix(b"wrapped:")
                 .ok_or(ListErrorKind::NotAList)?;

@@ -19,8 +19,8 @@ use http_body_util::Empty;
 use tokio::time::sleep;
 use tower::Service;
 use tower_models_cache::{
-    BoxError, Dialect, ListErrorKind, ModelsCache, Provider, ProviderError, ProviderStatus, Secret,
-    StaticModelsCacheLayer, Token,
+    AccessToken, BoxError, Dialect, ListErrorKind, ModelsCache, Provider, ProviderError,
+    ProviderStatus, Secret, StaticModelsCacheLayer,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -340,7 +340,10 @@ async fn a_304_ends_a_failure() {
 #[tokio::test(start_paused = true)]
 async fn without_caching_each_request_asks_whether_the_list_is_the_same() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged(), unchanged(), ok(B)]);
-    let layer = builder([upstream.provider()]).uncached().build().unwrap();
+    let layer = builder([upstream.provider()])
+        .without_cache()
+        .build()
+        .unwrap();
     for (id, expected) in [
         ("lab/a", unconditional()),
         ("lab/a", by_tag("\"1\"")),
@@ -435,7 +438,7 @@ async fn what_is_asked_elsewhere_or_for_another_key_is_asked_for_as_the_first() 
         }),
         // It is not known for whom its tokens are.
         (1, |provider| {
-            provider.token(|| async { Ok::<_, BoxError>(Token::new("sk-one")) })
+            provider.token(|| async { Ok::<_, BoxError>(AccessToken::new("sk-one")) })
         }),
         (1, |provider| provider.dialect(Dialect::OpenRouter)),
         (1, |provider| provider.filter(|_| true)),
@@ -469,7 +472,7 @@ async fn a_provider_that_is_only_listed_otherwise_keeps_its_validator() {
     let provider = upstream.provider();
     let cache = builder([provider.clone()]).build().unwrap().cache();
     refresh(&cache).await;
-    let bare = provider.prefixed(false).timeout(SECOND);
+    let bare = provider.prefix(false).timeout(SECOND);
     cache.set_providers([bare]).await.unwrap();
     upstream.asked();
     refresh(&cache).await;
@@ -482,7 +485,7 @@ fn rotating(provider: Provider) -> Provider {
     let hours = Arc::new(Mutex::new(0));
     provider.token(move || {
         *hours.lock().unwrap() += 1;
-        let token = Token::new(format!("hour-{}", hours.lock().unwrap()));
+        let token = AccessToken::new(format!("hour-{}", hours.lock().unwrap()));
         async move { Ok::<_, BoxError>(token.expires_in(SECOND * 3600)) }
     })
 }
@@ -543,7 +546,7 @@ async fn a_token_that_was_fetched_anew_and_is_the_same_keeps_the_validator() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged()]);
     let provider = upstream
         .provider()
-        .token(|| async { Ok::<_, BoxError>(Token::new("same").expires_in(Duration::ZERO)) });
+        .token(|| async { Ok::<_, BoxError>(AccessToken::new("same").expires_in(Duration::ZERO)) });
     let cache = builder([provider]).build().unwrap().cache();
     refresh(&cache).await;
     upstream.asked();
@@ -633,7 +636,7 @@ async fn what_was_not_believed_leaves_the_validator_of_what_was() {
 #[tokio::test(start_paused = true)]
 async fn an_empty_list_that_is_believed_has_its_validator() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), ok(NONE).etag("\"2\""), unchanged()]);
-    let builder = builder([upstream.provider()]).believe_empty(true);
+    let builder = builder([upstream.provider()]).accept_empty(true);
     let cache = builder.build().unwrap().cache();
     for expected in [unconditional(), by_tag("\"1\""), by_tag("\"2\"")] {
         refresh(&cache).await;

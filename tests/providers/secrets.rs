@@ -415,15 +415,15 @@ async fn a_setting_that_cannot_work_is_told_without_the_secret_in_it() {
 #[tokio::test]
 async fn nothing_of_a_clients_request_reaches_a_provider() {
     let upstream = good().await;
-    // Waiting, on demand and uncached: whoever's request begins the fetch.
+    // Waiting, on demand and without_cache: whoever's request begins the fetch.
     let on_demand = StaticModelsCacheLayer::builder()
         .provider(provider("good", &upstream))
         .build();
-    let uncached = StaticModelsCacheLayer::builder()
+    let without_cache = StaticModelsCacheLayer::builder()
         .provider(provider("good", &upstream))
-        .uncached()
+        .without_cache()
         .build();
-    for layer in [on_demand.unwrap(), uncached.unwrap()] {
+    for layer in [on_demand.unwrap(), without_cache.unwrap()] {
         everything_sent_to_a_client(&layer).await;
     }
     let asked = upstream.asked();

@@ -26,7 +26,7 @@ fn at<const N: usize>(paths: [&str; N]) -> StaticModelsCacheLayer {
     StaticModelsCacheLayer::builder()
         .provider(Provider::fixed("house", [Model::new("small")]))
         .provider(
-            Provider::fixed("open", ["a/b c", "x:1", "ü", "50%"].map(Model::new)).prefixed(false),
+            Provider::fixed("open", ["a/b c", "x:1", "ü", "50%"].map(Model::new)).prefix(false),
         )
         .paths(paths)
         .build()

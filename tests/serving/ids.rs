@@ -49,7 +49,7 @@ fn layer() -> StaticModelsCacheLayer {
     let bare = LISTED.iter().filter(|id| !id.starts_with("house/"));
     StaticModelsCacheLayer::builder()
         .provider(Provider::fixed("house", house.map(Model::new)))
-        .provider(Provider::fixed("bare", bare.map(|id| Model::new(*id))).prefixed(false))
+        .provider(Provider::fixed("bare", bare.map(|id| Model::new(*id))).prefix(false))
         .build()
         .unwrap()
 }

@@ -16,7 +16,7 @@ use tower_models_cache::{
 use ClientDialect::{Anthropic, Gemini, OpenAi};
 
 fn fixed<const N: usize>(name: &str, ids: [&str; N], prefix: impl Into<Prefix>) -> Provider {
-    Provider::fixed(name, ids.map(Model::new)).prefixed(prefix)
+    Provider::fixed(name, ids.map(Model::new)).prefix(prefix)
 }
 
 async fn listed(layer: &StaticModelsCacheLayer, dialect: ClientDialect) -> Vec<String> {
@@ -72,7 +72,7 @@ async fn on_conflict_the_first_has_the_bare_name_and_the_others_their_prefix() {
 #[tokio::test]
 async fn a_conflict_follows_what_is_listed() {
     let desk = Desk::new(["x"]);
-    let first = Provider::source("a", Script::desk(&desk)).prefixed(Prefix::OnConflict);
+    let first = Provider::source("a", Script::desk(&desk)).prefix(Prefix::OnConflict);
     let second = fixed("b", ["x"], Prefix::OnConflict);
     let layer = builder([first, second]).build().unwrap();
     layer.cache().refresh().await.unwrap();
@@ -375,7 +375,7 @@ proptest! {
         asked in collection::vec(part(), 20),
     ) {
         let declared: Vec<_> = providers.iter().map(|(name, (prefix, ids))| {
-            Provider::fixed(name.as_str(), ids.iter().map(Model::new)).prefixed(*prefix)
+            Provider::fixed(name.as_str(), ids.iter().map(Model::new)).prefix(*prefix)
         }).collect();
         let aliases: BTreeMap<_, _> = aliases.iter()
             .filter(|(_, target)| !aliases.contains_key(*target))

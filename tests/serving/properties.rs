@@ -164,7 +164,7 @@ proptest! {
                     let models = models.clone();
                     async { Ok::<_, Infallible>(ModelList::from(models)) }
                 });
-                Provider::source(name, script).prefixed(prefixed)
+                Provider::source(name, script).prefix(prefixed)
             });
             // One that is always there: where nothing is, nothing is listed.
             let house = Provider::fixed("house", [Model::new("x")]);
@@ -295,7 +295,7 @@ impl Known {
     }
 
     fn set(&self, provider: Provider) -> Provider {
-        let provider = provider.prefixed(self.prefixed);
+        let provider = provider.prefix(self.prefixed);
         if self.named {
             provider.display_name("N")
         } else {
@@ -373,7 +373,7 @@ proptest! {
     #[test]
     fn a_list_published_in_steps_is_the_list_of_a_fresh_start(steps in vec(step(), 1..24)) {
         run(async {
-            let layer = builder([]).believe_empty(true).build().unwrap();
+            let layer = builder([]).accept_empty(true).build().unwrap();
             let mut known = Vec::new();
             for step in steps {
                 if take(step, &mut known, &layer).await {

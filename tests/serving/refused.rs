@@ -85,7 +85,7 @@ type Kind = (&'static str, fn(Builder) -> Builder);
 /// Layers without a refresher, whose requests renew the lists.
 const KINDS: [Kind; 2] = [
     ("build", |builder| builder.allow_refresh(|_| true)),
-    ("uncached", Builder::uncached),
+    ("without_cache", Builder::without_cache),
 ];
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +190,7 @@ async fn a_refusal_tells_nothing_of_the_providers() {
         vec![house(), moody(|_| false)],        // missing
         vec![moody(|_| false)],                 // nothing to serve
     ] {
-        let layer = layer(builder(providers).name_providers(true));
+        let layer = layer(builder(providers).expose_incomplete(true));
         for _ in 0..2 {
             let _ = layer.cache().refresh().await;
         }

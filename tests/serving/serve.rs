@@ -16,7 +16,7 @@ fn house() -> StaticModelsCacheLayer {
                 Model::new("large:1").with_context_length(8192),
             ],
         ))
-        .provider(Provider::fixed("open", [Model::new("a/b c"), Model::new("ü")]).prefixed(false))
+        .provider(Provider::fixed("open", [Model::new("a/b c"), Model::new("ü")]).prefix(false))
         .build()
         .unwrap()
 }
@@ -128,7 +128,7 @@ async fn no_providers_are_an_empty_list_but_no_answer_is_not() {
 async fn of_two_models_under_one_id_the_first_declared_is_listed_and_routed_to() {
     let layer = StaticModelsCacheLayer::builder()
         .provider(Provider::fixed("a", [Model::new("x")]))
-        .provider(Provider::fixed("router", [Model::new("a/x"), Model::new("b/y")]).prefixed(false))
+        .provider(Provider::fixed("router", [Model::new("a/x"), Model::new("b/y")]).prefix(false))
         .provider(Provider::fixed("b", [Model::new("y"), Model::new("z")]))
         .build()
         .unwrap();

@@ -32,7 +32,7 @@ fn house() -> Provider {
 fn layer(builder: Builder) -> StaticModelsCacheLayer {
     let builder = speaking_all(builder)
         .alias("best", "a/x")
-        .name_providers(true);
+        .expose_incomplete(true);
     let hook = |request: &http::request::Parts| {
         let caller = request.headers.get("x-caller");
         Ok(match caller.map(|caller| caller.to_str().unwrap()) {

@@ -187,7 +187,7 @@ fn layer(
             let length = is_large.then_some(1_000_000);
             Model::new(id).with_context_length(length)
         });
-        Provider::fixed(name.as_str(), models).prefixed(*prefix)
+        Provider::fixed(name.as_str(), models).prefix(*prefix)
     });
     let builder = aliases.iter().fold(
         speaking_all(builder(declared)).claude_aliases(claude),

@@ -3,10 +3,10 @@
 //! <https://platform.claude.com/docs/en/api/models-list>
 
 use super::{
-    document::Document,
+    document::JsonDocument,
     fields::Fields,
-    format::{Format, Head},
-    page::{Next, Page},
+    format::{Format, RequestHead},
+    page::{ModelPage, NextPage},
     rules::Rules,
 };
 use crate::{
@@ -16,24 +16,24 @@ use crate::{
 
 pub(super) const FORMAT: Format = Format {
     name: "anthropic",
-    head: Head {
+    head: RequestHead {
         path: "/v1/models",
         below: "v1/models",
         query: &[("limit", "1000")],
         headers: &[("anthropic-version", "2023-06-01")],
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read,
 };
 
-fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let mut object = document.object()?;
     let next = (object.flag("has_more") == Some(true)).then(|| match object.text("last_id") {
-        Some(last) => Next::query("after_id", last),
-        None => Next::Unknown,
+        Some(last) => NextPage::query("after_id", last),
+        None => NextPage::Unknown,
     });
     let records = object.take("data")?;
-    Ok(Page::of_records(records, rules, read_record).with_next(next))
+    Ok(ModelPage::of_records(records, rules, read_record).with_next(next))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
@@ -89,7 +89,7 @@ mod tests {
             )
             .expect("is a page");
         assert_eq!(page.skipped(), 1);
-        assert_eq!(page.next(), Some(&Next::query("after_id", "star-4")));
+        assert_eq!(page.next(), Some(&NextPage::query("after_id", "star-4")));
         assert_eq!(
             page.models(),
             [
@@ -113,11 +113,11 @@ mod tests {
         for (body, next) in [
             (
                 r#"{"data":[],"has_more":true,"last_id":null}"#,
-                Some(Next::Unknown),
+                Some(NextPage::Unknown),
             ),
             (
                 r#"{"data":[],"has_more":true,"last_id":""}"#,
-                Some(Next::Unknown),
+                Some(NextPage::Unknown),
             ),
             (r#"{"data":[],"has_more":false,"last_id":"a"}"#, None),
             (r#"{"data":[]}"#, None),

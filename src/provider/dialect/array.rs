@@ -5,26 +5,26 @@
 //! <https://docs.github.com/en/rest/models/catalog>
 
 use super::{
-    document::Document,
-    format::{Format, Head},
+    document::JsonDocument,
+    format::{Format, RequestHead},
     openai::{Owner, read_records},
-    page::Page,
+    page::ModelPage,
     rules::Rules,
 };
 use crate::error::ListError;
 
 pub(super) const FORMAT: Format = Format {
     name: "array",
-    head: Head {
+    head: RequestHead {
         path: "/v1/models",
         below: "models",
         any_version: true,
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read,
 };
 
-fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     Ok(read_records(document.array()?, rules, Owner::Stated))
 }
 

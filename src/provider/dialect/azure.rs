@@ -3,10 +3,10 @@
 //! <https://learn.microsoft.com/en-us/rest/api/azureopenai/models/list>
 
 use super::{
-    document::Document,
+    document::JsonDocument,
     fields::Fields,
-    format::{Format, Head},
-    page::Page,
+    format::{Format, RequestHead},
+    page::ModelPage,
     rules::Rules,
 };
 use crate::{
@@ -16,32 +16,32 @@ use crate::{
 
 pub(super) const MODELS: Format = Format {
     name: "azure",
-    head: Head {
+    head: RequestHead {
         path: "/openai/v1/models",
         below: "openai/v1/models",
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read: |document, rules| read(document, rules, read_model),
 };
 
 pub(super) const DEPLOYMENTS: Format = Format {
     name: "azure-deployments",
-    head: Head {
+    head: RequestHead {
         path: "/openai/deployments",
         below: "openai/deployments",
         query: &[("api-version", "2023-03-15-preview")],
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read: |document, rules| read(document, rules, read_deployment),
 };
 
 fn read(
-    document: Document<'_>,
+    document: JsonDocument<'_>,
     rules: &Rules,
     read_record: fn(&Fields<'_>, &Rules) -> Result<Model, RecordFlaw>,
-) -> Result<Page, ListError> {
+) -> Result<ModelPage, ListError> {
     let records = document.object()?.take("data")?;
-    Ok(Page::of_records(records, rules, read_record))
+    Ok(ModelPage::of_records(records, rules, read_record))
 }
 
 fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {

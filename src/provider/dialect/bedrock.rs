@@ -5,10 +5,10 @@
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>
 
 use super::{
-    document::Document,
+    document::JsonDocument,
     fields::Fields,
-    format::{Format, Head},
-    page::Page,
+    format::{Format, RequestHead},
+    page::ModelPage,
     rules::Rules,
 };
 use crate::{
@@ -18,28 +18,28 @@ use crate::{
 
 pub(super) const MODELS: Format = Format {
     name: "bedrock",
-    head: Head {
+    head: RequestHead {
         path: "/foundation-models",
         below: "foundation-models",
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read: read_models,
 };
 
 pub(super) const PROFILES: Format = Format {
     name: "bedrock-profiles",
-    head: Head {
+    head: RequestHead {
         path: "/inference-profiles",
         below: "inference-profiles",
         query: &[("maxResults", "1000")],
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read: read_profiles,
 };
 
-fn read_models(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+fn read_models(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let records = document.object()?.take("modelSummaries")?;
-    Ok(Page::of_records(records, rules, read_model))
+    Ok(ModelPage::of_records(records, rules, read_model))
 }
 
 fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
@@ -61,11 +61,11 @@ fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
         .with_extra_fields(rules.extra(fields)))
 }
 
-fn read_profiles(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+fn read_profiles(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let mut object = document.object()?;
     let next = object.next_by_token("nextToken", "nextToken");
     let records = object.take("inferenceProfileSummaries")?;
-    Ok(Page::of_records(records, rules, read_profile).with_next(next))
+    Ok(ModelPage::of_records(records, rules, read_profile).with_next(next))
 }
 
 fn read_profile(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
@@ -81,7 +81,7 @@ fn read_profile(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw>
 mod tests {
     use super::*;
     use crate::model::Modality;
-    use crate::provider::dialect::{Dialect, Next};
+    use crate::provider::dialect::{Dialect, NextPage};
 
     #[test]
     fn a_foundation_model_says_what_it_takes_and_whose_it_is() {
@@ -128,7 +128,7 @@ mod tests {
                     "models":[{"modelArn":"arn:y"}]}],"nextToken":"AAA"}"#,
             )
             .expect("is a page");
-        assert_eq!(page.next(), Some(&Next::query("nextToken", "AAA")));
+        assert_eq!(page.next(), Some(&NextPage::query("nextToken", "AAA")));
         let expected = Model::new("us.vendor.moon-v1:0")
             .with_display_name("US Moon")
             .with_created(1_747_699_200)

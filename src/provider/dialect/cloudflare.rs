@@ -3,10 +3,10 @@
 //! <https://developers.cloudflare.com/api/resources/ai/subresources/models/methods/list/>
 
 use super::{
-    document::Document,
+    document::JsonDocument,
     fields::Fields,
-    format::{Format, Head},
-    page::{Next, Numbers, Page},
+    format::{Format, RequestHead},
+    page::{ModelPage, NextPage, Numbers},
     rules::Rules,
 };
 use crate::{
@@ -16,12 +16,12 @@ use crate::{
 
 pub(super) const FORMAT: Format = Format {
     name: "cloudflare",
-    head: Head {
+    head: RequestHead {
         path: "/models/search",
         below: "models/search",
         stripped: &["/v1"],
         query: &[("per_page", "100")],
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read,
 };
@@ -32,13 +32,13 @@ const NUMBERS: Numbers = Numbers {
     all: "total_count",
 };
 
-fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let mut object = document.object()?;
     let records = object.take("result")?;
     let next = object
         .object("result_info")
-        .and_then(|info| Next::by_number(info, &NUMBERS, records.len()));
-    Ok(Page::of_records(records, rules, read_record).with_next(next))
+        .and_then(|info| NextPage::by_number(info, &NUMBERS, records.len()));
+    Ok(ModelPage::of_records(records, rules, read_record).with_next(next))
 }
 
 /// The id of a record is an UUID; a model is called by its name.
@@ -86,7 +86,7 @@ mod tests {
             .with_output([Modality::Text])
             .with_extra("task", "Text Generation");
         assert_eq!(page(1).models(), [expected]);
-        assert_eq!(page(1).next(), Some(&Next::query("page", "2")));
+        assert_eq!(page(1).next(), Some(&NextPage::query("page", "2")));
         assert_eq!(page(2).next(), None);
     }
 

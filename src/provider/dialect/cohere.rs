@@ -3,10 +3,10 @@
 //! <https://docs.cohere.com/reference/list-models>
 
 use super::{
-    document::Document,
+    document::JsonDocument,
     fields::Fields,
-    format::{Format, Head},
-    page::Page,
+    format::{Format, RequestHead},
+    page::ModelPage,
     rules::Rules,
 };
 use crate::{
@@ -16,21 +16,21 @@ use crate::{
 
 pub(super) const FORMAT: Format = Format {
     name: "cohere",
-    head: Head {
+    head: RequestHead {
         path: "/v1/models",
         below: "v1/models",
         stripped: &["/compatibility/v1", "/v2"],
         query: &[("page_size", "1000")],
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read,
 };
 
-fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let mut object = document.object()?;
     let next = object.next_by_token("next_page_token", "page_token");
     let records = object.take("models")?;
-    Ok(Page::of_records(records, rules, read_record).with_next(next))
+    Ok(ModelPage::of_records(records, rules, read_record).with_next(next))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
@@ -61,7 +61,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::dialect::{Dialect, Next};
+    use crate::provider::dialect::{Dialect, NextPage};
 
     #[test]
     fn a_name_is_the_id_and_endpoints_say_what_it_does() {
@@ -74,7 +74,7 @@ mod tests {
                 ],"next_page_token":"AAA"}"#,
             )
             .expect("is a page");
-        assert_eq!(page.next(), Some(&Next::query("page_token", "AAA")));
+        assert_eq!(page.next(), Some(&NextPage::query("page_token", "AAA")));
         assert_eq!(
             page.models(),
             [

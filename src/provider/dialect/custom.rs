@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::HeaderMap;
 
-use super::Page;
+use super::ModelPage;
 use crate::error::ListError;
 
 /// A wire format of model lists that the crate does not know: bytes in, models out.
@@ -24,7 +24,7 @@ use crate::error::ListError;
 /// use http::{Request, Response};
 /// use http_body_util::{Empty, Full};
 /// use tower_models_cache::{
-///     CustomDialect, Dialect, ListError, ListErrorKind, Model, Next, Page, Provider,
+///     CustomDialect, Dialect, ListError, ListErrorKind, Model, NextPage, ModelPage, Provider,
 ///     StaticModelsCacheLayer,
 /// };
 ///
@@ -43,13 +43,13 @@ use crate::error::ListError;
 ///         vec![("lines".to_owned(), "20".to_owned())]
 ///     }
 ///
-///     fn read(&self, body: &[u8]) -> Result<Page, ListError> {
+///     fn read(&self, body: &[u8]) -> Result<ModelPage, ListError> {
 ///         let text = std::str::from_utf8(body).map_err(|_| ListErrorKind::NotAList)?;
 ///         let (lines, next) = match text.split_once("next:") {
-///             Some((lines, next)) => (lines, Some(Next::query("from", next.trim()))),
+///             Some((lines, next)) => (lines, Some(NextPage::query("from", next.trim()))),
 ///             None => (text, None),
 ///         };
-///         Ok(Page::new(lines.lines().map(Model::new)).with_next(next))
+///         Ok(ModelPage::new(lines.lines().map(Model::new)).with_next(next))
 ///     }
 /// }
 ///
@@ -98,12 +98,12 @@ pub trait CustomDialect: Send + Sync + 'static {
     /// Reads one page of status 2xx.
     ///
     /// A record that cannot be read should cost itself alone: see
-    /// [`Page::with_skipped`].
+    /// [`ModelPage::with_skipped`].
     ///
     /// # Errors
     ///
     /// The body is no page of a list. What is there of the list stays.
-    fn read(&self, body: &[u8]) -> Result<Page, ListError>;
+    fn read(&self, body: &[u8]) -> Result<ModelPage, ListError>;
 }
 
 /// A dialect of others, shared. It is equal to its clones alone.

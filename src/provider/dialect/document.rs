@@ -11,7 +11,7 @@ use serde_json::error::Category;
 use super::{
     fields::{Fields, MOST_FIELDS},
     json::Text,
-    page::Next,
+    page::NextPage,
 };
 use crate::{
     error::{ListError, ListErrorKind},
@@ -23,7 +23,7 @@ pub(super) type Record<'a> = Result<Fields<'a>, RecordFlaw>;
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) enum Document<'a> {
+pub(super) enum JsonDocument<'a> {
     Array(Vec<Record<'a>>),
     Object(Object<'a>),
 }
@@ -46,7 +46,7 @@ enum Member<'a> {
 /// How deep a record may be nested.
 const DEEPEST: usize = 64;
 
-impl<'a> Document<'a> {
+impl<'a> JsonDocument<'a> {
     /// Reads a whole answer, whose lists may have `most` records together.
     pub(super) fn parse(text: &'a str, most: usize) -> Result<Self, ListError> {
         let (left, exceeded) = (Cell::new(most), Cell::new(false));
@@ -188,11 +188,11 @@ impl<'a> Object<'a> {
 
     /// The next page, where a field of this name holds a token for this parameter; an
     /// empty one is the end.
-    pub(super) fn next_by_token(&self, field: &str, parameter: &'static str) -> Option<Next> {
+    pub(super) fn next_by_token(&self, field: &str, parameter: &'static str) -> Option<NextPage> {
         match self.member(field)? {
             Member::Text(token) if token.is_empty() => None,
-            Member::Text(token) => Some(Next::query(parameter, &**token)),
-            _ => Some(Next::Unknown),
+            Member::Text(token) => Some(NextPage::query(parameter, &**token)),
+            _ => Some(NextPage::Unknown),
         }
     }
 
@@ -254,7 +254,7 @@ impl Limits<'_> {
 }
 
 impl<'de> DeserializeSeed<'de> for Limits<'_> {
-    type Value = Document<'de>;
+    type Value = JsonDocument<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
@@ -262,7 +262,7 @@ impl<'de> DeserializeSeed<'de> for Limits<'_> {
 }
 
 impl<'de> Visitor<'de> for Limits<'_> {
-    type Value = Document<'de>;
+    type Value = JsonDocument<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object or a list")
@@ -276,11 +276,11 @@ impl<'de> Visitor<'de> for Limits<'_> {
             }
             members.push((name, map.next_value_seed(AnyMember(self))?));
         }
-        Ok(Document::Object(Object(members)))
+        Ok(JsonDocument::Object(Object(members)))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-        self.read_records(seq).map(Document::Array)
+        self.read_records(seq).map(JsonDocument::Array)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::{
     fields::Fields,
-    format::{Format, Head},
+    format::{Format, RequestHead},
     google,
     rules::Rules,
 };
@@ -12,11 +12,11 @@ use crate::model::{Capability, Model, RecordFlaw};
 
 pub(super) const FORMAT: Format = Format {
     name: "fireworks",
-    head: Head {
+    head: RequestHead {
         path: "/v1/accounts/fireworks/models",
         below: "models",
         query: &[("pageSize", "200")],
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read: |document, rules| google::read(document, "models", rules, read_record),
 };
@@ -41,7 +41,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
 mod tests {
     use super::*;
     use crate::model::Modality;
-    use crate::provider::dialect::{Dialect, Next};
+    use crate::provider::dialect::{Dialect, NextPage};
 
     #[test]
     fn the_account_is_the_owner_and_the_whole_name_the_id() {
@@ -52,7 +52,7 @@ mod tests {
                     "supportsTools":true,"state":"READY"}],"nextPageToken":"t","totalSize":300}"#,
             )
             .expect("is a page");
-        assert_eq!(page.next(), Some(&Next::query("pageToken", "t")));
+        assert_eq!(page.next(), Some(&NextPage::query("pageToken", "t")));
         let expected = Model::new("accounts/org/models/star-v3")
             .with_owned_by("org")
             .with_display_name("Star V3")

@@ -4,18 +4,18 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{document::Document, page::Page, rules::Rules};
+use super::{document::JsonDocument, page::ModelPage, rules::Rules};
 use crate::error::ListError;
 
 /// A dialect that the crate knows.
 pub(super) struct Format {
     pub(super) name: &'static str,
-    pub(super) head: Head,
-    pub(super) read: fn(Document<'_>, &Rules) -> Result<Page, ListError>,
+    pub(super) head: RequestHead,
+    pub(super) read: fn(JsonDocument<'_>, &Rules) -> Result<ModelPage, ListError>,
 }
 
 /// What is asked for of it.
-pub(super) struct Head {
+pub(super) struct RequestHead {
     /// Where the list lies on a host of its own.
     pub(super) path: &'static str,
     /// Where it lies below the path of a base URL, whose end may be the beginning of
@@ -39,7 +39,7 @@ pub(in crate::provider) struct Request<'a> {
     pub(in crate::provider) headers: HeaderMap,
 }
 
-impl Head {
+impl RequestHead {
     /// Nothing but what is set beside it.
     pub(super) const NONE: Self = Self {
         path: "",

@@ -4,7 +4,7 @@
 
 use super::{
     fields::Fields,
-    format::{Format, Head},
+    format::{Format, RequestHead},
     google,
     rules::Rules,
 };
@@ -12,13 +12,13 @@ use crate::model::{Capability, Modality, Model, RecordFlaw};
 
 pub(super) const FORMAT: Format = Format {
     name: "gemini",
-    head: Head {
+    head: RequestHead {
         path: "/v1beta/models",
         below: "v1beta/models",
         stripped: &["/openai"],
         any_version: true,
         query: &[("pageSize", "1000")],
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read: |document, rules| google::read(document, "models", rules, read_record),
 };
@@ -56,7 +56,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::dialect::{Dialect, Next};
+    use crate::provider::dialect::{Dialect, NextPage};
 
     #[test]
     fn a_model_is_listed_without_the_collection_and_asked_for_with_it() {
@@ -73,7 +73,7 @@ mod tests {
             )
             .expect("is a page");
         assert_eq!(page.skipped(), 1);
-        assert_eq!(page.next(), Some(&Next::query("pageToken", "t+/=")));
+        assert_eq!(page.next(), Some(&NextPage::query("pageToken", "t+/=")));
         assert_eq!(
             page.models(),
             [
@@ -107,6 +107,6 @@ mod tests {
         }
         assert!(Dialect::Gemini.read(br#"{"data":[]}"#).is_err());
         let page = Dialect::Gemini.read(br#"{"nextPageToken":7}"#);
-        assert_eq!(page.expect("is a page").next(), Some(&Next::Unknown));
+        assert_eq!(page.expect("is a page").next(), Some(&NextPage::Unknown));
     }
 }

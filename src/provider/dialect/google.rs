@@ -3,7 +3,7 @@
 //!
 //! <https://google.aip.dev/158>
 
-use super::{document::Document, fields::Fields, page::Page, rules::Rules};
+use super::{document::JsonDocument, fields::Fields, page::ModelPage, rules::Rules};
 use crate::{
     error::ListError,
     model::{Model, RecordFlaw},
@@ -11,13 +11,13 @@ use crate::{
 
 /// Reads a page whose records stand under `list`.
 pub(super) fn read(
-    document: Document<'_>,
+    document: JsonDocument<'_>,
     list: &str,
     rules: &Rules,
     read_record: fn(&Fields<'_>, &Rules) -> Result<Model, RecordFlaw>,
-) -> Result<Page, ListError> {
+) -> Result<ModelPage, ListError> {
     let mut object = document.object()?;
     let next = object.next_by_token("nextPageToken", "pageToken");
     let records = object.take_or_none(list)?;
-    Ok(Page::of_records(records, rules, read_record).with_next(next))
+    Ok(ModelPage::of_records(records, rules, read_record).with_next(next))
 }

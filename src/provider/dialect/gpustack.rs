@@ -4,10 +4,10 @@
 //! <https://docs.gpustack.ai/>
 
 use super::{
-    document::Document,
+    document::JsonDocument,
     fields::Fields,
-    format::{Format, Head},
-    page::{Next, Numbers, Page},
+    format::{Format, RequestHead},
+    page::{ModelPage, NextPage, Numbers},
     rules::Rules,
 };
 use crate::{
@@ -17,11 +17,11 @@ use crate::{
 
 pub(super) const FORMAT: Format = Format {
     name: "gpustack",
-    head: Head {
+    head: RequestHead {
         path: "/v1/models",
         below: "models",
         query: &[("perPage", "100")],
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read,
 };
@@ -32,13 +32,13 @@ const NUMBERS: Numbers = Numbers {
     all: "total",
 };
 
-fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let mut object = document.object()?;
     let records = object.take("items")?;
     let next = object
         .object("pagination")
-        .and_then(|info| Next::by_number(info, &NUMBERS, records.len()));
-    Ok(Page::of_records(records, rules, read_record).with_next(next))
+        .and_then(|info| NextPage::by_number(info, &NUMBERS, records.len()));
+    Ok(ModelPage::of_records(records, rules, read_record).with_next(next))
 }
 
 /// The id of a record is a number; a model is called by its name.
@@ -98,7 +98,7 @@ mod tests {
             .with_capability(Capability::Tools, true)
             .with_capability(Capability::Reasoning, false);
         assert_eq!(page.models(), [expected]);
-        assert_eq!(page.next(), Some(&Next::query("page", "2")));
+        assert_eq!(page.next(), Some(&NextPage::query("page", "2")));
     }
 
     #[test]

@@ -4,10 +4,10 @@
 //! <https://docs.litellm.ai/docs/proxy/model_management>
 
 use super::{
-    document::Document,
+    document::JsonDocument,
     fields::Fields,
-    format::{Format, Head},
-    page::Page,
+    format::{Format, RequestHead},
+    page::ModelPage,
     rules::Rules,
 };
 use crate::{
@@ -17,17 +17,17 @@ use crate::{
 
 pub(super) const FORMAT: Format = Format {
     name: "litellm",
-    head: Head {
+    head: RequestHead {
         path: "/v1/model/info",
         below: "model/info",
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read,
 };
 
-fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let records = document.object()?.take("data")?;
-    Ok(Page::of_records(records, rules, read_record))
+    Ok(ModelPage::of_records(records, rules, read_record))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {

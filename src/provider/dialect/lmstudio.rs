@@ -4,37 +4,37 @@
 
 use super::{
     fields::Fields,
-    format::{Format, Head},
-    page::Page,
+    format::{Format, RequestHead},
+    page::ModelPage,
     rules::Rules,
 };
 use crate::model::{Capability, Modality, Model, RecordFlaw};
 
 pub(super) const V0: Format = Format {
     name: "lmstudio-v0",
-    head: Head {
+    head: RequestHead {
         path: "/api/v0/models",
         below: "api/v0/models",
         stripped: &["/api/v1", "/v1"],
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read: |document, rules| {
         let records = document.object()?.take("data")?;
-        Ok(Page::of_records(records, rules, read_v0))
+        Ok(ModelPage::of_records(records, rules, read_v0))
     },
 };
 
 pub(super) const V1: Format = Format {
     name: "lmstudio",
-    head: Head {
+    head: RequestHead {
         path: "/api/v1/models",
         below: "api/v1/models",
         stripped: &["/api/v0", "/v1"],
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read: |document, rules| {
         let records = document.object()?.take("models")?;
-        Ok(Page::of_records(records, rules, read_v1))
+        Ok(ModelPage::of_records(records, rules, read_v1))
     },
 };
 

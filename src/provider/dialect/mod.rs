@@ -39,11 +39,11 @@ pub(crate) use self::page::Pages;
 pub(super) use self::rules::{PriceRule, Rules};
 pub use self::{
     custom::{Custom, CustomDialect},
-    page::{Next, Page},
+    page::{ModelPage, NextPage},
     rules::ExtraFields,
 };
 use self::{
-    document::Document,
+    document::JsonDocument,
     format::{Format, Request},
 };
 use crate::error::ListError;
@@ -182,18 +182,18 @@ impl Dialect {
     /// let error = Dialect::OpenAi.read(br#"{"error":"no key"}"#).unwrap_err();
     /// assert_eq!(error.kind(), ListErrorKind::Refused);
     /// ```
-    pub fn read(&self, body: &[u8]) -> Result<Page, ListError> {
+    pub fn read(&self, body: &[u8]) -> Result<ModelPage, ListError> {
         self.read_page(body, &Rules::default())
     }
 
     /// Reads one page of status 2xx.
-    pub(super) fn read_page(&self, body: &[u8], rules: &Rules) -> Result<Page, ListError> {
+    pub(super) fn read_page(&self, body: &[u8], rules: &Rules) -> Result<ModelPage, ListError> {
         let format = match self {
             Self::Custom(custom) => return custom.0.read(body),
             known => known.format(),
         };
         let text = decoded(body);
-        (format.read)(Document::parse(&text, rules.records)?, rules)
+        (format.read)(JsonDocument::parse(&text, rules.records)?, rules)
     }
 
     /// What is asked for.

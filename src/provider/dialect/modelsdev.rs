@@ -5,10 +5,10 @@
 //! no name of a provider has a slash.
 
 use super::{
-    document::Document,
+    document::JsonDocument,
     fields::Fields,
-    format::{Format, Head},
-    page::Page,
+    format::{Format, RequestHead},
+    page::ModelPage,
     prices::per,
     rules::Rules,
 };
@@ -19,10 +19,10 @@ use crate::{
 
 pub(super) const FORMAT: Format = Format {
     name: "models.dev",
-    head: Head {
+    head: RequestHead {
         path: "/api.json",
         below: "api.json",
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read,
 };
@@ -30,9 +30,9 @@ pub(super) const FORMAT: Format = Format {
 /// How deep a record may be nested.
 const DEEPEST: usize = 64;
 
-fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let object = document.object()?;
-    let mut page = Page::default();
+    let mut page = ModelPage::default();
     let mut providers = 0;
     for (provider, fields) in object.objects() {
         if !fields.has("models") {
@@ -104,7 +104,7 @@ mod tests {
         provider::dialect::Dialect,
     };
 
-    fn read(body: &str) -> Result<Page, ListErrorKind> {
+    fn read(body: &str) -> Result<ModelPage, ListErrorKind> {
         let page = Dialect::ModelsDev.read(body.as_bytes());
         page.map_err(|error| error.kind())
     }

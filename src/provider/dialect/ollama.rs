@@ -3,10 +3,10 @@
 //! <https://github.com/ollama/ollama/blob/main/docs/api.md#list-local-models>
 
 use super::{
-    document::Document,
+    document::JsonDocument,
     fields::Fields,
-    format::{Format, Head},
-    page::Page,
+    format::{Format, RequestHead},
+    page::ModelPage,
     rules::Rules,
 };
 use crate::{
@@ -16,18 +16,18 @@ use crate::{
 
 pub(super) const FORMAT: Format = Format {
     name: "ollama",
-    head: Head {
+    head: RequestHead {
         path: "/api/tags",
         below: "api/tags",
         stripped: &["/v1"],
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read,
 };
 
-fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let records = document.object()?.take("models")?;
-    Ok(Page::of_records(records, rules, read_record))
+    Ok(ModelPage::of_records(records, rules, read_record))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {

@@ -6,10 +6,10 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use super::{
-    document::{Document, Object, Record},
+    document::{JsonDocument, Object, Record},
     fields::Fields,
-    format::{Format, Head},
-    page::{Next, Page},
+    format::{Format, RequestHead},
+    page::{ModelPage, NextPage},
     prices::prices,
     rules::{PriceRule, Rules},
 };
@@ -37,11 +37,11 @@ pub(super) const OPENROUTER: Format = Format {
     },
 };
 
-const HEAD: Head = Head {
+const HEAD: RequestHead = RequestHead {
     path: "/v1/models",
     below: "models",
     any_version: true,
-    ..Head::NONE
+    ..RequestHead::NONE
 };
 
 /// Whose a model is where its record does not say.
@@ -52,7 +52,7 @@ pub(super) enum Owner {
     FirstSegment,
 }
 
-fn read(document: Document<'_>, rules: &Rules, owner: Owner) -> Result<Page, ListError> {
+fn read(document: JsonDocument<'_>, rules: &Rules, owner: Owner) -> Result<ModelPage, ListError> {
     let mut object = document.object()?;
     let next = next(&object);
     let records = object.take("data")?;
@@ -60,20 +60,20 @@ fn read(document: Document<'_>, rules: &Rules, owner: Owner) -> Result<Page, Lis
 }
 
 /// Only OpenRouter documents how its list goes on. Others say whether it does.
-fn next(object: &Object<'_>) -> Option<Next> {
+fn next(object: &Object<'_>) -> Option<NextPage> {
     let link = object.object("links").and_then(|links| links.text("next"));
     match link {
-        Some(link) => Some(Next::Link(link.into_owned())),
-        None => (object.flag("has_more") == Some(true)).then_some(Next::Unknown),
+        Some(link) => Some(NextPage::Link(link.into_owned())),
+        None => (object.flag("has_more") == Some(true)).then_some(NextPage::Unknown),
     }
 }
 
 /// The records of a list in OpenAI's form, whatever it stands in.
-pub(super) fn read_records<'a>(records: Vec<Record<'a>>, rules: &Rules, owner: Owner) -> Page {
+pub(super) fn read_records<'a>(records: Vec<Record<'a>>, rules: &Rules, owner: Owner) -> ModelPage {
     // An adapter has the window of the model that it was made for, and does not say so.
     let mut children = Vec::new();
     let mut index = 0;
-    let mut page = Page::of_records(records, rules, |fields, rules| {
+    let mut page = ModelPage::of_records(records, rules, |fields, rules| {
         let model = read_record(fields, rules, owner)?;
         if model.context_length().is_none()
             && let Some(parent) = fields.text("parent")
@@ -548,10 +548,10 @@ mod tests {
         for (body, next) in [
             (
                 r#"{"data":[],"links":{"next":"/api/v1/models?offset=2"},"total_count":4}"#,
-                Some(Next::Link("/api/v1/models?offset=2".to_owned())),
+                Some(NextPage::Link("/api/v1/models?offset=2".to_owned())),
             ),
             (r#"{"data":[],"links":{"next":null}}"#, None),
-            (r#"{"data":[],"has_more":true}"#, Some(Next::Unknown)),
+            (r#"{"data":[],"has_more":true}"#, Some(NextPage::Unknown)),
             (r#"{"data":[],"has_more":false,"last_id":"a"}"#, None),
         ] {
             let page = Dialect::OpenRouter.read(body.as_bytes()).expect(body);

@@ -9,12 +9,12 @@ use crate::model::{Flaws, Model, ModelList, RecordFlaw};
 ///
 /// Most providers answer with everything at once: a page without a next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
+pub struct ModelPage {
     pub(crate) models: Vec<Model>,
     pub(crate) flaws: Flaws,
     /// Records read, those that were skipped included.
     pub(crate) records: usize,
-    pub(crate) next: Option<Next>,
+    pub(crate) next: Option<NextPage>,
     /// What `Dialect::Auto` has found.
     pub(crate) found: Option<super::Dialect>,
 }
@@ -22,7 +22,7 @@ pub struct Page {
 /// Where a list goes on after a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Next {
+pub enum NextPage {
     /// At the same address, with these query parameters in the place of those of the
     /// same names. They are encoded on their way out.
     Query(Vec<(Cow<'static, str>, String)>),
@@ -33,7 +33,7 @@ pub enum Next {
     Unknown,
 }
 
-impl Next {
+impl NextPage {
     /// At the same address, with this query parameter.
     pub fn query(name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         Self::Query(vec![(name.into(), value.into())])
@@ -71,7 +71,7 @@ pub(super) struct Numbers {
     pub(super) all: &'static str,
 }
 
-impl Page {
+impl ModelPage {
     /// A page with these models, and no next one.
     pub fn new(models: impl IntoIterator<Item = Model>) -> Self {
         let models = Vec::from_iter(models);
@@ -90,7 +90,7 @@ impl Page {
     }
 
     /// Sets where the list goes on.
-    pub fn with_next(mut self, next: impl Into<Option<Next>>) -> Self {
+    pub fn with_next(mut self, next: impl Into<Option<NextPage>>) -> Self {
         self.next = next.into();
         self
     }
@@ -106,7 +106,7 @@ impl Page {
     }
 
     /// Where the list goes on; `None`: it ends here.
-    pub fn next(&self) -> Option<&Next> {
+    pub fn next(&self) -> Option<&NextPage> {
         self.next.as_ref()
     }
 
@@ -144,7 +144,7 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    pub(crate) fn push(&mut self, page: Page) {
+    pub(crate) fn push(&mut self, page: ModelPage) {
         self.flaws.append(&page.flaws, self.records);
         self.records += page.records;
         if self.models.is_empty() {
@@ -174,8 +174,8 @@ mod tests {
             pages: "pages",
             all: "all",
         };
-        let second = || Some(Next::query("page", "2"));
-        let unknown = Some(Next::Unknown);
+        let second = || Some(NextPage::query("page", "2"));
+        let unknown = Some(NextPage::Unknown);
         for (info, records, expected) in [
             (r#"{"page":1,"size":50,"all":97}"#, 50, second()),
             (r#"{"page":2,"size":50,"all":97}"#, 47, None),
@@ -205,7 +205,7 @@ mod tests {
             ),
         ] {
             let fields = serde_json::from_str(info).expect("is an object");
-            let next = Next::by_number(&fields, &NAMES, records);
+            let next = NextPage::by_number(&fields, &NAMES, records);
             assert_eq!(next, expected, "{info} {records}");
         }
     }

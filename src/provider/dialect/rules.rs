@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 
 use super::{canonical::canonical, fields::Fields, json::is_plain};
 use crate::{
-    entry::{Bounds, is_treacherous},
+    entry::{Bounds, is_unsafe_char},
     model::Extra,
 };
 
@@ -174,7 +174,7 @@ const LONGEST: usize = 64 * 1024;
 /// line breaks and tabs, controls a terminal.
 fn is_fit(json: &str) -> bool {
     let escapes = ["\\u00", "\\b", "\\f"];
-    let is_plain = json.is_ascii() || !json.contains(is_treacherous);
+    let is_plain = json.is_ascii() || !json.contains(is_unsafe_char);
     let has_escapes = || memchr::memchr(b'\\', json.as_bytes()).is_some();
     is_plain && !(has_escapes() && escapes.iter().any(|escape| json.contains(escape)))
 }
@@ -194,7 +194,7 @@ impl Rules {
         let is_kept = |name: &str, value: &str| match self.extra {
             ExtraFields::None => false,
             ExtraFields::Known => KNOWN.contains(&name) && is_plain(value),
-            ExtraFields::All => !never(name) && !name.contains(is_treacherous),
+            ExtraFields::All => !never(name) && !name.contains(is_unsafe_char),
         };
         if self.extra == ExtraFields::None {
             return Extra::default();

@@ -2,17 +2,17 @@
 //! call theirs `models`, each with another field for the id.
 
 use super::{
-    Dialect, Document,
+    Dialect, JsonDocument,
     document::{Object, Record},
     fields::Fields,
 };
 use crate::error::{ListError, ListErrorKind};
 
 /// The dialect of a document that is no error.
-pub(super) fn sniff(document: &Document<'_>) -> Result<Dialect, ListError> {
+pub(super) fn sniff(document: &JsonDocument<'_>) -> Result<Dialect, ListError> {
     let object = match document {
-        Document::Array(_) => return Ok(Dialect::Array),
-        Document::Object(object) => object,
+        JsonDocument::Array(_) => return Ok(Dialect::Array),
+        JsonDocument::Object(object) => object,
     };
     // llama.cpp sends both, the second as a copy in Ollama's form: `data` goes before.
     if let Some(records) = object.list("data") {

@@ -4,7 +4,7 @@
 
 use super::{
     fields::Fields,
-    format::{Format, Head},
+    format::{Format, RequestHead},
     google,
     rules::Rules,
 };
@@ -12,11 +12,11 @@ use crate::model::{Model, RecordFlaw};
 
 pub(super) const FORMAT: Format = Format {
     name: "vertex",
-    head: Head {
+    head: RequestHead {
         path: "/v1beta1/publishers/google/models",
         below: "v1beta1/publishers/google/models",
         query: &[("pageSize", "100")],
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read: |document, rules| google::read(document, "publisherModels", rules, read_record),
 };
@@ -41,7 +41,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::dialect::{Dialect, Next};
+    use crate::provider::dialect::{Dialect, NextPage};
 
     #[test]
     fn the_last_segment_is_the_id_and_the_publisher_the_owner() {
@@ -56,7 +56,7 @@ mod tests {
             )
             .expect("is a page");
         assert_eq!(page.skipped(), 2);
-        assert_eq!(page.next(), Some(&Next::query("pageToken", "t")));
+        assert_eq!(page.next(), Some(&NextPage::query("pageToken", "t")));
         assert_eq!(
             page.models(),
             [

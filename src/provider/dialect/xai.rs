@@ -4,10 +4,10 @@
 //! <https://docs.x.ai/docs/api-reference#list-language-models>
 
 use super::{
-    document::Document,
+    document::JsonDocument,
     fields::Fields,
-    format::{Format, Head},
-    page::Page,
+    format::{Format, RequestHead},
+    page::ModelPage,
     rules::Rules,
 };
 use crate::{
@@ -17,18 +17,18 @@ use crate::{
 
 pub(super) const FORMAT: Format = Format {
     name: "xai-language",
-    head: Head {
+    head: RequestHead {
         path: "/v1/language-models",
         below: "language-models",
         any_version: true,
-        ..Head::NONE
+        ..RequestHead::NONE
     },
     read,
 };
 
-fn read(document: Document<'_>, rules: &Rules) -> Result<Page, ListError> {
+fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let records = document.object()?.take("models")?;
-    Ok(Page::of_records(records, rules, read_record))
+    Ok(ModelPage::of_records(records, rules, read_record))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {

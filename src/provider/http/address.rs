@@ -8,7 +8,7 @@ use super::query::{names, with_query};
 use crate::error::{BuildError, without_query};
 
 /// Where a list lies on the host of a provider.
-pub(super) struct Place<'a> {
+pub(super) struct ListLocation<'a> {
     /// On a host of its own.
     pub(super) path: Cow<'a, str>,
     /// Below the path of a base URL.
@@ -27,7 +27,7 @@ pub(super) struct Place<'a> {
 pub(super) fn list_uri(
     base_url: Option<&str>,
     models_path: Option<&str>,
-    place: &Place<'_>,
+    place: &ListLocation<'_>,
 ) -> Result<Uri, BuildError> {
     let base = match base_url {
         None => Uri::from_static("/"),
@@ -57,8 +57,8 @@ pub(super) fn list_uri(
 
 /// The path of the list below that of a base URL. People write the same base in many
 /// ways: with the version of the API or without, for this API of a server or another.
-fn join(base: &str, place: &Place<'_>) -> String {
-    let Place { path, below, .. } = place;
+fn join(base: &str, place: &ListLocation<'_>) -> String {
+    let ListLocation { path, below, .. } = place;
     let base = base.trim_end_matches('/');
     let stripped = place.stripped.iter().find_map(|end| base.strip_suffix(end));
     let base = stripped.unwrap_or(base);
@@ -130,7 +130,7 @@ fn endpoint(base: &str) -> Option<&'static str> {
 
 /// Whether a base URL ends in `/models`, below which the list would be requested, and that is
 /// not how the dialect's own path begins.
-fn ends_in_models(base: &str, place: &Place<'_>) -> bool {
+fn ends_in_models(base: &str, place: &ListLocation<'_>) -> bool {
     const MODELS: &str = "/models";
     let base = base.trim_end_matches('/');
     let inner = || {
@@ -157,7 +157,11 @@ fn ends_in(end: &str) -> BuildError {
     BuildError::hidden("base_url", &value, expected)
 }
 
-fn check_end(base: &Uri, models_path: Option<&str>, place: &Place<'_>) -> Result<(), BuildError> {
+fn check_end(
+    base: &Uri,
+    models_path: Option<&str>,
+    place: &ListLocation<'_>,
+) -> Result<(), BuildError> {
     let models =
         || (models_path.is_none() && ends_in_models(base.path(), place)).then_some("/models");
     match endpoint(base.path()).or_else(models) {
@@ -229,8 +233,8 @@ pub(super) fn is_loopback(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn place(path: &'static str, below: &'static str) -> Place<'static> {
-        Place {
+    fn place(path: &'static str, below: &'static str) -> ListLocation<'static> {
+        ListLocation {
             path: path.into(),
             below: below.into(),
             stripped: if path.starts_with("/api/") {

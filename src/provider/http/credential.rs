@@ -17,12 +17,12 @@ use crate::{
 
 /// A token, and how long it is good.
 #[derive(Clone, Debug)]
-pub struct Token {
+pub struct AccessToken {
     secret: Secret,
     expires_in: Option<Duration>,
 }
 
-impl Token {
+impl AccessToken {
     /// A token that is good until a provider refuses it.
     pub fn new(secret: impl Into<Secret>) -> Self {
         Self {
@@ -125,10 +125,10 @@ impl BearerToken {
     pub(super) fn new<F, Fut, E>(fetch: F) -> Arc<Self>
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Token, E>> + Send + 'static,
+        Fut: Future<Output = Result<AccessToken, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        let parts = |token: Token| (token.secret, token.expires_in);
+        let parts = |token: AccessToken| (token.secret, token.expires_in);
         Arc::new(Self(KeptCredential::new(move || fetch().map_ok(parts))))
     }
 }

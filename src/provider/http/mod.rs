@@ -16,32 +16,32 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header, u
 use http_body::Body;
 use tower_service::Service;
 
+pub use self::credential::AccessToken;
 #[cfg(not(feature = "bedrock"))]
 use self::credential::Authorize;
-pub use self::credential::Token;
 #[cfg(feature = "bedrock")]
 pub(crate) use self::credential::{Authorize, KeptCredential};
 use self::{
-    address::{Place, is_loopback, list_uri},
+    address::{ListLocation, is_loopback, list_uri},
     credential::BearerToken,
-    source::{Asking, HttpSource},
+    source::{HttpSource, Inner},
     transport::Transport,
 };
 use super::{
     dialect::{Dialect, ExtraFields, Rules},
-    preset::{Base, Facts},
-    source::Erased,
+    preset::{BaseUrl, PresetFacts},
+    source::DynSource,
 };
 use crate::{
     error::{BoxError, BuildError, without_query},
     secret::Secret,
 };
 
-// ===== HttpOrigin: what was set =====
+// ===== HttpBackend: what was set =====
 
 /// An HTTP provider as it was declared, not yet checked.
 #[derive(Clone)]
-pub(super) struct HttpOrigin {
+pub(super) struct HttpBackend {
     transport: Arc<dyn Transport>,
     /// Transports of the same kind are the same transport.
     kind: Option<&'static str>,
@@ -56,7 +56,7 @@ pub(super) struct HttpOrigin {
     /// Where the provider wants its key, and what stands before it there.
     key: (HeaderName, &'static str),
     /// Why building fails without a base URL, or a key.
-    needs: Needs,
+    required: Required,
     headers: HeaderMap<Header>,
     /// Puts a credential that changes on each request.
     authorize: Option<Arc<dyn Authorize>>,
@@ -66,7 +66,7 @@ pub(super) struct HttpOrigin {
 
 /// What a provider cannot be asked without.
 #[derive(Clone, Copy, Default)]
-struct Needs {
+struct Required {
     /// An address such as this one.
     base_url: Option<&'static str>,
     key: bool,
@@ -81,7 +81,7 @@ struct Header {
     is_key: bool,
 }
 
-impl HttpOrigin {
+impl HttpBackend {
     pub(super) fn new<S, ReqBody, ResBody>(service: S) -> Self
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
@@ -102,19 +102,19 @@ impl HttpOrigin {
             models_path: None,
             own_path: None,
             key: (header::AUTHORIZATION, "Bearer "),
-            needs: Needs::default(),
+            required: Required::default(),
             headers: HeaderMap::default(),
             authorize: None,
             guards_keys: false,
         }
     }
 
-    pub(super) fn set_preset(&mut self, facts: Facts) {
+    pub(super) fn set_preset(&mut self, facts: PresetFacts) {
         match facts.base {
-            Base::At(url) => self.base_url = Some(url.to_owned()),
-            Base::Like(example) => self.needs.base_url = Some(example),
+            BaseUrl::At(url) => self.base_url = Some(url.to_owned()),
+            BaseUrl::Like(example) => self.required.base_url = Some(example),
         }
-        self.needs.key = facts.needs_key;
+        self.required.key = facts.needs_key;
         self.models_path = facts.path.map(str::to_owned);
         self.own_path = facts.own_path;
         self.key = (facts.key, facts.scheme);
@@ -133,7 +133,7 @@ impl HttpOrigin {
     /// Fails to build without a base URL such as this one.
     #[cfg(feature = "bedrock")]
     pub(super) fn demand_base_url(&mut self, example: &'static str) {
-        self.needs.base_url.get_or_insert(example);
+        self.required.base_url.get_or_insert(example);
     }
 
     /// Sets the key where the provider wants it.
@@ -158,7 +158,7 @@ impl HttpOrigin {
     pub(super) fn set_token<F, Fut, E>(&mut self, fetch: F)
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Token, E>> + Send + 'static,
+        Fut: Future<Output = Result<AccessToken, E>> + Send + 'static,
         E: Into<BoxError>,
     {
         self.set_authorize(BearerToken::new(fetch));
@@ -232,7 +232,7 @@ impl HttpOrigin {
         Some(address::shown(&uri))
     }
 
-    pub(super) fn open(&self, provider: &Arc<str>) -> Result<Arc<dyn Erased>, BuildError> {
+    pub(super) fn open(&self, provider: &Arc<str>) -> Result<Arc<dyn DynSource>, BuildError> {
         self.check_needs()?;
         self.check_effect()?;
         if let Some(authorize) = &self.authorize {
@@ -240,7 +240,7 @@ impl HttpOrigin {
         }
         let uri = self.uri()?;
         check_way(&uri, self.guards_keys && self.has_key())?;
-        Ok(Arc::new(HttpSource(Arc::new(Asking {
+        Ok(Arc::new(HttpSource(Arc::new(Inner {
             provider: Arc::clone(provider),
             address: address::shown(&uri),
             transport: Arc::clone(&self.transport),
@@ -262,7 +262,7 @@ impl HttpOrigin {
                 expected,
             ));
         }
-        let place = Place {
+        let place = ListLocation {
             path: head.path,
             below: head.below,
             stripped: head.stripped,
@@ -311,11 +311,11 @@ impl HttpOrigin {
 
     /// Checks that what the preset leaves open was set.
     fn check_needs(&self) -> Result<(), BuildError> {
-        if let (Some(example), None) = (self.needs.base_url, &self.base_url) {
+        if let (Some(example), None) = (self.required.base_url, &self.base_url) {
             let expected = format!("an address of your own, such as {example}");
             return Err(BuildError::hidden("base_url", "missing", expected));
         }
-        if self.needs.key && !self.has_key() {
+        if self.required.key && !self.has_key() {
             let expected = "a key, a token, or a header that holds one";
             return Err(BuildError::hidden("api_key", "missing", expected));
         }

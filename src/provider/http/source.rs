@@ -14,17 +14,17 @@ use crate::{
     clock,
     error::{ListError, ListErrorKind},
     provider::{
-        dialect::{Dialect, Next, Page, Pages, Rules},
-        source::{Answer, Erased, ListModels, Listed},
+        dialect::{Dialect, ModelPage, NextPage, Pages, Rules},
+        source::{DynSource, ListFuture, ListModels, SourceResponse},
         validator::{Validator, binding},
     },
     tasks::compute,
 };
 
 /// An HTTP service, and what to ask it.
-pub(super) struct HttpSource(pub(super) Arc<Asking>);
+pub(super) struct HttpSource(pub(super) Arc<Inner>);
 
-pub(super) struct Asking {
+pub(super) struct Inner {
     /// The provider's name and address, for the log and the status.
     pub(super) provider: Arc<str>,
     pub(super) address: String,
@@ -36,8 +36,8 @@ pub(super) struct Asking {
     pub(super) authorize: Option<Arc<dyn Authorize>>,
 }
 
-impl Erased for HttpSource {
-    fn list(&self, asked: ListModels) -> Listed {
+impl DynSource for HttpSource {
+    fn list(&self, asked: ListModels) -> ListFuture {
         let asking = Arc::clone(&self.0);
         Box::pin(async move { asking.list(asked).await })
     }
@@ -55,8 +55,8 @@ struct Received {
     bound_to: u128,
 }
 
-impl Asking {
-    async fn list(&self, asked: ListModels) -> Result<Answer, ListError> {
+impl Inner {
+    async fn list(&self, asked: ListModels) -> Result<SourceResponse, ListError> {
         tracing::debug!(
             provider = &*self.provider,
             address = self.address,
@@ -79,7 +79,7 @@ impl Asking {
             let answered = self.ask(&uri, bytes, &asked, known).await;
             let answered = answered.map_err(|error| error.after_pages(seen.len() - 1));
             let Some(received) = answered? else {
-                return Ok(Answer::Unchanged);
+                return Ok(SourceResponse::Unchanged);
             };
             let Received {
                 headers,
@@ -103,12 +103,12 @@ impl Asking {
                     validator = Validator::of(&headers, bound_to, clock::wall());
                 }
                 let list = pages.into_list().with_dialect(dialect.name());
-                return Ok(Answer::List(list, validator));
+                return Ok(SourceResponse::List(list, validator));
             };
             uri = match goes_on {
-                Next::Query(set) => next::by_query(&uri, &set)?,
-                Next::Link(link) => next::by_link(&uri, &link)?,
-                Next::Unknown => return Err(ListErrorKind::NextPage.into()),
+                NextPage::Query(set) => next::by_query(&uri, &set)?,
+                NextPage::Link(link) => next::by_link(&uri, &link)?,
+                NextPage::Unknown => return Err(ListErrorKind::NextPage.into()),
             };
         }
     }
@@ -122,11 +122,11 @@ impl Asking {
         asked: &ListModels,
         known: Option<&Validator>,
     ) -> Result<Option<Received>, ListError> {
-        let answered = self.ask_once(uri, most, asked, known).await;
+        let answered = self.send(uri, most, asked, known).await;
         if !self.forgets(&answered) {
             return answered;
         }
-        let answered = self.ask_once(uri, most, asked, known).await;
+        let answered = self.send(uri, most, asked, known).await;
         self.forgets(&answered);
         answered
     }
@@ -143,7 +143,7 @@ impl Asking {
         authorize.is_some_and(|authorize| authorize.forget())
     }
 
-    async fn ask_once(
+    async fn send(
         &self,
         uri: &Uri,
         most: usize,
@@ -178,7 +178,12 @@ impl Asking {
     }
 
     /// Reads a page with room for so many models, off the async workers when it is large.
-    async fn read(&self, dialect: Dialect, body: Bytes, room: usize) -> Result<Page, ListError> {
+    async fn read(
+        &self,
+        dialect: Dialect,
+        body: Bytes,
+        room: usize,
+    ) -> Result<ModelPage, ListError> {
         let rules = Rules {
             records: room.saturating_mul(2).saturating_add(FLAWED),
             ..self.rules
@@ -261,7 +266,7 @@ mod tests {
     fn retry_after_is_read_in_both_forms() {
         const MOST: Option<u64> = Some(u64::MAX);
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_767);
-        for (lines, expected) in [
+        for (header_values, expected) in [
             (&["120"][..], Some(120)),
             (&[" 7 "], Some(7)),
             (&["Sun, 06 Nov 1994 08:49:37 GMT"], Some(10)),
@@ -285,9 +290,11 @@ mod tests {
             (&["+1"], None),
             (&["1.5"], None),
         ] {
-            let lines = lines.iter().map(|line| HeaderValue::from_static(line));
+            let header_values = header_values
+                .iter()
+                .map(|line| HeaderValue::from_static(line));
             let mut headers = HeaderMap::new();
-            for line in lines {
+            for line in header_values {
                 headers.append(header::RETRY_AFTER, line);
             }
             let expected = expected.map(Duration::from_secs);

@@ -15,13 +15,13 @@ use tower_service::Service;
 use crate::error::{BoxError, ListError, ListErrorKind};
 
 pub(super) type BodyFuture = BoxFuture<'static, Result<Bytes, ListError>>;
-type Answer = BoxFuture<'static, Result<Response<BodyFuture>, ListError>>;
+type TransportFuture = BoxFuture<'static, Result<Response<BodyFuture>, ListError>>;
 
 /// A service with its types erased.
 pub(super) trait Transport: Send + Sync {
     /// Sends a request. The body that comes back fails when it is longer than `most`
     /// bytes.
-    fn send(&self, request: Request<()>, most: usize) -> Answer;
+    fn send(&self, request: Request<()>, most: usize) -> TransportFuture;
 }
 
 /// The lock is for cloning alone: it makes services shareable that are not `Sync`.
@@ -36,24 +36,26 @@ where
     ResBody::Error: Into<BoxError>,
 {
     let service = Mutex::new(service);
-    Arc::new(move |request: Request<()>, most: usize| -> Answer {
-        let service = service
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        Box::pin(exchange(
-            service,
-            request.map(|()| ReqBody::default()),
-            most,
-        ))
-    })
+    Arc::new(
+        move |request: Request<()>, most: usize| -> TransportFuture {
+            let service = service
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            Box::pin(exchange(
+                service,
+                request.map(|()| ReqBody::default()),
+                most,
+            ))
+        },
+    )
 }
 
 impl<F> Transport for F
 where
-    F: Fn(Request<()>, usize) -> Answer + Send + Sync,
+    F: Fn(Request<()>, usize) -> TransportFuture + Send + Sync,
 {
-    fn send(&self, request: Request<()>, most: usize) -> Answer {
+    fn send(&self, request: Request<()>, most: usize) -> TransportFuture {
         self(request, most)
     }
 }

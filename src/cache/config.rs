@@ -2,11 +2,11 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use crate::{enrich::Enrichment, entry::Bounds, snapshot::Settings};
+use crate::{enrich::Enrichment, entry::Bounds, snapshot::ListingSettings};
 
 #[derive(Clone, Debug)]
-pub(crate) struct Policy {
-    pub(crate) renewal: Renewal,
+pub(crate) struct CacheConfig {
+    pub(crate) refresh_mode: RefreshMode,
     pub(crate) refresh_interval: Duration,
     /// How long a provider's first attempt is waited for.
     pub(crate) miss_timeout: Duration,
@@ -18,21 +18,21 @@ pub(crate) struct Policy {
     pub(crate) longest_retry_after: Duration,
     pub(crate) max_stale: Option<Duration>,
     /// Whether an empty list after a full one is taken for meant.
-    pub(crate) believe_empty: bool,
+    pub(crate) accept_empty: bool,
     /// The share of its models that a list may lose without being asked for once more.
     pub(crate) max_shrink: Option<f64>,
     /// Whether a list in which a provider is missing is served.
     pub(crate) serve_partial: bool,
     pub(crate) fetches_at_once: NonZeroUsize,
     pub(crate) bounds: Bounds,
-    pub(crate) listing: Arc<Settings>,
+    pub(crate) listing: Arc<ListingSettings>,
     pub(crate) enrichment: Arc<Enrichment>,
 }
 
 /// A shorter list may lose what share it will.
 const FEW: usize = 20;
 
-impl Policy {
+impl CacheConfig {
     /// Whether a list lost so many models that it has to be confirmed.
     pub(crate) fn has_shrunk(&self, before: usize, after: usize) -> bool {
         let lost = before.saturating_sub(after) as f64;
@@ -44,11 +44,11 @@ impl Policy {
     /// nothing of it, and it does not expire: an old one is better than none.
     pub(crate) fn for_catalog(&self) -> Self {
         Self {
-            renewal: match self.renewal {
-                Renewal::PerRequest => Renewal::OnDemand,
-                renewal => renewal,
+            refresh_mode: match self.refresh_mode {
+                RefreshMode::PerRequest => RefreshMode::OnDemand,
+                refresh_mode => refresh_mode,
             },
-            believe_empty: false,
+            accept_empty: false,
             bounds: Bounds::default(),
             ..self.clone()
         }
@@ -57,7 +57,7 @@ impl Policy {
 
 /// What makes a list be fetched again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Renewal {
+pub(crate) enum RefreshMode {
     /// The refresher keeps every list fresh.
     Background,
     /// The first request after a list is due, which does not wait for it.
@@ -66,7 +66,7 @@ pub(crate) enum Renewal {
     PerRequest,
 }
 
-impl Renewal {
+impl RefreshMode {
     pub(crate) fn is_per_request(self) -> bool {
         self == Self::PerRequest
     }

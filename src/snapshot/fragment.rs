@@ -7,15 +7,15 @@ use http::HeaderValue;
 
 use super::{
     Snapshot,
-    names::{Row, Seat},
+    names::{IdLookup, ModelIndex},
 };
 use crate::{
-    document::{self, Tags},
     enrich::Described,
     entry::Entry,
     model::Model,
     provider::{Prefix, Provider},
-    render::{ClientDialect, ListedId, Record, Style},
+    render::{ClientDialect, CodexOptions, ListedId, Record},
+    variants::{self, RecordEtags},
 };
 
 /// How a provider stands.
@@ -33,7 +33,7 @@ pub(crate) enum Health {
 
 /// A provider as it enters a snapshot.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
+pub(crate) struct ProviderListing {
     pub(crate) provider: Provider,
     pub(crate) entry: Option<Arc<Entry>>,
     /// The models of the entry with all that is known of them, where somebody describes.
@@ -43,22 +43,22 @@ pub(crate) struct Part {
 
 /// How one model of a part is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum NameKind {
     /// As its provider is listed.
-    Usual,
+    Default,
     /// Behind the prefix, because another has its id.
     Prefixed,
     /// Not at all, because another has its name.
-    Hidden,
+    Shadowed,
 }
 
 /// A provider's part of the body.
 #[derive(Clone, Debug)]
-pub(super) struct Section {
-    pub(super) part: Part,
+pub(super) struct Fragment {
+    pub(super) part: ProviderListing,
     /// How each model is named, where not all are as usual.
-    names: Option<Arc<[Name]>>,
-    pub(super) records: Records,
+    names: Option<Arc<[NameKind]>>,
+    pub(super) records: RecordTable,
     pub(super) shadowed: usize,
     /// As it is named in the headers where it is stale.
     pub(super) stale: Option<HeaderValue>,
@@ -66,27 +66,27 @@ pub(super) struct Section {
 
 /// Records that stand one after the other in the body.
 #[derive(Clone, Debug)]
-pub(super) struct Records {
+pub(super) struct RecordTable {
     /// Where they stand in the body.
     pub(super) body: Range<usize>,
     /// Where each stands among them: nowhere (an empty span) when it is not listed.
-    pub(super) spans: Arc<[Span]>,
-    pub(super) tags: Tags,
+    pub(super) spans: Arc<[RecordSpan]>,
+    pub(super) tags: RecordEtags,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
+pub(super) struct RecordSpan {
     pub(super) start: u32,
     pub(super) end: u32,
 }
 
-impl Span {
+impl RecordSpan {
     pub(super) fn is_hidden(self) -> bool {
         self.start == self.end
     }
 }
 
-impl Part {
+impl ProviderListing {
     /// The models, sorted by id.
     pub(crate) fn models(&self) -> &[Model] {
         match (&self.described, &self.entry) {
@@ -142,41 +142,41 @@ impl Part {
     }
 
     fn stale(&self) -> Option<HeaderValue> {
-        (self.health == Health::Stale).then(|| document::stale(self.provider.name()))
+        (self.health == Health::Stale).then(|| variants::stale(self.provider.name()))
     }
 
     /// What stands before the id of a model that is named so.
-    fn prefix(&self, name: Name) -> Option<&str> {
+    fn prefix(&self, name: NameKind) -> Option<&str> {
         let prefixed = match self.provider.options.prefix {
             Prefix::Always => true,
             Prefix::Never => false,
-            Prefix::OnConflict => name == Name::Prefixed,
+            Prefix::OnConflict => name == NameKind::Prefixed,
         };
         prefixed.then(|| self.provider.name())
     }
 }
 
 /// A part that is to be rendered, or a section of the last snapshot that is the same.
-pub(super) struct Plan {
-    pub(super) part: Part,
-    pub(super) names: Option<Box<[Name]>>,
+pub(super) struct FragmentBuilder {
+    pub(super) part: ProviderListing,
+    pub(super) names: Option<Box<[NameKind]>>,
 }
 
-impl Plan {
-    fn name(&self, position: usize) -> Name {
+impl FragmentBuilder {
+    fn name(&self, position: usize) -> NameKind {
         name_of(self.names.as_deref(), position)
     }
 
     /// How many models will be listed.
     pub(super) fn listed(&self) -> usize {
-        let hidden = |names: &[Name]| count(names, Name::Hidden);
+        let hidden = |names: &[NameKind]| count(names, NameKind::Shadowed);
         self.part.models().len() - self.names.as_deref().map_or(0, hidden)
     }
 
     pub(super) fn record(&self, position: usize) -> Option<Record<'_>> {
         let name = self.name(position);
         let model = &self.part.models()[position];
-        (name != Name::Hidden).then(|| Record {
+        (name != NameKind::Shadowed).then(|| Record {
             id: ListedId::new(self.part.prefix(name), model.id()),
             owner: self.part.owner(),
             model,
@@ -184,10 +184,10 @@ impl Plan {
     }
 }
 
-impl Row for Plan {
+impl IdLookup for FragmentBuilder {
     fn position(&self, id: &str) -> Option<usize> {
         let position = self.part.entry.as_ref()?.position(id)?;
-        (self.name(position) != Name::Hidden).then_some(position)
+        (self.name(position) != NameKind::Shadowed).then_some(position)
     }
 
     fn is_prefixed(&self, position: usize) -> bool {
@@ -195,7 +195,7 @@ impl Row for Plan {
     }
 }
 
-impl Row for Section {
+impl IdLookup for Fragment {
     fn position(&self, id: &str) -> Option<usize> {
         let position = self.part.entry.as_ref()?.position(id)?;
         self.is_listed(position).then_some(position)
@@ -206,19 +206,19 @@ impl Row for Section {
     }
 }
 
-fn name_of(names: Option<&[Name]>, position: usize) -> Name {
-    names.map_or(Name::Usual, |names| names[position])
+fn name_of(names: Option<&[NameKind]>, position: usize) -> NameKind {
+    names.map_or(NameKind::Default, |names| names[position])
 }
 
-fn count(names: &[Name], of: Name) -> usize {
+fn count(names: &[NameKind], of: NameKind) -> usize {
     names.iter().filter(|&&name| name == of).count()
 }
 
-impl Records {
+impl RecordTable {
     /// Appends these records, in OpenAI's form, to a body.
     pub(super) fn render<'a>(
         records: impl ExactSizeIterator<Item = Option<Record<'a>>>,
-        style: &Style,
+        codex_options: &CodexOptions,
         body: &mut Vec<u8>,
     ) -> Self {
         let start = body.len();
@@ -228,15 +228,15 @@ impl Records {
         };
         for record in records {
             let Some(record) = record else {
-                spans.push(Span { start: 0, end: 0 });
+                spans.push(RecordSpan { start: 0, end: 0 });
                 continue;
             };
             if body.len() > start {
                 body.push(b',');
             }
             let from = offset(body);
-            ClientDialect::OpenAi.write(body, &record, style);
-            spans.push(Span {
+            ClientDialect::OpenAi.write(body, &record, codex_options);
+            spans.push(RecordSpan {
                 start: from,
                 end: offset(body),
             });
@@ -246,7 +246,7 @@ impl Records {
             .iter()
             .map(|span| &rendered[span.start as usize..span.end as usize]);
         Self {
-            tags: Tags::new(texts),
+            tags: RecordEtags::new(texts),
             body: start..body.len(),
             spans: spans.into(),
         }
@@ -259,7 +259,7 @@ impl Records {
             None => self.body.clone(),
             Some(body) => {
                 let start = body.len();
-                body.extend_from_slice(&last.document.body()[self.body.clone()]);
+                body.extend_from_slice(&last.variants.body()[self.body.clone()]);
                 start..body.len()
             }
         };
@@ -277,22 +277,31 @@ impl Records {
     }
 }
 
-impl Section {
-    pub(super) fn render(plan: Plan, style: &Style, body: &mut Vec<u8>) -> Self {
-        let positions = 0..plan.part.models().len();
-        let records = positions.map(|position| plan.record(position));
-        let records = Records::render(records, style, body);
+impl Fragment {
+    pub(super) fn render(
+        builder: FragmentBuilder,
+        codex_options: &CodexOptions,
+        body: &mut Vec<u8>,
+    ) -> Self {
+        let positions = 0..builder.part.models().len();
+        let records = positions.map(|position| builder.record(position));
+        let records = RecordTable::render(records, codex_options, body);
         Self {
             records,
-            shadowed: plan.part.models().len() - plan.listed(),
-            names: plan.names.map(Arc::from),
-            stale: plan.part.stale(),
-            part: plan.part,
+            shadowed: builder.part.models().len() - builder.listed(),
+            names: builder.names.map(Arc::from),
+            stale: builder.part.stale(),
+            part: builder.part,
         }
     }
 
     /// The same section in the next snapshot.
-    pub(super) fn moved(&self, part: Part, last: &Snapshot, body: Option<&mut Vec<u8>>) -> Self {
+    pub(super) fn moved(
+        &self,
+        part: ProviderListing,
+        last: &Snapshot,
+        body: Option<&mut Vec<u8>>,
+    ) -> Self {
         Self {
             stale: part.stale(),
             part,
@@ -302,8 +311,8 @@ impl Section {
         }
     }
 
-    pub(super) fn renders_as(&self, plan: &Plan) -> bool {
-        self.part.is_same(&plan.part) && self.names.as_deref() == plan.names.as_deref()
+    pub(super) fn renders_as(&self, builder: &FragmentBuilder) -> bool {
+        self.part.is_same(&builder.part) && self.names.as_deref() == builder.names.as_deref()
     }
 
     /// Whether all of its records are those of another.
@@ -317,7 +326,7 @@ impl Section {
 
     /// How many models are behind a prefix only because another has their id.
     pub(super) fn prefixed(&self) -> usize {
-        let prefixed = |names: &[Name]| count(names, Name::Prefixed);
+        let prefixed = |names: &[NameKind]| count(names, NameKind::Prefixed);
         self.names.as_deref().map_or(0, prefixed)
     }
 
@@ -331,8 +340,8 @@ impl Section {
     }
 
     /// The models that are listed, of a section at this index.
-    pub(super) fn seats(&self, index: usize) -> impl Iterator<Item = Seat> {
+    pub(super) fn model_indices(&self, index: usize) -> impl Iterator<Item = ModelIndex> {
         let listed = (0..self.records.spans.len()).filter(|&position| self.is_listed(position));
-        listed.map(move |position| Seat::own(index, position))
+        listed.map(move |position| ModelIndex::own(index, position))
     }
 }

@@ -8,7 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// fraction of the hash by which the map finds one, which takes a multiplication for
 /// every byte, each waiting for the last.
 #[inline]
-pub(crate) fn lines(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &HeaderValue> {
+pub(crate) fn header_values(
+    headers: &HeaderMap,
+    name: HeaderName,
+) -> impl Iterator<Item = &HeaderValue> {
     let of_name = move |(other, _): &(&HeaderName, &HeaderValue)| **other == name;
     headers.iter().filter(of_name).map(|(_, line)| line)
 }

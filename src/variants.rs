@@ -10,24 +10,24 @@ use twox_hash::XxHash3_128;
 
 use crate::{
     compress,
-    encoding::{self, Coding, Codings, Effort},
+    encoding::{self, Coding, Codings, CompressionLevel},
     render::ClientDialect,
-    snapshot::{Health, Part},
+    snapshot::{Health, ProviderListing},
 };
 
 /// What the operator chose of the answers' headers.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct HeaderSettings {
     pub(crate) cache_control: HeaderValue,
     /// Whether stale and missing providers are named to clients.
-    pub(crate) name_providers: bool,
+    pub(crate) expose_incomplete: bool,
     /// What of a request's head decides which list is sent, beside `accept-encoding`.
     pub(crate) vary: Vary,
 }
 
 /// The list in one dialect, in every coding there is of it.
 #[derive(Debug)]
-pub(crate) struct Document {
+pub(crate) struct Variants {
     identity: Variant,
     /// The same bytes under codings, which come later and all at once.
     encoded: OnceLock<Encoded>,
@@ -41,8 +41,8 @@ pub(crate) struct Document {
 /// The list under one coding, and the header sets of its answers.
 #[derive(Debug)]
 pub(crate) struct Variant {
-    content: Content,
-    pub(crate) found: HeaderMap,
+    content: EncodedBody,
+    pub(crate) ok_headers: HeaderMap,
     pub(crate) not_modified: HeaderMap,
 }
 
@@ -55,56 +55,56 @@ struct Encoded {
 /// What the headers of all variants have in common.
 #[derive(Clone, Debug)]
 struct Common {
-    heads: HeaderMap,
+    common_headers: HeaderMap,
     vary: Option<HeaderValue>,
     /// How hard its variants are compressed, if there are to be any.
-    effort: Option<Effort>,
+    level: Option<CompressionLevel>,
 }
 
 /// Bytes under a coding, and the strong validator of just these bytes.
 #[derive(Clone, Debug)]
-struct Content {
+struct EncodedBody {
     coding: Coding,
     body: Bytes,
     etag: HeaderValue,
 }
 
-impl Document {
+impl Variants {
     /// The list as it was rendered. Its encoded variants come later.
     pub(crate) fn new(
         dialect: ClientDialect,
         body: Bytes,
-        effort: Effort,
-        heads: &HeaderMap,
-        settings: &Settings,
+        level: CompressionLevel,
+        common_headers: &HeaderMap,
+        settings: &HeaderSettings,
     ) -> Self {
         let encodable = dialect.has_codings() && compress::is_worthwhile(body.len());
         let common = Common {
-            heads: heads.clone(),
+            common_headers: common_headers.clone(),
             vary: settings.vary.of(dialect, encodable),
-            effort: encodable.then_some(effort),
+            level: encodable.then_some(level),
         };
         // A part of the list is never compressed.
         let part_vary = settings.vary.of(dialect, false);
-        Self::of(Content::new(Coding::Identity, body), common, part_vary)
+        Self::of(EncodedBody::new(Coding::Identity, body), common, part_vary)
     }
 
     /// The same bytes, with headers that tell how the providers stand now.
-    pub(crate) fn with_heads(&self, heads: &HeaderMap) -> Self {
+    pub(crate) fn with_common_headers(&self, common_headers: &HeaderMap) -> Self {
         let common = Common {
-            heads: heads.clone(),
+            common_headers: common_headers.clone(),
             ..self.common.clone()
         };
         let part_vary = self.part.get(header::VARY).cloned();
-        let document = Self::of(self.identity.content.clone(), common, part_vary);
+        let variants = Self::of(self.identity.content.clone(), common, part_vary);
         if let Some(encoded) = self.encoded.get() {
             let contents = encoded.variants.iter();
-            document.put_encoded(contents.map(|variant| variant.content.clone()));
+            variants.put_encoded(contents.map(|variant| variant.content.clone()));
         }
-        document
+        variants
     }
 
-    fn of(identity: Content, common: Common, part_vary: Option<HeaderValue>) -> Self {
+    fn of(identity: EncodedBody, common: Common, part_vary: Option<HeaderValue>) -> Self {
         let identity = Variant::new(identity, &common);
         let part = |head: &HeaderMap| {
             let mut head = head.clone();
@@ -113,7 +113,7 @@ impl Document {
             head
         };
         Self {
-            part: part(&identity.found),
+            part: part(&identity.ok_headers),
             part_not_modified: part(&identity.not_modified),
             identity,
             encoded: OnceLock::new(),
@@ -124,10 +124,10 @@ impl Document {
     /// Adds the same list under codings, once and for all.
     pub(crate) fn encode(&self, encoded: Vec<(Coding, Bytes)>) {
         let contents = encoded.into_iter();
-        self.put_encoded(contents.map(|(coding, body)| Content::new(coding, body)));
+        self.put_encoded(contents.map(|(coding, body)| EncodedBody::new(coding, body)));
     }
 
-    fn put_encoded(&self, contents: impl Iterator<Item = Content>) {
+    fn put_encoded(&self, contents: impl Iterator<Item = EncodedBody>) {
         let variants: Box<[_]> = contents
             .map(|content| Variant::new(content, &self.common))
             .collect();
@@ -163,7 +163,7 @@ impl Document {
 
     /// What a hit says of itself.
     pub(crate) fn cache_status(&self) -> &HeaderValue {
-        &self.identity.found[header::CACHE_STATUS]
+        &self.identity.ok_headers[header::CACHE_STATUS]
     }
 
     /// What of a request's head decides which list is sent.
@@ -173,12 +173,12 @@ impl Document {
 
     /// Whether variants are still to be made.
     pub(crate) fn lacks_encodings(&self) -> bool {
-        self.common.effort.is_some() && self.encoded.get().is_none()
+        self.common.level.is_some() && self.encoded.get().is_none()
     }
 
     /// How hard its variants are compressed.
-    pub(crate) fn effort(&self) -> Effort {
-        self.common.effort.unwrap_or(Effort::Little)
+    pub(crate) fn level(&self) -> CompressionLevel {
+        self.common.level.unwrap_or(CompressionLevel::Fast)
     }
 
     /// How much memory the list takes, in every coding.
@@ -209,7 +209,12 @@ impl Document {
     }
 
     /// The headers of a 200 with one model.
-    pub(crate) fn model_found(&self, tags: &Tags, index: usize, length: usize) -> HeaderMap {
+    pub(crate) fn model_ok_headers(
+        &self,
+        tags: &RecordEtags,
+        index: usize,
+        length: usize,
+    ) -> HeaderMap {
         of_part(
             &self.part,
             tags.etag(index),
@@ -218,22 +223,22 @@ impl Document {
     }
 
     /// The headers of a 304 of one model.
-    pub(crate) fn model_not_modified(&self, tags: &Tags, index: usize) -> HeaderMap {
+    pub(crate) fn model_not_modified_headers(&self, tags: &RecordEtags, index: usize) -> HeaderMap {
         of_part(&self.part_not_modified, tags.etag(index), None)
     }
 
     /// The headers of a 200 with a page.
-    pub(crate) fn page_found(&self, etag: HeaderValue, length: usize) -> HeaderMap {
+    pub(crate) fn page_ok_headers(&self, etag: HeaderValue, length: usize) -> HeaderMap {
         of_part(&self.part, etag, Some(length.into()))
     }
 
     /// The headers of a 304 of a page.
-    pub(crate) fn page_not_modified(&self, etag: HeaderValue) -> HeaderMap {
+    pub(crate) fn page_not_modified_headers(&self, etag: HeaderValue) -> HeaderMap {
         of_part(&self.part_not_modified, etag, None)
     }
 }
 
-impl Content {
+impl EncodedBody {
     fn new(coding: Coding, body: Bytes) -> Self {
         let etag = format!("\"{:032x}\"", XxHash3_128::oneshot(&body));
         Self {
@@ -245,22 +250,22 @@ impl Content {
 }
 
 impl Variant {
-    fn new(content: Content, common: &Common) -> Self {
-        let mut not_modified = common.heads.clone();
+    fn new(content: EncodedBody, common: &Common) -> Self {
+        let mut not_modified = common.common_headers.clone();
         not_modified.insert(header::ETAG, content.etag.clone());
         if let Some(vary) = &common.vary {
             not_modified.insert(header::VARY, vary.clone());
         }
-        let mut found = not_modified.clone();
-        found.insert(header::CONTENT_TYPE, JSON);
-        found.insert(header::CONTENT_LENGTH, content.body.len().into());
+        let mut ok_headers = not_modified.clone();
+        ok_headers.insert(header::CONTENT_TYPE, JSON);
+        ok_headers.insert(header::CONTENT_LENGTH, content.body.len().into());
         if content.coding != Coding::Identity {
             let coding = HeaderValue::from_static(content.coding.token());
-            found.insert(header::CONTENT_ENCODING, coding);
+            ok_headers.insert(header::CONTENT_ENCODING, coding);
         }
         Self {
             content,
-            found,
+            ok_headers,
             not_modified,
         }
     }
@@ -313,9 +318,9 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 ///
 /// A provider is named where `parts` says so. One that is not counts when it is missing,
 /// because nobody knows what it would have added, and not when it is stale.
-pub(crate) fn heads<'a>(
-    parts: impl Iterator<Item = (&'a Part, bool)>,
-    settings: &Settings,
+pub(crate) fn common_headers<'a>(
+    parts: impl Iterator<Item = (&'a ProviderListing, bool)>,
+    settings: &HeaderSettings,
     is_refreshed: bool,
 ) -> HeaderMap {
     let mut worst = Health::Fresh;
@@ -334,15 +339,15 @@ pub(crate) fn heads<'a>(
             incomplete.extend([gap, &name, ";", state]);
         }
     }
-    let mut heads = HeaderMap::from_iter([
+    let mut common_headers = HeaderMap::from_iter([
         (header::CACHE_CONTROL, settings.cache_control.clone()),
         (header::CACHE_STATUS, cache_status(worst, is_refreshed)),
     ]);
-    if settings.name_providers && !incomplete.is_empty() {
+    if settings.expose_incomplete && !incomplete.is_empty() {
         let names = HeaderValue::try_from(incomplete).expect("structured strings are ASCII");
-        heads.insert(INCOMPLETE, names);
+        common_headers.insert(INCOMPLETE, names);
     }
-    heads
+    common_headers
 }
 
 /// The same for one model, for a caller that must not learn of other providers.
@@ -433,19 +438,19 @@ pub(crate) fn forwarded_status(hit: &HeaderValue, why: &'static str) -> HeaderVa
     HeaderValue::try_from(status).expect("is of visible ASCII characters")
 }
 
-// ===== Tags =====
+// ===== RecordEtags =====
 
 /// The entity tag and the decimal length of each model, ready to be sent: one
 /// allocation for all of them, and none for a request.
 #[derive(Clone, Debug)]
-pub(crate) struct Tags(Bytes);
+pub(crate) struct RecordEtags(Bytes);
 
 /// Sixteen hex digits in quotes.
 const ETAG: usize = 18;
 /// With room for a length of up to ten digits, which a part's 4 GiB stay under.
 const STRIDE: usize = ETAG + 10;
 
-impl Tags {
+impl RecordEtags {
     pub(crate) fn new<'a>(records: impl Iterator<Item = &'a [u8]>) -> Self {
         use std::io::Write;
         let mut tags = Vec::with_capacity(records.size_hint().0 * STRIDE);
