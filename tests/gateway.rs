@@ -915,3 +915,118 @@ async fn the_sample_file_is_good() {
         }
     }
 }
+
+// ===== Reload =====
+
+/// An upstream of two keys, each of which sees models of its own, that counts what came
+/// with each.
+#[derive(Clone, Default)]
+struct Keyed(Arc<Mutex<BTreeMap<String, usize>>>);
+
+impl Keyed {
+    async fn start(&self) -> (String, JoinSet<()>) {
+        let key = |headers: &HeaderMap| {
+            let key = headers
+                .get("authorization")
+                .and_then(|key| key.to_str().ok());
+            key.unwrap_or_default().to_owned()
+        };
+        let (lists, chats) = (self.clone(), self.clone());
+        let list = move |headers: HeaderMap| async move {
+            let key = key(&headers);
+            lists.count(format!("list {key}"));
+            let own = key.strip_prefix("Bearer ").unwrap_or("nobody").to_owned();
+            Json(json!({ "object": "list", "data": [{ "id": "shared" }, { "id": own }] }))
+        };
+        let chat = move |headers: HeaderMap| async move {
+            chats.count(format!("chat {}", key(&headers)));
+            Json(json!({ "object": "chat.completion" }))
+        };
+        let router = Router::new()
+            .route("/v1/models", get(list))
+            .route("/v1/chat/completions", post(chat));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        server.spawn(async { axum::serve(listener, router).await.unwrap() });
+        (base_url, server)
+    }
+
+    fn count(&self, what: String) {
+        *self.0.lock().unwrap().entry(what).or_default() += 1;
+    }
+
+    fn counted(&self, what: &str) -> usize {
+        self.0
+            .lock()
+            .unwrap()
+            .get(what)
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// A regression: a rotated key took the provider out of list and routing until the first
+/// fetch with the new one was over.
+#[tokio::test]
+async fn no_request_fails_while_a_key_is_rotated() {
+    let upstream = Keyed::default();
+    let (base_url, _server) = upstream.start().await;
+    let table = |key: &str| {
+        format!(
+            "[[providers]]\nname = \"lab\"\nbase_url = \"{base_url}\"\n\
+             headers = {{ authorization = \"Bearer {key}\" }}\n"
+        )
+    };
+    let path = file("key_rotated", &table("old"));
+    let gateway = Gateway::of_file(&path).await.listing_all().await;
+    let gateway = Arc::new(gateway);
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut load = JoinSet::new();
+    for _ in 0..4 {
+        let (gateway, done) = (Arc::clone(&gateway), Arc::clone(&done));
+        load.spawn(async move {
+            let mut requests = 0;
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                let list = gateway.get("/v1/models").await;
+                assert_eq!(list.status(), StatusCode::OK, "{list:?}");
+                let list = json_of(list.body());
+                assert!(list["data"].as_array().unwrap().len() >= 2, "{list}");
+                let chat = gateway.chat(r#"{"model":"lab/shared"}"#).await;
+                assert_eq!(chat.status(), StatusCode::OK, "{chat:?}");
+                requests += 2;
+            }
+            requests
+        });
+    }
+    let hangup = async || {
+        let pid = gateway.process.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-HUP", &pid]).status().await;
+        assert!(sent.unwrap().success());
+    };
+    let listed = async |id: &str| {
+        let id = format!("/v1/models/lab/{id}");
+        gateway.get(&id).await.status() == StatusCode::OK
+    };
+    for (old, new) in [("old", "new"), ("new", "newer")] {
+        assert!(listed(old).await);
+        std::fs::write(&path, table(new)).unwrap();
+        hangup().await;
+        timeout(SAFETY, async {
+            while !listed(new).await || upstream.counted(&format!("chat Bearer {new}")) == 0 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+    // A file that is wrong changes nothing.
+    std::fs::write(&path, "providers = 7").unwrap();
+    hangup().await;
+    sleep(Duration::from_millis(100)).await;
+    assert!(listed("newer").await);
+    done.store(true, std::sync::atomic::Ordering::SeqCst);
+    let requests: usize = load.join_all().await.into_iter().sum();
+    assert!(requests > 20, "{requests} requests are no load");
+    assert_eq!(upstream.counted("list Bearer old"), 1);
+}

@@ -87,6 +87,7 @@ impl File {
         }
         let unfit = |error| Unfit::new("static_models_cache", "", &error);
         let mut models = check(&settings).map_err(unfit)?;
+        let mut providers = Vec::new();
         let mut routes = HashMap::new();
         for (index, provider) in self.providers.into_iter().enumerate() {
             let place = format!("providers[{index}]");
@@ -95,6 +96,7 @@ impl File {
             // One more each time: what is wrong now is of the last, a name that is
             // taken included.
             models = check(&settings).map_err(unfit)?;
+            providers.push(provider.provider().map_err(unfit)?);
             // One without an address has no place to send chats to.
             if let Some(base_url) = provider.effective_base_url() {
                 let headers = provider.header_map().map_err(unfit)?;
@@ -105,6 +107,7 @@ impl File {
         Ok(Setup {
             listen: self.listen,
             models,
+            providers,
             routes,
             access: access(self.keys, &settings)?,
         })

@@ -12,12 +12,13 @@ use axum::{
     middleware,
     routing::{get, post},
 };
-use tower_models_cache::{Builder, StaticModelsCacheLayer};
+use tower_models_cache::{Builder, Provider, StaticModelsCacheLayer};
 
 use crate::{
     access::{self, Access},
     health,
     proxy::{self, Proxy, Route},
+    reload::Routes,
 };
 
 /// What a gateway is made of: a file says so, or the demo does.
@@ -25,6 +26,8 @@ pub(crate) struct Setup {
     pub(crate) listen: SocketAddr,
     /// Where the list of models comes from.
     pub(crate) models: Builder,
+    /// The providers of `models`, to replace them by.
+    pub(crate) providers: Vec<Provider>,
     /// Where the chats go, by the provider's name.
     pub(crate) routes: HashMap<String, Route>,
     /// Who may see which of the models.
@@ -37,11 +40,7 @@ pub(crate) const LISTEN: SocketAddr =
 /// A chat may carry images. It is held in memory until its model is known.
 const LARGEST_CHAT: usize = 16 << 20;
 
-pub(crate) fn router(
-    models: StaticModelsCacheLayer,
-    routes: HashMap<String, Route>,
-    access: Access,
-) -> Router {
+pub(crate) fn router(models: StaticModelsCacheLayer, routes: Routes, access: Access) -> Router {
     let cache = models.cache();
     let chats = Router::new()
         .route("/v1/chat/completions", post(proxy::chat))

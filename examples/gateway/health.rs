@@ -10,10 +10,11 @@ pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// There is a list to serve. One provider is enough: the gateway must not leave the
-/// load balancer because another one is down.
+/// There is a list to serve, or every provider was tried once. That stays true: failing
+/// providers must not take all replicas out of the load balancer at once.
 pub(crate) async fn ready(State(cache): State<ModelsCache>) -> (StatusCode, Json<Value>) {
-    let ready = cache.is_ready(Readiness::AnyProvider);
+    let ready = [Readiness::AnyProvider, Readiness::Attempted];
+    let ready = ready.into_iter().any(|readiness| cache.is_ready(readiness));
     let status = if ready {
         StatusCode::OK
     } else {

@@ -5,6 +5,8 @@
 //! cargo run --features gateway -- --config examples/gateway.toml   # real providers
 //! ```
 //!
+//! SIGHUP reloads the providers of the file (`reload.rs`).
+//!
 //! Read `gateway.rs` first: it is where the layer goes.
 
 mod access;
@@ -14,6 +16,7 @@ mod gateway;
 mod health;
 mod proxy;
 mod refusal;
+mod reload;
 mod serve;
 mod upstreams;
 
@@ -21,8 +24,10 @@ use std::{
     error::Error,
     io::{self, IsTerminal},
     process::ExitCode,
+    sync::Arc,
 };
 
+use arc_swap::ArcSwap;
 use clap::Parser;
 use tokio::{net::TcpListener, runtime::Runtime};
 use tower_models_cache::Builder;
@@ -76,6 +81,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         models,
         routes,
         access,
+        ..
     } = setup;
     let listen = args.listen.unwrap_or(listen);
     let listener = TcpListener::bind(listen)
@@ -88,7 +94,17 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     if args.config.is_none() {
         upstreams::print_what_to_try(listener.local_addr()?);
     }
-    serve::serve(listener, gateway::router(layer, routes, access), &stop).await?;
+    let routes = Arc::new(ArcSwap::from_pointee(routes));
+    let cache = layer.cache();
+    let app = gateway::router(layer, Arc::clone(&routes), access);
+    let serving = serve::serve(listener, app, &stop);
+    match &args.config {
+        Some(path) => tokio::select! {
+            served = serving => served?,
+            () = reload::on_hangup(path, cache, routes) => {}
+        },
+        None => serving.await?,
+    }
     refresher.shutdown().await;
     Ok(())
 }

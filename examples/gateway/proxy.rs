@@ -1,6 +1,6 @@
 //! Chat completions: to the provider that lists the model, and back untouched.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tower_models_cache::{ModelsCache, Readiness};
 
-use crate::{access::Caller, refusal::Refusal};
+use crate::{access::Caller, refusal::Refusal, reload::Routes};
 
 /// What of a client's request goes on to a provider. The client's key and cookies
 /// are for the gateway: nothing goes on that is not named here.
@@ -39,6 +39,7 @@ const KEPT: [HeaderName; 5] = [
 ];
 
 /// Where the chats of one provider go.
+#[derive(Clone)]
 pub(crate) struct Route {
     chats: Uri,
     /// The provider's key, and what else it wants to see.
@@ -68,12 +69,12 @@ pub(crate) struct Proxy(Arc<Inner>);
 
 struct Inner {
     cache: ModelsCache,
-    routes: HashMap<String, Route>,
+    routes: Routes,
     client: Client<HttpsConnector<HttpConnector>, Body>,
 }
 
 impl Proxy {
-    pub(crate) fn new(cache: ModelsCache, routes: HashMap<String, Route>) -> Self {
+    pub(crate) fn new(cache: ModelsCache, routes: Routes) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false); // https goes through it, too
         tcp.set_nodelay(true);
@@ -170,7 +171,8 @@ impl Inner {
             });
         };
         let nowhere = Refusal::Upstream("the model's provider takes no chats");
-        let route = self.routes.get(model.provider()).ok_or(nowhere)?;
+        let routes = self.routes.load();
+        let route = routes.get(model.provider()).ok_or(nowhere)?;
         let body = with_model(body, chat.model, model.upstream_id());
         Ok((model.provider().to_owned(), route.request(client, body)))
     }

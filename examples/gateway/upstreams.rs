@@ -91,6 +91,7 @@ pub(crate) async fn start() -> io::Result<(JoinSet<io::Result<()>>, Setup)> {
     let setup = Setup {
         listen: LISTEN,
         models: models.provider(house()),
+        providers: Vec::new(), // there is no file to reload
         routes,
         access: Access::open([(ACME_ONLY.to_owned(), acme), (FREE_ONLY.to_owned(), free)]),
     };
