@@ -55,7 +55,7 @@ pub fn check(name: &str, data: &[u8]) {
     check_page(&page, data);
     if name == "auto" {
         let read = |name: &&str| self::dialect(name).read(data);
-        let same = |page: &ModelPage, other: Page| {
+        let same = |page: &ModelPage, other: ModelPage| {
             (page.models(), page.skipped()) == (other.models(), other.skipped())
         };
         let mut read = DIALECTS.iter().filter_map(|name| read(name).ok());
