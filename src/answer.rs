@@ -117,6 +117,19 @@ impl ModelsRequest<'_> {
         self.target.resource != Resource::Version && !self.view.sees_nothing()
     }
 
+    /// The header fields, where one of them is `Accept-Encoding`.
+    #[inline]
+    fn accept_encoding(&self) -> Option<&HeaderMap> {
+        let has = self.target.fields.accept_encoding;
+        has.then_some(self.headers)
+    }
+
+    /// Whether the client has the response with this entity-tag already.
+    #[inline]
+    fn none_match_hits(&self, etag: &[u8]) -> bool {
+        self.target.fields.if_none_match && conditional::none_match_hits(self.headers, etag)
+    }
+
     /// The id that is asked for, decoded.
     fn id(&self) -> Option<std::borrow::Cow<'_, str>> {
         decode_id(self.target.resource.id(self.uri)?)
@@ -276,10 +289,10 @@ fn knows_missing(
 
 #[inline]
 fn list(variants: &Variants, request: ModelsRequest<'_>) -> Response<Prepared> {
-    let Some(variant) = variants.select(request.headers) else {
+    let Some(variant) = variants.select(request.accept_encoding()) else {
         return not_acceptable(variants, request);
     };
-    if conditional::none_match_hits(request.headers, variant.etag_bytes()) {
+    if request.none_match_hits(variant.etag_bytes()) {
         return response(
             StatusCode::NOT_MODIFIED,
             variant.not_modified.clone(),
@@ -314,7 +327,7 @@ fn list_or_page(
     let Some(page) = representation.page(snapshot, &page_request) else {
         return list(variants, request);
     };
-    if conditional::none_match_hits(request.headers, page.etag.as_bytes()) {
+    if request.none_match_hits(page.etag.as_bytes()) {
         let head = variants.page_not_modified_headers(page.etag);
         return response(StatusCode::NOT_MODIFIED, head, Prepared::default());
     }
@@ -375,7 +388,7 @@ fn found(slice: Slice<'_>, request: ModelsRequest<'_>) -> Response<Prepared> {
         index,
         variants,
     } = slice;
-    if conditional::none_match_hits(request.headers, tags.etag_bytes(index)) {
+    if request.none_match_hits(tags.etag_bytes(index)) {
         let head = variants.model_not_modified_headers(tags, index);
         return response(StatusCode::NOT_MODIFIED, head, Prepared::default());
     }

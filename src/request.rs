@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, Method, Uri};
+use http::{
+    HeaderMap, HeaderName, Method, Uri,
+    header::{ACCEPT_ENCODING, IF_NONE_MATCH},
+};
 use percent_encoding::percent_decode_str;
 
 use crate::{
@@ -50,6 +53,32 @@ pub(crate) struct Route {
 pub(crate) struct Target {
     pub(crate) dialect: ClientDialect,
     pub(crate) resource: Resource,
+    pub(crate) fields: RequestFields,
+}
+
+/// Which of the header fields that decide a response are in a request. One look at each
+/// name finds them all, and most requests have none of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RequestFields {
+    anthropic_version: bool,
+    goog_api_key: bool,
+    pub(crate) accept_encoding: bool,
+    pub(crate) if_none_match: bool,
+}
+
+impl RequestFields {
+    // By a look at each name: see `header_values`.
+    #[inline]
+    fn of(headers: &HeaderMap) -> Self {
+        let mut fields = Self::default();
+        for name in headers.keys() {
+            fields.anthropic_version |= *name == ANTHROPIC;
+            fields.goog_api_key |= *name == GEMINI;
+            fields.accept_encoding |= *name == ACCEPT_ENCODING;
+            fields.if_none_match |= *name == IF_NONE_MATCH;
+        }
+        fields
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,11 +196,16 @@ impl Paths {
     #[inline]
     pub(crate) fn target(&self, route: Route, uri: &Uri, headers: &HeaderMap) -> Option<Target> {
         let resource = route.resource;
+        let fields = RequestFields::of(headers);
         let dialect = match route.dialect {
-            DialectChoice::Chosen => self.choose(resource, uri, headers)?,
+            DialectChoice::Chosen => self.choose(resource, uri, fields)?,
             DialectChoice::Always(dialect) => dialect,
         };
-        Some(Target { dialect, resource })
+        Some(Target {
+            dialect,
+            resource,
+            fields,
+        })
     }
 
     pub(crate) fn is_show(&self, path: &str) -> bool {
@@ -180,7 +214,12 @@ impl Paths {
 
     /// The dialect of a request at a path that has several.
     #[inline]
-    fn choose(&self, resource: Resource, uri: &Uri, headers: &HeaderMap) -> Option<ClientDialect> {
+    fn choose(
+        &self,
+        resource: Resource,
+        uri: &Uri,
+        fields: RequestFields,
+    ) -> Option<ClientDialect> {
         let has = |dialect| self.dialects.has(dialect);
         if has(ClientDialect::Codex)
             && resource == Resource::List
@@ -188,17 +227,13 @@ impl Paths {
         {
             return Some(ClientDialect::Codex);
         }
-        // By a look at each name: see `header_values`.
-        let mut chosen = has(ClientDialect::OpenAi).then_some(ClientDialect::OpenAi);
-        for name in headers.keys() {
-            if *name == ANTHROPIC && has(ClientDialect::Anthropic) {
-                return Some(ClientDialect::Anthropic);
-            }
-            if *name == GEMINI && has(ClientDialect::Gemini) {
-                chosen = Some(ClientDialect::Gemini);
-            }
+        if fields.anthropic_version && has(ClientDialect::Anthropic) {
+            Some(ClientDialect::Anthropic)
+        } else if fields.goog_api_key && has(ClientDialect::Gemini) {
+            Some(ClientDialect::Gemini)
+        } else {
+            has(ClientDialect::OpenAi).then_some(ClientDialect::OpenAi)
         }
-        chosen
     }
 }
 

@@ -193,10 +193,10 @@ impl Variants {
     /// refuses all there are, identity too.
     ///
     /// While there is only one, the list is not subject to negotiation: it is sent
-    /// whatever the request says.
+    /// whatever the request says. `None` for `accept_encoding`: the request has no such field.
     #[inline]
-    pub(crate) fn select(&self, headers: &HeaderMap) -> Option<&Variant> {
-        let Some(encoded) = self.encoded.get() else {
+    pub(crate) fn select(&self, accept_encoding: Option<&HeaderMap>) -> Option<&Variant> {
+        let Some((headers, encoded)) = accept_encoding.zip(self.encoded.get()) else {
             return Some(&self.identity);
         };
         match encoding::choose(headers, encoded.codings)? {
