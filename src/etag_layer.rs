@@ -64,6 +64,23 @@ pub struct ModelsEtag<S> {
     responder: Responder,
 }
 
+impl<S> ModelsEtag<S> {
+    /// Gets a reference to the inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Gets a mutable reference to the inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Consumes this service and returns the inner one.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for ModelsEtag<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,

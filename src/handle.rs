@@ -10,7 +10,7 @@ use crate::{
     clock,
     error::{BuildError, ListErrorKind, ProviderError},
     provider::Provider,
-    snapshot::{ModelsSnapshot, Snapshot},
+    snapshot::{ListedModel, ModelsSnapshot, Snapshot, View},
     status::Status,
 };
 
@@ -59,6 +59,62 @@ impl ModelsCache {
     pub fn snapshot(&self) -> ModelsSnapshot {
         self.0.check_schedule();
         self.0.snapshot()
+    }
+
+    /// Finds the model that is listed under this id, and waits for it as a request for the
+    /// list does: for first attempts in progress, up to the
+    /// [`miss_timeout`](crate::Builder::miss_timeout). A model that is listed is never
+    /// waited for.
+    ///
+    /// # Errors
+    ///
+    /// The model is [unknown](FindError::Unknown), or, while a provider has no list,
+    /// [not known yet](FindError::NotYet): a gateway answers with 404 to the one and with 503
+    /// to the other.
+    ///
+    /// # Cancel safety
+    ///
+    /// A caller that leaves changes nothing.
+    pub async fn find(&self, listed_id: &str) -> Result<FoundModel, FindError> {
+        self.find_visible(listed_id, &const { View::all() }).await
+    }
+
+    /// Finds a model as [`find`](Self::find) does, if `view` allows it. A model that it
+    /// hides is indistinguishable from an unknown one, also in time.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    ///
+    /// # Cancel safety
+    ///
+    /// A caller that leaves changes nothing.
+    pub async fn find_visible(
+        &self,
+        listed_id: &str,
+        view: &View,
+    ) -> Result<FoundModel, FindError> {
+        let find = || {
+            let snapshot = self.0.snapshot();
+            let is_visible = |model| view.allows(&model);
+            match snapshot.get(listed_id).is_some_and(is_visible) {
+                true => Ok(FoundModel {
+                    snapshot,
+                    listed_id: listed_id.into(),
+                }),
+                false if snapshot.is_complete() => Err(FindError::Unknown),
+                false => Err(FindError::NotYet),
+            }
+        };
+        let found = find();
+        if !view.sees_nothing()
+            && let Some(wait) = self.0.check_schedule()
+            && (wait.is_for_what_is_listed() || found.is_err())
+        {
+            wait.over(&self.0).await;
+            return find();
+        }
+        found
     }
 
     /// The state of the cache and its providers.
@@ -243,7 +299,7 @@ impl Readiness {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Attempted => "attempted",
-            Self::AnyProvider => "listing",
+            Self::AnyProvider => "any_provider",
         }
     }
 
@@ -254,6 +310,46 @@ impl Readiness {
         }
     }
 }
+
+// ===== FoundModel =====
+
+/// A model that was [found](ModelsCache::find), with the snapshot that lists it.
+///
+/// It keeps the memory of that snapshot: drop it once the request is routed.
+#[derive(Clone, Debug)]
+pub struct FoundModel {
+    snapshot: ModelsSnapshot,
+    listed_id: Box<str>,
+}
+
+impl FoundModel {
+    /// The model.
+    pub fn get(&self) -> ListedModel<'_> {
+        let model = self.snapshot.get(&self.listed_id);
+        model.expect("a snapshot never changes")
+    }
+}
+
+/// Why a model was not [found](ModelsCache::find).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FindError {
+    /// No provider lists it, or it is not visible to the caller.
+    Unknown,
+    /// The same, while at least one provider has no list: it may be one of its models.
+    NotYet,
+}
+
+impl fmt::Display for FindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "no provider lists the model",
+            Self::NotYet => "the model is not listed while a provider has no list",
+        })
+    }
+}
+
+impl Error for FindError {}
 
 // ===== Updates =====
 

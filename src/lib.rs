@@ -208,7 +208,7 @@ pub use self::{
     error::{BoxError, BuildError, ListError, ListErrorKind, ProviderError},
     etag_layer::{EtagFuture, ModelsEtag, ModelsEtagLayer},
     future::ResponseFuture,
-    handle::{ModelsCache, Readiness, RefreshError, Updates},
+    handle::{FindError, FoundModel, ModelsCache, Readiness, RefreshError, Updates},
     layer::StaticModelsCacheLayer,
     model::{
         Capabilities, Capability, Deprecation, FlawCount, Modalities, Modality, Model, ModelList,

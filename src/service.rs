@@ -232,12 +232,17 @@ impl<S> StaticModelsCache<S> {
         self.responder.cache()
     }
 
-    /// The service inside.
-    pub fn inner(&self) -> &S {
+    /// Gets a reference to the inner service.
+    pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service inside, without the list.
+    /// Gets a mutable reference to the inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Consumes this service and returns the inner one.
     pub fn into_inner(self) -> S {
         self.inner
     }

@@ -68,6 +68,23 @@ pub struct OllamaShow<S> {
     responder: Responder,
 }
 
+impl<S> OllamaShow<S> {
+    /// Gets a reference to the inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Gets a mutable reference to the inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Consumes this service and returns the inner one.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for OllamaShow<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,

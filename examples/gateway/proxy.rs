@@ -16,7 +16,7 @@ use hyper_util::{
 use rustls::crypto::ring;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tower_models_cache::{ModelsCache, Readiness};
+use tower_models_cache::{FindError, ModelsCache};
 
 use crate::{access::Caller, refusal::Refusal, reload::Routes};
 
@@ -108,7 +108,7 @@ pub(crate) async fn chat(
     }
     let (provider, request) = {
         let body = body.map_err(|error| Refusal::Body(error.status(), error.body_text()))?;
-        proxy.direct(&caller, &headers, &body)?
+        proxy.direct(&caller, &headers, &body).await?
     };
     // Body and snapshot are let go by now: an answer may take minutes to begin.
     let answer = proxy.client.request(request).await.map_err(|error| {
@@ -150,7 +150,7 @@ struct Chat<'a> {
 
 impl Inner {
     /// The provider that a chat goes to, and what goes there.
-    fn direct(
+    async fn direct(
         &self,
         caller: &Caller,
         client: &HeaderMap,
@@ -159,17 +159,13 @@ impl Inner {
         let chat: Chat<'_> = serde_json::from_slice(body).map_err(|_| Refusal::NoModel)?;
         let id: String = serde_json::from_str(chat.model.get()).map_err(|_| Refusal::NoModel)?;
 
-        // The same table that is listed. It changes as a whole, so what a client found
-        // in the list is found here; and what it may not see is not.
-        let snapshot = self.cache.snapshot();
-        let seen = snapshot.get(&id).filter(|model| caller.view.allows(model));
-        let Some(model) = seen else {
-            return Err(if self.cache.is_ready(Readiness::Attempted) {
-                Refusal::UnknownModel(id)
-            } else {
-                Refusal::NotYet
-            });
-        };
+        // By the list that the client was sent, and only what it may see.
+        let found = self.cache.find_visible(&id, &caller.view).await;
+        let found = found.map_err(|error| match error {
+            FindError::NotYet => Refusal::NotYet,
+            _ => Refusal::UnknownModel(id),
+        })?;
+        let model = found.get();
         let nowhere = Refusal::Upstream("the model's provider takes no chats");
         let routes = self.routes.load();
         let route = routes.get(model.provider()).ok_or(nowhere)?;

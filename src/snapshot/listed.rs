@@ -50,6 +50,11 @@ impl ModelsSnapshot {
         self.0.models
     }
 
+    /// Whether every provider has a list: then a model that is not listed is unknown.
+    pub fn is_complete(&self) -> bool {
+        self.0.availability.complete
+    }
+
     /// Whether no model is listed.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -11,6 +11,7 @@ mod support;
 mod backoff;
 mod ended;
 mod fallback;
+mod find;
 mod flights;
 mod freshness;
 mod independence;
