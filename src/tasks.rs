@@ -72,6 +72,11 @@ impl Tasks {
         }
     }
 
+    /// Whether a task that needs no timer can run here.
+    pub(crate) fn has_runtime() -> bool {
+        Handle::try_current().is_ok()
+    }
+
     /// Whether a task can run here: inside a tokio runtime that has a timer. A runtime
     /// without one is reported, and not tried again for a while.
     pub(crate) fn can_spawn(&self) -> bool {

@@ -11,7 +11,11 @@ use futures_util::FutureExt;
 
 use super::Cache;
 use crate::{
-    clock, compress, encoding::Coding, snapshot::Snapshot, tasks::compute_apart, variants::Variants,
+    clock, compress,
+    encoding::Coding,
+    snapshot::Snapshot,
+    tasks::{Tasks, compute_apart},
+    variants::Variants,
 };
 
 /// After this time another task may encode: the one before was lost with its runtime.
@@ -22,7 +26,7 @@ impl Cache {
     /// of a list are there, all at once, identity is served. One list at a time, and what
     /// was replaced meanwhile is skipped.
     pub(crate) fn encode_soon(self: &Arc<Self>) {
-        if lacking(&self.load()).is_none() || self.tasks.stopped() || !self.tasks.can_spawn() {
+        if lacking(&self.load()).is_none() || self.tasks.stopped() || !Tasks::has_runtime() {
             return; // outside of a runtime a layer of declared lists still answers
         }
         let now = clock::now();
