@@ -68,7 +68,7 @@ pub(crate) struct SuspendDetector {
 
 impl SuspendDetector {
     /// A smaller gap may be a drift of clocks.
-    const LEAST: Duration = Duration::from_secs(60);
+    const MIN_GAP: Duration = Duration::from_secs(60);
 
     pub(crate) fn new(monotonic: Instant, wall: SystemTime) -> Self {
         Self { monotonic, wall }
@@ -80,11 +80,11 @@ impl SuspendDetector {
         let counted = monotonic.saturating_duration_since(self.monotonic);
         let passed = wall.duration_since(self.wall).unwrap_or_default();
         let gap = passed.saturating_sub(counted);
-        if gap < Self::LEAST && counted <= passed {
+        if gap < Self::MIN_GAP && counted <= passed {
             return None; // and so small gaps add up until they matter
         }
         *self = Self::new(monotonic, wall);
-        (gap >= Self::LEAST).then_some(gap)
+        (gap >= Self::MIN_GAP).then_some(gap)
     }
 }
 

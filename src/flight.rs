@@ -98,9 +98,9 @@ impl<T: Clone> SingleFlight<T> {
             return (running.clone(), None);
         }
         let (flight, guard) = Flight::new();
-        let begun = Deadlined { flight, deadline };
-        *current = Some(begun.clone());
-        (begun, Some(guard))
+        let started = Deadlined { flight, deadline };
+        *current = Some(started.clone());
+        (started, Some(guard))
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(first.wait().await, None);
         let (second, another) = begin(&single);
         another.expect("the first is over").complete(2);
-        guard.expect("was begun").complete(1); // late
+        guard.expect("was started").complete(1); // late
         assert_eq!(second.wait().await, Some(2));
     }
 }

@@ -19,9 +19,9 @@ use crate::clock::{self, Instant};
 pub(crate) struct Tasks {
     /// Cancelled: no task starts any more, and those under way are dropped.
     stop: CancellationToken,
-    ours: TaskTracker,
+    tracker: TaskTracker,
     /// The caller's tracker, when tasks shall show up there too.
-    theirs: Option<TaskTracker>,
+    caller_tracker: Option<TaskTracker>,
     /// Whether the refresher was dropped, and not told to end.
     abandoned: Arc<AtomicBool>,
     /// When a runtime without a timer was last found.
@@ -29,16 +29,16 @@ pub(crate) struct Tasks {
 }
 
 /// For how long a runtime without a timer is not tried again.
-const TRY_AGAIN: Duration = Duration::from_secs(60);
+const TIMER_RECHECK: Duration = Duration::from_secs(60);
 
 impl Tasks {
-    pub(crate) fn new(stop: CancellationToken, theirs: Option<TaskTracker>) -> Self {
-        let ours = TaskTracker::new();
-        ours.close();
+    pub(crate) fn new(stop: CancellationToken, caller_tracker: Option<TaskTracker>) -> Self {
+        let tracker = TaskTracker::new();
+        tracker.close();
         Self {
             stop,
-            ours,
-            theirs,
+            tracker,
+            caller_tracker,
             abandoned: Arc::default(),
             timerless: Arc::default(),
         }
@@ -85,7 +85,7 @@ impl Tasks {
                 .unwrap_or_else(PoisonError::into_inner)
         };
         let found = *timerless();
-        if found.is_some_and(|found| now.duration_since(found) < TRY_AGAIN) {
+        if found.is_some_and(|found| now.duration_since(found) < TIMER_RECHECK) {
             return false;
         }
         let has_timer = clock::has_timer();
@@ -121,16 +121,16 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let task = self.ours.track_future(task);
-        match &self.theirs {
-            Some(theirs) => tokio::spawn(theirs.track_future(task)),
+        let task = self.tracker.track_future(task);
+        match &self.caller_tracker {
+            Some(caller_tracker) => tokio::spawn(caller_tracker.track_future(task)),
             None => tokio::spawn(task),
         };
     }
 
     /// Completes when no task is left.
     pub(crate) async fn finished(&self) {
-        self.ours.wait().await;
+        self.tracker.wait().await;
     }
 }
 

@@ -33,9 +33,9 @@ pub(crate) struct Variants {
     encoded: OnceLock<Encoded>,
     common: Common,
     /// Of a 200 with a part of the list: its length and validator are still to be filled in.
-    part: HeaderMap,
+    slice_ok: HeaderMap,
     /// Of a 304 of such a part, likewise.
-    part_not_modified: HeaderMap,
+    slice_not_modified: HeaderMap,
 }
 
 /// The list under one coding, and the header sets of its answers.
@@ -85,8 +85,8 @@ impl Variants {
             level: encodable.then_some(level),
         };
         // A part of the list is never compressed.
-        let part_vary = settings.vary.of(dialect, false);
-        Self::of(EncodedBody::new(Coding::Identity, body), common, part_vary)
+        let slice_vary = settings.vary.of(dialect, false);
+        Self::of(EncodedBody::new(Coding::Identity, body), common, slice_vary)
     }
 
     /// The same bytes, with headers that tell how the providers stand now.
@@ -95,8 +95,8 @@ impl Variants {
             common_headers: common_headers.clone(),
             ..self.common.clone()
         };
-        let part_vary = self.part.get(header::VARY).cloned();
-        let variants = Self::of(self.identity.content.clone(), common, part_vary);
+        let slice_vary = self.slice_ok.get(header::VARY).cloned();
+        let variants = Self::of(self.identity.content.clone(), common, slice_vary);
         if let Some(encoded) = self.encoded.get() {
             let contents = encoded.variants.iter();
             variants.put_encoded(contents.map(|variant| variant.content.clone()));
@@ -104,17 +104,17 @@ impl Variants {
         variants
     }
 
-    fn of(identity: EncodedBody, common: Common, part_vary: Option<HeaderValue>) -> Self {
+    fn of(identity: EncodedBody, common: Common, slice_vary: Option<HeaderValue>) -> Self {
         let identity = Variant::new(identity, &common);
-        let part = |head: &HeaderMap| {
+        let of_slice = |head: &HeaderMap| {
             let mut head = head.clone();
             head.remove(header::VARY);
-            head.extend(part_vary.clone().map(|vary| (header::VARY, vary)));
+            head.extend(slice_vary.clone().map(|vary| (header::VARY, vary)));
             head
         };
         Self {
-            part: part(&identity.ok_headers),
-            part_not_modified: part(&identity.not_modified),
+            slice_ok: of_slice(&identity.ok_headers),
+            slice_not_modified: of_slice(&identity.not_modified),
             identity,
             encoded: OnceLock::new(),
             common,
@@ -215,8 +215,8 @@ impl Variants {
         index: usize,
         length: usize,
     ) -> HeaderMap {
-        of_part(
-            &self.part,
+        slice_headers(
+            &self.slice_ok,
             tags.etag(index),
             Some(tags.length(index, length)),
         )
@@ -224,17 +224,17 @@ impl Variants {
 
     /// The headers of a 304 of one model.
     pub(crate) fn model_not_modified_headers(&self, tags: &RecordEtags, index: usize) -> HeaderMap {
-        of_part(&self.part_not_modified, tags.etag(index), None)
+        slice_headers(&self.slice_not_modified, tags.etag(index), None)
     }
 
     /// The headers of a 200 with a page.
     pub(crate) fn page_ok_headers(&self, etag: HeaderValue, length: usize) -> HeaderMap {
-        of_part(&self.part, etag, Some(length.into()))
+        slice_headers(&self.slice_ok, etag, Some(length.into()))
     }
 
     /// The headers of a 304 of a page.
     pub(crate) fn page_not_modified_headers(&self, etag: HeaderValue) -> HeaderMap {
-        of_part(&self.part_not_modified, etag, None)
+        slice_headers(&self.slice_not_modified, etag, None)
     }
 }
 
@@ -316,26 +316,26 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 
 /// The headers that every list has, and that depend on the providers' health.
 ///
-/// A provider is named where `parts` says so. One that is not counts when it is missing,
+/// A provider is named where `listings` says so. One that is not counts when it is missing,
 /// because nobody knows what it would have added, and not when it is stale.
 pub(crate) fn common_headers<'a>(
-    parts: impl Iterator<Item = (&'a ProviderListing, bool)>,
+    listings: impl Iterator<Item = (&'a ProviderListing, bool)>,
     settings: &HeaderSettings,
     is_refreshed: bool,
 ) -> HeaderMap {
     let mut worst = Health::Fresh;
     let mut incomplete = String::new();
-    for (part, is_named) in parts {
-        let state = match part.health {
+    for (listing, is_named) in listings {
+        let state = match listing.health {
             Health::Fresh => continue,
             Health::Stale if !is_named => continue,
             Health::Stale => "stale",
             Health::Pending | Health::Missing => "missing",
         };
-        worst = worse(worst, part.health);
+        worst = worse(worst, listing.health);
         if is_named {
             let gap = if incomplete.is_empty() { "" } else { ", " };
-            let name = structured_string(part.provider.name());
+            let name = structured_string(listing.provider.name());
             incomplete.extend([gap, &name, ";", state]);
         }
     }
@@ -351,7 +351,11 @@ pub(crate) fn common_headers<'a>(
 }
 
 /// The same for one model, for a caller that must not learn of other providers.
-pub(crate) fn tell_of_one(head: &mut HeaderMap, status: HeaderValue, stale: Option<&HeaderValue>) {
+pub(crate) fn restrict_to_provider(
+    head: &mut HeaderMap,
+    status: HeaderValue,
+    stale: Option<&HeaderValue>,
+) {
     head.insert(header::CACHE_STATUS, status);
     match stale {
         Some(named) => drop(head.insert(INCOMPLETE, named.clone())),
@@ -483,7 +487,7 @@ impl RecordEtags {
 }
 
 /// The list's headers with the validator and the length of a part, put in place.
-fn of_part(head: &HeaderMap, etag: HeaderValue, length: Option<HeaderValue>) -> HeaderMap {
+fn slice_headers(head: &HeaderMap, etag: HeaderValue, length: Option<HeaderValue>) -> HeaderMap {
     let mut head = head.clone();
     for (name, value) in &mut head {
         if name == header::ETAG {

@@ -30,14 +30,14 @@ pub(crate) struct CacheConfig {
 }
 
 /// A shorter list may lose what share it will.
-const FEW: usize = 20;
+const MIN_SHRINK_CHECKED: usize = 20;
 
 impl CacheConfig {
     /// Whether a list lost so many models that it has to be confirmed.
     pub(crate) fn has_shrunk(&self, before: usize, after: usize) -> bool {
         let lost = before.saturating_sub(after) as f64;
         self.max_shrink
-            .is_some_and(|share| before >= FEW && lost > share * before as f64)
+            .is_some_and(|share| before >= MIN_SHRINK_CHECKED && lost > share * before as f64)
     }
 
     /// The same for the catalogue, which nobody waits for. What bounds providers says

@@ -15,18 +15,21 @@ use crate::{
 };
 
 /// After this time another task may encode: the one before was lost with its runtime.
-const DEADLINE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Cache {
     /// Makes the variants of the lists that lack them, in a task of its own: until those
     /// of a list are there, all at once, identity is served. One list at a time, and what
     /// was replaced meanwhile is skipped.
     pub(crate) fn encode_soon(self: &Arc<Self>) {
-        if lacking(&self.load()).is_none() || self.tasks.stopped() || !self.tasks.can_spawn() {
+        if first_without_encodings(&self.load()).is_none()
+            || self.tasks.stopped()
+            || !self.tasks.can_spawn()
+        {
             return; // outside of a runtime a layer of declared lists still answers
         }
         let now = clock::now();
-        let (_, Some(guard)) = self.encoding.join(now, now + DEADLINE) else {
+        let (_, Some(guard)) = self.encoding.join(now, now + TIMEOUT) else {
             return;
         };
         let cache = Arc::downgrade(self);
@@ -79,11 +82,11 @@ impl Cache {
 }
 
 fn next_to_encode(cache: &Weak<Cache>) -> Option<Arc<Variants>> {
-    lacking(&cache.upgrade()?.load())
+    first_without_encodings(&cache.upgrade()?.load())
 }
 
 /// The first list that lacks its variants.
-fn lacking(snapshot: &Snapshot) -> Option<Arc<Variants>> {
+fn first_without_encodings(snapshot: &Snapshot) -> Option<Arc<Variants>> {
     let main = snapshot.variants();
     if main.lacks_encodings() {
         return Some(Arc::clone(main));

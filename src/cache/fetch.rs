@@ -30,7 +30,7 @@ const PROCESSING: Duration = Duration::from_secs(10);
 
 /// What a model costs at least while it is checked, in bytes: for the choice where that is
 /// done.
-const MODEL: usize = 256;
+const BYTES_PER_MODEL: usize = 256;
 
 impl Cache {
     /// Begins a fetch of a slot that has none in flight. Once the cache is shut down, and
@@ -46,13 +46,13 @@ impl Cache {
             return;
         }
         let number = table.next_number();
-        let queue = self.permits.longest_wait(table.in_flight());
-        let catalog_policy;
+        let queue = self.permits.max_wait(table.in_flight());
+        let catalog_config;
         let config = match key {
             SlotKey::Provider(_) => &self.config,
             SlotKey::Catalog => {
-                catalog_policy = self.config.for_catalog();
-                &catalog_policy
+                catalog_config = self.config.for_catalog();
+                &catalog_config
             }
         };
         let Some(slot) = key.of(table) else { return };
@@ -188,7 +188,7 @@ fn fetch(
             // Only a source that was given a validator says so.
             SourceResponse::Unchanged => return known.ok_or(ListErrorKind::Other.into()),
         };
-        let entry = compute(list.models().len() * MODEL, move || {
+        let entry = compute(list.models().len() * BYTES_PER_MODEL, move || {
             let now = clock::unix_seconds();
             Entry::new(list, &bounds, now, |model| provider.keeps(model))
         });

@@ -7,7 +7,7 @@
 //!
 //! - Lists enter the table in `settle` and `replace` alone, and the snapshot in
 //!   `run_publication` alone.
-//! - `attention` is computed under the table's lock after every change of the table, so a
+//! - `next_check` is computed under the table's lock after every change of the table, so a
 //!   request that finds it in the future has nothing to do.
 //! - Tasks hold a `Weak<Cache>`, but for publications, which are short: the cache goes with
 //!   its last owner, and `_guard` then ends the tasks.
@@ -57,7 +57,7 @@ pub(crate) struct Cache {
     snapshot: ArcSwap<Snapshot>,
     /// A request that arrives from this moment on, in nanoseconds after `epoch`, has to
     /// look at the table before it is answered.
-    attention: AtomicU64,
+    next_check: AtomicU64,
     epoch: Instant,
     table: Mutex<Table>,
     /// Every publication's number and snapshot.
@@ -71,7 +71,7 @@ pub(crate) struct Cache {
     /// Changes when the schedule does.
     wake: watch::Sender<()>,
     permits: Arc<Permits>,
-    renderings: Arc<Permits>,
+    render_permits: Arc<Permits>,
     config: CacheConfig,
     tasks: Tasks,
     _guard: DropGuard,
@@ -92,11 +92,11 @@ impl Cache {
             let source = provider.build_as("catalog")?;
             table.catalog = Some(Slot::new(provider, source, None, now));
         }
-        let parts = describe(table.parts(), None, &config.enrichment, None, Mode::Full);
-        let snapshot = Snapshot::assemble(parts, None, &config.listing, true, true);
+        let listings = describe(table.listings(), None, &config.enrichment, None, Mode::Full);
+        let snapshot = Snapshot::assemble(listings, None, &config.listing, true, true);
         let snapshot = Arc::new(snapshot);
         let cache = Self {
-            attention: AtomicU64::new(0),
+            next_check: AtomicU64::new(0),
             epoch: now,
             table: Mutex::new(table),
             updates: watch::Sender::new((0, ModelsSnapshot(Arc::clone(&snapshot)))),
@@ -106,7 +106,7 @@ impl Cache {
             encoding: SingleFlight::default(),
             wake: watch::Sender::new(()),
             permits: Arc::new(Permits::new(config.fetches_at_once)),
-            renderings: Arc::new(Permits::new(prepare::AT_ONCE)),
+            render_permits: Arc::new(Permits::new(prepare::MAX_CONCURRENT)),
             _guard: tasks.stop().clone().drop_guard(),
             config,
             tasks,

@@ -54,7 +54,7 @@ impl Permits {
     }
 
     /// The longest that a fetch waits for its permit with this many before it.
-    pub(super) fn longest_wait(&self, before: usize) -> Duration {
+    pub(super) fn max_wait(&self, before: usize) -> Duration {
         let rounds = before / self.max;
         Self::LEASE.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
     }
@@ -144,8 +144,8 @@ mod tests {
     #[test]
     fn the_longest_wait_grows_by_a_lease_a_round() {
         let permits = permits(16);
-        assert_eq!(permits.longest_wait(15), Duration::ZERO);
-        assert_eq!(permits.longest_wait(16), Permits::LEASE);
-        assert_eq!(permits.longest_wait(160), 10 * Permits::LEASE);
+        assert_eq!(permits.max_wait(15), Duration::ZERO);
+        assert_eq!(permits.max_wait(16), Permits::LEASE);
+        assert_eq!(permits.max_wait(160), 10 * Permits::LEASE);
     }
 }

@@ -38,11 +38,11 @@ pub(super) enum Mode {
 
 impl Publication {
     /// How long a publication may take.
-    const DEADLINE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     pub(super) fn new(number: u64, now: Instant) -> (Self, FlightGuard<()>) {
         let (flight, guard) = Flight::new();
-        let deadline = now + Self::DEADLINE;
+        let deadline = now + Self::TIMEOUT;
         let publication = Self {
             number,
             flight,
@@ -64,9 +64,9 @@ impl Cache {
     /// The publication is a task of its own, and goes on when the caller leaves.
     pub(crate) async fn published(self: &Arc<Self>) {
         // The one in progress, the next one, and once more each if a task was lost.
-        const MOST: usize = 4;
+        const MAX_ROUNDS: usize = 4;
         let change = self.table().changes;
-        for _ in 0..MOST {
+        for _ in 0..MAX_ROUNDS {
             self.update(clock::now(), |_, _| ());
             let publication = {
                 let table = self.table();
@@ -141,23 +141,28 @@ impl Cache {
 
     /// The next snapshot, or `None` if that panicked, and up to which change of the table.
     async fn assemble(self: &Arc<Self>, mode: Mode) -> (Option<Arc<Snapshot>>, u64) {
-        let (parts, catalog, up_to) = {
+        let (listings, catalog, up_to) = {
             let table = self.table();
-            (table.parts(), table.catalog_entry(), table.changes)
+            (table.listings(), table.catalog_entry(), table.changes)
         };
         let last = self.snapshot.load_full();
         let settings = Arc::clone(&self.config.listing);
         let enrichment = Arc::clone(&self.config.enrichment);
         let is_refreshed = !self.has_refresher_ended();
-        let models = |part: &ProviderListing| part.models().len();
+        let models = |listing: &ProviderListing| listing.models().len();
         let size = last
             .size()
-            .max(128 * parts.iter().map(models).sum::<usize>());
+            .max(128 * listings.iter().map(models).sum::<usize>());
         let carries_views = mode == Mode::Full;
         let work = move || {
-            let parts = describe(parts, Some(&last), &enrichment, catalog, mode);
-            let next =
-                Snapshot::assemble(parts, Some(&last), &settings, is_refreshed, carries_views);
+            let listings = describe(listings, Some(&last), &enrichment, catalog, mode);
+            let next = Snapshot::assemble(
+                listings,
+                Some(&last),
+                &settings,
+                is_refreshed,
+                carries_views,
+            );
             Arc::new(next)
         };
         // Off the workers the blocking pool may be exhausted: the essential one needs none.

@@ -46,8 +46,8 @@ impl Cache {
             let (replacements, before) = {
                 let table = self.table();
                 let slots = table.slots.iter();
-                let parts = slots.map(|slot| (slot.provider.clone(), slot.entry()));
-                (table.replacements, parts.collect::<Vec<_>>())
+                let pairs = slots.map(|slot| (slot.provider.clone(), slot.entry()));
+                (table.replacements, pairs.collect::<Vec<_>>())
             };
             let change = |checked: &Checked| {
                 let same_name =

@@ -27,7 +27,7 @@ impl Cache {
     pub(crate) fn check_schedule(self: &Arc<Self>) -> Option<Wait> {
         // Pairs with the store in `rearm`: a request that has nothing to look at sees the
         // snapshot for which that is so.
-        let from = self.attention.load(Ordering::Acquire);
+        let from = self.next_check.load(Ordering::Acquire);
         if from == NEVER {
             return None;
         }
@@ -37,7 +37,7 @@ impl Cache {
     #[cold]
     fn check_schedule_from(self: &Arc<Self>, from: u64) -> Option<Wait> {
         let now = clock::now();
-        if self.moment(now) < from {
+        if self.nanos_at(now) < from {
             return None;
         }
         self.start_due(now, |_| {}, Slot::pending)

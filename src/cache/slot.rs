@@ -150,7 +150,7 @@ impl Slot {
         &self.source
     }
 
-    pub(super) fn part(&self) -> ProviderListing {
+    pub(super) fn listing(&self) -> ProviderListing {
         ProviderListing {
             provider: self.provider.clone(),
             entry: self.entry(),
@@ -359,7 +359,8 @@ impl Slot {
         };
         let before = self.health();
         let mut not_before = None;
-        let (outcome, confirmed) = match fetched.and_then(|fetched| self.judge(fetched, config)) {
+        let (outcome, confirmed) = match fetched.and_then(|fetched| self.validate(fetched, config))
+        {
             Ok(fetched) => {
                 self.failures = 0;
                 self.shrunk = false;
@@ -389,10 +390,10 @@ impl Slot {
     }
 
     /// Whether a list is accepted for what it says.
-    fn judge(&mut self, fetched: Fetched, config: &CacheConfig) -> Result<Fetched, ListError> {
+    fn validate(&mut self, fetched: Fetched, config: &CacheConfig) -> Result<Fetched, ListError> {
         let offered = fetched.entry.stats().offered;
-        let stands_in = self.fallback.is_some() && !self.had_own;
-        if offered == 0 && (stands_in || (self.had_models && !config.accept_empty)) {
+        let may_fall_back = self.fallback.is_some() && !self.had_own;
+        if offered == 0 && (may_fall_back || (self.had_models && !config.accept_empty)) {
             return Err(ListErrorKind::Empty.into());
         }
         let own = self.last_good.as_ref().filter(|_| self.had_own);
@@ -416,7 +417,7 @@ impl Slot {
         not_before: &mut Option<Instant>,
     ) -> (Outcome, Confirmed) {
         let fallback = self.fallback.clone().filter(|_| !self.had_own);
-        let has_none = fallback.is_some() && error.says_there_is_no_list();
+        let has_no_list = fallback.is_some() && error.says_there_is_no_list();
         let confirmed = match fallback {
             Some(entry) => {
                 let validator = None;
@@ -424,18 +425,19 @@ impl Slot {
             }
             None => Confirmed::default(),
         };
-        if has_none {
+        if has_no_list {
             self.failures = 0;
             self.superseded = false;
             self.due = Some(now + jitter.around(self.interval(config), 0.1));
             return (Ok(()), confirmed);
         }
         self.failures = self.failures.saturating_add(1);
-        let asked = error.retry_after();
-        let asked = asked.map(|asked| asked.min(config.longest_retry_after));
-        *not_before = asked.map(|asked| now + asked);
+        let retry_after = error.retry_after();
+        let retry_after =
+            retry_after.map(|retry_after| retry_after.min(config.longest_retry_after));
+        *not_before = retry_after.map(|retry_after| now + retry_after);
         let pause = self.pause(error.kind(), config, jitter);
-        self.due = Some(now + pause.max(asked.unwrap_or_default()));
+        self.due = Some(now + pause.max(retry_after.unwrap_or_default()));
         let name = Arc::clone(self.provider.shared_name());
         (Err(ProviderError::new(name, error)), confirmed)
     }
@@ -544,7 +546,7 @@ impl Slot {
 
     /// Counts time that the clock has not counted: everything is that much longer ago, and
     /// what was to come is that much nearer.
-    pub(super) fn pass(&mut self, gap: Duration) {
+    pub(super) fn advance(&mut self, gap: Duration) {
         let back = |at: &mut Instant| *at = at.checked_sub(gap).unwrap_or(*at);
         self.due.iter_mut().for_each(back);
         if let Some(last) = &mut self.last_good {
@@ -626,7 +628,7 @@ mod tests {
             not_before: Some(now + 2 * hour),
         });
         slot.due = Some(now + hour);
-        slot.pass(hour);
+        slot.advance(hour);
         assert!(slot.is_due(now));
         let attempt = slot.attempt().expect("is there");
         assert_eq!(attempt.ended, now - hour);

@@ -132,7 +132,7 @@ impl Cache {
         let config = &self.config;
         let is_awaited =
             |slot: &Slot| slot.pending(config, now).is_some() || slot.awaits_first(now);
-        let attention = if table.is_unpublished(now) {
+        let next_check = if table.is_unpublished(now) {
             0
         } else if self.tasks.stopped() {
             NEVER
@@ -140,15 +140,15 @@ impl Cache {
             0
         } else if config.refresh_mode.is_on_demand() {
             let next = table.next_deadline(config);
-            next.map_or(NEVER, |next| self.moment(next))
+            next.map_or(NEVER, |next| self.nanos_at(next))
         } else {
             NEVER
         };
-        self.attention.store(attention, Ordering::Release);
+        self.next_check.store(next_check, Ordering::Release);
     }
 
     /// Nanoseconds after the cache was made.
-    pub(super) fn moment(&self, at: Instant) -> u64 {
+    pub(super) fn nanos_at(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.epoch).as_nanos();
         u64::try_from(since).unwrap_or(NEVER - 1)
     }
@@ -185,7 +185,7 @@ impl Table {
         follow_up: &mut FollowUp,
     ) {
         if let Some(gap) = self.suspend.gap(now, wall) {
-            self.pass(gap);
+            self.advance(gap);
             follow_up.events.push(Event::Suspended(gap));
         }
         for slot in &mut self.slots {
@@ -221,9 +221,9 @@ impl Table {
         }
     }
 
-    fn pass(&mut self, gap: Duration) {
+    fn advance(&mut self, gap: Duration) {
         for slot in self.slots.iter_mut().chain(&mut self.catalog) {
-            slot.pass(gap);
+            slot.advance(gap);
         }
     }
 
@@ -296,8 +296,8 @@ impl Table {
         self.catalog.as_ref()?.entry()
     }
 
-    pub(super) fn parts(&self) -> Vec<ProviderListing> {
-        self.slots.iter().map(Slot::part).collect()
+    pub(super) fn listings(&self) -> Vec<ProviderListing> {
+        self.slots.iter().map(Slot::listing).collect()
     }
 
     /// How many fetches are in progress.

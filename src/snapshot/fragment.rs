@@ -1,4 +1,4 @@
-//! A provider's part of a snapshot: where its models stand in the body, and which of
+//! A provider's listing of a snapshot: where its models stand in the body, and which of
 //! them another provider lists.
 
 use std::{ops::Range, sync::Arc};
@@ -41,7 +41,7 @@ pub(crate) struct ProviderListing {
     pub(crate) health: Health,
 }
 
-/// How one model of a part is named.
+/// How one model of a listing is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NameKind {
     /// As its provider is listed.
@@ -52,10 +52,10 @@ pub(super) enum NameKind {
     Shadowed,
 }
 
-/// A provider's part of the body.
+/// A provider's listing of the body.
 #[derive(Clone, Debug)]
 pub(super) struct Fragment {
-    pub(super) part: ProviderListing,
+    pub(super) listing: ProviderListing,
     /// How each model is named, where not all are as usual.
     names: Option<Arc<[NameKind]>>,
     pub(super) records: RecordTable,
@@ -127,7 +127,7 @@ impl ProviderListing {
         entry.and_then(|entry| entry.position(id)).is_some()
     }
 
-    /// Whether a model of this part may be listed under this id.
+    /// Whether a model of this listing may be listed under this id.
     pub(super) fn lists(&self, listed_id: &str) -> bool {
         let prefixed = || {
             let rest = listed_id.strip_prefix(self.provider.name());
@@ -156,9 +156,9 @@ impl ProviderListing {
     }
 }
 
-/// A part that is to be rendered, or a section of the last snapshot that is the same.
+/// A listing that is to be rendered, or a section of the last snapshot that is the same.
 pub(super) struct FragmentBuilder {
-    pub(super) part: ProviderListing,
+    pub(super) listing: ProviderListing,
     pub(super) names: Option<Box<[NameKind]>>,
 }
 
@@ -170,15 +170,15 @@ impl FragmentBuilder {
     /// How many models will be listed.
     pub(super) fn listed(&self) -> usize {
         let hidden = |names: &[NameKind]| count(names, NameKind::Shadowed);
-        self.part.models().len() - self.names.as_deref().map_or(0, hidden)
+        self.listing.models().len() - self.names.as_deref().map_or(0, hidden)
     }
 
     pub(super) fn record(&self, position: usize) -> Option<Record<'_>> {
         let name = self.name(position);
-        let model = &self.part.models()[position];
+        let model = &self.listing.models()[position];
         (name != NameKind::Shadowed).then(|| Record {
-            id: ListedId::new(self.part.prefix(name), model.id()),
-            owner: self.part.owner(),
+            id: ListedId::new(self.listing.prefix(name), model.id()),
+            owner: self.listing.owner(),
             model,
         })
     }
@@ -186,18 +186,18 @@ impl FragmentBuilder {
 
 impl IdLookup for FragmentBuilder {
     fn position(&self, id: &str) -> Option<usize> {
-        let position = self.part.entry.as_ref()?.position(id)?;
+        let position = self.listing.entry.as_ref()?.position(id)?;
         (self.name(position) != NameKind::Shadowed).then_some(position)
     }
 
     fn is_prefixed(&self, position: usize) -> bool {
-        self.part.prefix(self.name(position)).is_some()
+        self.listing.prefix(self.name(position)).is_some()
     }
 }
 
 impl IdLookup for Fragment {
     fn position(&self, id: &str) -> Option<usize> {
-        let position = self.part.entry.as_ref()?.position(id)?;
+        let position = self.listing.entry.as_ref()?.position(id)?;
         self.is_listed(position).then_some(position)
     }
 
@@ -224,7 +224,7 @@ impl RecordTable {
         let start = body.len();
         let mut spans = Vec::with_capacity(records.len());
         let offset = |body: &Vec<u8>| {
-            u32::try_from(body.len() - start).expect("bounds keep a provider's part under 4 GiB")
+            u32::try_from(body.len() - start).expect("bounds keep a provider's listing under 4 GiB")
         };
         for record in records {
             let Some(record) = record else {
@@ -254,7 +254,7 @@ impl RecordTable {
 
     /// The same records in the next snapshot: at the end of `body`, or where they were
     /// when the body is shared.
-    fn moved(&self, last: &Snapshot, body: Option<&mut Vec<u8>>) -> Self {
+    fn reused(&self, last: &Snapshot, body: Option<&mut Vec<u8>>) -> Self {
         let at = match body {
             None => self.body.clone(),
             Some(body) => {
@@ -283,41 +283,41 @@ impl Fragment {
         codex_options: &CodexOptions,
         body: &mut Vec<u8>,
     ) -> Self {
-        let positions = 0..builder.part.models().len();
+        let positions = 0..builder.listing.models().len();
         let records = positions.map(|position| builder.record(position));
         let records = RecordTable::render(records, codex_options, body);
         Self {
             records,
-            shadowed: builder.part.models().len() - builder.listed(),
+            shadowed: builder.listing.models().len() - builder.listed(),
             names: builder.names.map(Arc::from),
-            stale: builder.part.stale(),
-            part: builder.part,
+            stale: builder.listing.stale(),
+            listing: builder.listing,
         }
     }
 
     /// The same section in the next snapshot.
-    pub(super) fn moved(
+    pub(super) fn reused(
         &self,
-        part: ProviderListing,
+        listing: ProviderListing,
         last: &Snapshot,
         body: Option<&mut Vec<u8>>,
     ) -> Self {
         Self {
-            stale: part.stale(),
-            part,
+            stale: listing.stale(),
+            listing,
             names: self.names.clone(),
-            records: self.records.moved(last, body),
+            records: self.records.reused(last, body),
             shadowed: self.shadowed,
         }
     }
 
     pub(super) fn renders_as(&self, builder: &FragmentBuilder) -> bool {
-        self.part.is_same(&builder.part) && self.names.as_deref() == builder.names.as_deref()
+        self.listing.is_same(&builder.listing) && self.names.as_deref() == builder.names.as_deref()
     }
 
     /// Whether all of its records are those of another.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.part.is_same(&other.part) && self.names == other.names
+        self.listing.is_same(&other.listing) && self.names == other.names
     }
 
     pub(super) fn listed(&self) -> usize {
@@ -336,7 +336,8 @@ impl Fragment {
 
     /// What stands before the id of a model in its name.
     pub(super) fn prefix_of(&self, position: usize) -> Option<&str> {
-        self.part.prefix(name_of(self.names.as_deref(), position))
+        self.listing
+            .prefix(name_of(self.names.as_deref(), position))
     }
 
     /// The models that are listed, of a section at this index.

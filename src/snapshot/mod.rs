@@ -2,8 +2,8 @@
 //!
 //! A snapshot is made at publication and never changes, but that lists which nobody had
 //! asked for are added to it when somebody does. What did not change since the last one is
-//! taken over from it: a provider's part of the body is copied, not rendered again, and a
-//! body in which no part changed is shared.
+//! taken over from it: a provider's listing of the body is copied, not rendered again, and a
+//! body in which no listing changed is shared.
 
 mod fragment;
 mod listed;
@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue};
 
 use self::{
     fragment::{Fragment, FragmentBuilder, RecordTable},
-    names::{NameIndex, builder},
+    names::{NameIndex, resolve_names},
     prepared::Views,
     view::ViewMembers,
 };
@@ -85,11 +85,11 @@ pub(crate) struct Availability {
 
 impl Availability {
     fn of(fragments: &[Fragment]) -> Self {
-        let has_list = |fragment: &Fragment| fragment.part.entry.is_some();
+        let has_list = |fragment: &Fragment| fragment.listing.entry.is_some();
         Self {
             settled: !fragments
                 .iter()
-                .any(|fragment| fragment.part.health == Health::Pending),
+                .any(|fragment| fragment.listing.health == Health::Pending),
             listing: fragments.is_empty() || fragments.iter().any(has_list),
             complete: fragments.iter().all(has_list),
         }
@@ -97,28 +97,30 @@ impl Availability {
 }
 
 impl Snapshot {
-    /// Makes the whole of `parts`, in their order, out of `last` where it can.
+    /// Makes the whole of `listings`, in their order, out of `last` where it can.
     pub(crate) fn assemble(
-        parts: Vec<ProviderListing>,
+        listings: Vec<ProviderListing>,
         last: Option<&Self>,
         settings: &Arc<ListingSettings>,
         is_refreshed: bool,
         carries_views: bool,
     ) -> Self {
-        let index = NameIndex::of(&parts);
+        let index = NameIndex::of(&listings);
         let aliases = &settings.naming.aliases;
-        let names: Vec<_> = (0..parts.len())
-            .map(|part| builder(&parts, part, index.bare(), aliases))
+        let names: Vec<_> = (0..listings.len())
+            .map(|listing| resolve_names(&listings, listing, index.bare(), aliases))
             .collect();
-        let builders = parts.into_iter().zip(names);
+        let builders = listings.into_iter().zip(names);
         let builders: Vec<_> = builders
-            .map(|(part, names)| FragmentBuilder { part, names })
+            .map(|(listing, names)| FragmentBuilder { listing, names })
             .collect();
-        let parts = builders.iter().map(|builder| (&builder.part, true));
-        let common_headers = variants::common_headers(parts, &settings.variants, is_refreshed);
+        let listings = builders.iter().map(|builder| (&builder.listing, true));
+        let common_headers = variants::common_headers(listings, &settings.variants, is_refreshed);
 
         let like: Vec<_> = (builders.iter().enumerate())
-            .map(|(position, builder)| last.and_then(|last| last.fragment_like(position, builder)))
+            .map(|(position, builder)| {
+                last.and_then(|last| last.reusable_fragment(position, builder))
+            })
             .collect();
         let in_place = |(position, like): (usize, &Option<(usize, &Fragment)>)| {
             like.is_some_and(|(before, _)| before == position)
@@ -155,7 +157,7 @@ impl Snapshot {
     ) -> Self {
         let fragments = last.fragments.iter().zip(builders);
         let fragments =
-            fragments.map(|(fragment, builder)| fragment.moved(builder.part, last, None));
+            fragments.map(|(fragment, builder)| fragment.reused(builder.listing, last, None));
         let fragments: Box<[_]> = fragments.collect();
         Self {
             settings: Arc::clone(settings),
@@ -212,7 +214,7 @@ impl Snapshot {
             }
             fragments.push(match (like, last) {
                 (Some((_, fragment)), Some(last)) => {
-                    fragment.moved(builder.part, last, Some(&mut body))
+                    fragment.reused(builder.listing, last, Some(&mut body))
                 }
                 _ => Fragment::render(builder, &settings.codex_options, &mut body),
             });
@@ -251,7 +253,11 @@ impl Snapshot {
     }
 
     /// A section of ours that would be rendered the same for a plan.
-    fn fragment_like(&self, index: usize, builder: &FragmentBuilder) -> Option<(usize, &Fragment)> {
+    fn reusable_fragment(
+        &self,
+        index: usize,
+        builder: &FragmentBuilder,
+    ) -> Option<(usize, &Fragment)> {
         // Most often nothing moved.
         if let Some(fragment) = self
             .fragments
@@ -344,11 +350,11 @@ impl Snapshot {
     /// The headers of a view's lists. They name the providers of which it sees a model: of
     /// one that is missing it sees none.
     fn headers_for(&self, predicate: &ViewPredicate, members: &ViewMembers) -> HeaderMap {
-        let parts = self.parts().enumerate();
-        let parts = parts.map(|(fragment, part)| (part, members.has_any_of(fragment)));
+        let listings = self.parts().enumerate();
+        let listings = listings.map(|(fragment, listing)| (listing, members.has_any_of(fragment)));
         // A view that allows nothing lacks nothing either.
-        let parts = parts.filter(|_| !predicate.is_empty);
-        variants::common_headers(parts, &self.settings.variants, self.is_refreshed)
+        let listings = listings.filter(|_| !predicate.is_empty);
+        variants::common_headers(listings, &self.settings.variants, self.is_refreshed)
     }
 
     /// What the answer with one model says of itself to a view's caller.
@@ -364,7 +370,7 @@ impl Snapshot {
     pub(crate) fn tell_view(&self, model_index: ModelIndex, head: &mut HeaderMap) {
         let stale = self.fragments[model_index.fragment()].stale.as_ref();
         let named = stale.filter(|_| self.settings.variants.expose_incomplete);
-        variants::tell_of_one(head, self.status_for(model_index), named);
+        variants::restrict_to_provider(head, self.status_for(model_index), named);
     }
 
     /// The list in one form, for all or for some.

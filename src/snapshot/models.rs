@@ -53,7 +53,7 @@ impl Snapshot {
             let representation = self.representations.get(dialect)?;
             return representation.slice(self, self.record(model_index, dialect).id);
         }
-        let (records, index) = self.openai_place(model_index);
+        let (records, index) = self.openai_position(model_index);
         Some(Slice {
             body: self.variants.body().slice(records.range(index)),
             tags: &records.tags,
@@ -93,7 +93,7 @@ impl Snapshot {
         if dialect == ClientDialect::Anthropic && self.leads_to(id) {
             id.lead = CLAUDE;
         }
-        let owner = self.fragments[model_index.fragment()].part.owner();
+        let owner = self.fragments[model_index.fragment()].listing.owner();
         Record { id, owner, model }
     }
 
@@ -111,13 +111,13 @@ impl Snapshot {
     /// A model, and the name by which it was found.
     pub(crate) fn listed(&self, model_index: ModelIndex) -> ListedModel<'_> {
         let fragment = &self.fragments[model_index.fragment()];
-        let model = &fragment.part.models()[model_index.position()];
+        let model = &fragment.listing.models()[model_index.position()];
         let id = ListedId::new(fragment.prefix_of(model_index.position()), model.id());
         let alias = |alias| ListedId::new(None, self.settings.naming.aliases.name(alias));
         ListedModel {
             id,
             name: model_index.alias().map_or(id, alias),
-            provider: fragment.part.provider.name(),
+            provider: fragment.listing.provider.name(),
             model,
         }
     }
@@ -131,7 +131,7 @@ impl Snapshot {
         aliases.chain(fragments.flat_map(|(index, fragment)| fragment.model_indices(index)))
     }
 
-    fn openai_place(&self, model_index: ModelIndex) -> (&RecordTable, usize) {
+    fn openai_position(&self, model_index: ModelIndex) -> (&RecordTable, usize) {
         match model_index.alias() {
             Some(alias) => (&self.alias_records, alias as usize),
             None => (
@@ -142,7 +142,7 @@ impl Snapshot {
     }
 
     pub(super) fn openai_record(&self, model_index: ModelIndex) -> &[u8] {
-        let (records, index) = self.openai_place(model_index);
+        let (records, index) = self.openai_position(model_index);
         &self.variants.body()[records.range(index)]
     }
 
@@ -153,21 +153,21 @@ impl Snapshot {
 
     /// How a provider's models are described, if anybody describes them.
     pub(crate) fn described(&self, provider: &str) -> Option<&Described> {
-        let mut parts = self.parts();
-        let part = parts.find(|part| part.provider.name() == provider)?;
-        part.described.as_deref()
+        let mut listings = self.parts();
+        let listing = listings.find(|listing| listing.provider.name() == provider)?;
+        listing.described.as_deref()
     }
 
     /// Every provider's part, in order.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &ProviderListing> {
-        self.fragments.iter().map(|fragment| &fragment.part)
+        self.fragments.iter().map(|fragment| &fragment.listing)
     }
 
     /// The models of a provider that are listed, those whose names others have, and
     /// those that are behind a prefix for that.
     pub(crate) fn counts(&self, provider: &str) -> Counts {
         let mut fragments = self.fragments.iter();
-        let fragment = fragments.find(|fragment| fragment.part.provider.name() == provider);
+        let fragment = fragments.find(|fragment| fragment.listing.provider.name() == provider);
         fragment.map_or(Counts::default(), |fragment| Counts {
             listed: fragment.listed(),
             shadowed: fragment.shadowed,

@@ -126,13 +126,13 @@ pub(super) struct NameIndex {
 }
 
 impl NameIndex {
-    pub(super) fn of(parts: &[ProviderListing]) -> Self {
-        let mut prefixed = HashMap::with_capacity(parts.len());
+    pub(super) fn of(listings: &[ProviderListing]) -> Self {
+        let mut prefixed = HashMap::with_capacity(listings.len());
         let mut bare = Vec::new();
-        for (index, part) in parts.iter().enumerate() {
-            let prefix = part.provider.options.prefix;
+        for (index, listing) in listings.iter().enumerate() {
+            let prefix = listing.provider.options.prefix;
             if prefix != Prefix::Never {
-                prefixed.insert(Arc::clone(part.provider.shared_name()), index);
+                prefixed.insert(Arc::clone(listing.provider.shared_name()), index);
             }
             if prefix != Prefix::Always {
                 bare.push(index);
@@ -178,26 +178,26 @@ pub(super) trait IdLookup {
     fn is_prefixed(&self, position: usize) -> bool;
 }
 
-/// How each model of a part is named, unless all are as their provider is listed: another
-/// part before it, or an alias, may have the name.
-pub(super) fn builder(
-    parts: &[ProviderListing],
+/// How each model of a listing is named, unless all are as their provider is listed: another
+/// listing before it, or an alias, may have the name.
+pub(super) fn resolve_names(
+    listings: &[ProviderListing],
     index: usize,
     bare: &[usize],
     aliases: &Aliases,
 ) -> Option<Box<[NameKind]>> {
-    let part = &parts[index];
-    let models = part.models();
-    let name = part.provider.name();
-    let prefix = part.provider.options.prefix;
+    let listing = &listings[index];
+    let models = listing.models();
+    let name = listing.provider.name();
+    let prefix = listing.provider.options.prefix;
     // Behind prefixes nothing can clash but with what has none, so this costs nothing where
     // every provider has one.
     let all_before: Vec<_> = match prefix {
         Prefix::Always => Vec::new(),
-        Prefix::Never | Prefix::OnConflict => parts[..index].iter().collect(),
+        Prefix::Never | Prefix::OnConflict => listings[..index].iter().collect(),
     };
     let before = bare.iter().take_while(|&&other| other < index);
-    let bare_before: Vec<_> = before.map(|&other| &parts[other]).collect();
+    let bare_before: Vec<_> = before.map(|&other| &listings[other]).collect();
     let has_aliases = aliases.pairs().len() > 0;
     if models.is_empty() || (all_before.is_empty() && bare_before.is_empty() && !has_aliases) {
         return None;
@@ -211,7 +211,7 @@ pub(super) fn builder(
         listed.clear();
         listed.extend([name, "/", id]);
         // One of its own may be called so, where the prefix is for conflicts alone.
-        let is_own = prefix == Prefix::OnConflict && part.has(&listed);
+        let is_own = prefix == Prefix::OnConflict && listing.has(&listed);
         is_own || is_taken(&listed, &bare_before)
     };
     let mut any = false;

@@ -124,7 +124,7 @@ pub(crate) struct ViewBounds {
 pub(crate) struct Views {
     map: ArcSwap<Map>,
     /// Held while a view is added, or taken out.
-    adding: Mutex<()>,
+    write_lock: Mutex<()>,
     admissions: AtomicU64,
 }
 
@@ -134,7 +134,7 @@ impl Default for Views {
     fn default() -> Self {
         Self {
             map: ArcSwap::default(),
-            adding: Mutex::default(),
+            write_lock: Mutex::default(),
             // Nothing was asked for before the first.
             admissions: AtomicU64::new(1),
         }
@@ -167,7 +167,10 @@ impl Views {
         predicate: &Arc<ViewPredicate>,
         bounds: ViewBounds,
     ) -> Arc<PreparedView> {
-        let adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let write_lock = self
+            .write_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = self.find(predicate) {
             return found;
         }
@@ -179,8 +182,8 @@ impl Views {
         });
         let mut all = self.all();
         all.push(Arc::clone(&prepared_view));
-        let replaced = self.keep(all, bounds);
-        drop(adding);
+        let replaced = self.retain_within(all, bounds);
+        drop(write_lock);
         drop(replaced); // predicates are code of others, and so are their drops
         prepared_view
     }
@@ -196,9 +199,12 @@ impl Views {
     /// Takes views out until they keep to the bounds: what they take grows when their
     /// lists are rendered and compressed.
     pub(crate) fn trim(&self, bounds: ViewBounds) {
-        let adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        let replaced = self.keep(self.all(), bounds);
-        drop(adding);
+        let write_lock = self
+            .write_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let replaced = self.retain_within(self.all(), bounds);
+        drop(write_lock);
         drop(replaced);
     }
 
@@ -208,7 +214,11 @@ impl Views {
 
     /// Keeps those of these that were asked for last, as many as the bounds allow, and
     /// one in any case. Returns what is replaced, to be dropped once the lock is released.
-    fn keep(&self, mut all: Vec<Arc<PreparedView>>, bounds: ViewBounds) -> impl Sized + use<> {
+    fn retain_within(
+        &self,
+        mut all: Vec<Arc<PreparedView>>,
+        bounds: ViewBounds,
+    ) -> impl Sized + use<> {
         let of =
             |prepared_view: &Arc<PreparedView>| prepared_view.last_used.load(Ordering::Relaxed);
         all.sort_by_key(|prepared_view| std::cmp::Reverse(of(prepared_view)));
@@ -244,7 +254,7 @@ impl Views {
             |prepared_view: &Arc<PreparedView>| prepared_view.last_used.load(Ordering::Relaxed) > 0;
         let all = self.all().into_iter().filter(last_used);
         let carried =
-            all.filter_map(|prepared_view| prepared_view.carried(last, next, shared).ok());
+            all.filter_map(|prepared_view| prepared_view.carry_over(last, next, shared).ok());
         Self {
             map: ArcSwap::from_pointee(table(carried.map(Arc::new))),
             ..Self::default()
@@ -253,7 +263,7 @@ impl Views {
 }
 
 impl PreparedView {
-    fn carried(&self, last: &Snapshot, next: &Snapshot, shared: bool) -> Result<Self, Panicked> {
+    fn carry_over(&self, last: &Snapshot, next: &Snapshot, shared: bool) -> Result<Self, Panicked> {
         let before = self.members.get();
         let members =
             before.map(|members| ViewMembers::of(next, &self.predicate, Some((last, members))));

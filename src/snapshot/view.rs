@@ -275,7 +275,7 @@ impl ViewMembers {
         let fragments = snapshot.fragments.iter().enumerate();
         let bits = fragments.map(|(index, fragment)| {
             let known = last.and_then(|(last, members)| members.known(last, index, fragment));
-            known.map_or_else(|| Self::ask(snapshot, index, fragment, predicate), Ok)
+            known.map_or_else(|| Self::evaluate(snapshot, index, fragment, predicate), Ok)
         });
         let fragments = bits.collect::<Result<Box<_>, _>>()?;
         Ok(Self {
@@ -289,13 +289,13 @@ impl ViewMembers {
         same.then(|| Arc::clone(&self.fragments[index]))
     }
 
-    fn ask(
+    fn evaluate(
         snapshot: &Snapshot,
         index: usize,
         fragment: &Fragment,
         predicate: &ViewPredicate,
     ) -> Result<Arc<[u64]>, Panicked> {
-        let models = fragment.part.models().len();
+        let models = fragment.listing.models().len();
         let mut bits = vec![0u64; models.div_ceil(64)];
         for model_index in fragment.model_indices(index) {
             if predicate.judge(&snapshot.listed(model_index))? {
