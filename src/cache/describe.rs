@@ -1,4 +1,4 @@
-//! Parts of the next snapshot, with all that is known of their models.
+//! Adds descriptions to the listings of the next snapshot.
 
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use crate::{
     snapshot::{ProviderListing, Snapshot},
 };
 
-/// Describes the models of all listings, out of `last` where nothing has changed. Without the
-/// code of others, models that are not in `last` are as their provider describes them.
+/// Describes the models of all listings, and reuses the descriptions of `last` where
+/// nothing has changed. In `Mode::Essential` no enricher runs: models without an earlier
+/// description stay as their provider describes them.
 pub(super) fn describe(
     mut listings: Vec<ProviderListing>,
     last: Option<&Snapshot>,

@@ -1,5 +1,6 @@
-//! Lists that were not asked for before: each rendered once, as a flight, off the async
-//! workers where it is large, and kept with the snapshot.
+//! Renders lists on first request: other dialects than OpenAI's, and views. Each is
+//! rendered once, in a flight, on a blocking thread if it is large, and stored with the
+//! snapshot.
 
 use std::{num::NonZeroUsize, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -14,27 +15,25 @@ use crate::{
     tasks::compute,
 };
 
-/// What a model costs at least while it is rendered, in bytes: for the choice where that
-/// is done.
+/// A lower bound of the bytes per model, to decide where to render.
 const BYTES_PER_MODEL: usize = 256;
 
-/// How long a rendering may take before another one begins.
+/// The time limit of a rendering. After it, another one may start.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many render_permits begin at once.
+/// How many renderings may start at once.
 pub(super) const MAX_CONCURRENT: NonZeroUsize = NonZeroUsize::new(4).expect("is not zero");
 
 impl Cache {
-    /// Waits until a snapshot has a list. A caller that asks for one that is being rendered
-    /// waits for it, and does not render it again.
+    /// Renders a list of a snapshot, or waits for the rendering in progress.
     ///
     /// # Errors
     ///
-    /// The view's predicate panicked, or does not return.
+    /// The view's predicate panicked or did not return in time.
     ///
     /// # Cancel safety
     ///
-    /// The rendering is a task of its own, and goes on when the caller leaves.
+    /// The rendering runs in its own task and continues if the caller is dropped.
     pub(crate) async fn prepare(
         self: &Arc<Self>,
         snapshot: &Arc<Snapshot>,
@@ -61,7 +60,7 @@ impl Cache {
                 self.tasks
                     .spawn(cache.render(snapshot, cell, dialect, guard));
             }
-            // Outside a runtime there is no other place than here.
+            // Outside a runtime nothing can be spawned, so render in place.
             Some(guard) => {
                 let cache = Arc::clone(self);
                 cache
@@ -111,7 +110,7 @@ impl Cache {
     }
 }
 
-/// Where a list belongs.
+/// The list to render.
 #[derive(Clone)]
 enum Cell {
     All,

@@ -1,9 +1,12 @@
-//! The immutable whole: every provider's entry, in order, and the answers made of it.
+//! `Snapshot`: the models of all providers, and the representations rendered from them.
 //!
-//! A snapshot is made at publication and never changes, but that lists which nobody had
-//! asked for are added to it when somebody does. What did not change since the last one is
-//! taken over from it: a provider's listing of the body is copied, not rendered again, and a
-//! body in which no listing changed is shared.
+//! Invariants:
+//!
+//! - A snapshot never changes after its publication, with two exceptions that only add to
+//!   it: lists that are rendered on first request ([`prepared`]), and encoded variants.
+//! - A snapshot reuses what has not changed since the last one: the records of an unchanged
+//!   provider are copied, not rendered again, and a body in which nothing changed is
+//!   shared.
 
 mod fragment;
 mod listed;
@@ -41,7 +44,7 @@ use crate::{
     variants::{self, Variants},
 };
 
-/// What the operator chose of the lists.
+/// The operator's settings for the lists.
 #[derive(Clone, Debug)]
 pub(crate) struct ListingSettings {
     pub(crate) variants: variants::HeaderSettings,
@@ -55,16 +58,16 @@ pub(crate) struct Snapshot {
     settings: Arc<ListingSettings>,
     fragments: Box<[Fragment]>,
     index: NameIndex,
-    /// The model that each alias stands for, where it is listed; and their records, which
-    /// come first in the body.
+    /// The target of each alias, if it is listed, and the aliases' records, which come
+    /// first in the body.
     aliases: Box<[Option<ModelIndex>]>,
     alias_records: RecordTable,
     models: usize,
-    /// The headers that every list has.
+    /// The headers that all lists have in common.
     common_headers: HeaderMap,
-    /// The list of all models in OpenAI's form.
+    /// The list of all models in OpenAI's dialect.
     variants: Arc<Variants>,
-    /// The lists of all models in other forms.
+    /// The lists of all models in the other dialects.
     representations: Representations,
     views: Views,
     pub(crate) availability: Availability,
@@ -72,12 +75,12 @@ pub(crate) struct Snapshot {
     is_refreshed: bool,
 }
 
-/// How the providers stand together.
+/// The state of all providers taken together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Availability {
-    /// Every first attempt is over.
+    /// All first attempts have ended.
     pub(crate) settled: bool,
-    /// There is something to serve: a list of some provider, or no providers.
+    /// There is something to serve: at least one provider's list, or no providers at all.
     pub(crate) listing: bool,
     /// No provider is missing.
     pub(crate) complete: bool,
@@ -97,7 +100,7 @@ impl Availability {
 }
 
 impl Snapshot {
-    /// Makes the whole of `listings`, in their order, out of `last` where it can.
+    /// Assembles a snapshot from listings in declaration order, and reuses parts of `last`.
     pub(crate) fn assemble(
         listings: Vec<ProviderListing>,
         last: Option<&Self>,
@@ -147,7 +150,7 @@ impl Snapshot {
         next
     }
 
-    /// The next snapshot, in which no list has changed.
+    /// The next snapshot if no list has changed: shares the bodies and renews the headers.
     fn share(
         last: &Self,
         builders: Vec<FragmentBuilder>,
@@ -252,13 +255,13 @@ impl Snapshot {
         next
     }
 
-    /// A section of ours that would be rendered the same for a plan.
+    /// A fragment of this snapshot that can be reused instead of rendering `builder`.
     fn reusable_fragment(
         &self,
         index: usize,
         builder: &FragmentBuilder,
     ) -> Option<(usize, &Fragment)> {
-        // Most often nothing moved.
+        // Most fragments stay at their index.
         if let Some(fragment) = self
             .fragments
             .get(index)
@@ -272,17 +275,17 @@ impl Snapshot {
 
     // ----- lists -----
 
-    /// The list of all models in OpenAI's form.
+    /// The list of all models in OpenAI's dialect.
     pub(crate) fn variants(&self) -> &Arc<Variants> {
         &self.variants
     }
 
-    /// A model as Ollama's clients are shown it.
+    /// The body of Ollama's `POST /api/show` for a model.
     pub(crate) fn show(&self, model_index: ModelIndex) -> Vec<u8> {
         render::show(&self.record(model_index, ClientDialect::Ollama))
     }
 
-    /// Every list that there is, the one that is asked for most first.
+    /// Every rendered list, the most requested one first.
     pub(crate) fn all_variants(&self) -> Vec<Arc<Variants>> {
         let views = self.views.all();
         let of_views = views
@@ -299,28 +302,29 @@ impl Snapshot {
             .collect()
     }
 
-    /// The lists of all models in other forms.
+    /// The lists of all models in the other dialects.
     pub(crate) fn representations(&self) -> &Representations {
         &self.representations
     }
 
-    /// The views that were asked for.
+    /// The prepared views.
     pub(crate) fn views(&self) -> &Views {
         &self.views
     }
 
-    /// How many models are listed.
+    /// The number of listed names.
     pub(crate) fn models(&self) -> usize {
         self.models
     }
 
-    /// How much memory the lists take.
+    /// The bytes of memory that the lists take.
     pub(crate) fn size(&self) -> usize {
         let (_, views) = self.views.size();
         self.variants.size() + self.representations.size() + views
     }
 
-    /// Takes over the variants that the last snapshot got while this one was made.
+    /// Takes over variants that were added to the last snapshot while this one was
+    /// assembled.
     pub(crate) fn take_encodings(&self, last: &Self) {
         if !self.variants.lacks_encodings()
             && !self
@@ -347,17 +351,17 @@ impl Snapshot {
         &self.settings.codex_options
     }
 
-    /// The headers of a view's lists. They name the providers of which it sees a model: of
-    /// one that is missing it sees none.
+    /// The common headers of a view's lists. They name only providers of which the view
+    /// sees a model, so never a missing one.
     fn headers_for(&self, predicate: &ViewPredicate, members: &ViewMembers) -> HeaderMap {
         let listings = self.parts().enumerate();
         let listings = listings.map(|(fragment, listing)| (listing, members.has_any_of(fragment)));
-        // A view that allows nothing lacks nothing either.
+        // For a view that is always empty, no provider is missing.
         let listings = listings.filter(|_| !predicate.is_empty);
         variants::common_headers(listings, &self.settings.variants, self.is_refreshed)
     }
 
-    /// What the answer with one model says of itself to a view's caller.
+    /// The `Cache-Status` of a response with one model to a caller with a view.
     pub(crate) fn status_for(&self, model_index: ModelIndex) -> HeaderValue {
         match self.fragments[model_index.fragment()].stale {
             _ if !self.availability.complete => variants::PARTIAL,
@@ -366,14 +370,14 @@ impl Snapshot {
         }
     }
 
-    /// Leaves, in the list's headers on one model, what a view's caller may know.
+    /// Removes from the headers of one model what a caller with a view must not see.
     pub(crate) fn tell_view(&self, model_index: ModelIndex, head: &mut HeaderMap) {
         let stale = self.fragments[model_index.fragment()].stale.as_ref();
         let named = stale.filter(|_| self.settings.variants.expose_incomplete);
         variants::restrict_to_provider(head, self.status_for(model_index), named);
     }
 
-    /// The list in one form, for all or for some.
+    /// Renders the list in one dialect, for all callers or for one view.
     fn render(
         &self,
         dialect: ClientDialect,
@@ -389,19 +393,19 @@ impl Snapshot {
         )
     }
 
-    /// The list of all models in another form.
+    /// Renders the list of all models in a dialect.
     pub(crate) fn render_for_all(&self, dialect: ClientDialect) -> Representation {
         self.render(dialect, None, &self.common_headers)
     }
 
-    /// The list of those models in one form that a policy allows.
+    /// Renders the list of the models that a view allows, in a dialect.
     pub(crate) fn render_for(
         &self,
         dialect: ClientDialect,
         predicate: &ViewPredicate,
         prepared_view: &PreparedView,
     ) -> Result<Representation, Panicked> {
-        // Two dialects of one view may be rendered at the same time: both come to the same.
+        // Two dialects of one view may be rendered concurrently: both get the same result.
         let members = match prepared_view.members.get() {
             Some(members) => members,
             None => {
