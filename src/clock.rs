@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jitter_stays_in_its_bounds_and_repeats_for_a_seed() {
+    fn jitter_is_bounded_and_repeats_for_a_seed() {
         let second = Duration::from_secs(1);
         let mut one = Jitter::new(Some(7));
         let mut two = Jitter::new(Some(7));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_gap_between_the_clocks_counts_as_suspension() {
+    fn only_clock_gaps_count_as_suspension() {
         let (mono, wall) = (now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
         let minutes = |n: u64| Duration::from_secs(60 * n);
         let mut detector = SuspendDetector::new(mono, wall);
@@ -142,16 +142,12 @@ mod tests {
                 if wall_at < 0 { behind } else { ahead },
             )
         };
-        assert_eq!(gap(1, 1), None, "both clocks go on");
+        assert_eq!(gap(1, 1), None, "both clocks advance");
         assert_eq!(gap(2, 62), Some(minutes(60)), "an hour asleep");
-        assert_eq!(gap(3, 63), None, "which counts once");
+        assert_eq!(gap(3, 63), None, "reported once");
         assert_eq!(gap(4, -100), None, "the wall clock is set back");
-        assert_eq!(gap(5, -99), None, "and goes on from there");
-        assert_eq!(
-            gap(100, 100),
-            Some(minutes(200 - 96)),
-            "or is set right again"
-        );
+        assert_eq!(gap(5, -99), None, "and advances from there");
+        assert_eq!(gap(100, 100), Some(minutes(200 - 96)), "or is corrected");
     }
 
     #[test]

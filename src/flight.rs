@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_waiter_gets_the_result_late_ones_included() {
+    async fn early_and_late_waiters_get_the_result() {
         let (flight, guard) = Flight::new();
         let mut early = std::pin::pin!(flight.clone().wait());
         assert!(early.as_mut().now_or_never().is_none());
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lost_flight_wakes_its_waiters() {
+    async fn waiters_wake_if_guard_is_dropped() {
         let (flight, guard) = Flight::<u8>::new();
         let mut waiter = std::pin::pin!(flight.clone().wait());
         assert!(waiter.as_mut().now_or_never().is_none());
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flight_past_its_deadline_is_over() {
+    async fn flight_ends_at_its_deadline() {
         let single = SingleFlight::<u8>::default();
         let begin = |single: &SingleFlight<u8>| {
             let now = clock::now();

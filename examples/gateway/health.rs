@@ -1,17 +1,16 @@
-//! How the gateway is, for load balancers and for operators.
+//! Health endpoints, for load balancers and operators.
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 use tower_models_cache::{ModelsCache, Readiness, Status};
 
-/// The process runs. A restart would not cure what is wrong with a provider, so
-/// nothing else counts here.
+/// The process is alive. Providers do not count, because a restart would not repair them.
 pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// There is a list to serve. One provider is enough: the gateway must not leave the
-/// load balancer because another one is down.
+/// There is a list to serve. One provider is enough: the gateway must stay in the load
+/// balancer while another provider is down.
 pub(crate) async fn ready(State(cache): State<ModelsCache>) -> (StatusCode, Json<Value>) {
     let ready = cache.is_ready(Readiness::AnyProvider);
     let status = if ready {
@@ -23,7 +22,8 @@ pub(crate) async fn ready(State(cache): State<ModelsCache>) -> (StatusCode, Json
     (status, Json(json!({ "ready": ready, "models": models })))
 }
 
-/// How each provider stands: when its list was confirmed, why the last attempt failed.
+/// The state of each provider: when its list was confirmed, and why the last attempt
+/// failed.
 pub(crate) async fn status(State(cache): State<ModelsCache>) -> Json<Status> {
     Json(cache.status())
 }

@@ -180,9 +180,9 @@ fn fetch(
     let listed = async move { source.list(request).await };
     let fetched = async move {
         let permit = permits.acquire().await;
-        let answer = clock::within(limits.timeout, listed).await;
+        let response = clock::within(limits.timeout, listed).await;
         drop(permit);
-        let (list, validator) = match answer.ok_or(ListErrorKind::Timeout)?? {
+        let (list, validator) = match response.ok_or(ListErrorKind::Timeout)?? {
             SourceResponse::List(list, validator) => (list, validator),
             // Only a source that was given a validator may respond this.
             SourceResponse::Unchanged => return known.ok_or(ListErrorKind::Other.into()),

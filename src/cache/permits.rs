@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_permit_that_is_never_released_ends_by_itself() {
+    async fn permit_expires_if_never_released() {
         let permits = permits(2);
         let began = clock::now();
         for _ in 0..2 {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_released_permit_is_taken_at_once() {
+    async fn released_permit_is_reused_at_once() {
         let permits = permits(1);
         let began = clock::now();
         let first = permits.acquire().await;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_wait_grows_by_a_lease_a_round() {
+    fn max_wait_grows_by_one_lease_per_round() {
         let permits = permits(16);
         assert_eq!(permits.max_wait(15), Duration::ZERO);
         assert_eq!(permits.max_wait(16), Permits::LEASE);

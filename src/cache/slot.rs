@@ -632,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn suspended_time_makes_everything_due_and_old_by_that_much() {
+    fn suspended_time_counts_towards_age_and_due() {
         let now = clock::now() + Duration::from_secs(1 << 20);
         let hour = Duration::from_secs(3600);
         let mut slot = fixed();

@@ -150,7 +150,7 @@ impl Snapshot {
         next
     }
 
-    /// The next snapshot if no list has changed: shares the bodies and renews the headers.
+    /// The next snapshot if no list has changed: shares the bodies and with new headers.
     fn share(
         last: &Self,
         builders: Vec<FragmentBuilder>,
