@@ -108,7 +108,7 @@ impl Cache {
         }
     }
 
-    // ----- steering -----
+    // ----- control -----
 
     /// Fetches every provider that `selects` selects, due or not. Joins fetches that are in
     /// flight.

@@ -403,7 +403,8 @@ impl Slot {
         }
     }
 
-    /// Rejects an empty or shrunken list that has to be confirmed first.
+    /// Rejects an empty list if the provider had models or has a fallback, and a list that
+    /// shrank too much until a second fetch confirms it.
     fn validate(&mut self, fetched: Fetched, config: &CacheConfig) -> Result<Fetched, ListError> {
         let offered = fetched.entry.stats().offered;
         let may_fall_back = self.fallback.is_some() && !self.had_own;

@@ -25,7 +25,8 @@ pub(crate) enum Health {
     Pending,
     /// The last attempt returned the list.
     Fresh,
-    /// There is a list, but the last attempt failed to confirm it.
+    /// There is a list, but the last attempt did not confirm it, or the credential or an
+    /// option has changed since.
     Stale,
     /// There is no list: no attempt returned one, or it exceeded `max_stale`.
     Missing,
@@ -46,9 +47,9 @@ pub(crate) struct ProviderListing {
 pub(super) enum NameKind {
     /// By the default of its provider's prefix setting.
     Default,
-    /// With the prefix, because another model has its id.
+    /// With the prefix, because another model or an alias has its id.
     Prefixed,
-    /// Not listed, because another model has its name.
+    /// Not listed, because another model or an alias has its name.
     Shadowed,
 }
 

@@ -111,7 +111,7 @@ impl Snapshot {
         let index = NameIndex::of(&listings);
         let aliases = &settings.naming.aliases;
         let names: Vec<_> = (0..listings.len())
-            .map(|listing| resolve_names(&listings, listing, index.bare(), aliases))
+            .map(|position| resolve_names(&listings, position, index.bare(), aliases))
             .collect();
         let builders = listings.into_iter().zip(names);
         let builders: Vec<_> = builders
@@ -120,23 +120,24 @@ impl Snapshot {
         let listings = builders.iter().map(|builder| (&builder.listing, true));
         let common_headers = variants::common_headers(listings, &settings.variants, is_refreshed);
 
-        let like: Vec<_> = (builders.iter().enumerate())
+        let reused: Vec<_> = (builders.iter().enumerate())
             .map(|(position, builder)| {
                 last.and_then(|last| last.reusable_fragment(position, builder))
             })
             .collect();
-        let in_place = |(position, like): (usize, &Option<(usize, &Fragment)>)| {
-            like.is_some_and(|(before, _)| before == position)
+        let in_place = |(position, reused): (usize, &Option<(usize, &Fragment)>)| {
+            reused.is_some_and(|(before, _)| before == position)
         };
         let same = |last: &&Self| last.fragments.len() == builders.len();
+        // If every fragment is reused at its index, the whole body can be shared.
         let shared = last
             .filter(same)
-            .filter(|_| like.iter().enumerate().all(in_place));
+            .filter(|_| reused.iter().enumerate().all(in_place));
         let mut next = match shared {
             Some(last) => Self::share(last, builders, common_headers, settings, is_refreshed),
             None => Self::render_all(
                 builders,
-                &like,
+                &reused,
                 last,
                 index,
                 common_headers,
@@ -150,7 +151,7 @@ impl Snapshot {
         next
     }
 
-    /// The next snapshot if no list has changed: shares the bodies and with new headers.
+    /// The next snapshot if no list has changed: shares the bodies, with new headers.
     fn share(
         last: &Self,
         builders: Vec<FragmentBuilder>,
@@ -180,7 +181,7 @@ impl Snapshot {
 
     fn render_all(
         builders: Vec<FragmentBuilder>,
-        like: &[Option<(usize, &Fragment)>],
+        reused: &[Option<(usize, &Fragment)>],
         last: Option<&Self>,
         index: NameIndex,
         common_headers: HeaderMap,
@@ -192,7 +193,7 @@ impl Snapshot {
         let room = last.map_or(64, |last| last.variants.body().len() * 5 / 4);
         let mut body = Vec::with_capacity(room);
         openai.open(&mut body, None);
-        let begin = body.len();
+        let records_start = body.len();
 
         let aliases: Vec<_> = (naming.aliases.pairs())
             .map(|(_, target)| index.locate(&builders, target))
@@ -211,11 +212,11 @@ impl Snapshot {
             RecordTable::render(records.into_iter(), &settings.codex_options, &mut body);
 
         let mut fragments = Vec::with_capacity(builders.len());
-        for (builder, like) in builders.into_iter().zip(like) {
-            if builder.listed() > 0 && body.len() > begin {
+        for (builder, reused) in builders.into_iter().zip(reused) {
+            if builder.listed() > 0 && body.len() > records_start {
                 body.push(b',');
             }
-            fragments.push(match (like, last) {
+            fragments.push(match (reused, last) {
                 (Some((_, fragment)), Some(last)) => {
                     fragment.reused(builder.listing, last, Some(&mut body))
                 }
@@ -265,7 +266,7 @@ impl Snapshot {
         if let Some(fragment) = self
             .fragments
             .get(index)
-            .filter(|like| like.renders_as(builder))
+            .filter(|reused| reused.renders_as(builder))
         {
             return Some((index, fragment));
         }
