@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# End to end over loopback: the layer behind axum against a constant handler that has
-# the same bytes and headers. Takes about a minute. Needs cargo and wrk (apt).
+# End to end over loopback: the layer behind axum, compared with a constant handler that
+# sends the same bytes and headers. Takes about a minute. Needs cargo and wrk (apt).
 #
 #   benches/e2e.sh [ROUNDS]
 #
-# The two take turns, a second each, A B A B. What is printed is the median of the
-# ratios of neighbours, ours to the constant: 1.00 is the same number of requests.
+# The two run in turn, one second each: A B A B. Prints the median of the ratios of
+# neighbouring runs, the layer to the constant handler: 1.00 is the same throughput.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,7 +39,7 @@ expect() { # expect STATUS URL [HEADER]
   [ -z "${3-}" ] || with=(-H "$3")
   status=$(curl --silent --output /dev/null --write-out '%{http_code}' "${with[@]}" "$2")
   [ "$status" = "$1" ] || {
-    echo "$2 with '${3-}' answers $status, not $1" >&2
+    echo "$2 with '${3-}' returned $status, expected $1" >&2
     exit 1
   }
 }
@@ -49,13 +49,13 @@ median() { # of the lines
     END { print (line[int((NR + 1) / 2)] + line[int((NR + 2) / 2)]) / 2 }'
 }
 
-echo '| models | answer | constant, 1/s | ours, 1/s | ours to constant |'
+echo '| models | response | constant, 1/s | ours, 1/s | ours to constant |'
 echo '| --: | --- | --: | --: | --: |'
 for models in 50 5000; do
   : >"$ready"
   "$server" "$models" >"$ready" &
   pid=$!
-  # The variants of a long list are made first, and that takes a moment.
+  # The server starts after the list is compressed, which takes a moment if it is long.
   for _ in $(seq 600); do
     [ -s "$ready" ] && break
     kill -0 "$pid"

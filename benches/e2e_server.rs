@@ -1,9 +1,9 @@
-//! The server of `benches/e2e.sh`: the layer on one port, and on another the same
-//! bytes and headers from a constant handler.
+//! The server of `benches/e2e.sh`: the layer on one port, and a constant handler with the
+//! same bytes and headers on another.
 //!
-//! `e2e_server MODELS` prints `PORT-OF-CONSTANT PORT-OF-OURS ETAG`, and serves until
-//! it is killed. The constant's paths are `/identity`, `/gzip`, `/br`, `/304`, ours is
-//! `/v1/models`.
+//! `e2e_server MODELS` prints `PORT-OF-CONSTANT PORT-OF-OURS ETAG`, and serves until it is
+//! killed. The constant handler's paths are `/identity`, `/gzip`, `/br` and `/304`, the
+//! layer's path is `/v1/models`.
 #![allow(clippy::unwrap_used, reason = "a bench")]
 
 mod support;
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tower::ServiceExt;
 use tower_models_cache::{ModelsService, StaticModelsCacheLayer};
 
-/// What is asked for, by the constant's path, and how ours is asked.
+/// The kinds of responses: the constant handler's path, and the header for the layer.
 const KINDS: [(&str, Option<(header::HeaderName, &str)>); 4] = [
     ("/identity", None),
     ("/gzip", Some((header::ACCEPT_ENCODING, "gzip"))),
@@ -50,20 +50,20 @@ async fn main() {
     constant.and(ours).unwrap();
 }
 
-/// A route for each kind of answer, with what ours answers.
+/// A route for each kind of response, copied from the layer's.
 async fn constant(layer: &StaticModelsCacheLayer) -> Router {
     let mut router = Router::new();
     for (path, field) in KINDS {
-        let ask = || match field.clone() {
+        let request = || match field.clone() {
             Some((name, value)) => with(get("/v1/models"), name, value),
             None => get("/v1/models"),
         };
         let coding = path.trim_start_matches('/');
         let (status, head, body) = loop {
-            let answer = answer(layer.service(), ask()).await;
-            let encoded = answer.1.get(header::CONTENT_ENCODING);
+            let response = fetch(layer.service(), request()).await;
+            let encoded = response.1.get(header::CONTENT_ENCODING);
             if !matches!(coding, "gzip" | "br") || encoded.is_some_and(|got| got == coding) {
-                break answer;
+                break response;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
@@ -78,7 +78,7 @@ async fn constant(layer: &StaticModelsCacheLayer) -> Router {
     router
 }
 
-async fn answer(service: ModelsService, request: Incoming) -> (StatusCode, HeaderMap, Bytes) {
+async fn fetch(service: ModelsService, request: Incoming) -> (StatusCode, HeaderMap, Bytes) {
     let Ok(response) = service.oneshot(request).await;
     let (head, body) = response.into_parts();
     let Ok(body) = body.collect().await;

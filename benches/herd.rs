@@ -1,8 +1,7 @@
-//! Many at once: `cargo bench --all-features --bench herd`.
+//! Concurrent requests: `cargo bench --all-features --bench herd`.
 //!
 //! - The cold herd: a thousand requests, and ten providers that take 50 ms each.
-//! - Hits of eight readers, while the list is published again and again, beside the
-//!   same without a writer.
+//! - Hits of eight readers, with a writer that publishes continuously and without one.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -44,7 +43,7 @@ const PROVIDERS: usize = 10;
 const MODELS: usize = 50;
 const DELAY: Duration = Duration::from_millis(50);
 
-/// A provider's list, after its while.
+/// A provider's list, after a delay.
 async fn list(provider: usize, calls: Arc<AtomicUsize>) -> Result<ModelList, Infallible> {
     calls.fetch_add(1, Ordering::Relaxed);
     tokio::time::sleep(DELAY).await;
@@ -61,10 +60,10 @@ fn sources(calls: &Arc<AtomicUsize>) -> impl Iterator<Item = Provider> {
     })
 }
 
-/// No cache: each request asks all, merges and serialises.
-async fn ask_all(calls: Arc<AtomicUsize>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let asked = (0..PROVIDERS).map(|provider| list(provider, Arc::clone(&calls)));
-    let lists = futures_util::future::join_all(asked).await;
+/// No cache: each request fetches all lists, merges and serialises them.
+async fn fetch_all(calls: Arc<AtomicUsize>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let requested = (0..PROVIDERS).map(|provider| list(provider, Arc::clone(&calls)));
+    let lists = futures_util::future::join_all(requested).await;
     let lists = lists.into_iter().enumerate();
     let records = lists.flat_map(|(provider, Ok(list))| {
         let record = |model: &Model| {
@@ -82,7 +81,7 @@ async fn ask_all(calls: Arc<AtomicUsize>) -> Result<Response<Full<Bytes>>, Infal
     Ok(Response::new(Full::new(list.to_string().into())))
 }
 
-/// Sends the herd, and says when half and all of it were answered, in milliseconds.
+/// Sends the herd, and returns when half and all of the responses arrived, in milliseconds.
 async fn herd<S, B>(service: S) -> (f64, f64)
 where
     S: Service<Incoming, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -106,7 +105,7 @@ where
     for request in requests {
         spans.push(request.await.unwrap());
     }
-    // From the first on: that a request gets no turn is part of its wait.
+    // From the start of the herd: time before the first poll is part of the wait.
     let began = spans.iter().map(|&(began, _)| began).min().unwrap();
     let wait = |(_, ended): (_, Instant)| (ended - began).as_secs_f64() * 1e3;
     let mut waits: Vec<_> = spans.into_iter().map(wait).collect();
@@ -143,8 +142,8 @@ fn herds(rounds: usize) {
                     1 => self::herd(builder.without_cache().build().unwrap().layer(inner)).await,
                     _ => {
                         let calls = Arc::clone(&calls);
-                        let ask = move |_: Incoming| ask_all(Arc::clone(&calls));
-                        self::herd(tower::service_fn(ask)).await
+                        let no_cache = move |_: Incoming| fetch_all(Arc::clone(&calls));
+                        self::herd(tower::service_fn(no_cache)).await
                     }
                 }
             });
@@ -154,7 +153,7 @@ fn herds(rounds: usize) {
         }
     }
     println!("\n## Cold herd: {REQUESTS} requests, {PROVIDERS} providers that take {DELAY:?}\n");
-    println!("| | calls of providers | half are answered by | all by |");
+    println!("| | provider calls | half done after | all done after |");
     println!("| --- | --: | --: | --: |");
     for (name, herd) in names.iter().zip(herds) {
         let [half, all] = [herd.half, herd.all].map(|waits| median(waits.into_iter()));
@@ -168,14 +167,14 @@ const READERS: usize = 8;
 const SPAN: Duration = Duration::from_millis(300);
 const PACE: Duration = Duration::from_millis(1);
 
-/// The nanoseconds of every hit of all readers, sorted.
+/// The latencies of all readers' hits in nanoseconds, sorted.
 fn hits(service: &Cached) -> Vec<u32> {
     let stop = AtomicBool::new(false);
     let read = || {
         let mut service = service.clone();
         let mut took = Vec::with_capacity(1 << 20);
         while !stop.load(Ordering::Relaxed) && took.len() < took.capacity() {
-            // Made in advance, so that the clock is read around hits alone.
+            // Made in advance, so that the measurement contains only the hit.
             for request in std::array::from_fn::<_, 16, _>(|_| get("/v1/models")) {
                 let began = Instant::now();
                 drop(run(&mut service, request));
@@ -197,8 +196,8 @@ fn hits(service: &Cached) -> Vec<u32> {
     all
 }
 
-/// Publishes a list of which one provider has changed, every millisecond, until
-/// the token is cancelled.
+/// Publishes a list in which one provider has changed, every millisecond, until the token
+/// is cancelled.
 fn write(service: &Cached, done: &CancellationToken) -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -220,8 +219,8 @@ fn write(service: &Cached, done: &CancellationToken) -> usize {
 }
 
 fn readers(rounds: usize) {
-    // A cache that is shut down publishes what it is told to, and encodes nothing:
-    // the readers share the machine with the writer alone.
+    // A cache that is shut down still publishes but does not compress, so the readers share
+    // the machine with the writer only.
     let stop = CancellationToken::new();
     stop.cancel();
     let layer = StaticModelsCacheLayer::builder()
@@ -243,7 +242,7 @@ fn readers(rounds: usize) {
     }
     let at =
         |sorted: &Vec<u32>, part: f64| f64::from(sorted[(sorted.len() as f64 * part) as usize]);
-    println!("\n## Hits of {READERS} readers, {published} publications meanwhile\n");
+    println!("\n## Hits of {READERS} readers, {published} publications in the meantime\n");
     println!("| | quiet | with a writer | ratio |\n| --- | --: | --: | --: |");
     for (name, part) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
         let of = |all: &[Vec<u32>]| median(all.iter().map(|sorted| at(sorted, part)));

@@ -1,4 +1,4 @@
-//! A hit beside its floors: `cargo bench --all-features --bench hit`.
+//! A hit, compared with its floors: `cargo bench --all-features --bench hit`.
 
 mod support;
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{Response, header};
 use http_body_util::Full;
-use support::{Cached, Constant, FACES, cached, faced, get, request, run, with};
+use support::{Cached, Constant, LIST_REQUESTS, all_dialects, cached, get, request, run, with};
 use tower::Service;
 
 fn measure<S, B>(
@@ -20,7 +20,7 @@ fn measure<S, B>(
     S: Service<support::Incoming, Response = Response<B>, Error = Infallible>,
 {
     group.bench_function(name, |bencher| {
-        // The response is dropped inside of the measurement: it is part of the cost.
+        // Dropping the response is part of the measured cost.
         bencher.iter_batched(
             &make,
             |request| drop(black_box(run(service, black_box(request)))),
@@ -39,7 +39,7 @@ fn hit(criterion: &mut Criterion) {
     measure(&mut group, "constant-etag", &mut constant_etag, || {
         get("/v1/models")
     });
-    // What a gateway without a cache does at the least, its providers being at hand.
+    // The minimum for a gateway without a cache, if the providers' lists are in memory.
     let held: serde_json::Value =
         serde_json::from_slice(&ours.cache().snapshot().body()).expect("the list is JSON");
     let mut without_cache = tower::service_fn(|_: support::Incoming| {
@@ -51,7 +51,7 @@ fn hit(criterion: &mut Criterion) {
     });
     measure(
         &mut group,
-        "without_cache: merge, serialise",
+        "without a cache: merge, serialise",
         &mut without_cache,
         || get("/v1/models"),
     );
@@ -75,15 +75,15 @@ fn hit(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Each form of the list, and a view, beside the plain list of the same gateway.
-fn faces(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("faces");
-    let mut ours: Cached = faced(500);
-    for (name, request) in FACES {
+/// Each dialect, and a view, compared with the plain list of the same gateway.
+fn representations(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("representations");
+    let mut ours: Cached = all_dialects(500);
+    for (name, request) in LIST_REQUESTS {
         measure(&mut group, name, &mut ours, request);
     }
-    let mut many = faced(5_000);
-    for (name, request) in FACES {
+    let mut many = all_dialects(5_000);
+    for (name, request) in LIST_REQUESTS {
         measure(
             &mut group,
             &format!("{name}, 5000 models"),
@@ -94,5 +94,5 @@ fn faces(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, hit, faces);
+criterion_group!(benches, hit, representations);
 criterion_main!(benches);

@@ -1,11 +1,10 @@
-//! What it costs to take a provider's list in: `cargo bench --bench ingest`.
+//! The cost of ingesting a provider's list: `cargo bench --bench ingest`.
 //!
-//! From the bytes of the answer to the published list: asked, read, checked, sorted,
-//! rendered and hashed. Beside it stands what nobody who reads JSON can do without: a
-//! parse of the same bytes into `serde_json::Value`, which has checked nothing, and
-//! serves nothing.
+//! From the bytes of the response to the published list: fetched, parsed, validated,
+//! sorted, rendered and hashed. The baseline is a parse of the same bytes into
+//! `serde_json::Value`, which validates nothing and serves nothing.
 //!
-//! `MODELS_CAPTURES` names a folder of real lists; the largest of them is read, too.
+//! `MODELS_CAPTURES` names a folder of real lists; the largest of them is measured too.
 
 mod support;
 
@@ -23,7 +22,7 @@ const CAPTURE: &str = "openrouter/models_all_modalities_2026-08-04.json";
 fn main() {
     let quick = std::env::args().any(|arg| arg == "--test");
     let rounds = if quick { 1 } else { 200 };
-    println!("## From the bytes of an answer to the published list");
+    println!("## From the bytes of a response to the published list");
     ingest(
         "made up, as rich as OpenRouter's",
         rich::openrouter(700),
@@ -47,17 +46,17 @@ fn ingest(name: &str, list: Vec<u8>, rounds: usize) {
     };
     let read = || Dialect::OpenRouter.read(&list).expect("is a list");
     let whole = || {
-        // It comes back before it looks at the next task, and is dropped then: the
-        // variants of the list under codings, which are made later, are not begun.
+        // `block_on` returns before it polls another task, and the runtime is dropped then,
+        // so compression of the list does not start.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .event_interval(1)
             .enable_time()
             .build()
             .expect("a runtime");
-        let cache = support::of_answer(list.clone(), Dialect::OpenRouter).cache();
+        let cache = support::of_response(list.clone(), Dialect::OpenRouter).cache();
         let took = runtime.block_on(async {
             let thread = tokio::runtime::Handle::current().spawn_blocking(|| {});
-            thread.await.expect("does nothing"); // the thread is there
+            thread.await.expect("does nothing"); // start the thread
             rounds::time_of(cache.refresh()).await
         });
         models.set(cache.snapshot().len());
@@ -68,7 +67,7 @@ fn ingest(name: &str, list: Vec<u8>, rounds: usize) {
         Case::new("`Value`: parse", parse_alone),
         Case::whole("`Value`: parse and drop", parse),
         Case::whole("`Dialect::read` alone", read),
-        Case::new("**fetch, read, take in, publish**", whole),
+        Case::new("**fetch, parse, ingest, publish**", whole),
     ];
     rounds::run(rounds, &mut cases);
     println!(

@@ -1,10 +1,10 @@
-//! The hot paths in instructions, counted under callgrind: the same number on
-//! every run of one build, however busy the machine is.
+//! Instructions of the hot paths, counted under callgrind: the same number for every run of
+//! one build, whatever the load on the machine.
 //!
-//! `cargo bench --all-features --bench instructions` prints them; `benches/instructions.toml`
-//! holds the figures that a change is held against.
+//! `cargo bench --all-features --bench instructions` prints them.
+//! `benches/instructions.toml` has the limits for each build.
 
-#![allow(missing_docs, reason = "the macros make items that nobody reads")]
+#![allow(missing_docs, reason = "the macros make items without docs")]
 
 mod support;
 
@@ -12,14 +12,17 @@ use std::{convert::Infallible, hint::black_box};
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use http::{Response, header};
-use support::{Cached, Constant, FACES, Incoming, cached, encoded, faced, get, request, run, with};
+use support::{
+    Cached, Constant, Incoming, LIST_REQUESTS, all_dialects, cached, encoded, get, request, run,
+    with,
+};
 use tower::Service;
 
-/// A service and its request, boxed: handing them over costs the same for all.
+/// A service and its request, boxed, so that passing them on costs the same for all.
 type Case<S> = Box<(S, Option<Incoming>)>;
 
-/// Everything that a request costs: readiness, call, poll, and the drop of what
-/// was sent. Set-up and the drop of the service are outside.
+/// The whole cost of a request: readiness, call, poll, and dropping both messages. Set-up
+/// and the drop of the service are not counted.
 #[inline(never)]
 fn serve<S, B>(mut case: Case<S>) -> Case<S>
 where
@@ -40,7 +43,7 @@ fn case<S>(service: S, request: Incoming) -> Case<S> {
     Box::new((service, Some(request)))
 }
 
-/// A service that has answered before: what is done once per thread is done.
+/// A service that has responded before, so that one-time work per thread is done.
 fn warm(models: usize) -> Cached {
     let mut service = cached(models);
     drop(run(&mut service, get(LIST)));
@@ -67,7 +70,7 @@ fn hit(models: usize) -> Case<Cached> {
     case(warm(models), get(LIST))
 }
 
-/// As browsers and client libraries ask.
+/// As browsers and client libraries send it.
 const CODINGS: &str = "gzip, deflate, br, zstd";
 
 fn negotiated() -> Case<Cached> {
@@ -86,13 +89,13 @@ fn model() -> Case<Cached> {
     case(warm(500), get(MODEL))
 }
 
-/// A list in another form, which was asked for before.
-fn face(name: &str) -> Case<Cached> {
-    let (_, request) = FACES
+/// A list in another dialect that was requested before.
+fn listed(name: &str) -> Case<Cached> {
+    let (_, request) = LIST_REQUESTS
         .into_iter()
-        .find(|(face, _)| *face == name)
+        .find(|(known, _)| *known == name)
         .expect(name);
-    let mut service = faced(500);
+    let mut service = all_dialects(500);
     drop(run(&mut service, get(LIST)));
     drop(run(&mut service, request()));
     case(service, request())
@@ -120,20 +123,20 @@ fn floor(input: Case<Constant>) -> Case<Constant> {
 #[bench::negotiated(negotiated())]
 #[bench::not_modified(not_modified())]
 #[bench::model(model())]
-fn answer(input: Case<Cached>) -> Case<Cached> {
+fn response(input: Case<Cached>) -> Case<Cached> {
     serve(input)
 }
 
 #[library_benchmark]
-#[bench::openai(face("openai"))]
-#[bench::view(face("view"))]
-#[bench::anthropic(face("anthropic"))]
-#[bench::anthropic_page(face("anthropic page"))]
-#[bench::anthropic_later_page(face("anthropic later page"))]
-#[bench::gemini(face("gemini"))]
-#[bench::ollama(face("ollama"))]
-#[bench::codex(face("codex"))]
-fn faces(input: Case<Cached>) -> Case<Cached> {
+#[bench::openai(listed("openai"))]
+#[bench::view(listed("view"))]
+#[bench::anthropic(listed("anthropic"))]
+#[bench::anthropic_page(listed("anthropic page"))]
+#[bench::anthropic_later_page(listed("anthropic later page"))]
+#[bench::gemini(listed("gemini"))]
+#[bench::ollama(listed("ollama"))]
+#[bench::codex(listed("codex"))]
+fn representations(input: Case<Cached>) -> Case<Cached> {
     serve(input)
 }
 
@@ -153,6 +156,6 @@ fn pass_ours(input: Case<Cached>) -> Case<Cached> {
 
 library_benchmark_group!(
     name = paths,
-    benchmarks = [floor, answer, faces, pass_bare, pass_ours]
+    benchmarks = [floor, response, representations, pass_bare, pass_ours]
 );
 main!(library_benchmark_groups = paths);

@@ -1,10 +1,11 @@
-//! What a publication costs, and the codings: `cargo bench --all-features --bench publish`.
+//! The cost of a publication, and of each coding: `cargo bench --all-features --bench
+//! publish`.
 //!
-//! Beside it stand what no publication can do without, a copy of the body, and what
-//! a gateway does per request that keeps no body: merge and serialise everything.
+//! For comparison: a copy of the body, which every publication needs, and what a gateway
+//! without a prepared body does per request: merge and serialise everything.
 
 mod support;
-// The codings as they are built in: these are no part of the crate's interface.
+// The codings as built in. They are not part of the crate's public interface.
 #[path = "../src/compress/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a bench uses its part of it")]
 mod compress;
@@ -31,7 +32,7 @@ use bytes::Bytes;
 use http::header;
 use serde::Serialize;
 use support::{
-    Constant, FACES, Face,
+    Constant, LIST_REQUESTS, ListRequest,
     rounds::{self, Case, human, time},
 };
 use tokio::runtime::Runtime;
@@ -52,9 +53,9 @@ fn main() {
     for (models, rounds) in [(50, 200), (500, 100), (5_000, 30), (50_000, 5)] {
         whole(&runtime, models, if quick { 1 } else { rounds });
     }
-    println!("\n## Publication of everything, in all five forms");
+    println!("\n## Publication of everything, in all five dialects");
     for (models, rounds) in [(500, 100), (5_000, 30)] {
-        in_all_forms(&runtime, models, if quick { 1 } else { rounds });
+        in_all_dialects(&runtime, models, if quick { 1 } else { rounds });
     }
     println!("\n## One of 50 providers changes, of 5,000 models");
     one_of_fifty(&runtime, if quick { 1 } else { 15 });
@@ -81,7 +82,7 @@ fn print(cases: &[Case<'_>], floor: usize) {
 
 // ===== Publication =====
 
-/// Some models, no two alike, as a real list is: what compresses well is the form.
+/// Different models with the same structure, so that they compress like a real list.
 fn models(count: usize, created: u32) -> Vec<Model> {
     let mut random = fastrand::Rng::with_seed(count as u64);
     let mut pick = |of: &[&'static str]| of[random.usize(..of.len())];
@@ -134,7 +135,7 @@ fn split(models: Vec<Model>, providers: usize) -> impl Iterator<Item = (String, 
 
 /// Every provider is new, and every record is rendered.
 fn whole(runtime: &Runtime, count: usize, rounds: usize) {
-    // A cache that is shut down publishes what it is told to, and encodes nothing.
+    // A cache that is shut down still publishes, but does not compress.
     let stop = CancellationToken::new();
     stop.cancel();
     let layer = StaticModelsCacheLayer::builder().cancellation_token(stop);
@@ -163,10 +164,10 @@ fn whole(runtime: &Runtime, count: usize, rounds: usize) {
     print(&cases, 0);
 }
 
-/// A publication with further forms on: asked for by nobody, by some, and by two views.
-fn in_all_forms(runtime: &Runtime, count: usize, rounds: usize) {
+/// A publication with further dialects: none requested, some requested, and two views.
+fn in_all_dialects(runtime: &Runtime, count: usize, rounds: usize) {
     let turn = AtomicU32::new(0);
-    let publish = |dialects: &[ClientDialect], asked: &[Face]| {
+    let publish = |dialects: &[ClientDialect], requested: &[ListRequest]| {
         let stop = CancellationToken::new();
         stop.cancel();
         let builder = StaticModelsCacheLayer::builder()
@@ -174,15 +175,16 @@ fn in_all_forms(runtime: &Runtime, count: usize, rounds: usize) {
             .views(support::view)
             .cancellation_token(stop);
         let layer = builder.build().expect("settings are good");
-        let (cache, asked) = (layer.cache(), asked.to_vec());
+        let (cache, requested) = (layer.cache(), requested.to_vec());
         let mut service = layer.service();
         let turn = &turn;
         move || {
-            // What was asked for since the last publication is prepared for the next.
-            for (_, request) in &asked {
+            // Lists that were requested since the last publication are rendered for the
+            // next.
+            for (_, request) in &requested {
                 runtime
                     .block_on(service.call(request()))
-                    .expect("is answered");
+                    .expect("never fails");
             }
             let models = models(count, turn.fetch_add(1, Ordering::Relaxed));
             let fixed = |(name, models)| Provider::fixed(name, models);
@@ -193,30 +195,30 @@ fn in_all_forms(runtime: &Runtime, count: usize, rounds: usize) {
             })
         }
     };
-    let of = |names: &[&str]| -> Vec<Face> {
-        let is_named = |(name, _): &Face| names.contains(name);
-        FACES.into_iter().filter(is_named).collect()
+    let of = |names: &[&str]| -> Vec<ListRequest> {
+        let is_named = |(name, _): &ListRequest| names.contains(name);
+        LIST_REQUESTS.into_iter().filter(is_named).collect()
     };
     let all = support::DIALECTS;
     let mut cases = [
         Case::new(
-            "OpenAI's form alone",
+            "OpenAI's dialect only",
             publish(&[ClientDialect::OpenAi], &[]),
         ),
-        Case::new("all five on, nobody asks", publish(&all, &[])),
-        Case::new("Anthropic's asked for", publish(&all, &of(&["anthropic"]))),
+        Case::new("all five enabled, none requested", publish(&all, &[])),
+        Case::new("Anthropic's requested", publish(&all, &of(&["anthropic"]))),
         Case::new(
-            "**all five asked for**",
+            "**all five requested**",
             publish(&all, &of(&["anthropic", "gemini", "ollama", "codex"])),
         ),
-        Case::new("a view asked for", publish(&all, &of(&["view"]))),
+        Case::new("a view requested", publish(&all, &of(&["view"]))),
     ];
     rounds::run(rounds, &mut cases);
     println!("\n### {count} models\n");
     print(&cases, 0);
 }
 
-/// The list as a gateway makes it that keeps the providers' lists only.
+/// The list as a gateway makes it that caches only the providers' lists.
 fn serialise(held: &[(String, Vec<Model>)]) -> Vec<u8> {
     #[derive(Serialize)]
     struct Record<'a> {
@@ -249,7 +251,7 @@ fn serialise(held: &[(String, Vec<Model>)]) -> Vec<u8> {
     serde_json::to_vec(&List { object, data }).expect("is serialisable")
 }
 
-/// A provider is asked again and has other models: from the call to the new list.
+/// A provider is fetched again and returns other models: from the call to the new list.
 fn one_of_fifty(runtime: &Runtime, rounds: usize) {
     const CHANGING: &str = "provider-25";
     let turn = Arc::new(AtomicU32::new(0));
@@ -277,7 +279,7 @@ fn one_of_fifty(runtime: &Runtime, rounds: usize) {
     runtime.block_on(cache.refresh()).expect("all have lists");
     let change = || {
         runtime.block_on(async {
-            // The variants of the last list are not to be made meanwhile.
+            // Do not compress the last list in the meantime.
             encoded(&mut service).await;
             let before = cache.snapshot().etag().to_owned();
             let took = rounds::time_of(cache.refresh_provider(CHANGING)).await;
@@ -295,15 +297,15 @@ fn one_of_fifty(runtime: &Runtime, rounds: usize) {
         Case::new("a copy of the body", cold(|| body.to_vec())),
         Case::new("a copy and its hash", cold(hashed)),
         Case::new("merge and serialise", cold(|| serialise(&held))),
-        Case::new("**fetch, take in, publish**", change),
+        Case::new("**fetch, ingest, publish**", change),
     ];
     rounds::run(rounds, &mut cases);
     println!("\n{} kB\n", body.len() / 1000);
     print(&cases, 0);
 }
 
-/// How long work takes after other work, which the making of the variants is between
-/// any two publications: nothing is left in the caches of the processor.
+/// Measures work after other work, as compression runs between any two publications, so
+/// that the processor's caches are cold.
 fn cold<T>(mut work: impl FnMut() -> T) -> impl FnMut() -> Duration {
     move || {
         drop(black_box(vec![1_u8; 64 << 20]));
@@ -311,7 +313,7 @@ fn cold<T>(mut work: impl FnMut() -> T) -> impl FnMut() -> Duration {
     }
 }
 
-/// Waits until the list is there under its codings.
+/// Waits until the list is compressed.
 async fn encoded(service: &mut StaticModelsCache<Constant>) {
     let br = || support::with(support::get("/v1/models"), header::ACCEPT_ENCODING, "br");
     while !support::run(service, br())
@@ -324,11 +326,10 @@ async fn encoded(service: &mut StaticModelsCache<Constant>) {
 
 // ===== Codings =====
 
-/// A coding may take about so long, of one core.
+/// The time budget per coding, on one core.
 const BUDGET: Duration = Duration::from_millis(200);
 
-/// The codings of a list of about so many bytes: as they are built in, and at other
-/// levels, to choose from.
+/// The codings of a list of about this size: as built in, and at other levels.
 fn codings(bytes: usize, quick: bool, other_levels: bool) {
     let body = list_of(bytes);
     let runs = if quick { 1 } else { 3 };
@@ -350,7 +351,7 @@ fn codings(bytes: usize, quick: bool, other_levels: bool) {
             false
         };
         let encoded = compress::encode(&body, encoding::CompressionLevel::Best, tick)
-            .expect("nobody stops it");
+            .expect("is never stopped");
         tick();
         let moments = moments.into_inner();
         for (index, (coding, encoded)) in encoded.iter().enumerate() {
@@ -385,7 +386,7 @@ fn codings(bytes: usize, quick: bool, other_levels: bool) {
             let took = took.expect("ran");
             row(&format!("{name} {level}"), took, encoded.len());
             if took > 4 * BUDGET {
-                break; // the next is slower still
+                break; // higher levels are slower still
             }
         }
     }

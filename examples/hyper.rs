@@ -1,10 +1,10 @@
-//! The layer on bare hyper, without axum: HTTP/1.1 and HTTP/2, and a clean end.
+//! The layer on bare hyper, without axum: HTTP/1.1, HTTP/2 and a graceful shutdown.
 //!
 //! ```text
 //! cargo run --example hyper [ADDRESS]
 //! ```
 //!
-//! It needs no keys and no network: the provider is a server of its own on loopback.
+//! It needs no keys and no network: the provider is a local server that it starts itself.
 #![expect(clippy::disallowed_methods, reason = "the rule is the library's own")]
 
 use std::{convert::Infallible, env, error::Error, net::SocketAddr, pin::pin, time::Duration};
@@ -30,8 +30,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(address).await?;
     let upstream = start_upstream().await?;
 
-    // The list: what the upstream has, and a model that is declared here. Any tower
-    // HTTP service can be a provider; this one is hyper-util's client.
+    // The list: the models of the upstream, and one that is declared here. Any Tower HTTP
+    // service can be a provider; this one is hyper-util's client.
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     let (layer, refresher) = StaticModelsCacheLayer::builder()
         .provider(Provider::http("lab", client).base_url(format!("http://{upstream}/v1")))
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let service = ServiceBuilder::new().layer(layer).service_fn(handle);
 
     let at = listener.local_addr()?;
-    println!("listening on http://{at}, Ctrl-C ends it; try:");
+    println!("listening on http://{at} (Ctrl-C to stop). Try:");
     println!("  curl -i http://{at}/v1/models");
     println!("  curl -i http://{at}/v1/models/lab/large");
     println!("  curl -I --http2-prior-knowledge http://{at}/v1/models");
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => TokioIo::new(stream),
                 Err(error) => {
-                    // Out of descriptors, most likely: others are about to end.
+                    // Probably out of file descriptors: wait for connections to close.
                     eprintln!("cannot accept: {error}");
                     time::sleep(Duration::from_millis(100)).await;
                     continue;
@@ -67,26 +67,26 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let connection = connections.watch(connection.into_owned());
         tokio::spawn(async {
             if let Err(error) = connection.await {
-                eprintln!("a connection broke off: {error}");
+                eprintln!("connection error: {error}");
             }
         });
     }
 
-    // No new connections, no fetches; requests in hand have ten seconds to end.
+    // Stop accepting and fetching; requests in progress get ten seconds.
     drop(listener);
     refresher.shutdown().await;
     let ended = time::timeout(Duration::from_secs(10), connections.shutdown());
     if ended.await.is_err() {
-        eprintln!("gave up on connections that did not end");
+        eprintln!("closing connections that are still open");
     }
     Ok(())
 }
 
-/// Everything that is not the list comes here.
+/// The inner service: handles everything but the list.
 async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (method, path) = (request.method(), request.uri().path());
-    let told = format!("{method} {path} is yours to answer\n");
-    Ok(Response::new(Full::from(told)))
+    let text = format!("{method} {path} reached the inner service\n");
+    Ok(Response::new(Full::from(text)))
 }
 
 /// The provider: takes half a second to list two models.
@@ -102,7 +102,7 @@ async fn start_upstream() -> Result<SocketAddr, Box<dyn Error>> {
         while let Ok((stream, _)) = listener.accept().await {
             let connection = http1::Builder::new();
             let connection = connection.serve_connection(TokioIo::new(stream), service_fn(list));
-            let _ = connection.await; // one at a time is enough here
+            let _ = connection.await; // one connection at a time is enough here
         }
     });
     Ok(address)

@@ -1,14 +1,14 @@
-//! Wrapping one upstream: a reverse proxy whose list of models comes from memory.
+//! A reverse proxy in front of one upstream, with the list of models from memory.
 //!
-//! The proxy is both what the layer wraps and what the list is fetched through, so
-//! two lines put the layer in front of it. All else goes to the upstream as before.
+//! The layer wraps the proxy and also fetches the list through it, so adding the layer
+//! takes two lines. All other requests go to the upstream as before.
 //!
 //! ```text
 //! cargo run --example reverse_proxy [ADDRESS]
 //! UPSTREAM=http://127.0.0.1:11434 cargo run --example reverse_proxy
 //! ```
 //!
-//! Without `UPSTREAM` it starts a small one of its own: no keys, no network.
+//! Without `UPSTREAM` it starts a small local one: no keys, no network.
 #![expect(clippy::disallowed_methods, reason = "the rule is the library's own")]
 
 use std::{convert::Infallible, env, error::Error, future::ready, time::Duration};
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let upstream: Uri = upstream.parse()?;
     if upstream.scheme_str() != Some("http") {
-        return Err("UPSTREAM is not an http:// URL".into());
+        return Err("UPSTREAM must be an http:// URL".into());
     }
 
     let client = Client::builder(TokioExecutor::new()).build_http();
@@ -53,8 +53,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         move |request| forward(client.clone(), upstream.clone(), request)
     });
 
-    // These are the two lines. A key that the list needs is the provider's own,
-    // set by `Provider::header`: that of a client never reaches it.
+    // The two lines. If the list needs a key, set it with `Provider::header`: a client's
+    // key is never sent with a fetch.
     let provider = Provider::http("upstream", proxy.clone()).prefix(false);
     let (layer, refresher) = StaticModelsCacheLayer::builder()
         .provider(provider)
@@ -63,11 +63,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new().fallback_service(proxy).layer(layer);
 
     let at = listener.local_addr()?;
-    println!("listening on http://{at} for {upstream}, Ctrl-C ends it; try:");
+    println!("listening on http://{at}, proxying {upstream} (Ctrl-C to stop). Try:");
     println!("  curl -i http://{at}/v1/models");
     println!("  curl -i http://{at}/v1/models/org/tiny:1b");
     println!("  curl -N -d '{{}}' http://{at}/v1/chat/completions");
-    let ended = async { ctrl_c().await.expect("Ctrl-C can be listened for") };
+    let ended = async { ctrl_c().await.expect("a signal handler") };
     axum::serve(listener, app)
         .with_graceful_shutdown(ended)
         .await?;
@@ -75,7 +75,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The proxy: sends a request on to the upstream, bodies streaming both ways.
+/// The proxy: forwards a request to the upstream, and streams both bodies.
 async fn forward(
     client: Client<HttpConnector, Body>,
     upstream: Uri,
@@ -93,7 +93,7 @@ async fn forward(
     let mut response = match client.request(request).await {
         Ok(response) => response.map(Body::new),
         Err(error) => {
-            eprintln!("the upstream did not answer: {error}");
+            eprintln!("the upstream is unreachable: {error}");
             return Ok(StatusCode::BAD_GATEWAY.into_response());
         }
     };
@@ -101,7 +101,7 @@ async fn forward(
     Ok(response)
 }
 
-/// What is meant for the next hop alone (RFC 9110, section 7.6.1).
+/// Removes hop-by-hop headers (RFC 9110, section 7.6.1).
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in [
         header::CONNECTION,
@@ -115,7 +115,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove("proxy-connection");
 }
 
-/// An upstream that takes its time: for the list, and for each word.
+/// A slow upstream: it delays the list, and each word.
 async fn start_upstream() -> Result<String, Box<dyn Error>> {
     let list = || async {
         time::sleep(Duration::from_millis(500)).await;

@@ -1,7 +1,7 @@
 //! The only module that reads time and randomness.
 //!
-//! All waiting goes through tokio's clock, so that tests can pause it. What a target
-//! without that clock needs to replace is in this file.
+//! All waiting uses tokio's clock, so that tests can pause it. A target without that clock
+//! has to replace only this file.
 
 use std::{
     future::Future,
@@ -12,19 +12,19 @@ use std::{
 use tokio::runtime::Handle;
 pub(crate) use tokio::time::Instant;
 
-/// Monotonic time now.
+/// The current monotonic time.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Wall time now, for what leaves the process.
+/// The current wall-clock time, for values that leave the process.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }
 
-/// Seconds since the Unix epoch, 0 for a clock set before it.
+/// Seconds since the Unix epoch, or 0 if the clock is set before it.
 pub(crate) fn unix_seconds() -> u64 {
     wall()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -33,19 +33,19 @@ pub(crate) fn unix_seconds() -> u64 {
 
 /// Whether timers work here: inside a tokio runtime whose time driver is enabled.
 ///
-/// tokio has no other way to find out than to create a timer, which panics without a
-/// driver: so this is for slow paths, and its answer is worth remembering.
+/// tokio offers no way to check except to create a timer, which panics without a driver.
+/// Use this on slow paths only, and keep the result.
 pub(crate) fn has_timer() -> bool {
     let create = || drop(tokio::time::sleep(Duration::ZERO));
     Handle::try_current().is_ok() && catch_unwind(create).is_ok()
 }
 
-/// What `future` gives, or `None` when `duration` went by first.
+/// Returns the output of `future`, or `None` if `duration` elapses first.
 pub(crate) async fn within<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
     tokio::time::timeout(duration, future).await.ok()
 }
 
-/// What `future` gives, or `None` when `deadline` came first.
+/// Returns the output of `future`, or `None` if `deadline` passes first.
 ///
 /// In a runtime without a timer the deadline has no effect.
 pub(crate) async fn until<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
@@ -55,11 +55,13 @@ pub(crate) async fn until<F: Future>(deadline: Instant, future: F) -> Option<F::
     tokio::time::timeout_at(deadline, future).await.ok()
 }
 
-/// How much longer the machine was up by the wall clock than by the monotonic one.
+/// Detects that the machine was suspended, by comparing the wall clock with the monotonic
+/// clock.
 ///
-/// On most systems the monotonic clock stands still while the machine is suspended: a list
-/// would be served as fresh after two days of sleep. The wall clock tells, but is also set
-/// by hand and by NTP. So only a large gap counts, and a clock that is set back none.
+/// On most systems the monotonic clock stops while the machine is suspended, so a list
+/// would be served as fresh after two days of sleep. The wall clock continues, but is also
+/// set by hand and by NTP. So only a large gap counts, and a clock that is set back is
+/// ignored.
 #[derive(Debug)]
 pub(crate) struct SuspendDetector {
     monotonic: Instant,
@@ -67,28 +69,28 @@ pub(crate) struct SuspendDetector {
 }
 
 impl SuspendDetector {
-    /// A smaller gap may be a drift of clocks.
-    const LEAST: Duration = Duration::from_secs(60);
+    /// A smaller gap may be clock drift.
+    const MIN_GAP: Duration = Duration::from_secs(60);
 
     pub(crate) fn new(monotonic: Instant, wall: SystemTime) -> Self {
         Self { monotonic, wall }
     }
 
-    /// The time since the last call that the monotonic clock has not counted, if there was
-    /// a gap. Each gap is reported once.
+    /// Returns the time since the last call that the monotonic clock did not count, if it
+    /// is large enough. Each gap is reported once.
     pub(crate) fn gap(&mut self, monotonic: Instant, wall: SystemTime) -> Option<Duration> {
         let counted = monotonic.saturating_duration_since(self.monotonic);
         let passed = wall.duration_since(self.wall).unwrap_or_default();
         let gap = passed.saturating_sub(counted);
-        if gap < Self::LEAST && counted <= passed {
-            return None; // and so small gaps add up until they matter
+        if gap < Self::MIN_GAP && counted <= passed {
+            return None; // small gaps add up
         }
         *self = Self::new(monotonic, wall);
-        (gap >= Self::LEAST).then_some(gap)
+        (gap >= Self::MIN_GAP).then_some(gap)
     }
 }
 
-/// Randomness for delays: from the system, or from a seed.
+/// Randomness for delays, from the system or from a seed.
 #[derive(Debug)]
 pub(crate) struct Jitter(fastrand::Rng);
 
@@ -97,12 +99,12 @@ impl Jitter {
         Self(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed))
     }
 
-    /// At least half of `delay`, and at most all of it.
+    /// Returns at least half of `delay`, and at most all of it.
     pub(crate) fn upper_half(&mut self, delay: Duration) -> Duration {
         delay.mul_f64(0.5 + 0.5 * self.0.f64())
     }
 
-    /// `period` give or take `part` of it: 0.1 for ± 10 %.
+    /// Returns `period` plus or minus up to `part` of it: 0.1 for ± 10 %.
     pub(crate) fn around(&mut self, period: Duration, part: f64) -> Duration {
         period.mul_f64(1.0 + part * (2.0 * self.0.f64() - 1.0))
     }
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jitter_stays_in_its_bounds_and_repeats_for_a_seed() {
+    fn jitter_is_bounded_and_repeats_for_a_seed() {
         let second = Duration::from_secs(1);
         let mut one = Jitter::new(Some(7));
         let mut two = Jitter::new(Some(7));
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_gap_between_the_clocks_counts_as_suspension() {
+    fn only_clock_gaps_count_as_suspension() {
         let (mono, wall) = (now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
         let minutes = |n: u64| Duration::from_secs(60 * n);
         let mut detector = SuspendDetector::new(mono, wall);
@@ -140,16 +142,12 @@ mod tests {
                 if wall_at < 0 { behind } else { ahead },
             )
         };
-        assert_eq!(gap(1, 1), None, "both clocks go on");
+        assert_eq!(gap(1, 1), None, "both clocks advance");
         assert_eq!(gap(2, 62), Some(minutes(60)), "an hour asleep");
-        assert_eq!(gap(3, 63), None, "which counts once");
+        assert_eq!(gap(3, 63), None, "reported once");
         assert_eq!(gap(4, -100), None, "the wall clock is set back");
-        assert_eq!(gap(5, -99), None, "and goes on from there");
-        assert_eq!(
-            gap(100, 100),
-            Some(minutes(200 - 96)),
-            "or is set right again"
-        );
+        assert_eq!(gap(5, -99), None, "and advances from there");
+        assert_eq!(gap(100, 100), Some(minutes(200 - 96)), "or is corrected");
     }
 
     #[test]

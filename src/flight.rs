@@ -1,8 +1,8 @@
 //! `Flight<T>`: one unit of work in progress, and any number of callers that wait for it.
 //!
-//! The work is a task of its own and holds the [`FlightGuard`]. Callers only subscribe, so
-//! a caller that leaves cancels nothing. A task that ends without a result, because it
-//! panicked, was cancelled or was lost with its runtime, wakes its waiters too.
+//! The work runs in its own task, which holds the [`FlightGuard`]. Callers only subscribe,
+//! so a caller that is dropped cancels nothing. If the task panics, is cancelled, or is
+//! lost with its runtime, its waiters are woken without a result.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,7 +14,7 @@ use crate::clock::{self, Instant};
 #[derive(Clone, Debug)]
 pub(crate) struct Flight<T>(watch::Receiver<Option<T>>);
 
-/// The task's end of a flight. Dropping it ends the flight without a result.
+/// The task's side of a flight. Dropping it ends the flight without a result.
 #[derive(Debug)]
 pub(crate) struct FlightGuard<T>(watch::Sender<Option<T>>);
 
@@ -29,39 +29,41 @@ impl<T: Clone> Flight<T> {
         self.0.has_changed().is_ok_and(|complete| !complete)
     }
 
-    /// The result, or `None` when the task ended without one.
+    /// Returns the result, or `None` if the task ended without one.
     ///
     /// # Cancel safety
     ///
-    /// A caller that leaves changes nothing for the work and the other callers.
+    /// Dropping this future has no effect on the work and on other callers.
     pub(crate) async fn wait(mut self) -> Option<T> {
         let complete = self.0.wait_for(Option::is_some).await;
         complete.ok().and_then(|result| result.clone())
     }
 
-    /// The result, or `None` when there is none by the deadline.
+    /// Returns the result, or `None` if there is none by the deadline.
     pub(crate) async fn wait_until(self, deadline: Instant) -> Option<T> {
         clock::until(deadline, self.wait()).await.flatten()
     }
 }
 
 impl<T> FlightGuard<T> {
-    /// Hands the result to every waiter, present and future.
+    /// Sends the result to all waiters, including those that subscribed but do not wait
+    /// yet.
     pub(crate) fn complete(self, result: T) {
-        self.0.send_replace(Some(result)); // without a waiter it is for later ones
+        self.0.send_replace(Some(result)); // kept in the channel even if nothing waits yet
     }
 }
 
 // ===== SingleFlight =====
 
-/// Room for one flight at a time.
+/// Holds at most one flight at a time.
 ///
-/// A flight past its deadline counts as over, whatever became of its task: the next caller
-/// begins another. So work that was lost on a runtime that nothing drives holds up nothing.
+/// A flight past its deadline counts as ended, whatever its task does, and the next caller
+/// starts another one. So a task that is stuck, or lost with its runtime, never blocks
+/// later work.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<T>(Mutex<Option<Deadlined<T>>>);
 
-/// A flight, and when it counts as over.
+/// A flight and its deadline.
 #[derive(Clone, Debug)]
 pub(crate) struct Deadlined<T> {
     pub(crate) flight: Flight<T>,
@@ -73,7 +75,7 @@ impl<T: Clone> Deadlined<T> {
         now < self.deadline && self.flight.is_running()
     }
 
-    /// The result, or `None` when there is none by the deadline.
+    /// Returns the result, or `None` if there is none by the deadline.
     pub(crate) async fn wait(self) -> Option<T> {
         self.flight.wait_until(self.deadline).await
     }
@@ -86,8 +88,8 @@ impl<T> Default for SingleFlight<T> {
 }
 
 impl<T: Clone> SingleFlight<T> {
-    /// Joins the flight in progress, or begins one that ends by `deadline`: then the caller
-    /// gets its guard, and starts the work.
+    /// Joins the flight in progress, or starts one with this deadline. In the second case
+    /// the caller gets the guard and has to start the work.
     pub(crate) fn join(
         &self,
         now: Instant,
@@ -98,9 +100,9 @@ impl<T: Clone> SingleFlight<T> {
             return (running.clone(), None);
         }
         let (flight, guard) = Flight::new();
-        let begun = Deadlined { flight, deadline };
-        *current = Some(begun.clone());
-        (begun, Some(guard))
+        let started = Deadlined { flight, deadline };
+        *current = Some(started.clone());
+        (started, Some(guard))
     }
 }
 
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_waiter_gets_the_result_late_ones_included() {
+    async fn early_and_late_waiters_get_the_result() {
         let (flight, guard) = Flight::new();
         let mut early = std::pin::pin!(flight.clone().wait());
         assert!(early.as_mut().now_or_never().is_none());
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lost_flight_wakes_its_waiters() {
+    async fn waiters_wake_if_guard_is_dropped() {
         let (flight, guard) = Flight::<u8>::new();
         let mut waiter = std::pin::pin!(flight.clone().wait());
         assert!(waiter.as_mut().now_or_never().is_none());
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flight_past_its_deadline_is_over() {
+    async fn flight_ends_at_its_deadline() {
         let single = SingleFlight::<u8>::default();
         let begin = |single: &SingleFlight<u8>| {
             let now = clock::now();
@@ -147,7 +149,7 @@ mod tests {
         assert_eq!(first.wait().await, None);
         let (second, another) = begin(&single);
         another.expect("the first is over").complete(2);
-        guard.expect("was begun").complete(1); // late
+        guard.expect("was started").complete(1); // late
         assert_eq!(second.wait().await, Some(2));
     }
 }

@@ -1,4 +1,4 @@
-//! Spawning: every task of a cache is tracked, and ends when its token does.
+//! Spawning. Every task of a cache is tracked, and ends when its token is cancelled.
 
 use std::{
     future::Future,
@@ -14,31 +14,31 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::clock::{self, Instant};
 
-/// Where a cache's tasks run, and what ends them.
+/// Spawns and tracks the tasks of one cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Tasks {
-    /// Cancelled: no task starts any more, and those under way are dropped.
+    /// Once cancelled, no task starts any more, and running tasks are dropped.
     stop: CancellationToken,
-    ours: TaskTracker,
-    /// The caller's tracker, when tasks shall show up there too.
-    theirs: Option<TaskTracker>,
-    /// Whether the refresher was dropped, and not told to end.
+    tracker: TaskTracker,
+    /// The caller's tracker, which also tracks these tasks.
+    caller_tracker: Option<TaskTracker>,
+    /// Whether the refresher was dropped rather than shut down.
     abandoned: Arc<AtomicBool>,
-    /// When a runtime without a timer was last found.
+    /// When a runtime without a timer was last detected.
     timerless: Arc<Mutex<Option<Instant>>>,
 }
 
-/// For how long a runtime without a timer is not tried again.
-const TRY_AGAIN: Duration = Duration::from_secs(60);
+/// How long a runtime without a timer is not checked again.
+const TIMER_RECHECK: Duration = Duration::from_secs(60);
 
 impl Tasks {
-    pub(crate) fn new(stop: CancellationToken, theirs: Option<TaskTracker>) -> Self {
-        let ours = TaskTracker::new();
-        ours.close();
+    pub(crate) fn new(stop: CancellationToken, caller_tracker: Option<TaskTracker>) -> Self {
+        let tracker = TaskTracker::new();
+        tracker.close();
         Self {
             stop,
-            ours,
-            theirs,
+            tracker,
+            caller_tracker,
             abandoned: Arc::default(),
             timerless: Arc::default(),
         }
@@ -52,7 +52,7 @@ impl Tasks {
         self.stop.is_cancelled()
     }
 
-    /// Says that the refresher was dropped, and not told to end.
+    /// Records that the refresher was dropped rather than shut down.
     pub(crate) fn set_abandoned(&self) {
         self.abandoned.store(true, Ordering::Release);
     }
@@ -61,7 +61,7 @@ impl Tasks {
         self.abandoned.load(Ordering::Acquire)
     }
 
-    /// Why no task of a cache can run here, if so.
+    /// Checks whether tasks of a cache can run here, or why not.
     pub(crate) fn check_runtime() -> Result<(), &'static str> {
         if Handle::try_current().is_err() {
             Err("no tokio runtime")
@@ -77,8 +77,8 @@ impl Tasks {
         Handle::try_current().is_ok()
     }
 
-    /// Whether a task can run here: inside a tokio runtime that has a timer. A runtime
-    /// without one is reported, and not tried again for a while.
+    /// Whether a task can run here: inside a tokio runtime with a timer. A runtime without
+    /// one is logged, and not checked again for a while.
     pub(crate) fn can_spawn(&self) -> bool {
         if Handle::try_current().is_err() {
             return false;
@@ -90,23 +90,22 @@ impl Tasks {
                 .unwrap_or_else(PoisonError::into_inner)
         };
         let found = *timerless();
-        if found.is_some_and(|found| now.duration_since(found) < TRY_AGAIN) {
+        if found.is_some_and(|found| now.duration_since(found) < TIMER_RECHECK) {
             return false;
         }
         let has_timer = clock::has_timer();
         if !has_timer {
             *timerless() = Some(now);
-            tracing::error!("no model list is fetched in a tokio runtime without a timer");
+            tracing::error!("cannot fetch model lists in a tokio runtime without a timer");
         }
         has_timer
     }
 
-    /// Runs `task` until it ends or `stop` is cancelled, whichever is first: its
-    /// future is then dropped at its current await point.
+    /// Spawns `task`, and drops it at its current await point when `stop` is cancelled.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// If called outside a tokio runtime.
     pub(crate) fn spawn_until<F>(&self, stop: CancellationToken, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -116,38 +115,39 @@ impl Tasks {
         });
     }
 
-    /// Runs `task` to its end, which must be near: `shutdown` waits for it.
+    /// Spawns `task`, which must be short: it is never cancelled, and `shutdown` waits for
+    /// it.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// If called outside a tokio runtime.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub(crate) fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let task = self.ours.track_future(task);
-        match &self.theirs {
-            Some(theirs) => tokio::spawn(theirs.track_future(task)),
+        let task = self.tracker.track_future(task);
+        match &self.caller_tracker {
+            Some(caller_tracker) => tokio::spawn(caller_tracker.track_future(task)),
             None => tokio::spawn(task),
         };
     }
 
-    /// Completes when no task is left.
+    /// Completes when no task is running.
     pub(crate) async fn finished(&self) {
-        self.ours.wait().await;
+        self.tracker.wait().await;
     }
 }
 
-/// From this many bytes on, work goes to a thread of its own: below, it takes
-/// less than a millisecond, and the way there and back is not worth it.
+/// Work on at least this many bytes runs on a blocking thread. Less takes below a
+/// millisecond, which does not justify the switch.
 const LARGE: usize = 256 * 1024;
 
-/// What `work` gives, off the async workers when it goes through `bytes` that are many.
+/// Runs `work`, on a blocking thread if it processes many bytes.
 ///
 /// # Panics
 ///
-/// When `work` does.
+/// If `work` panics.
 pub(crate) async fn compute<T, F>(bytes: usize, work: F) -> T
 where
     T: Send + 'static,
@@ -159,11 +159,11 @@ where
     compute_apart(work).await
 }
 
-/// What `work` gives, off the async workers.
+/// Runs `work` on a blocking thread.
 ///
 /// # Panics
 ///
-/// When `work` does.
+/// If `work` panics.
 pub(crate) async fn compute_apart<T, F>(work: F) -> T
 where
     T: Send + 'static,
@@ -173,8 +173,8 @@ where
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Blocking work that has begun is never cancelled, and what has not
-            // is only cancelled when the runtime goes: then so do we.
+            // Blocking work is never cancelled after it has started, and before that only
+            // when the runtime shuts down. This task is then dropped as well.
             Err(_) => std::future::pending().await,
         },
     }

@@ -1,6 +1,6 @@
-//! A rendered list as it goes over the wire: bytes, validators, header sets.
+//! `Variants`: a rendered list in all content codings, with validators and header sets.
 //!
-//! Everything here is made at publication. A request only chooses and clones.
+//! Everything here is made at publication. A request only selects and clones.
 
 use std::sync::OnceLock;
 
@@ -15,30 +15,30 @@ use crate::{
     snapshot::{Health, ProviderListing},
 };
 
-/// What the operator chose of the answers' headers.
+/// The operator's settings for response headers.
 #[derive(Clone, Debug)]
 pub(crate) struct HeaderSettings {
     pub(crate) cache_control: HeaderValue,
     /// Whether stale and missing providers are named to clients.
     pub(crate) expose_incomplete: bool,
-    /// What of a request's head decides which list is sent, beside `accept-encoding`.
+    /// The request headers that select the representation, besides `Accept-Encoding`.
     pub(crate) vary: Vary,
 }
 
-/// The list in one dialect, in every coding there is of it.
+/// The list in one dialect for one view, in every available content coding.
 #[derive(Debug)]
 pub(crate) struct Variants {
     identity: Variant,
-    /// The same bytes under codings, which come later and all at once.
+    /// The encoded variants. They are added after publication, all at once.
     encoded: OnceLock<Encoded>,
     common: Common,
-    /// Of a 200 with a part of the list: its length and validator are still to be filled in.
-    part: HeaderMap,
-    /// Of a 304 of such a part, likewise.
-    part_not_modified: HeaderMap,
+    /// The headers of a 200 with a slice of the list. Length and validator are set later.
+    slice_ok: HeaderMap,
+    /// The same for a 304.
+    slice_not_modified: HeaderMap,
 }
 
-/// The list under one coding, and the header sets of its answers.
+/// The list in one content coding, and the header sets of its responses.
 #[derive(Debug)]
 pub(crate) struct Variant {
     content: EncodedBody,
@@ -52,16 +52,16 @@ struct Encoded {
     codings: Codings,
 }
 
-/// What the headers of all variants have in common.
+/// The headers and settings that all variants share.
 #[derive(Clone, Debug)]
 struct Common {
     common_headers: HeaderMap,
     vary: Option<HeaderValue>,
-    /// How hard its variants are compressed, if there are to be any.
+    /// The compression level, if the list is compressed at all.
     level: Option<CompressionLevel>,
 }
 
-/// Bytes under a coding, and the strong validator of just these bytes.
+/// Bytes in a content coding, and the strong validator of exactly these bytes.
 #[derive(Clone, Debug)]
 struct EncodedBody {
     coding: Coding,
@@ -70,7 +70,7 @@ struct EncodedBody {
 }
 
 impl Variants {
-    /// The list as it was rendered. Its encoded variants come later.
+    /// The rendered list, without encoded variants.
     pub(crate) fn new(
         dialect: ClientDialect,
         body: Bytes,
@@ -84,19 +84,19 @@ impl Variants {
             vary: settings.vary.of(dialect, encodable),
             level: encodable.then_some(level),
         };
-        // A part of the list is never compressed.
-        let part_vary = settings.vary.of(dialect, false);
-        Self::of(EncodedBody::new(Coding::Identity, body), common, part_vary)
+        // A slice of the list is never compressed.
+        let slice_vary = settings.vary.of(dialect, false);
+        Self::of(EncodedBody::new(Coding::Identity, body), common, slice_vary)
     }
 
-    /// The same bytes, with headers that tell how the providers stand now.
+    /// The same bytes, with headers for the providers' current health.
     pub(crate) fn with_common_headers(&self, common_headers: &HeaderMap) -> Self {
         let common = Common {
             common_headers: common_headers.clone(),
             ..self.common.clone()
         };
-        let part_vary = self.part.get(header::VARY).cloned();
-        let variants = Self::of(self.identity.content.clone(), common, part_vary);
+        let slice_vary = self.slice_ok.get(header::VARY).cloned();
+        let variants = Self::of(self.identity.content.clone(), common, slice_vary);
         if let Some(encoded) = self.encoded.get() {
             let contents = encoded.variants.iter();
             variants.put_encoded(contents.map(|variant| variant.content.clone()));
@@ -104,24 +104,24 @@ impl Variants {
         variants
     }
 
-    fn of(identity: EncodedBody, common: Common, part_vary: Option<HeaderValue>) -> Self {
+    fn of(identity: EncodedBody, common: Common, slice_vary: Option<HeaderValue>) -> Self {
         let identity = Variant::new(identity, &common);
-        let part = |head: &HeaderMap| {
+        let of_slice = |head: &HeaderMap| {
             let mut head = head.clone();
             head.remove(header::VARY);
-            head.extend(part_vary.clone().map(|vary| (header::VARY, vary)));
+            head.extend(slice_vary.clone().map(|vary| (header::VARY, vary)));
             head
         };
         Self {
-            part: part(&identity.ok_headers),
-            part_not_modified: part(&identity.not_modified),
+            slice_ok: of_slice(&identity.ok_headers),
+            slice_not_modified: of_slice(&identity.not_modified),
             identity,
             encoded: OnceLock::new(),
             common,
         }
     }
 
-    /// Adds the same list under codings, once and for all.
+    /// Adds the encoded variants. Later calls have no effect.
     pub(crate) fn encode(&self, encoded: Vec<(Coding, Bytes)>) {
         let contents = encoded.into_iter();
         self.put_encoded(contents.map(|(coding, body)| EncodedBody::new(coding, body)));
@@ -134,11 +134,11 @@ impl Variants {
         let codings = variants.iter().fold(Codings::NONE, |codings, variant| {
             codings.with(variant.content.coding)
         });
-        // Whoever was first has put in the same.
+        // If another call was first, it has set the same variants.
         let _ = self.encoded.set(Encoded { variants, codings });
     }
 
-    /// Takes over the variants of the same bytes, if there are any and none here.
+    /// Takes over the encoded variants of the same bytes, if there are none here.
     pub(crate) fn take_encodings(&self, other: &Self) {
         if let (true, Some(encoded)) = (self.lacks_encodings(), other.encoded.get()) {
             let contents = encoded.variants.iter();
@@ -146,42 +146,42 @@ impl Variants {
         }
     }
 
-    /// The list's bytes, under no coding.
+    /// The identity body.
     pub(crate) fn body(&self) -> &Bytes {
         &self.identity.content.body
     }
 
-    /// The strong validator of those bytes.
+    /// The strong validator of the identity body.
     pub(crate) fn etag(&self) -> &str {
         self.identity.content.etag.to_str().unwrap_or_default()
     }
 
-    /// The same, as a header's value.
+    /// The same, as a header value.
     pub(crate) fn etag_value(&self) -> &HeaderValue {
         &self.identity.content.etag
     }
 
-    /// What a hit says of itself.
+    /// The `Cache-Status` of a hit.
     pub(crate) fn cache_status(&self) -> &HeaderValue {
         &self.identity.ok_headers[header::CACHE_STATUS]
     }
 
-    /// What of a request's head decides which list is sent.
+    /// The `Vary` of the list.
     pub(crate) fn vary(&self) -> Option<&HeaderValue> {
         self.common.vary.as_ref()
     }
 
-    /// Whether variants are still to be made.
+    /// Whether the list should be compressed and is not yet.
     pub(crate) fn lacks_encodings(&self) -> bool {
         self.common.level.is_some() && self.encoded.get().is_none()
     }
 
-    /// How hard its variants are compressed.
+    /// The compression level of the list.
     pub(crate) fn level(&self) -> CompressionLevel {
         self.common.level.unwrap_or(CompressionLevel::Fast)
     }
 
-    /// How much memory the list takes, in every coding.
+    /// The bytes of memory that all variants take.
     pub(crate) fn size(&self) -> usize {
         let encoded = self.encoded.get();
         let encoded = encoded.iter().flat_map(|encoded| &encoded.variants);
@@ -189,11 +189,11 @@ impl Variants {
         self.body().len() + encoded.sum::<usize>()
     }
 
-    /// The variant for a request (RFC 9110, section 12.5.3), or `None`: the client
-    /// refuses all there are, identity too.
+    /// Selects a variant by `Accept-Encoding` (RFC 9110, section 12.5.3), or returns `None`
+    /// if the client refuses all of them, including identity.
     ///
-    /// While there is only one, the list is not subject to negotiation: it is sent
-    /// whatever the request says. `None` for `accept_encoding`: the request has no such field.
+    /// Without encoded variants the list is not subject to negotiation, and identity is
+    /// served whatever the header says. `None` stands for a request without that header.
     #[inline]
     pub(crate) fn select(&self, accept_encoding: Option<&HeaderMap>) -> Option<&Variant> {
         let Some((headers, encoded)) = accept_encoding.zip(self.encoded.get()) else {
@@ -215,26 +215,26 @@ impl Variants {
         index: usize,
         length: usize,
     ) -> HeaderMap {
-        of_part(
-            &self.part,
+        slice_headers(
+            &self.slice_ok,
             tags.etag(index),
             Some(tags.length(index, length)),
         )
     }
 
-    /// The headers of a 304 of one model.
+    /// The headers of a 304 for one model.
     pub(crate) fn model_not_modified_headers(&self, tags: &RecordEtags, index: usize) -> HeaderMap {
-        of_part(&self.part_not_modified, tags.etag(index), None)
+        slice_headers(&self.slice_not_modified, tags.etag(index), None)
     }
 
     /// The headers of a 200 with a page.
     pub(crate) fn page_ok_headers(&self, etag: HeaderValue, length: usize) -> HeaderMap {
-        of_part(&self.part, etag, Some(length.into()))
+        slice_headers(&self.slice_ok, etag, Some(length.into()))
     }
 
-    /// The headers of a 304 of a page.
+    /// The headers of a 304 for a page.
     pub(crate) fn page_not_modified_headers(&self, etag: HeaderValue) -> HeaderMap {
-        of_part(&self.part_not_modified, etag, None)
+        slice_headers(&self.slice_not_modified, etag, None)
     }
 }
 
@@ -281,17 +281,17 @@ impl Variant {
 
 // ===== Vary =====
 
-/// What of a request's head decides which list is sent: the dialects that a header
-/// chooses, and what a hook for views looks at.
+/// The request headers that select the representation: those that select the dialect, and
+/// those that the hook for views reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Vary {
-    /// At the paths where headers choose the dialect.
+    /// Applies to paths where headers select the dialect.
     pub(crate) dialect: Vec<HeaderName>,
     pub(crate) view: Vec<HeaderName>,
 }
 
 impl Vary {
-    /// The field's value for the lists of a dialect (RFC 9110, section 12.5.5).
+    /// The value of `Vary` for the lists of a dialect (RFC 9110, section 12.5.5).
     pub(crate) fn of(&self, dialect: ClientDialect, encoded: bool) -> Option<HeaderValue> {
         let by_header = dialect.is_chosen_by_header().then_some(&self.dialect);
         let names = encoded.then_some(header::ACCEPT_ENCODING);
@@ -312,30 +312,30 @@ impl Vary {
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-// ===== Heads =====
+// ===== Common headers =====
 
-/// The headers that every list has, and that depend on the providers' health.
+/// The headers that all lists have in common. They depend on the providers' health.
 ///
-/// A provider is named where `parts` says so. One that is not counts when it is missing,
-/// because nobody knows what it would have added, and not when it is stale.
+/// The flag of each listing says whether the provider may be named. If it may not, it still
+/// counts while it is missing, because its models are not known, but not while it is stale.
 pub(crate) fn common_headers<'a>(
-    parts: impl Iterator<Item = (&'a ProviderListing, bool)>,
+    listings: impl Iterator<Item = (&'a ProviderListing, bool)>,
     settings: &HeaderSettings,
     is_refreshed: bool,
 ) -> HeaderMap {
     let mut worst = Health::Fresh;
     let mut incomplete = String::new();
-    for (part, is_named) in parts {
-        let state = match part.health {
+    for (listing, is_named) in listings {
+        let state = match listing.health {
             Health::Fresh => continue,
             Health::Stale if !is_named => continue,
             Health::Stale => "stale",
             Health::Pending | Health::Missing => "missing",
         };
-        worst = worse(worst, part.health);
+        worst = worse(worst, listing.health);
         if is_named {
             let gap = if incomplete.is_empty() { "" } else { ", " };
-            let name = structured_string(part.provider.name());
+            let name = structured_string(listing.provider.name());
             incomplete.extend([gap, &name, ";", state]);
         }
     }
@@ -350,8 +350,12 @@ pub(crate) fn common_headers<'a>(
     common_headers
 }
 
-/// The same for one model, for a caller that must not learn of other providers.
-pub(crate) fn tell_of_one(head: &mut HeaderMap, status: HeaderValue, stale: Option<&HeaderValue>) {
+/// Restricts the headers of one model to its own provider, for a caller with a view.
+pub(crate) fn restrict_to_provider(
+    head: &mut HeaderMap,
+    status: HeaderValue,
+    stale: Option<&HeaderValue>,
+) {
     head.insert(header::CACHE_STATUS, status);
     match stale {
         Some(named) => drop(head.insert(INCOMPLETE, named.clone())),
@@ -359,17 +363,17 @@ pub(crate) fn tell_of_one(head: &mut HeaderMap, status: HeaderValue, stale: Opti
     }
 }
 
-/// A stale provider, as `x-models-incomplete` names it.
+/// A stale provider's member of `x-models-incomplete`.
 pub(crate) fn stale(provider: &str) -> HeaderValue {
     let named = format!("{};stale", structured_string(provider));
     HeaderValue::try_from(named).expect("structured strings are ASCII")
 }
 
-/// A structured list (RFC 8941, section 3.1) of the providers whose models are
-/// missing or stale: `"lab";missing, "openai";stale`.
+/// A structured list (RFC 8941, section 3.1) of the providers whose models are missing or
+/// stale: `"lab";missing, "openai";stale`.
 const INCOMPLETE: HeaderName = HeaderName::from_static("x-models-incomplete");
 
-/// A name as a structured string (RFC 8941, section 3.3.3), which is ASCII: other
+/// A name as a structured string (RFC 8941, section 3.3.3). These are ASCII, so other
 /// characters are percent-encoded.
 fn structured_string(name: &str) -> String {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -386,7 +390,7 @@ fn worse(a: Health, b: Health) -> Health {
     if rank(b) > rank(a) { b } else { a }
 }
 
-/// What a hit says of itself (RFC 9211, section 2).
+/// The `Cache-Status` of a hit (RFC 9211, section 2).
 fn cache_status(worst: Health, is_refreshed: bool) -> HeaderValue {
     match worst {
         _ if !is_refreshed => HIT_STOPPED,
@@ -396,37 +400,37 @@ fn cache_status(worst: Health, is_refreshed: bool) -> HeaderValue {
     }
 }
 
-/// What a hit says of itself in which nothing is wrong.
+/// `Cache-Status` of a hit without any problem.
 pub(crate) const HIT: HeaderValue = HeaderValue::from_static("tower-models-cache; hit");
 
-/// What a hit says of itself once nothing is fetched any more.
+/// `Cache-Status` of a hit after the refresher has ended.
 pub(crate) const HIT_STOPPED: HeaderValue =
     HeaderValue::from_static("tower-models-cache; hit; detail=stopped");
 
-/// What a hit says of itself while a list is served that the last attempt did not confirm.
+/// `Cache-Status` of a hit while the last attempt of a provider failed to confirm its list.
 pub(crate) const STALE: HeaderValue =
     HeaderValue::from_static("tower-models-cache; hit; detail=stale");
 
-/// What a hit says of itself while a provider is missing.
+/// `Cache-Status` of a hit while a provider is missing.
 pub(crate) const PARTIAL: HeaderValue =
     HeaderValue::from_static("tower-models-cache; hit; detail=partial");
 
-/// What an answer says of itself to a caller that is refused: nothing of the providers.
+/// `Cache-Status` of a refusal. It discloses nothing about the providers.
 pub(crate) const DENIED: HeaderValue =
     HeaderValue::from_static("tower-models-cache; detail=denied");
 
-/// The same where it is not known what the caller may see.
+/// `Cache-Status` if the caller's view is not known.
 pub(crate) const FAILED: HeaderValue = HeaderValue::from_static("tower-models-cache; detail=error");
 
-/// What an answer says of itself when there is nothing to serve.
+/// `Cache-Status` if there is nothing to serve.
 pub(crate) const UNAVAILABLE: HeaderValue =
     HeaderValue::from_static("tower-models-cache; detail=unavailable");
 
-/// The same once nothing is fetched any more.
+/// `Cache-Status` if there is nothing to serve and the refresher has ended.
 pub(crate) const STOPPED: HeaderValue =
     HeaderValue::from_static("tower-models-cache; detail=stopped");
 
-/// What an answer says of itself that waited for the providers, and why it did.
+/// `Cache-Status` of a response that waited for providers, and why it did.
 pub(crate) fn forwarded_status(hit: &HeaderValue, why: &'static str) -> HeaderValue {
     let (_, last) = hit
         .to_str()
@@ -440,14 +444,14 @@ pub(crate) fn forwarded_status(hit: &HeaderValue, why: &'static str) -> HeaderVa
 
 // ===== RecordEtags =====
 
-/// The entity tag and the decimal length of each model, ready to be sent: one
-/// allocation for all of them, and none for a request.
+/// The entity tag and the decimal length of each model, as header values in one shared
+/// buffer: one allocation for all of them, and none per request.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordEtags(Bytes);
 
 /// Sixteen hex digits in quotes.
 const ETAG: usize = 18;
-/// With room for a length of up to ten digits, which a part's 4 GiB stay under.
+/// Room for a length of up to ten digits, which is enough for records under 4 GiB.
 const STRIDE: usize = ETAG + 10;
 
 impl RecordEtags {
@@ -482,8 +486,8 @@ impl RecordEtags {
     }
 }
 
-/// The list's headers with the validator and the length of a part, put in place.
-fn of_part(head: &HeaderMap, etag: HeaderValue, length: Option<HeaderValue>) -> HeaderMap {
+/// Clones the headers and sets the validator and the length of a slice in place.
+fn slice_headers(head: &HeaderMap, etag: HeaderValue, length: Option<HeaderValue>) -> HeaderMap {
     let mut head = head.clone();
     for (name, value) in &mut head {
         if name == header::ETAG {

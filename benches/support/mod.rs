@@ -1,4 +1,4 @@
-//! What the benches share: a gateway's providers, the floors, and one request.
+//! Shared by the benches: a gateway's providers, the floors, and one request.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -27,8 +27,8 @@ use tower_models_cache::{
     View,
 };
 
-/// A request as a server hands it over: without a body, with the headers that a
-/// client library sends.
+/// A request as a server passes it on: without a body, with the headers that a client
+/// library sends.
 pub type Incoming = Request<Full<Bytes>>;
 
 pub fn get(path: &'static str) -> Incoming {
@@ -82,11 +82,11 @@ pub fn layer(models: usize) -> StaticModelsCacheLayer {
         .unwrap()
 }
 
-/// A layer of one provider, which answers with these bytes at once.
-pub fn of_answer(body: Bytes, dialect: Dialect) -> StaticModelsCacheLayer {
+/// A layer with one provider, which responds with these bytes at once.
+pub fn of_response(body: Bytes, dialect: Dialect) -> StaticModelsCacheLayer {
     let service = tower::service_fn(move |_: Request<Full<Bytes>>| {
-        let answer = Response::new(Full::new(body.clone()));
-        async { Ok::<_, Infallible>(answer) }
+        let response = Response::new(Full::new(body.clone()));
+        async { Ok::<_, Infallible>(response) }
     });
     let provider = Provider::http("lab", service).dialect(dialect);
     StaticModelsCacheLayer::builder()
@@ -95,7 +95,7 @@ pub fn of_answer(body: Bytes, dialect: Dialect) -> StaticModelsCacheLayer {
         .unwrap()
 }
 
-/// Answers everything with the same bytes and headers.
+/// Always responds with the same bytes and headers.
 #[derive(Clone)]
 pub struct Constant {
     body: Bytes,
@@ -103,7 +103,7 @@ pub struct Constant {
 }
 
 impl Constant {
-    /// The floor: a body and its type.
+    /// The floor: a body and its content type.
     pub fn plain(body: Bytes) -> Self {
         let head = HeaderMap::from_iter([(
             header::CONTENT_TYPE,
@@ -112,7 +112,7 @@ impl Constant {
         Self { body, head }
     }
 
-    /// The floor under the very headers that our answer has.
+    /// The floor with exactly the headers of a hit.
     pub fn like(service: &mut Cached) -> Self {
         let response = run(service, get("/v1/models"));
         let head = response.headers().clone();
@@ -147,7 +147,7 @@ pub fn cached(models: usize) -> Cached {
     layer(models).layer(Constant::plain(Bytes::from_static(b"{}")))
 }
 
-/// The same, once the list is there under all codings.
+/// The same, after the list is compressed.
 pub fn encoded(models: usize) -> Cached {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -166,10 +166,10 @@ pub fn encoded(models: usize) -> Cached {
 }
 
 /// A request, and the name of its bench.
-pub type Face = (&'static str, fn() -> Incoming);
+pub type ListRequest = (&'static str, fn() -> Incoming);
 
-/// Every way of asking for the list.
-pub const FACES: [Face; 8] = [
+/// The list in every dialect, as a page, and for a view.
+pub const LIST_REQUESTS: [ListRequest; 8] = [
     ("openai", || of_caller("/v1/models", false)),
     ("view", || of_caller("/v1/models", true)),
     ("anthropic", || of_anthropic("/v1/models?limit=1000")),
@@ -213,7 +213,7 @@ pub const DIALECTS: [ClientDialect; 5] = [
     ClientDialect::Codex,
 ];
 
-/// A hook as a gateway has it that knows its policies.
+/// The hook of a gateway that knows its policies.
 pub fn view(request: &http::request::Parts) -> Result<View, BoxError> {
     static FEW: LazyLock<View> =
         LazyLock::new(|| View::named("few", |model| model.provider() != "provider-3"));
@@ -222,27 +222,27 @@ pub fn view(request: &http::request::Parts) -> Result<View, BoxError> {
     Ok(if is_few { FEW.clone() } else { View::all() })
 }
 
-/// A service with all dialects and a view, which all have been asked for before.
-pub fn faced(models: usize) -> Cached {
+/// A service with all dialects and a view, each requested before.
+pub fn all_dialects(models: usize) -> Cached {
     let layer = StaticModelsCacheLayer::builder()
         .providers(providers(models))
         .client_dialects(DIALECTS)
         .views(view)
         .build()
         .unwrap();
-    // Through the other service, so that the one that is measured has one caller.
+    // Uses another clone, so that the measured service has only one caller.
     let mut first = layer.service();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    for (_, request) in FACES {
+    for (_, request) in LIST_REQUESTS {
         runtime.block_on(first.call(request())).unwrap();
     }
     layer.layer(Constant::plain(Bytes::from_static(b"{}")))
 }
 
-/// One request through a service whose answer is there at the first poll. Never
-/// inlined, so that every service is called across the same boundary.
+/// One request through a service that responds at the first poll. Never inlined, so that
+/// every service is called across the same boundary.
 #[inline(never)]
 pub fn run<S, B>(service: &mut S, request: Incoming) -> Response<B>
 where
@@ -252,9 +252,9 @@ where
     let Poll::Ready(Ok(())) = service.poll_ready(&mut cx) else {
         panic!("the service is always ready")
     };
-    let answer = pin!(service.call(request));
-    let Poll::Ready(Ok(response)) = answer.poll(&mut cx) else {
-        panic!("the answer is there at once")
+    let future = pin!(service.call(request));
+    let Poll::Ready(Ok(response)) = future.poll(&mut cx) else {
+        panic!("the service responds at the first poll")
     };
     response
 }

@@ -1,8 +1,8 @@
-//! Lists as rich as OpenRouter's: what they hold is made up, their form is not.
+//! Lists as rich as OpenRouter's: made-up content in the real format.
 
 use std::fmt::Write;
 
-/// A list of so many models, in about 1,400 bytes each.
+/// A list of this many models, of about 1,400 bytes each.
 pub fn openrouter(models: usize) -> Vec<u8> {
     let mut text = String::from(r#"{"data":["#);
     for index in 0..models {

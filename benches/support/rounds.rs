@@ -1,4 +1,4 @@
-//! Cases that take turns: what else the machine does meets all of them alike.
+//! Runs cases in turn, so that other load on the machine affects all of them.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is measured, and how it measures itself once.
+/// A case: a function that measures itself once.
 pub struct Case<'a> {
     pub name: String,
     run: Box<dyn FnMut() -> Duration + 'a>,
@@ -18,7 +18,7 @@ pub struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// Something that tells itself how long it took: set-up is left out.
+    /// A case that measures its own duration, without its set-up.
     pub fn new(name: impl Into<String>, run: impl FnMut() -> Duration + 'a) -> Self {
         Self {
             name: name.into(),
@@ -27,7 +27,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Something that is measured as a whole, with the drop of what it gives.
+    /// A case that is measured as a whole, including the drop of its result.
     pub fn whole<T>(name: impl Into<String>, mut work: impl FnMut() -> T + 'a) -> Self {
         Self::new(name, move || time(|| drop(black_box(work()))))
     }
@@ -43,7 +43,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Runs the cases in turn, after one round that does not count.
+/// Runs the cases in turn, after one warm-up round.
 pub fn run(rounds: usize, cases: &mut [Case<'_>]) {
     for round in 0..=rounds {
         for case in &mut *cases {
@@ -77,7 +77,7 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Seconds, as a person reads them.
+/// Formats seconds for people.
 pub fn human(seconds: f64) -> String {
     match seconds {
         1e-3.. => format!("{:.2} ms", seconds * 1e3),

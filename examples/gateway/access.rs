@@ -1,5 +1,5 @@
-//! Who asks, and which models they see: what an authentication layer of your own would
-//! find out.
+//! Identifies the caller and the models it may see, as a gateway's own authentication layer
+//! would.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -18,23 +18,23 @@ pub(crate) const KEYS: [HeaderName; 3] = [
     HeaderName::from_static("x-goog-api-key"),
 ];
 
-/// The keys that there are, and what their bearers see.
+/// The known keys, and the view of each.
 pub(crate) struct Access {
     keys: HashMap<String, View>,
-    /// What those see who have none of these keys; nothing of the gateway, without it.
+    /// The view of callers without a known key. `None`: they may not use the gateway.
     others: Option<View>,
 }
 
-/// Who has sent a request.
+/// The caller of a request.
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) view: View,
-    /// Whether they may use the gateway at all.
+    /// Whether the caller may use the gateway at all.
     pub(crate) is_known: bool,
 }
 
 impl Access {
-    /// Everyone sees all models, but for the bearers of these keys.
+    /// Callers without one of these keys see all models.
     pub(crate) fn open(keys: impl IntoIterator<Item = (String, View)>) -> Self {
         Self {
             keys: keys.into_iter().collect(),
@@ -42,7 +42,7 @@ impl Access {
         }
     }
 
-    /// Nobody gets in without one of these keys.
+    /// Callers without one of these keys are rejected.
     pub(crate) fn closed(keys: impl IntoIterator<Item = (String, View)>) -> Self {
         Self {
             keys: keys.into_iter().collect(),
@@ -65,7 +65,7 @@ impl Access {
     }
 }
 
-/// Finds out who asks, for all that stands inside.
+/// Middleware that identifies the caller for all inner services.
 pub(crate) async fn authenticate(
     State(access): State<Arc<Access>>,
     mut request: Request,
@@ -76,9 +76,9 @@ pub(crate) async fn authenticate(
     next.run(request).await
 }
 
-/// What the list shows to whom: the hook of the cache.
+/// The hook of the cache: returns the caller's view.
 pub(crate) fn view(request: &Parts) -> Result<View, BoxError> {
     let caller = request.extensions.get::<Caller>();
-    let caller = caller.ok_or("the list lies outside of the authentication")?;
+    let caller = caller.ok_or("the list is served outside the authentication layer")?;
     Ok(caller.view.clone())
 }

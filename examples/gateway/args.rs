@@ -1,8 +1,8 @@
-//! What can be said on the command line.
+//! The command line.
 
 use std::{net::SocketAddr, path::PathBuf};
 
-/// A small LLM gateway: one list of all models, and chat completions by any of them.
+/// A small LLM gateway: one list of all models, and chat completions with any of them.
 #[derive(Debug, clap::Parser)]
 pub(crate) struct Args {
     /// The address to listen on; port 0 takes any free one [default: the file's, or
@@ -10,8 +10,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// The TOML file that names the providers; without it, the gateway starts three
-    /// of its own
+    /// The TOML file with the providers; without it, the gateway starts three of its own
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 

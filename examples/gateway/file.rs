@@ -1,5 +1,5 @@
-//! The file that names the providers. Whatever is wrong with it is told with its
-//! place, and without its values: a key may have been put in the wrong one.
+//! The configuration file. Errors name the line and the field but never the value, because
+//! it may be a key in the wrong place.
 
 mod place;
 
@@ -23,7 +23,7 @@ use crate::{
     proxy::Route,
 };
 
-/// The file as a whole.
+/// The whole file.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct File {
@@ -33,13 +33,13 @@ struct File {
     keys: Vec<Key>,
 }
 
-/// A key of a client.
+/// A client's key.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Key {
     /// The name of the environment variable that holds it.
     key_env: String,
-    /// What its bearer sees; all models, without it.
+    /// The view of its bearer. Default: all models.
     view: Option<String>,
 }
 
@@ -82,7 +82,7 @@ impl File {
         if !settings.providers.is_empty() {
             return Err(Unfit {
                 field: "static_models_cache.providers".to_owned(),
-                what: " is set, expected [[providers]] in its place".to_owned(),
+                what: " is set, expected [[providers]] instead".to_owned(),
             });
         }
         let unfit = |error| Unfit::new("static_models_cache", "", &error);
@@ -93,11 +93,11 @@ impl File {
             let place = format!("providers[{index}]");
             let unfit = |error| Unfit::new(&place, &provider.name, &error);
             settings.providers.push(provider.clone());
-            // One more each time: what is wrong now is of the last, a name that is
-            // taken included.
+            // Checked after each provider, so that an error, such as a name that is taken,
+            // belongs to the last one.
             models = check(&settings).map_err(unfit)?;
             providers.push(provider.provider().map_err(unfit)?);
-            // One without an address has no place to send chats to.
+            // Chats need an address.
             if let Some(base_url) = provider.effective_base_url() {
                 let headers = provider.header_map().map_err(unfit)?;
                 let route = Route::new(base_url, headers).expect("was checked to be a URL");
@@ -114,7 +114,7 @@ impl File {
     }
 }
 
-/// Everyone may come in where no key is named, and otherwise only who has one.
+/// Without keys everyone may use the gateway, otherwise only callers with a key.
 fn access(keys: Vec<Key>, settings: &StaticModelsCacheConfig) -> Result<Access, Unfit> {
     let views = settings.named_views();
     let views = views.map_err(|error| Unfit::new("static_models_cache", "", &error))?;
@@ -126,14 +126,14 @@ fn access(keys: Vec<Key>, settings: &StaticModelsCacheConfig) -> Result<Access, 
         };
         let key = Secret::from_env(&key_env);
         let key = key.map_err(|error| unfit("key_env", format!(": {error}")))?;
-        let seen = match &view {
+        let view = match &view {
             None => View::all(),
             Some(name) => views.get(name).cloned().ok_or_else(|| {
                 let expected = "expected the name of a table in static_models_cache.views";
                 unfit("view", format!(" is {name:?}, {expected}"))
             })?,
         };
-        known.insert(key.expose().to_owned(), seen);
+        known.insert(key.expose().to_owned(), view);
     }
     Ok(match known.is_empty() {
         true => Access::open(known),
@@ -141,17 +141,17 @@ fn access(keys: Vec<Key>, settings: &StaticModelsCacheConfig) -> Result<Access, 
     })
 }
 
-/// Builds a layer, which begins nothing, to see whether it can be built.
+/// Builds a layer to validate the settings. This starts nothing.
 fn check(settings: &StaticModelsCacheConfig) -> Result<Builder, BuildError> {
-    // The hook that says who sees what comes later; settings of views are errors without one.
+    // The real hook is set later, but settings of views are errors without a hook.
     let builder = settings.builder()?.views(|_| Ok(View::all()));
     drop(builder.clone().build()?);
     Ok(builder)
 }
 
-// ===== What is wrong =====
+// ===== Errors =====
 
-/// A file that the gateway cannot run by.
+/// A configuration file that cannot be used.
 #[derive(Debug)]
 pub(crate) struct BadFile {
     path: PathBuf,
@@ -171,14 +171,14 @@ impl fmt::Display for BadFile {
 
 impl Error for BadFile {}
 
-/// A setting that is of the right type and yet cannot work.
+/// A setting with the right type and an invalid value.
 struct Unfit {
     field: String,
     what: String,
 }
 
 impl Unfit {
-    /// Names the field by its place in the file, where the crate names its provider.
+    /// Names the field by its place in the file. The crate's error names it by provider.
     fn new(place: &str, provider: &str, error: &BuildError) -> Self {
         let field = error.field();
         let name = field.strip_prefix("providers.").unwrap_or(field);
@@ -191,8 +191,8 @@ impl Unfit {
     }
 }
 
-/// What serde says, without what stands in the file: `invalid type: string "...",
-/// expected a map` without the string.
+/// Serde's message without the value: `invalid type: string "...", expected a map` becomes
+/// `invalid type, expected a map`.
 fn without_value(message: &str) -> String {
     let kind = message
         .split([':', '`', '"', ','])

@@ -1,4 +1,4 @@
-//! The gateway as a whole: what it is made of, and its routes.
+//! The gateway: its parts and its routes.
 
 use std::{
     collections::HashMap,
@@ -21,38 +21,39 @@ use crate::{
     reload::Routes,
 };
 
-/// What a gateway is made of: a file says so, or the demo does.
+/// The parts of a gateway, from the configuration file or from the demo.
 pub(crate) struct Setup {
     pub(crate) listen: SocketAddr,
-    /// Where the list of models comes from.
+    /// Builds the list of models.
     pub(crate) models: Builder,
-    /// The providers of `models`, to replace them by.
+    /// The providers of `models`, for a reload.
     pub(crate) providers: Vec<Provider>,
-    /// Where the chats go, by the provider's name.
+    /// Where chats are sent, by provider name.
     pub(crate) routes: HashMap<String, Route>,
-    /// Who may see which of the models.
+    /// Which callers may see which models.
     pub(crate) access: Access,
 }
 
 pub(crate) const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
-/// A chat may carry images. It is held in memory until its model is known.
+/// A chat may contain images. It is buffered until its model is known.
 const LARGEST_CHAT: usize = 16 << 20;
 
 pub(crate) fn router(models: StaticModelsCacheLayer, routes: Routes, access: Access) -> Router {
     let cache = models.cache();
     let chats = Router::new()
         .route("/v1/chat/completions", post(proxy::chat))
-        // Tells Codex on each answer whether the list that it has still holds.
+        // Sends `x-models-etag` with each response, so that Codex knows if its list is
+        // current.
         .layer(models.models_etag())
         .layer(DefaultBodyLimit::max(LARGEST_CHAT))
         .with_state(Proxy::new(cache.clone(), routes));
     let health = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        // Names providers and their failures: for operators. Where clients can reach
-        // the gateway's port, put this behind a key or on a port of its own.
+        // Names providers and their failures, which is for operators. If clients can reach
+        // the gateway's port, require a key here or use another port.
         .route("/status", get(health::status))
         .with_state(cache);
     let access = middleware::from_fn_with_state(Arc::new(access), access::authenticate);
@@ -60,9 +61,9 @@ pub(crate) fn router(models: StaticModelsCacheLayer, routes: Routes, access: Acc
         .merge(health)
         // `POST /api/show`, for Ollama's clients.
         .layer(models.ollama_show())
-        // Around all routes: the list is answered before anything inside is asked, also
-        // for paths that have no route.
+        // Outside all routes, so that the list is served before inner services run, and on
+        // paths without a route.
         .layer(models)
-        // Last, and so outermost: who asks is known before the list is answered.
+        // Added last, and so outermost: the caller is identified before the list is served.
         .layer(access)
 }

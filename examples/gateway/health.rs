@@ -1,11 +1,10 @@
-//! How the gateway is, for load balancers and for operators.
+//! Health endpoints, for load balancers and operators.
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 use tower_models_cache::{ModelsCache, Readiness, Status};
 
-/// The process runs. A restart would not cure what is wrong with a provider, so
-/// nothing else counts here.
+/// The process is alive. Providers do not count, because a restart would not repair them.
 pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
@@ -24,7 +23,8 @@ pub(crate) async fn ready(State(cache): State<ModelsCache>) -> (StatusCode, Json
     (status, Json(json!({ "ready": ready, "models": models })))
 }
 
-/// How each provider stands: when its list was confirmed, why the last attempt failed.
+/// The state of each provider: when its list was confirmed, and why the last attempt
+/// failed.
 pub(crate) async fn status(State(cache): State<ModelsCache>) -> Json<Status> {
     Json(cache.status())
 }

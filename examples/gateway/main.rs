@@ -1,4 +1,4 @@
-//! A small LLM gateway: one list of all models, and chat completions by any of them.
+//! A small LLM gateway: one list of all models, and chat completions with any of them.
 //!
 //! ```text
 //! cargo run --features gateway                                     # providers of its own, to play with
@@ -7,7 +7,7 @@
 //!
 //! SIGHUP reloads the providers of the file (`reload.rs`).
 //!
-//! Read `gateway.rs` first: it is where the layer goes.
+//! Read `gateway.rs` first: it adds the layer.
 
 mod access;
 mod args;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let logged = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
-        .from_env_lossy(); // RUST_LOG=debug tells of every list that is fetched
+        .from_env_lossy(); // RUST_LOG=debug logs every list that is fetched
     tracing_subscriber::fmt()
         .with_env_filter(logged)
         .with_writer(io::stderr)
@@ -48,8 +48,8 @@ fn main() -> ExitCode {
 
     let runtime = Runtime::new().expect("threads can be spawned");
     let outcome = runtime.block_on(run(args));
-    // Dropping the runtime would wait for its blocking threads, and so for a look-up
-    // of a provider's host name that hangs.
+    // Dropping the runtime would wait for its blocking threads, for example for a DNS
+    // lookup that hangs.
     runtime.shutdown_background();
 
     let Err(error) = outcome else {
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let stop = Stop::on_signal()?;
-    // The upstreams live as long as `_demo`.
+    // The demo's providers run until `_demo` is dropped.
     let (setup, _demo) = match &args.config {
         Some(path) => (file::read(path)?, None),
         None => {
@@ -109,7 +109,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints what the file says of each provider. Nothing is requested.
+/// Prints the providers of the file. Sends no requests.
 fn check(models: Builder) -> Result<(), Box<dyn Error>> {
     for provider in models.build()?.cache().status().providers {
         match provider.address {

@@ -1,4 +1,4 @@
-//! Chat completions: to the provider that lists the model, and back untouched.
+//! Chat completions: forwards each to the provider of its model, and the response back.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,8 +20,8 @@ use tower_models_cache::{FindError, ModelsCache};
 
 use crate::{access::Caller, refusal::Refusal, reload::Routes};
 
-/// What of a client's request goes on to a provider. The client's key and cookies
-/// are for the gateway: nothing goes on that is not named here.
+/// The request headers that are forwarded to a provider. All others, such as the client's
+/// key and cookies, are for the gateway alone.
 const FORWARDED: [HeaderName; 4] = [
     header::ACCEPT,
     header::ACCEPT_ENCODING,
@@ -29,7 +29,7 @@ const FORWARDED: [HeaderName; 4] = [
     HeaderName::from_static("idempotency-key"),
 ];
 
-/// What of a provider's answer is between it and the gateway alone.
+/// The response headers that are not forwarded to the client.
 const KEPT: [HeaderName; 5] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -38,19 +38,18 @@ const KEPT: [HeaderName; 5] = [
     header::UPGRADE,
 ];
 
-/// Where the chats of one provider go.
+/// Where the chats of one provider are sent.
 #[derive(Clone)]
 pub(crate) struct Route {
     chats: Uri,
-    /// The provider's key, and what else it wants to see.
+    /// The provider's key, and its other configured headers.
     headers: HeaderMap,
 }
 
 impl Route {
     pub(crate) fn new(base_url: &str, mut headers: HeaderMap) -> Result<Self, http::Error> {
         let base: Uri = base_url.parse()?;
-        // The list of models lies below `/v1` when the base URL has no path, and so
-        // do the chats.
+        // If the base URL has no path, `/v1` is the default, as it is for the list.
         let path = match base.path().trim_end_matches('/') {
             "" => "/v1",
             path => path,
@@ -76,12 +75,12 @@ struct Inner {
 impl Proxy {
     pub(crate) fn new(cache: ModelsCache, routes: Routes) -> Self {
         let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false); // https goes through it, too
+        tcp.enforce_http(false); // also allow https
         tcp.set_nodelay(true);
-        // The only deadline there is: models think for minutes.
+        // The only timeout: a model may think for minutes before it responds.
         tcp.set_connect_timeout(Some(Duration::from_secs(5)));
         let https = HttpsConnectorBuilder::new()
-            // Named, for rustls takes no default where two are compiled in.
+            // Explicit, because rustls has no default if two providers are compiled in.
             .with_provider_and_webpki_roots(ring::default_provider())
             .expect("ring supports the default versions of TLS")
             .https_or_http()
@@ -110,38 +109,38 @@ pub(crate) async fn chat(
         let body = body.map_err(|error| Refusal::Body(error.status(), error.body_text()))?;
         proxy.direct(&caller, &headers, &body).await?
     };
-    // Body and snapshot are let go by now: an answer may take minutes to begin.
-    let answer = proxy.client.request(request).await.map_err(|error| {
-        tracing::warn!(provider, %error, "no answer to a chat");
+    // Body and snapshot are dropped by now: a response may take minutes.
+    let response = proxy.client.request(request).await.map_err(|error| {
+        tracing::warn!(provider, %error, "failed to forward a chat");
         Refusal::Upstream("the model's provider cannot be reached")
     })?;
-    let (mut head, body) = answer.into_parts();
+    let (mut head, body) = response.into_parts();
     tracing::debug!(provider, status = %head.status, "chat");
     match head.status {
-        // About the gateway's key, not about the client's: the client could do nothing
-        // with it, and some providers quote the key.
+        // The gateway's key was rejected, not the client's. The client cannot fix that, and
+        // some providers quote the key.
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            tracing::warn!(provider, status = %head.status, "the provider refuses the key");
+            tracing::warn!(provider, status = %head.status, "the provider rejects the key");
             Err(Refusal::Upstream(
-                "the model's provider refuses the gateway",
+                "the model's provider rejects the gateway",
             ))
         }
         status if status.is_redirection() => {
-            tracing::warn!(provider, %status, "the provider redirects");
+            tracing::warn!(provider, %status, "the provider responds with a redirect");
             Err(Refusal::Upstream("the model's provider has moved"))
         }
-        // All else is the client's, errors included: it is its chat.
+        // All other responses are the client's, including errors.
         _ => {
             for name in KEPT {
                 head.headers.remove(name);
             }
-            // Passed on as it comes, frame by frame: streams stay streams.
+            // Not buffered: streams stay streams.
             Ok(Response::from_parts(head, Body::new(body)).into_response())
         }
     }
 }
 
-/// What the gateway reads of a chat.
+/// The part of a chat that the gateway reads.
 #[derive(Deserialize)]
 struct Chat<'a> {
     #[serde(borrow)]
@@ -149,7 +148,7 @@ struct Chat<'a> {
 }
 
 impl Inner {
-    /// The provider that a chat goes to, and what goes there.
+    /// Finds the provider of a chat, and builds the request to it.
     async fn direct(
         &self,
         caller: &Caller,
@@ -159,14 +158,14 @@ impl Inner {
         let chat: Chat<'_> = serde_json::from_slice(body).map_err(|_| Refusal::NoModel)?;
         let id: String = serde_json::from_str(chat.model.get()).map_err(|_| Refusal::NoModel)?;
 
-        // By the list that the client was sent, and only what it may see.
+        // In the list that clients see, and only if the caller may see it.
         let found = self.cache.find_visible(&id, &caller.view).await;
         let found = found.map_err(|error| match error {
             FindError::NotYet => Refusal::NotYet,
             _ => Refusal::UnknownModel(id),
         })?;
         let model = found.get();
-        let nowhere = Refusal::Upstream("the model's provider takes no chats");
+        let nowhere = Refusal::Upstream("the model's provider accepts no chats");
         let routes = self.routes.load();
         let route = routes.get(model.provider()).ok_or(nowhere)?;
         let body = with_model(body, chat.model, model.upstream_id());
@@ -185,7 +184,7 @@ impl Route {
                 headers.insert(name, value.clone());
             }
         }
-        // Which it is, for it was read as that, whatever the client called it.
+        // The body was parsed as JSON, whatever the client's content type.
         let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);
         headers.extend(self.headers.clone());
@@ -193,11 +192,11 @@ impl Route {
     }
 }
 
-/// The body with another model in it. All else stays as the client wrote it, byte by
-/// byte: a `Value` would round its numbers.
+/// Replaces the model in a body. Everything else stays byte for byte: a `Value` would round
+/// numbers.
 fn with_model(body: &[u8], model: &RawValue, id: &str) -> Vec<u8> {
     let model = model.get();
-    let start = model.as_ptr() as usize - body.as_ptr() as usize; // it was borrowed from there
+    let start = model.as_ptr() as usize - body.as_ptr() as usize; // `model` borrows from `body`
     let id = serde_json::Value::from(id).to_string();
     [&body[..start], id.as_bytes(), &body[start + model.len()..]].concat()
 }

@@ -1,4 +1,4 @@
-//! Why a chat was not passed on, in the form that OpenAI's clients raise from.
+//! The errors of chats that are not forwarded, in the format of OpenAI's clients.
 
 use axum::{
     Json,
@@ -9,7 +9,7 @@ use serde_json::json;
 
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// The caller has no key.
+    /// The caller's key is missing or unknown.
     UnknownCaller,
     /// The body could not be read.
     Body(StatusCode, String),
@@ -17,16 +17,16 @@ pub(crate) enum Refusal {
     NoModel,
     /// No such model is listed.
     UnknownModel(String),
-    /// No such model is listed yet: a provider was not heard of so far.
+    /// No such model is listed yet: a provider's first attempt has not ended.
     NotYet,
-    /// The provider cannot be reached, or wants nothing of the gateway.
+    /// The provider is unreachable, or rejects the gateway.
     Upstream(&'static str),
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         const BAD: &str = "invalid_request_error";
-        const OURS: &str = "api_error";
+        const API: &str = "api_error";
         let (status, kind, code, message) = match self {
             Self::UnknownCaller => {
                 let why = "the key is missing or unknown".to_owned();
@@ -43,25 +43,25 @@ impl IntoResponse for Refusal {
             }
             Self::NotYet => {
                 let why = "the list of models is not complete yet".to_owned();
-                (StatusCode::SERVICE_UNAVAILABLE, OURS, None, why)
+                (StatusCode::SERVICE_UNAVAILABLE, API, None, why)
             }
             Self::Upstream(why) => (
                 StatusCode::BAD_GATEWAY,
-                OURS,
+                API,
                 Some("bad_gateway"),
                 why.into(),
             ),
         };
         let error = json!({ "message": message, "type": kind, "param": null, "code": code });
-        let answer = (status, Json(json!({ "error": error })));
+        let response = (status, Json(json!({ "error": error })));
         match status {
             StatusCode::SERVICE_UNAVAILABLE => {
-                ([(header::RETRY_AFTER, "1")], answer).into_response()
+                ([(header::RETRY_AFTER, "1")], response).into_response()
             }
             StatusCode::UNAUTHORIZED => {
-                ([(header::WWW_AUTHENTICATE, "Bearer")], answer).into_response()
+                ([(header::WWW_AUTHENTICATE, "Bearer")], response).into_response()
             }
-            _ => answer.into_response(),
+            _ => response.into_response(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Serving until told to stop, and stopping at once.
+//! Serves until a signal arrives, then stops quickly.
 
 use std::{io, time::Duration};
 
@@ -6,30 +6,30 @@ use axum::Router;
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-/// How long answers under way may take once the gateway is to stop.
+/// How long open requests may take after the signal.
 ///
-/// axum's graceful shutdown waits for every connection, however long: a stream that
-/// goes on, or a client that sends nothing, would keep the process. Where chats have
-/// to be finished first, take what your orchestrator allows between SIGTERM and SIGKILL.
+/// axum's graceful shutdown waits for every connection, so an endless stream or an idle
+/// client would keep the process alive. To let chats finish, use the time that your
+/// orchestrator allows between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// Told by Ctrl-C or SIGTERM.
+/// Cancelled by Ctrl-C or SIGTERM.
 pub(crate) struct Stop {
     token: CancellationToken,
     _listening: JoinSet<()>,
 }
 
 impl Stop {
-    /// From here on a signal stops the gateway, and not the process under it.
+    /// Installs signal handlers, which replace the default of ending the process.
     pub(crate) fn on_signal() -> io::Result<Self> {
         let token = CancellationToken::new();
         let mut listening = JoinSet::new();
-        let told = signal()?;
-        let told_token = token.clone();
+        let signal = signal()?;
+        let signalled = token.clone();
         listening.spawn(async move {
-            told.await;
+            signal.await;
             tracing::info!("stopping");
-            told_token.cancel();
+            signalled.cancel();
         });
         Ok(Self {
             token,
@@ -37,13 +37,13 @@ impl Stop {
         })
     }
 
-    /// A token that is cancelled with this one, and by nobody else.
+    /// A child token: cancelled with this one, but cannot cancel it.
     pub(crate) fn token(&self) -> CancellationToken {
         self.token.child_token()
     }
 }
 
-/// Serves until told to stop, then finishes what can be finished soon.
+/// Serves until the signal, then lets open requests finish for a short time.
 pub(crate) async fn serve(listener: TcpListener, app: Router, stop: &Stop) -> io::Result<()> {
     let serving = axum::serve(listener, app).with_graceful_shutdown(stop.token().cancelled_owned());
     let cut_off = async {
@@ -53,7 +53,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, stop: &Stop) -> io
     tokio::select! {
         ended = async { serving.await } => ended,
         () = cut_off => {
-            tracing::info!("connections still open are cut off");
+            tracing::info!("closing connections that are still open");
             Ok(())
         }
     }
@@ -77,7 +77,7 @@ fn signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
 fn signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     Ok(async {
         if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await // not to be told is not to be stopped
+            std::future::pending().await // without a signal handler, never stop
         }
     })
 }

@@ -1,9 +1,9 @@
-//! Three providers of our own, so that there is something to look at without a key.
+//! Local demo providers, so that the gateway runs without a key.
 //!
-//! They are sized like real ones, and each lists its models in another form: `acme` like a
-//! vendor, in Anthropic's pages; `bazaar` like a reseller of other vendors' models, in
-//! OpenRouter's, and slow; `cellar` like a server in the house, in Ollama's, and it fails
-//! now and then. All of their models are made up. A fourth, `house`, is declared.
+//! They have realistic sizes, and each uses another dialect: `acme` is a vendor with
+//! Anthropic's pages; `bazaar` is a slow reseller of other vendors' models, with
+//! OpenRouter's records; `cellar` is a local server with Ollama's tags that fails
+//! regularly. All models are made up. A fourth provider, `house`, is declared.
 
 use std::{
     collections::HashMap,
@@ -44,12 +44,12 @@ use crate::{
     proxy::Route,
 };
 
-/// The key of a caller who sees one provider's models alone.
+/// The key of a caller who sees only one provider's models.
 const ACME_ONLY: &str = "demo-acme-only";
-/// The key of a caller who sees what costs nothing.
+/// The key of a caller who sees only models that are free of charge.
 const FREE_ONLY: &str = "demo-free-only";
 
-/// Starts the three, on loopback ports that are free. They end when the set is dropped.
+/// Starts the three servers on free loopback ports. They stop when the set is dropped.
 pub(crate) async fn start() -> io::Result<(JoinSet<io::Result<()>>, Setup)> {
     let mut servers = JoinSet::new();
     let mut models = StaticModelsCacheLayer::builder()
@@ -67,7 +67,7 @@ pub(crate) async fn start() -> io::Result<(JoinSet<io::Result<()>>, Setup)> {
             Model::description().with_output([Modality::Embeddings]),
         )
         .claude_aliases(true)
-        .refresh_interval(Duration::from_secs(10)); // so that `/status` has something to tell
+        .refresh_interval(Duration::from_secs(10)); // short, so that `/status` changes soon
     let mut routes = HashMap::new();
     for upstream in [acme(), bazaar(), cellar()] {
         let (name, dialect) = (upstream.name, upstream.form.dialect());
@@ -101,7 +101,7 @@ pub(crate) async fn start() -> io::Result<(JoinSet<io::Result<()>>, Setup)> {
 pub(crate) fn print_what_to_try(gateway: SocketAddr) {
     print!(
         r#"
-Three providers of its own stand behind it, and a list that is declared. Try:
+It serves three demo providers and a declared list. Try:
 
   curl -s {gateway}/v1/models
   curl -s '{gateway}/v1/models?limit=3' -H 'anthropic-version: 2023-06-01'
@@ -117,26 +117,26 @@ Three providers of its own stand behind it, and a list that is declared. Try:
   curl -s {gateway}/readyz
   curl -s {gateway}/status
 
-Ctrl-C ends it.
+Press Ctrl-C to stop.
 "#
     );
 }
 
-// ===== The three =====
+// ===== The three providers =====
 
 #[derive(Debug)]
 struct Upstream {
     name: &'static str,
     form: Form,
     models: Vec<Value>,
-    /// How long a page of the list takes.
+    /// The delay of each page of the list.
     pause: Duration,
-    /// Every how manieth request for the list fails.
+    /// Every n-th request for the list fails.
     fails: Option<usize>,
     lists: AtomicUsize,
 }
 
-/// In which form the list comes.
+/// The dialect of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Anthropic,
@@ -161,7 +161,7 @@ impl Form {
         }
     }
 
-    /// How many models one answer holds.
+    /// The number of models per page.
     fn page(self) -> usize {
         match self {
             Self::Anthropic => 50,
@@ -183,7 +183,7 @@ impl Upstream {
         }
     }
 
-    /// The header of its key, and the whole value there.
+    /// The header of its key, and the header's value.
     fn credential(&self) -> (HeaderName, String) {
         match self.form {
             Form::Anthropic => (
@@ -198,8 +198,7 @@ impl Upstream {
     }
 }
 
-/// A vendor: 120 models of its own, and nothing said of them but their names and dates. What
-/// else there is to know stands in a catalogue.
+/// A vendor: 120 models of its own, with only names and dates. A catalogue has the rest.
 fn acme() -> Upstream {
     let mut models = Vec::new();
     for generation in 1..=5 {
@@ -217,7 +216,7 @@ fn acme() -> Upstream {
     Upstream::new("acme", Form::Anthropic, models)
 }
 
-/// What the vendor does not say of its models, in the form of models.dev.
+/// The catalogue with facts that the vendor does not list, in the format of models.dev.
 fn catalog() -> Catalog {
     let record = |id: &str| {
         let generation = id["quill-".len()..].chars().next();
@@ -242,7 +241,7 @@ fn catalog() -> Catalog {
     }))
 }
 
-/// A reseller: 350 models of seven vendors, each described at length. It is slow.
+/// A reseller: 350 models of seven vendors, with long descriptions. It is slow.
 fn bazaar() -> Upstream {
     let vendors = [
         "fernhill", "gannet", "halyard", "isobar", "juniper", "kestrel", "lantern",
@@ -274,7 +273,7 @@ fn bazaar() -> Upstream {
     }
 }
 
-/// A server in the house: five models. Every third request for its list fails.
+/// A local server: five models. Every third request for its list fails.
 fn cellar() -> Upstream {
     let ids = [
         "ember:1b",
@@ -296,8 +295,7 @@ fn cellar() -> Upstream {
     }
 }
 
-/// A list that is declared, whose ids are as ids should not be and some are. It takes no
-/// chats, and is listed without its name in front.
+/// A declared list with unusual ids. It accepts no chats, and is listed without a prefix.
 fn house() -> Provider {
     let ids = [
         "tea pot 418",
@@ -311,7 +309,7 @@ fn house() -> Provider {
     Provider::fixed("house", ids.map(Model::new)).prefix(Prefix::OnConflict)
 }
 
-// ===== What they answer =====
+// ===== Responses =====
 
 impl Upstream {
     fn router(self) -> Router {
@@ -328,7 +326,7 @@ impl Upstream {
     }
 }
 
-/// Only the key of this provider opens it.
+/// Requires this provider's key.
 async fn authorize(
     State(upstream): State<Arc<Upstream>>,
     request: Request,
@@ -354,7 +352,7 @@ async fn list(
 }
 
 impl Upstream {
-    /// A page of the list, as providers of its form answer.
+    /// A page of the list, in the provider's dialect.
     fn page(&self, query: &HashMap<String, String>) -> Value {
         let all = &self.models;
         let is = |id: &String| all.iter().position(|model| model["id"] == **id);
@@ -420,7 +418,7 @@ async fn chat(State(upstream): State<Arc<Upstream>>, Json(chat): Json<Value>) ->
     events.push(chunk(json!({}), Some("stop")));
     events.push(Event::default().data("[DONE]"));
     let spoken = stream::iter(events).then(|event| async {
-        sleep(Duration::from_millis(100)).await; // so that one sees it stream
+        sleep(Duration::from_millis(100)).await; // makes the stream visible
         Ok::<_, Infallible>(event)
     });
     Sse::new(spoken).into_response()

@@ -1,4 +1,4 @@
-//! What was set, once it has been checked.
+//! `CacheConfig`: the validated settings of a cache.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -8,20 +8,22 @@ use crate::{enrich::Enrichment, entry::Bounds, snapshot::ListingSettings};
 pub(crate) struct CacheConfig {
     pub(crate) refresh_mode: RefreshMode,
     pub(crate) refresh_interval: Duration,
-    /// How long a provider's first attempt is waited for.
+    /// How long a request waits for a provider's first attempt, from the start of the
+    /// attempt.
     pub(crate) miss_timeout: Duration,
-    /// How long a fetch may take in all, and until its answer begins.
+    /// Limits for a whole fetch, and for the time until its response headers.
     pub(crate) fetch_timeout: Duration,
     pub(crate) headers_timeout: Duration,
-    /// After the first failure; doubling from then on.
+    /// The delay after the first failure. It doubles with every further failure.
     pub(crate) backoff: Duration,
     pub(crate) longest_retry_after: Duration,
     pub(crate) max_stale: Option<Duration>,
-    /// Whether an empty list after a full one is taken for meant.
+    /// Whether an empty list from a provider that had models is accepted.
     pub(crate) accept_empty: bool,
-    /// The share of its models that a list may lose without being asked for once more.
+    /// The share of its models that a list may lose before it has to be confirmed by a
+    /// second fetch. `None`: no limit.
     pub(crate) max_shrink: Option<f64>,
-    /// Whether a list in which a provider is missing is served.
+    /// Whether the list is served while a provider is missing from it.
     pub(crate) serve_partial: bool,
     pub(crate) fetches_at_once: NonZeroUsize,
     pub(crate) bounds: Bounds,
@@ -29,19 +31,20 @@ pub(crate) struct CacheConfig {
     pub(crate) enrichment: Arc<Enrichment>,
 }
 
-/// A shorter list may lose what share it will.
-const FEW: usize = 20;
+/// Lists with fewer models may shrink by any share.
+const MIN_SHRINK_CHECKED: usize = 20;
 
 impl CacheConfig {
-    /// Whether a list lost so many models that it has to be confirmed.
+    /// Whether a list lost so many models that it has to be confirmed by a second fetch.
     pub(crate) fn has_shrunk(&self, before: usize, after: usize) -> bool {
         let lost = before.saturating_sub(after) as f64;
         self.max_shrink
-            .is_some_and(|share| before >= FEW && lost > share * before as f64)
+            .is_some_and(|share| before >= MIN_SHRINK_CHECKED && lost > share * before as f64)
     }
 
-    /// The same for the catalogue, which nobody waits for. What bounds providers says
-    /// nothing of it, and it does not expire: an old one is better than none.
+    /// The settings that apply to the catalogue. No request waits for it, the bounds for
+    /// providers do not apply, and an empty list never replaces one with models. It does
+    /// not expire either (see `Table::enforce`): an old catalogue is better than none.
     pub(crate) fn for_catalog(&self) -> Self {
         Self {
             refresh_mode: match self.refresh_mode {
@@ -55,14 +58,14 @@ impl CacheConfig {
     }
 }
 
-/// What makes a list be fetched again.
+/// What triggers a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RefreshMode {
-    /// The refresher keeps every list fresh.
+    /// The refresher fetches lists in the background.
     Background,
-    /// The first request after a list is due, which does not wait for it.
+    /// The first request after a list is due starts the fetch, and does not wait for it.
     OnDemand,
-    /// Every request, which waits for it: caching is off.
+    /// Every request fetches and waits: caching is off.
     PerRequest,
 }
 

@@ -1,4 +1,4 @@
-//! Parts of the next snapshot, with all that is known of their models.
+//! Adds descriptions to the listings of the next snapshot.
 
 use std::sync::Arc;
 
@@ -9,10 +9,11 @@ use crate::{
     snapshot::{ProviderListing, Snapshot},
 };
 
-/// Describes the models of all parts, out of `last` where nothing has changed. Without the
-/// code of others, models that are not in `last` are as their provider describes them.
+/// Describes the models of all listings, and reuses the descriptions of `last` where
+/// nothing has changed. In `Mode::Essential` no enricher runs: models without an earlier
+/// description stay as their provider describes them.
 pub(super) fn describe(
-    mut parts: Vec<ProviderListing>,
+    mut listings: Vec<ProviderListing>,
     last: Option<&Snapshot>,
     enrichment: &Enrichment,
     catalog: Option<Arc<Entry>>,
@@ -27,19 +28,22 @@ pub(super) fn describe(
         }
     };
     let Some(version) = enrichment.version(catalog) else {
-        return parts;
+        return listings;
     };
-    for part in &mut parts {
-        let Some(entry) = &part.entry else { continue };
-        let name = part.provider.name();
-        let before = last.and_then(|last| last.parts().find(|part| part.provider.name() == name));
-        let before = before.and_then(|part| part.described.as_ref());
+    for listing in &mut listings {
+        let Some(entry) = &listing.entry else {
+            continue;
+        };
+        let name = listing.provider.name();
+        let before =
+            last.and_then(|last| last.parts().find(|listing| listing.provider.name() == name));
+        let before = before.and_then(|listing| listing.described.as_ref());
         if let Some(before) = before.filter(|before| keeps_last && before.is_of(entry)) {
-            part.described = Some(Arc::clone(before));
+            listing.described = Some(Arc::clone(before));
             continue;
         }
-        let described = Described::new(entry, &part.provider, enrichment, &version, before);
-        part.described = Some(described);
+        let described = Described::new(entry, &listing.provider, enrichment, &version, before);
+        listing.described = Some(described);
     }
-    parts
+    listings
 }

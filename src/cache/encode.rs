@@ -1,4 +1,4 @@
-//! The variants of a published list under content codings, made in the background.
+//! Compresses published lists in the background.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -18,19 +18,22 @@ use crate::{
     variants::Variants,
 };
 
-/// After this time another task may encode: the one before was lost with its runtime.
-const DEADLINE: Duration = Duration::from_secs(300);
+/// After this time another task may start: the previous one was lost with its runtime.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Cache {
-    /// Makes the variants of the lists that lack them, in a task of its own: until those
-    /// of a list are there, all at once, identity is served. One list at a time, and what
-    /// was replaced meanwhile is skipped.
+    /// Compresses the lists that have no encoded variants yet, one list after the other, in
+    /// a task of its own. The variants of a list become available all at once; until then
+    /// identity is served. Lists that are replaced in the meantime are skipped.
     pub(crate) fn encode_soon(self: &Arc<Self>) {
-        if lacking(&self.load()).is_none() || self.tasks.stopped() || !Tasks::has_runtime() {
-            return; // outside of a runtime a layer of declared lists still answers
+        if first_without_encodings(&self.load()).is_none()
+            || self.tasks.stopped()
+            || !Tasks::has_runtime()
+        {
+            return; // a layer of declared lists also responds outside a runtime
         }
         let now = clock::now();
-        let (_, Some(guard)) = self.encoding.join(now, now + DEADLINE) else {
+        let (_, Some(guard)) = self.encoding.join(now, now + TIMEOUT) else {
             return;
         };
         let cache = Arc::downgrade(self);
@@ -48,25 +51,26 @@ impl Cache {
                 let Some(cache) = cache.upgrade() else { return };
                 match encoded {
                     Ok(Some(encoded)) => cache.put_encoded(&variants, &encoded),
-                    Ok(None) => {} // replaced meanwhile: the next one is looked for
+                    Ok(None) => {} // replaced in the meantime
                     Err(_) => {
-                        // Without variants: the same list would fail again.
+                        // Store no variants: the same list would fail again.
                         let bytes = variants.body().len();
-                        tracing::error!(bytes, "a list could not be compressed");
+                        tracing::error!(bytes, "failed to compress a model list");
                         cache.put_encoded(&variants, &[]);
                     }
                 }
             }
             guard.complete(());
-            // A list that came since the last look found this task still encoding.
+            // A list may have been published after the last check, while this task still
+            // held the flight.
             if let Some(cache) = cache.upgrade() {
                 cache.encode_soon();
             }
         });
     }
 
-    /// Puts the variants of a list where its body is still served: its headers may have
-    /// been made anew meanwhile.
+    /// Stores the variants wherever the same body is still served: a newer snapshot may
+    /// share the body under different headers.
     fn put_encoded(&self, variants: &Variants, encoded: &[(Coding, Bytes)]) {
         loop {
             let snapshot = self.snapshot.load_full();
@@ -83,11 +87,11 @@ impl Cache {
 }
 
 fn next_to_encode(cache: &Weak<Cache>) -> Option<Arc<Variants>> {
-    lacking(&cache.upgrade()?.load())
+    first_without_encodings(&cache.upgrade()?.load())
 }
 
-/// The first list that lacks its variants.
-fn lacking(snapshot: &Snapshot) -> Option<Arc<Variants>> {
+/// The first list that has no encoded variants yet.
+fn first_without_encodings(snapshot: &Snapshot) -> Option<Arc<Variants>> {
     let main = snapshot.variants();
     if main.lacks_encodings() {
         return Some(Arc::clone(main));
@@ -96,13 +100,13 @@ fn lacking(snapshot: &Snapshot) -> Option<Arc<Variants>> {
     all_variants.find(|variants| variants.lacks_encodings())
 }
 
-/// Whether two lists are the very bytes, not equal ones, for they are shared while the
-/// list is the same.
+/// Whether two lists share their bytes. Compares addresses, because an unchanged body is
+/// shared between snapshots.
 fn is_same(one: &Variants, other: &Variants) -> bool {
     one.body().as_ptr() == other.body().as_ptr()
 }
 
-/// Whether this list would still be sent.
+/// Whether this list is still served.
 fn is_wanted(cache: &Weak<Cache>, variants: &Variants) -> bool {
     let current = |cache: Arc<Cache>| {
         let is_served = || {

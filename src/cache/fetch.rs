@@ -1,4 +1,4 @@
-//! The fetch of one provider: a task of its own, from the source's answer into the table.
+//! The fetch of one provider: a task from the call of the source to the published list.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -24,17 +24,15 @@ use crate::{
     tasks::compute,
 };
 
-/// How much longer than its answer may take a fetch is in flight at most: its list is
-/// checked and filtered in that time.
+/// How long a fetch may stay in flight after its timeout, to validate and filter the list.
 const PROCESSING: Duration = Duration::from_secs(10);
 
-/// What a model costs at least while it is checked, in bytes: for the choice where that is
-/// done.
-const MODEL: usize = 256;
+/// A lower bound of the bytes per model, to decide where to validate.
+const BYTES_PER_MODEL: usize = 256;
 
 impl Cache {
-    /// Begins a fetch of a slot that has none in flight. Once the cache is shut down, and
-    /// outside a runtime, there is none.
+    /// Starts a fetch for a slot that has none in flight. Does nothing after shutdown or
+    /// outside a runtime.
     pub(super) fn launch(
         self: &Arc<Self>,
         table: &mut Table,
@@ -46,13 +44,13 @@ impl Cache {
             return;
         }
         let number = table.next_number();
-        let queue = self.permits.longest_wait(table.in_flight());
-        let catalog_policy;
+        let queue = self.permits.max_wait(table.in_flight());
+        let catalog_config;
         let config = match key {
             SlotKey::Provider(_) => &self.config,
             SlotKey::Catalog => {
-                catalog_policy = self.config.for_catalog();
-                &catalog_policy
+                catalog_config = self.config.for_catalog();
+                &catalog_config
             }
         };
         let Some(slot) = key.of(table) else { return };
@@ -90,7 +88,7 @@ impl Cache {
         follow_up.fetches.push((stop, Box::pin(task)));
     }
 
-    /// Takes in what a fetch brought, unless it is no longer awaited, and publishes it.
+    /// Records the result of a fetch and publishes it, unless the result is late.
     async fn complete_fetch(
         self: &Arc<Self>,
         number: u64,
@@ -103,8 +101,8 @@ impl Cache {
         });
         let Some(outcome) = outcome else { return };
         self.published().await;
-        // Only now: those that wait find it in the snapshot, and those that come in between
-        // wait too. The schedule goes on from here.
+        // Only now: waiters then find the list in the snapshot, and requests that arrived
+        // in the meantime wait too. The refresher is woken after this.
         guard.complete(outcome);
         self.update(clock::now(), |table, follow_up| {
             table.finish(number, follow_up);
@@ -113,7 +111,7 @@ impl Cache {
     }
 }
 
-/// The end of a fetch: with an outcome, or lost with its task.
+/// Ends a fetch: with an outcome, or without one if its task is lost.
 struct FetchGuard {
     guard: Option<FlightGuard<Outcome>>,
     cache: Weak<Cache>,
@@ -128,9 +126,10 @@ impl FetchGuard {
 }
 
 impl Drop for FetchGuard {
-    /// Nothing settles a fetch that is lost, so the next request has to look: a cache
-    /// outlives the runtime of a request. Nothing is started from here, for that runtime
-    /// may be shutting down. A fetch is never dropped under the table's lock.
+    /// A lost fetch records no result, so the next request has to check the table: a cache
+    /// may outlive the runtime of the request that started the fetch. Nothing is spawned
+    /// here, because that runtime may be shutting down. Locking is safe: a fetch is never
+    /// dropped under the table's lock.
     fn drop(&mut self) {
         let Some(guard) = self.guard.take() else {
             return;
@@ -143,7 +142,7 @@ impl Drop for FetchGuard {
     }
 }
 
-/// How long the answer to a fetch may take.
+/// The time limits of one fetch.
 #[derive(Clone, Copy)]
 struct ListModelsLimits {
     timeout: Duration,
@@ -161,8 +160,8 @@ impl ListModelsLimits {
     }
 }
 
-/// Calls a source, and checks what it answers. Whatever happens, this ends by the
-/// deadline, and with a result.
+/// Calls a source and validates its response. Whatever the source does, this completes with
+/// a result by the deadline of the flight.
 fn fetch(
     provider: Provider,
     source: Arc<dyn DynSource>,
@@ -181,30 +180,30 @@ fn fetch(
     let listed = async move { source.list(request).await };
     let fetched = async move {
         let permit = permits.acquire().await;
-        let answer = clock::within(limits.timeout, listed).await;
+        let response = clock::within(limits.timeout, listed).await;
         drop(permit);
-        let (list, validator) = match answer.ok_or(ListErrorKind::Timeout)?? {
+        let (list, validator) = match response.ok_or(ListErrorKind::Timeout)?? {
             SourceResponse::List(list, validator) => (list, validator),
-            // Only a source that was given a validator says so.
+            // Only a source that was given a validator may respond this.
             SourceResponse::Unchanged => return known.ok_or(ListErrorKind::Other.into()),
         };
-        let entry = compute(list.models().len() * MODEL, move || {
+        let entry = compute(list.models().len() * BYTES_PER_MODEL, move || {
             let now = clock::unix_seconds();
             Entry::new(list, &bounds, now, |model| provider.keeps(model))
         });
         let entry = Arc::new(entry.await?);
-        // One that is confirmed for ever would never learn the dates that another replica
-        // knows.
+        // A list that is only ever revalidated would never learn the dates that other
+        // replicas know.
         let validator = validator.filter(|_| !entry.is_young());
         Ok(Fetched { entry, validator })
     };
-    // Around all code of others: the source, its futures, their drops, and the filter.
+    // Around all user code: the source, its futures, their drops, and the filter.
     AssertUnwindSafe(fetched)
         .catch_unwind()
         .map(|caught| caught.unwrap_or_else(|_| Err(ListErrorKind::Panic.into())))
 }
 
-/// What those get that wait for a fetch that has ended without an outcome.
+/// The error for waiters of a fetch that ended without an outcome.
 pub(crate) fn cancelled(provider: Arc<str>) -> ProviderError {
     ProviderError::new(provider, ListErrorKind::Cancelled.into())
 }

@@ -1,5 +1,5 @@
-//! What is logged of a change of the table, once it is unlocked: the kind of a failure and
-//! nothing of its cause, which may quote the provider.
+//! The log events of changes of the table, emitted after it is unlocked. They contain the
+//! kind of a failure, never its cause, which may quote the provider.
 
 use std::{sync::Arc, time::Duration};
 
@@ -62,7 +62,7 @@ impl Event {
             } if filtered > 0 => tracing::warn!(
                 provider = &*provider,
                 filtered,
-                "the filter keeps none of the provider's models"
+                "the filter excludes all models of the provider"
             ),
             Self::Confirmed {
                 provider,
@@ -96,11 +96,14 @@ impl Event {
                 );
             }
             Self::Suspended(gap) => {
-                tracing::debug!(?gap, "the system was suspended or its clock set forward");
+                tracing::debug!(
+                    ?gap,
+                    "the system was suspended, or its clock was set forward"
+                );
             }
             Self::PublicationOverdue => tracing::error!(
-                "a publication did not finish in time: a view's predicate or an enricher does \
-                 not return, or the blocking pool is exhausted"
+                "publication timed out: a view's predicate or an enricher does not return, or the \
+                 blocking pool is exhausted"
             ),
         }
     }

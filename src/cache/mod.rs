@@ -1,16 +1,16 @@
 //! `Cache`: the snapshot that requests read, and the table behind it.
 //!
-//! Requests load the snapshot, which takes no lock. Fetches and the schedule change the
-//! table ([`table`]), and what has changed is published as a new snapshot ([`publish`]).
+//! Requests load the snapshot without a lock. Fetches and the schedule change the table
+//! ([`table`]), and each change is published as a new snapshot ([`publish`]).
 //!
 //! Invariants:
 //!
-//! - Lists enter the table in `settle` and `replace` alone, and the snapshot in
-//!   `run_publication` alone.
-//! - `attention` is computed under the table's lock after every change of the table, so a
-//!   request that finds it in the future has nothing to do.
-//! - Tasks hold a `Weak<Cache>`, but for publications, which are short: the cache goes with
-//!   its last owner, and `_guard` then ends the tasks.
+//! - Only `settle`, `replace` and `new` put lists into the table, and only
+//!   `run_publication` replaces the snapshot.
+//! - `next_check` is computed under the table's lock after every change of the table, so a
+//!   request that reads a later time has nothing to do.
+//! - Tasks hold a `Weak<Cache>`, except publications and renderings, which are short. The
+//!   cache is dropped with its last owner, and `_guard` then cancels the tasks.
 
 mod config;
 mod describe;
@@ -55,23 +55,23 @@ use crate::{
 
 pub(crate) struct Cache {
     snapshot: ArcSwap<Snapshot>,
-    /// A request that arrives from this moment on, in nanoseconds after `epoch`, has to
-    /// look at the table before it is answered.
-    attention: AtomicU64,
+    /// When a request next has to check the table, in nanoseconds after `epoch`: 0 for
+    /// every request, `NEVER` for none.
+    next_check: AtomicU64,
     epoch: Instant,
     table: Mutex<Table>,
-    /// Every publication's number and snapshot.
+    /// The number and the snapshot of the latest publication.
     updates: watch::Sender<(u64, ModelsSnapshot)>,
-    /// Whether every first attempt was over once.
+    /// Whether all first attempts have ended at least once.
     attempted: AtomicBool,
-    /// Whether there was a refresher that has ended.
+    /// Whether a refresher existed and has ended.
     refresher_ended: AtomicBool,
-    /// The variants of a list that are being made.
+    /// The task that compresses lists, at most one at a time.
     encoding: SingleFlight<()>,
-    /// Changes when the schedule does.
+    /// Notified when the schedule changes.
     wake: watch::Sender<()>,
     permits: Arc<Permits>,
-    renderings: Arc<Permits>,
+    render_permits: Arc<Permits>,
     config: CacheConfig,
     tasks: Tasks,
     _guard: DropGuard,
@@ -92,11 +92,11 @@ impl Cache {
             let source = provider.build_as("catalog")?;
             table.catalog = Some(Slot::new(provider, source, None, now));
         }
-        let parts = describe(table.parts(), None, &config.enrichment, None, Mode::Full);
-        let snapshot = Snapshot::assemble(parts, None, &config.listing, true, true);
+        let listings = describe(table.listings(), None, &config.enrichment, None, Mode::Full);
+        let snapshot = Snapshot::assemble(listings, None, &config.listing, true, true);
         let snapshot = Arc::new(snapshot);
         let cache = Self {
-            attention: AtomicU64::new(0),
+            next_check: AtomicU64::new(0),
             epoch: now,
             table: Mutex::new(table),
             updates: watch::Sender::new((0, ModelsSnapshot(Arc::clone(&snapshot)))),
@@ -106,7 +106,7 @@ impl Cache {
             encoding: SingleFlight::default(),
             wake: watch::Sender::new(()),
             permits: Arc::new(Permits::new(config.fetches_at_once)),
-            renderings: Arc::new(Permits::new(prepare::AT_ONCE)),
+            render_permits: Arc::new(Permits::new(prepare::MAX_CONCURRENT)),
             _guard: tasks.stop().clone().drop_guard(),
             config,
             tasks,
@@ -114,7 +114,7 @@ impl Cache {
         Ok(Arc::new(cache))
     }
 
-    /// The snapshot of this moment, to be read and dropped in one expression.
+    /// Loads the current snapshot. Use and drop the guard in one expression.
     pub(crate) fn load(&self) -> arc_swap::Guard<Arc<Snapshot>> {
         self.snapshot.load()
     }
@@ -123,7 +123,7 @@ impl Cache {
         ModelsSnapshot(self.snapshot.load_full())
     }
 
-    /// Every snapshot from now on, with its number. The latest replaces those not yet seen.
+    /// Subscribes to snapshots. A receiver sees the latest one, and may skip earlier ones.
     pub(crate) fn updates(&self) -> watch::Receiver<(u64, ModelsSnapshot)> {
         self.updates.subscribe()
     }
@@ -136,27 +136,27 @@ impl Cache {
         &self.config
     }
 
-    /// Changes whenever the schedule does.
+    /// Subscribes to changes of the schedule.
     pub(crate) fn schedule_changes(&self) -> watch::Receiver<()> {
         self.wake.subscribe()
     }
 
-    /// Whether every first attempt was over once.
+    /// Whether all first attempts have ended at least once.
     pub(crate) fn was_attempted(&self) -> bool {
         self.attempted.load(Ordering::Acquire)
     }
 
-    /// Whether there was a refresher that has ended: nothing is fetched any more.
+    /// Whether a refresher existed and has ended, so that nothing is fetched any more.
     pub(crate) fn has_refresher_ended(&self) -> bool {
         self.refresher_ended.load(Ordering::Acquire)
     }
 
-    /// Reports that the refresher has ended while the cache is in use, and has the headers
-    /// of its lists say so.
+    /// Logs that the refresher has ended while the cache is still in use, and republishes
+    /// the lists with headers that report it.
     pub(crate) fn refresher_ended(self: &Arc<Self>) {
         if !self.tasks.stopped() {
             tracing::warn!(
-                "the runtime of the refresher is gone: model lists are no longer refreshed"
+                "the refresher's runtime was shut down: model lists are no longer refreshed"
             );
         } else if self.tasks.is_abandoned() {
             tracing::warn!(
@@ -171,18 +171,19 @@ impl Cache {
         self.update(clock::now(), |table, _| table.changes += 1);
     }
 
-    /// Looks at the catalogue, if there is one.
+    /// Inspects the slot of the catalogue, if there is one.
     pub(crate) fn inspect_catalog<T>(&self, look: impl FnOnce(&Slot) -> T) -> Option<T> {
         self.table().catalog.as_ref().map(look)
     }
 
-    /// Looks at every provider, in order.
+    /// Inspects the slot of every provider, in order.
     pub(crate) fn inspect<T>(&self, look: impl FnMut(&Slot) -> T) -> Vec<T> {
         self.table().slots.iter().map(look).collect()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // The table is whole between any two statements that can panic.
+        // No statement that can panic leaves the table half changed, so poisoning is
+        // ignored.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

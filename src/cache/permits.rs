@@ -1,8 +1,8 @@
-//! `Permits`: how many fetches begin at once.
+//! `Permits`: limits how many tasks start at once.
 //!
-//! A permit is a lease with an end: past it another fetch takes its place, whatever became
-//! of the one that held it. So a hung provider, or a task that was lost with its runtime,
-//! delays no other provider for longer than a lease.
+//! A permit is a lease. After it expires another task may start, even if the permit was not
+//! dropped. So a hung provider, or a task that was lost with its runtime, delays another
+//! provider by at most one lease.
 
 use std::{
     num::NonZeroUsize,
@@ -34,7 +34,7 @@ struct Lease {
     end: Instant,
 }
 
-/// Ends its lease when it is dropped.
+/// Ends its lease when dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
     permits: Arc<Permits>,
@@ -42,7 +42,7 @@ pub(super) struct Permit {
 }
 
 impl Permits {
-    /// How long a permit is good.
+    /// The duration of a lease.
     pub(super) const LEASE: Duration = Duration::from_millis(250);
 
     pub(super) fn new(max: NonZeroUsize) -> Self {
@@ -53,21 +53,21 @@ impl Permits {
         }
     }
 
-    /// The longest that a fetch waits for its permit with this many before it.
-    pub(super) fn longest_wait(&self, before: usize) -> Duration {
+    /// The longest wait for a permit behind this many other tasks.
+    pub(super) fn max_wait(&self, before: usize) -> Duration {
         let rounds = before / self.max;
         Self::LEASE.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
     }
 
-    /// Waits until fewer than `max` leases are current.
+    /// Waits until fewer than `max` leases are active.
     ///
     /// # Cancel safety
     ///
-    /// A caller that leaves holds no permit.
+    /// A caller that is dropped holds no permit.
     pub(super) async fn acquire(self: &Arc<Self>) -> Permit {
         loop {
             let mut released = pin!(self.released.notified());
-            released.as_mut().enable(); // before the look, so that no release is missed
+            released.as_mut().enable(); // before `try_acquire`, so that no release is missed
             match self.try_acquire(clock::now()) {
                 Ok(permit) => return permit,
                 Err(end) => _ = clock::until(end, released).await,
@@ -75,7 +75,7 @@ impl Permits {
         }
     }
 
-    /// A permit, or when the first of the current leases ends.
+    /// Returns a permit, or when the first of the active leases ends.
     fn try_acquire(self: &Arc<Self>, now: Instant) -> Result<Permit, Instant> {
         let mut leases = self.leases();
         leases.current.retain(|lease| now < lease.end);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_permit_that_is_never_released_ends_by_itself() {
+    async fn permit_expires_if_never_released() {
         let permits = permits(2);
         let began = clock::now();
         for _ in 0..2 {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_released_permit_is_taken_at_once() {
+    async fn released_permit_is_reused_at_once() {
         let permits = permits(1);
         let began = clock::now();
         let first = permits.acquire().await;
@@ -142,10 +142,10 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_wait_grows_by_a_lease_a_round() {
+    fn max_wait_grows_by_one_lease_per_round() {
         let permits = permits(16);
-        assert_eq!(permits.longest_wait(15), Duration::ZERO);
-        assert_eq!(permits.longest_wait(16), Permits::LEASE);
-        assert_eq!(permits.longest_wait(160), 10 * Permits::LEASE);
+        assert_eq!(permits.max_wait(15), Duration::ZERO);
+        assert_eq!(permits.max_wait(16), Permits::LEASE);
+        assert_eq!(permits.max_wait(160), 10 * Permits::LEASE);
     }
 }

@@ -1,5 +1,6 @@
-//! Lists that were not asked for before: each rendered once, as a flight, off the async
-//! workers where it is large, and kept with the snapshot.
+//! Renders lists on first request: other dialects than OpenAI's, and views. Each is
+//! rendered once, in a flight, on a blocking thread if it is large, and stored with the
+//! snapshot.
 
 use std::{num::NonZeroUsize, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -14,27 +15,25 @@ use crate::{
     tasks::compute,
 };
 
-/// What a model costs at least while it is rendered, in bytes: for the choice where that
-/// is done.
-const MODEL: usize = 256;
+/// A lower bound of the bytes per model, to decide where to render.
+const BYTES_PER_MODEL: usize = 256;
 
-/// How long a rendering may take before another one begins.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// The time limit of a rendering. After it, another one may start.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many renderings begin at once.
-pub(super) const AT_ONCE: NonZeroUsize = NonZeroUsize::new(4).expect("is not zero");
+/// How many renderings may start at once.
+pub(super) const MAX_CONCURRENT: NonZeroUsize = NonZeroUsize::new(4).expect("is not zero");
 
 impl Cache {
-    /// Waits until a snapshot has a list. A caller that asks for one that is being rendered
-    /// waits for it, and does not render it again.
+    /// Renders a list of a snapshot, or waits for the rendering in progress.
     ///
     /// # Errors
     ///
-    /// The view's predicate panicked, or does not return.
+    /// The view's predicate panicked or did not return in time.
     ///
     /// # Cancel safety
     ///
-    /// The rendering is a task of its own, and goes on when the caller leaves.
+    /// The rendering runs in its own task and continues if the caller is dropped.
     pub(crate) async fn prepare(
         self: &Arc<Self>,
         snapshot: &Arc<Snapshot>,
@@ -42,18 +41,18 @@ impl Cache {
         dialect: ClientDialect,
     ) -> Result<Representation, Panicked> {
         let cell = match &view.0 {
-            Visibility::Some(predicate) => Cell::OfView {
+            Visibility::Some(predicate) => Cell::View {
                 prepared_view: snapshot.views().admit(predicate, snapshot.settings().views),
                 predicate: Arc::clone(predicate),
             },
-            _ => Cell::OfAll,
+            _ => Cell::All,
         };
         if let Some(representation) = cell.of(snapshot, dialect).get() {
             return Ok(representation.clone());
         }
         let now = clock::now();
         let flight = &cell.of(snapshot, dialect).flight;
-        let (rendering, guard) = flight.join(now, now + DEADLINE);
+        let (rendering, guard) = flight.join(now, now + TIMEOUT);
         match guard {
             None => {}
             Some(guard) if self.tasks.can_spawn() => {
@@ -61,7 +60,7 @@ impl Cache {
                 self.tasks
                     .spawn(cache.render(snapshot, cell, dialect, guard));
             }
-            // Outside a runtime there is no other place than here.
+            // Outside a runtime nothing can be spawned, so render in place.
             Some(guard) => {
                 let cache = Arc::clone(self);
                 cache
@@ -80,20 +79,20 @@ impl Cache {
         guard: FlightGuard<Result<Representation, Panicked>>,
     ) {
         let permit = match self.tasks.can_spawn() {
-            true => Some(self.renderings.acquire().await),
+            true => Some(self.render_permits.acquire().await),
             false => None,
         };
         let size = snapshot
             .variants()
             .body()
             .len()
-            .max(MODEL * snapshot.models());
+            .max(BYTES_PER_MODEL * snapshot.models());
         let size = if permit.is_some() { size } else { 0 };
         let work = {
             let (snapshot, cell) = (Arc::clone(&snapshot), cell.clone());
             move || match &cell {
-                Cell::OfAll => Ok(snapshot.render_for_all(dialect)),
-                Cell::OfView {
+                Cell::All => Ok(snapshot.render_for_all(dialect)),
+                Cell::View {
                     predicate,
                     prepared_view,
                 } => snapshot.render_for(dialect, predicate, prepared_view),
@@ -111,11 +110,11 @@ impl Cache {
     }
 }
 
-/// Where a list belongs.
+/// The list to render.
 #[derive(Clone)]
 enum Cell {
-    OfAll,
-    OfView {
+    All,
+    View {
         predicate: Arc<ViewPredicate>,
         prepared_view: Arc<crate::snapshot::PreparedView>,
     },
@@ -124,8 +123,8 @@ enum Cell {
 impl Cell {
     fn of<'a>(&'a self, snapshot: &'a Snapshot, dialect: ClientDialect) -> &'a Rendering {
         match self {
-            Self::OfAll => snapshot.representations().cell(dialect),
-            Self::OfView { prepared_view, .. } => prepared_view.representations.cell(dialect),
+            Self::All => snapshot.representations().cell(dialect),
+            Self::View { prepared_view, .. } => prepared_view.representations.cell(dialect),
         }
     }
 }

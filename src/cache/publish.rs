@@ -1,4 +1,4 @@
-//! Publication: from the table into the snapshot, one at a time, each a flight.
+//! Publication: makes a snapshot from the table. One at a time, each in a flight.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -21,28 +21,27 @@ use crate::{
 pub(super) struct Publication {
     pub(super) number: u64,
     pub(super) flight: Flight<()>,
-    /// From then on it counts as over, whatever became of its task.
+    /// After this, the publication counts as ended, whatever its task does.
     pub(super) deadline: Instant,
 }
 
-/// What a publication does.
+/// How much a publication does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Everything, off the async workers where that is much.
+    /// Everything, on a blocking thread if there is much to do.
     Full,
-    /// Without the code of others, and at once: while an earlier publication does not
-    /// return. Views are then prepared when they are asked for, and what is new is listed
-    /// as its provider describes it.
+    /// No user code and no blocking thread, while an earlier publication is stuck. Views
+    /// are prepared on demand, and new models are listed as their provider describes them.
     Essential,
 }
 
 impl Publication {
-    /// How long a publication may take.
-    const DEADLINE: Duration = Duration::from_secs(10);
+    /// The time limit of a publication.
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     pub(super) fn new(number: u64, now: Instant) -> (Self, FlightGuard<()>) {
         let (flight, guard) = Flight::new();
-        let deadline = now + Self::DEADLINE;
+        let deadline = now + Self::TIMEOUT;
         let publication = Self {
             number,
             flight,
@@ -57,16 +56,16 @@ impl Publication {
 }
 
 impl Cache {
-    /// Waits until the snapshot holds all that the table holds now.
+    /// Waits until every change made to the table so far is in the snapshot.
     ///
     /// # Cancel safety
     ///
-    /// The publication is a task of its own, and goes on when the caller leaves.
+    /// The publication runs in its own task and continues if the caller is dropped.
     pub(crate) async fn published(self: &Arc<Self>) {
-        // The one in progress, the next one, and once more each if a task was lost.
-        const MOST: usize = 4;
+        // The running publication, the next one, and one retry of each if a task was lost.
+        const MAX_ROUNDS: usize = 4;
         let change = self.table().changes;
-        for _ in 0..MOST {
+        for _ in 0..MAX_ROUNDS {
             self.update(clock::now(), |_, _| ());
             let publication = {
                 let table = self.table();
@@ -76,20 +75,20 @@ impl Cache {
                 table.publication.clone()
             };
             let Some(publication) = publication else {
-                return; // outside a runtime: left to the next that looks
+                return; // outside a runtime: published by the next caller inside one
             };
             publication.flight.wait_until(publication.deadline).await;
         }
     }
 
-    /// Publishes once more, whether anything has changed in the table or not.
+    /// Publishes a new snapshot, even if the table has not changed.
     pub(crate) async fn republish(self: &Arc<Self>) {
         self.update(clock::now(), |table, _| table.changes += 1);
         self.published().await;
     }
 
-    /// Makes the next snapshot and publishes it, unless another publication has taken the
-    /// place of this one.
+    /// Assembles the next snapshot and publishes it, unless this publication exceeded its
+    /// deadline.
     pub(super) async fn run_publication(
         self: Arc<Self>,
         number: u64,
@@ -112,7 +111,7 @@ impl Cache {
                 .is_none_or(|current| current.number != number)
             {
                 drop(table);
-                return; // past its deadline
+                return; // the deadline was exceeded
             }
             table.published = up_to;
             (
@@ -133,42 +132,48 @@ impl Cache {
             }
             is_newer
         });
-        drop(next); // the one before: not dropped under the channel's lock
+        drop(next); // the replaced snapshot: not dropped under the channel's lock
         guard.complete(());
-        self.update(clock::now(), |_, _| ()); // publishes what has changed meanwhile
+        self.update(clock::now(), |_, _| ()); // publishes changes made in the meantime
         self.encode_soon();
     }
 
-    /// The next snapshot, or `None` if that panicked, and up to which change of the table.
+    /// Assembles the next snapshot. Returns it, or `None` if the assembly panicked, and the
+    /// number of changes that it includes.
     async fn assemble(self: &Arc<Self>, mode: Mode) -> (Option<Arc<Snapshot>>, u64) {
-        let (parts, catalog, up_to) = {
+        let (listings, catalog, up_to) = {
             let table = self.table();
-            (table.parts(), table.catalog_entry(), table.changes)
+            (table.listings(), table.catalog_entry(), table.changes)
         };
         let last = self.snapshot.load_full();
         let settings = Arc::clone(&self.config.listing);
         let enrichment = Arc::clone(&self.config.enrichment);
         let is_refreshed = !self.has_refresher_ended();
-        let models = |part: &ProviderListing| part.models().len();
+        let models = |listing: &ProviderListing| listing.models().len();
         let size = last
             .size()
-            .max(128 * parts.iter().map(models).sum::<usize>());
+            .max(128 * listings.iter().map(models).sum::<usize>());
         let carries_views = mode == Mode::Full;
         let work = move || {
-            let parts = describe(parts, Some(&last), &enrichment, catalog, mode);
-            let next =
-                Snapshot::assemble(parts, Some(&last), &settings, is_refreshed, carries_views);
+            let listings = describe(listings, Some(&last), &enrichment, catalog, mode);
+            let next = Snapshot::assemble(
+                listings,
+                Some(&last),
+                &settings,
+                is_refreshed,
+                carries_views,
+            );
             Arc::new(next)
         };
-        // Off the workers the blocking pool may be exhausted: the essential one needs none.
+        // `Essential` stays on this thread: the blocking pool may be exhausted.
         let size = if carries_views { size } else { 0 };
         let next = AssertUnwindSafe(compute(size, work)).catch_unwind().await;
         (next.ok(), up_to)
     }
 
-    /// Leaves the snapshot as it is until something else changes.
+    /// Keeps the current snapshot until the table changes again.
     fn give_up(self: &Arc<Self>, number: u64, up_to: u64, guard: FlightGuard<()>) {
-        tracing::error!("the model list could not be published: its assembly panicked");
+        tracing::error!("failed to publish the model list: its assembly panicked");
         self.update(clock::now(), |table, follow_up| {
             let is_this = |current: &mut Publication| current.number == number;
             if let Some(publication) = table.publication.take_if(is_this) {

@@ -1,7 +1,7 @@
-//! Providers into slots: at the beginning, and when they are replaced.
+//! Makes slots from providers: at construction, and when providers are replaced.
 //!
-//! Everything is checked and compared before the table is locked: filters are code of
-//! others, and declared lists may be large.
+//! Everything is validated and compared before the table is locked: filters are user code,
+//! and declared lists may be large.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -17,37 +17,37 @@ use crate::{
     provider::{DynSource, Provider},
 };
 
-/// A provider in which nothing is wrong, and what its slot is made of.
+/// A valid provider, and what its slot is made of.
 struct Checked {
     provider: Provider,
     source: Arc<dyn DynSource>,
-    /// The list of a provider that is never fetched from.
+    /// The list of a provider that is never fetched.
     declared: Option<Arc<Entry>>,
-    /// The list that stands in for one that the provider does not have.
+    /// The declared list, used until the provider returns one of its own.
     fallback: Option<Arc<Entry>>,
 }
 
-/// What becomes of the slot of a provider of the same name.
+/// What happens to the slot of an earlier provider of the same name.
 enum Change {
-    /// It offers the same: only how it is listed and asked may differ.
+    /// Keep the slot: only settings for naming and fetching may differ.
     Adopt,
-    /// Its list is kept until the provider is asked anew.
+    /// Keep the list, and fetch it again with the new settings.
     Supersede(Option<Arc<Entry>>),
-    /// Another provider: it starts without a list.
+    /// Start without a list: this is another provider.
     Replace,
 }
 
 impl Cache {
-    /// Replaces all providers. The snapshot follows with the next publication.
+    /// Atomically replaces all providers. The next publication updates the snapshot.
     pub(crate) fn replace(self: &Arc<Self>, providers: Vec<Provider>) -> Result<(), BuildError> {
         let checked = self.config.check(providers)?;
         loop {
-            // As they are, to be compared while the table is unlocked.
+            // Copies, so that they can be compared without the lock.
             let (replacements, before) = {
                 let table = self.table();
                 let slots = table.slots.iter();
-                let parts = slots.map(|slot| (slot.provider.clone(), slot.entry()));
-                (table.replacements, parts.collect::<Vec<_>>())
+                let pairs = slots.map(|slot| (slot.provider.clone(), slot.entry()));
+                (table.replacements, pairs.collect::<Vec<_>>())
             };
             let change = |checked: &Checked| {
                 let same_name =
@@ -66,7 +66,7 @@ impl Cache {
         }
     }
 
-    /// `false`: another replacement, or a list, came in between.
+    /// Returns `false` if the providers or a list changed in the meantime.
     fn apply(
         self: &Arc<Self>,
         replacements: u64,
@@ -148,7 +148,7 @@ impl Checked {
         slot
     }
 
-    /// What becomes of the slot of `before`, a provider of the same name.
+    /// Decides what happens to the slot of `before`, a provider of the same name.
     fn change(&self, before: &Provider, entry: Option<&Arc<Entry>>) -> Result<Change, BuildError> {
         if let Some(declared) = &self.declared {
             let same = |entry: &Arc<Entry>| entry.same_content(declared);
@@ -167,10 +167,10 @@ impl Checked {
         }
         let entry = match entry {
             None => None,
-            // A declared list is the provider's own setting, not something that it said.
+            // A declared list is a setting, not something that the provider returned.
             Some(entry) if entry.stats().declared => self.fallback.clone(),
             Some(entry) if before.has_same_filter(&self.provider) => Some(Arc::clone(entry)),
-            // What the new filter leaves out goes at once.
+            // Models that the new filter excludes are removed at once.
             Some(entry) => {
                 let filtered = || entry.filtered(|model| self.provider.keeps(model));
                 let filtered = catch_unwind(AssertUnwindSafe(filtered));
@@ -184,7 +184,7 @@ impl Checked {
 }
 
 impl CacheConfig {
-    /// The slots of these providers.
+    /// Makes the slots of these providers.
     pub(super) fn slots(
         &self,
         providers: Vec<Provider>,
@@ -194,7 +194,7 @@ impl CacheConfig {
         Ok(checked.iter().map(|checked| checked.slot(now)).collect())
     }
 
-    /// Checks all providers before anything changes.
+    /// Validates all providers before anything changes.
     fn check(&self, providers: Vec<Provider>) -> Result<Vec<Checked>, BuildError> {
         let mut checked: Vec<Checked> = Vec::with_capacity(providers.len());
         for provider in providers {
@@ -209,7 +209,7 @@ impl CacheConfig {
                 list.map(|list| self.declared(&provider, list, field))
                     .transpose()
             };
-            // A fallback is looked at now, not when it is needed.
+            // The fallback is validated now, not when it is needed.
             let fallback = entry(provider.fallback_list(), "fallback")?;
             let declared = entry(provider.declared(), "models")?;
             checked.push(Checked {
@@ -222,12 +222,12 @@ impl CacheConfig {
         Ok(checked)
     }
 
-    /// Checks that a list is renewed before it is too old, jitter included.
+    /// Checks that a list is refreshed before it expires, jitter included.
     fn check_interval(&self, provider: &Provider) -> Result<(), BuildError> {
         if self.refresh_mode.is_per_request() && provider.options.refresh_interval.is_some() {
             let (value, expected) = (
                 "set while caching is off",
-                "only one of it and without_cache",
+                "only one of refresh_interval and without_cache",
             );
             let error = BuildError::hidden("refresh_interval", value, expected);
             return Err(error.within(format_args!("providers.{}", provider.name())));
@@ -242,7 +242,7 @@ impl CacheConfig {
         }
     }
 
-    /// The entry of a list that was declared as this field of a provider.
+    /// Makes the entry of the list that is declared in this field.
     fn declared(
         &self,
         provider: &Provider,
@@ -271,6 +271,6 @@ fn filter_panicked(provider: &Provider) -> BuildError {
     BuildError::hidden(
         field,
         "a closure that panicked",
-        "one that judges every model",
+        "one that returns for every model",
     )
 }

@@ -1,4 +1,4 @@
-//! The schedule: what is due is fetched, by the refresher, or by the requests that come.
+//! The schedule: fetches what is due, on behalf of the refresher or of a request.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -12,7 +12,7 @@ use crate::{
     flight::Flight,
 };
 
-/// The flight of one provider's fetch, and when it counts as over.
+/// The flight of one provider's fetch, and its deadline.
 pub(crate) struct Fetch {
     pub(crate) provider: Arc<str>,
     /// `None`: nothing is fetched any more.
@@ -22,12 +22,12 @@ pub(crate) struct Fetch {
 impl Cache {
     // ----- requests -----
 
-    /// What a request must wait for before it is answered: `None`, nearly always.
+    /// What a request has to wait for before it is served. Almost always `None`.
     #[inline]
     pub(crate) fn check_schedule(self: &Arc<Self>) -> Option<Wait> {
-        // Pairs with the store in `rearm`: a request that has nothing to look at sees the
-        // snapshot for which that is so.
-        let from = self.attention.load(Ordering::Acquire);
+        // Pairs with the store in `rearm`: a request that has nothing to check sees the
+        // snapshot that was published with that value, or a newer one.
+        let from = self.next_check.load(Ordering::Acquire);
         if from == NEVER {
             return None;
         }
@@ -37,14 +37,14 @@ impl Cache {
     #[cold]
     fn check_schedule_from(self: &Arc<Self>, from: u64) -> Option<Wait> {
         let now = clock::now();
-        if self.moment(now) < from {
+        if self.nanos_at(now) < from {
             return None;
         }
         self.start_due(now, |_| {}, Slot::pending)
     }
 
-    /// What a request must wait for that wants every list fetched again: all providers but
-    /// those in backoff.
+    /// What a request has to wait for that forces a refresh of every provider not in
+    /// backoff.
     #[cold]
     pub(crate) fn refresh_all(self: &Arc<Self>) -> Option<Wait> {
         let now = clock::now();
@@ -64,11 +64,11 @@ impl Cache {
             let slots = table.slots.iter();
             let flights = slots.filter_map(|slot| pending(slot, &self.config, now));
             let flights: Vec<_> = flights.collect();
-            // A first list may be there that is not published yet.
+            // A first list may have been fetched but not published yet.
             let unpublished = !is_settled && table.published < table.changes;
             (follow_up.expired, unpublished, flights)
         });
-        self.encode_soon(); // of a list that was there when the layer was built
+        self.encode_soon(); // compresses declared lists, which are there from the start
         let publication = (expired || unpublished).then(|| now + self.config.miss_timeout);
         let wait = publication.is_some() || !flights.is_empty();
         wait.then_some(Wait {
@@ -78,7 +78,7 @@ impl Cache {
         })
     }
 
-    /// When there may be more to serve than now, if that is known.
+    /// When more models may become available, if known.
     pub(crate) fn next_attempt(&self) -> Option<Instant> {
         let table = self.table();
         table.slots.iter().filter_map(Slot::next_attempt).min()
@@ -86,7 +86,7 @@ impl Cache {
 
     // ----- the schedule -----
 
-    /// Starts what is due, and says when something is due again.
+    /// Starts every fetch that is due, and returns when the schedule next has work to do.
     pub(crate) fn run_schedule(self: &Arc<Self>) -> Option<Instant> {
         let now = clock::now();
         let next = self.update(now, |table, follow_up| {
@@ -108,10 +108,10 @@ impl Cache {
         }
     }
 
-    // ----- steering -----
+    // ----- control -----
 
-    /// A fetch of each of the providers that `selects` selects: the one in flight, or a new
-    /// one, due or not.
+    /// Fetches every provider that `selects` selects, due or not. Joins fetches that are in
+    /// flight.
     pub(crate) fn fetch(self: &Arc<Self>, selects: impl Fn(&Slot) -> bool) -> Vec<Fetch> {
         let now = clock::now();
         self.update(now, |table, follow_up| {
@@ -127,7 +127,7 @@ impl Cache {
         })
     }
 
-    /// A fetch of the catalogue, if there is one: as of a provider.
+    /// Fetches the catalogue, if there is one, or joins the fetch in flight.
     #[cfg(feature = "catalog")]
     pub(crate) fn fetch_catalog(self: &Arc<Self>) -> Option<Fetch> {
         let now = clock::now();
@@ -157,7 +157,7 @@ impl Cache {
         fetches.push(Fetch { provider, flight });
     }
 
-    /// Makes a provider's next attempt due. `false`: there is no such provider.
+    /// Makes a provider's next attempt due. Returns `false` if there is no such provider.
     pub(crate) fn invalidate(self: &Arc<Self>, name: &str) -> bool {
         let now = clock::now();
         self.update(now, |table, follow_up| {
@@ -168,13 +168,13 @@ impl Cache {
         })
     }
 
-    /// Enforces every deadline, and publishes what has changed.
+    /// Enforces every deadline, and publishes any change.
     pub(crate) fn look(self: &Arc<Self>) {
         self.update(clock::now(), |_, _| ());
     }
 }
 
-/// A slot of the table.
+/// Identifies a slot of the table.
 #[derive(Clone, Copy)]
 pub(super) enum SlotKey {
     Provider(usize),
@@ -195,18 +195,18 @@ impl SlotKey {
 pub(crate) struct Wait {
     /// Whether lists were dropped that are still in the snapshot.
     expired: bool,
-    /// Until when to wait for the publication of what has changed.
+    /// Until when to wait for the publication of pending changes.
     publication: Option<Instant>,
     flights: Vec<PendingFlight>,
 }
 
 impl Wait {
-    /// Whether what is listed at the moment must not be served any more.
+    /// Whether the models listed now have expired and must not be served.
     pub(crate) fn is_for_what_is_listed(&self) -> bool {
         self.expired
     }
 
-    /// Waits until each flight is over or has taken too long.
+    /// Waits until each flight has ended or its time limit is reached.
     pub(crate) async fn over(self, cache: &Arc<Cache>) {
         if let Some(end) = self.publication {
             clock::until(end, cache.published()).await;

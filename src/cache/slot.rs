@@ -1,5 +1,15 @@
-//! One provider's state: its last good list, its last attempt, the fetch in flight, and
-//! when the next one is due. Pure: time and randomness are arguments.
+//! `Slot`: one provider's state: its last good list, its last attempt, the fetch in flight,
+//! and when the next one is due.
+//!
+//! A pure state machine: time and randomness are arguments.
+//!
+//! Invariants:
+//!
+//! - The entry and the attempt are independent facts. Only a good list, or the declared
+//!   fallback of a provider that never returned one, replaces the entry; a failure changes
+//!   only the attempt.
+//! - A result is recorded only for the fetch that is in flight, by its number.
+//! - Replaced values are returned, not dropped, because the caller holds the table's lock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,25 +25,25 @@ use crate::{
     snapshot::{Health, ProviderListing},
 };
 
-/// How a fetch ended, for those that wait for it.
+/// How a fetch ended, as its waiters see it.
 pub(crate) type Outcome = Result<(), ProviderError>;
 
 pub(crate) struct Slot {
     pub(crate) provider: Provider,
     source: Arc<dyn DynSource>,
-    /// The declared list for a provider that never had one of its own.
+    /// The declared list, used until the provider returns a list of its own.
     fallback: Option<Arc<Entry>>,
     last_good: Option<LastGood>,
     attempt: Option<Attempt>,
     flight: Option<InFlight>,
-    /// When the next attempt may begin; never, for a list that is declared.
+    /// When the next attempt may start. `None` for a declared list, which is never fetched.
     due: Option<Instant>,
     /// Failures since the last success.
     failures: u32,
-    /// Whether the provider ever had a list of its own, and one with models.
+    /// Whether the provider has returned a list, and one with models.
     had_own: bool,
     had_models: bool,
-    /// Whether the last answer was refused because the list had shrunk.
+    /// Whether the last list was rejected because it had shrunk.
     shrunk: bool,
     /// Whether the list was fetched before the credential or an option changed.
     superseded: bool,
@@ -43,14 +53,15 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(super) struct LastGood {
     pub(super) entry: Arc<Entry>,
-    /// Of the last answer, which may list the same as an earlier one, `entry`.
+    /// Statistics of the last response. It may have the same content as the earlier
+    /// `entry`.
     stats: ListStats,
     confirmed: Instant,
-    /// With which the provider can be asked whether the list is still this one.
+    /// Sent with the next fetch, so that the provider can reply that nothing changed.
     validator: Option<Validator>,
 }
 
-/// A good answer: a list, and the validator that came with it.
+/// A good response: a list, and the validator that came with it.
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) entry: Arc<Entry>,
@@ -74,7 +85,7 @@ pub(crate) struct Attempt {
     pub(crate) ended: Instant,
     pub(crate) took: Duration,
     pub(crate) outcome: Outcome,
-    /// The provider asked not to be called before.
+    /// The provider asked for no request before this time (`Retry-After`).
     not_before: Option<Instant>,
 }
 
@@ -82,32 +93,33 @@ pub(crate) struct Attempt {
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) flight: Flight<Outcome>,
-    /// Tells it from every other fetch, so that a late result settles nothing.
+    /// Identifies the fetch, so that a late result is not recorded.
     pub(super) number: u64,
     pub(super) began: Instant,
-    /// From then on it counts as over, whatever became of its task.
+    /// After this, the fetch counts as ended, whatever its task does.
     pub(super) deadline: Instant,
-    /// Ends its task.
+    /// Cancels the task when dropped.
     _stop: DropGuard,
-    /// Whether its result has been taken in: what is left is to publish it.
+    /// Whether the result is recorded, so that only its publication is outstanding.
     settled: bool,
-    /// Whether requests wait for it, which its end does not change: there is nothing
-    /// to serve before its list is published.
+    /// Whether requests wait for it. They keep waiting after the result is recorded,
+    /// because nothing can be served before it is published.
     awaited: bool,
-    /// Whether the list was invalidated since it began: its list may be older.
+    /// Whether the list was invalidated after the fetch started, so that its result may be
+    /// outdated.
     outdated: bool,
 }
 
 /// A flight that a request waits for, and until when.
 pub(crate) type PendingFlight = (Flight<Outcome>, Instant);
 
-/// What became of a fetch, for the log.
+/// The result of a fetch, for the log.
 #[derive(Debug)]
 pub(super) struct Settled {
     pub(super) outcome: Outcome,
-    /// Whether what is published has changed.
+    /// Whether the result has to be published.
     pub(super) changed: bool,
-    /// A list that is no longer needed, to be dropped once the table is unlocked.
+    /// A list that is no longer needed, to be dropped after the table is unlocked.
     pub(super) garbage: Option<Arc<Entry>>,
 }
 
@@ -134,7 +146,7 @@ impl Slot {
         }
     }
 
-    /// Puts a declared list in, once and for all: it is never due.
+    /// Sets a declared list. The slot is never due.
     pub(super) fn declare(&mut self, entry: Arc<Entry>, now: Instant) {
         self.last_good = Some(declared(entry, now));
         self.attempt = Some(Attempt {
@@ -150,7 +162,7 @@ impl Slot {
         &self.source
     }
 
-    pub(super) fn part(&self) -> ProviderListing {
+    pub(super) fn listing(&self) -> ProviderListing {
         ProviderListing {
             provider: self.provider.clone(),
             entry: self.entry(),
@@ -176,8 +188,9 @@ impl Slot {
 
     // ----- reconfiguration -----
 
-    /// Takes over a provider that offers the same: only how it is listed and asked may
-    /// differ. Returns what it replaced, to be dropped once the table is unlocked.
+    /// Replaces the provider with one that offers the same models: only its settings for
+    /// naming and fetching may differ. Returns the replaced values, to be dropped after the
+    /// table is unlocked.
     pub(super) fn adopt(
         &mut self,
         provider: Provider,
@@ -187,7 +200,7 @@ impl Slot {
     ) -> impl Send + use<> {
         let provider = std::mem::replace(&mut self.provider, provider);
         let source = std::mem::replace(&mut self.source, source);
-        // What the provider asked for still holds; a changed interval applies at once.
+        // `Retry-After` still holds; a changed interval applies at once.
         let latest = now + self.longest_pause(config);
         let not_before = self.attempt.as_ref().and_then(|last| last.not_before);
         let due = |due: Instant| due.min(latest).max(not_before.unwrap_or(due.min(latest)));
@@ -195,9 +208,9 @@ impl Slot {
         (provider, source)
     }
 
-    /// Takes over a provider of the same name and address, whose credential or options
-    /// have changed: its list is kept, and fetched again at once. What is in flight is
-    /// dropped, for it was asked for as before.
+    /// Replaces the provider with one of the same name and address, whose credential or
+    /// options have changed. Its list is kept and fetched again at once. A fetch in flight
+    /// is dropped, because it uses the old settings.
     pub(super) fn supersede(
         &mut self,
         provider: Provider,
@@ -221,7 +234,7 @@ impl Slot {
         });
         self.superseded = self.last_good.is_some();
         if !self.superseded {
-            self.attempt = None; // requests wait for the first one with the new credential
+            self.attempt = None; // requests wait for the first attempt with the new credential
         }
         self.failures = 0;
         self.shrunk = false;
@@ -231,8 +244,8 @@ impl Slot {
 
     // ----- flights -----
 
-    /// The fetch in progress, if there is one. A task that was lost with its runtime ends
-    /// its flight, so it does not block the next one.
+    /// The fetch in progress, if any. A flight ends when its task is lost with its runtime,
+    /// so a lost task does not block the next fetch.
     pub(super) fn in_flight(&self) -> Option<&InFlight> {
         let flight = self.flight.as_ref();
         flight.filter(|in_flight| in_flight.flight.is_running())
@@ -263,7 +276,7 @@ impl Slot {
         })
     }
 
-    /// Whether this is the slot of a fetch, and still waits for its result.
+    /// Whether this fetch is in flight here and its result is not recorded yet.
     pub(super) fn awaits(&self, number: u64) -> bool {
         let flight = self.flight.as_ref();
         flight.is_some_and(|in_flight| in_flight.number == number && !in_flight.settled)
@@ -274,8 +287,8 @@ impl Slot {
         self.flight.take_if(|in_flight| in_flight.number == number)
     }
 
-    /// Ends a fetch that is past its deadline, whatever became of its task: as a failure,
-    /// unless only its publication is outstanding.
+    /// Ends a fetch that is past its deadline, whatever its task does. Counts as a failure,
+    /// unless only the publication is outstanding.
     pub(super) fn end_overdue(
         &mut self,
         config: &CacheConfig,
@@ -288,8 +301,8 @@ impl Slot {
         Some((settled, self.flight.take()?))
     }
 
-    /// What requests wait for: the first attempt, and every attempt when each
-    /// request asks; never one that follows a failure.
+    /// Whether requests wait for the next attempt: for the first one, and, if caching is
+    /// off, for every one that does not follow a failure.
     fn is_awaited(&self, config: &CacheConfig) -> bool {
         match &self.attempt {
             None => self.last_good.is_none(),
@@ -297,28 +310,28 @@ impl Slot {
         }
     }
 
-    /// Whether an attempt may begin now.
+    /// Whether an attempt may start now.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.due.is_some_and(|due| due <= now) && self.in_flight().is_none()
     }
 
-    /// Whether the first attempt has not begun and may.
+    /// Whether the first attempt may start and has not.
     pub(super) fn awaits_first(&self, now: Instant) -> bool {
         self.health() == Health::Pending && self.is_due(now)
     }
 
-    /// When the next attempt may begin, once the one in progress has ended.
+    /// When the next attempt may start, after the one in progress.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// When the next attempt may begin, unless one is in progress.
+    /// When the next attempt may start, unless one is in progress.
     pub(crate) fn next_attempt(&self) -> Option<Instant> {
         self.due.filter(|_| self.in_flight().is_none())
     }
 
-    /// When something is to be done here: an attempt begins, the one in progress is past
-    /// its deadline, or the list is too old.
+    /// When this slot next needs work: an attempt may start, the one in progress exceeds
+    /// its deadline, or the list expires.
     pub(super) fn next_deadline(&self, config: &CacheConfig) -> Option<Instant> {
         let attempt = match self.in_flight() {
             Some(in_flight) => Some(in_flight.deadline),
@@ -327,13 +340,13 @@ impl Slot {
         attempt.into_iter().chain(self.expires(config)).min()
     }
 
-    /// What a request waits for here, if anything.
+    /// What an ordinary request waits for here, if anything.
     pub(super) fn pending(&self, config: &CacheConfig, now: Instant) -> Option<PendingFlight> {
         let awaited = self.in_flight()?.awaited || self.is_awaited(config);
         self.pending_any(config, now).filter(|_| awaited)
     }
 
-    /// What a request waits for here that wants every list fetched again.
+    /// What a request waits for here that forces a refresh.
     pub(super) fn pending_any(&self, config: &CacheConfig, now: Instant) -> Option<PendingFlight> {
         let in_flight = self.in_flight()?;
         let end = in_flight.began + config.miss_timeout;
@@ -342,7 +355,8 @@ impl Slot {
 
     // ----- results -----
 
-    /// Takes in how a fetch ended. It is in flight until its result is published.
+    /// Records the result of a fetch. The fetch stays in flight until the result is
+    /// published.
     pub(super) fn settle(
         &mut self,
         fetched: Result<Fetched, ListError>,
@@ -359,7 +373,8 @@ impl Slot {
         };
         let before = self.health();
         let mut not_before = None;
-        let (outcome, confirmed) = match fetched.and_then(|fetched| self.judge(fetched, config)) {
+        let (outcome, confirmed) = match fetched.and_then(|fetched| self.validate(fetched, config))
+        {
             Ok(fetched) => {
                 self.failures = 0;
                 self.shrunk = false;
@@ -388,16 +403,17 @@ impl Slot {
         }
     }
 
-    /// Whether a list is accepted for what it says.
-    fn judge(&mut self, fetched: Fetched, config: &CacheConfig) -> Result<Fetched, ListError> {
+    /// Rejects an empty list if the provider had models or has a fallback, and a list that
+    /// shrank too much until a second fetch confirms it.
+    fn validate(&mut self, fetched: Fetched, config: &CacheConfig) -> Result<Fetched, ListError> {
         let offered = fetched.entry.stats().offered;
-        let stands_in = self.fallback.is_some() && !self.had_own;
-        if offered == 0 && (stands_in || (self.had_models && !config.accept_empty)) {
+        let may_fall_back = self.fallback.is_some() && !self.had_own;
+        if offered == 0 && (may_fall_back || (self.had_models && !config.accept_empty)) {
             return Err(ListErrorKind::Empty.into());
         }
         let own = self.last_good.as_ref().filter(|_| self.had_own);
         let before = own.map_or(0, |last| last.stats.offered);
-        // Once in a row: a list that is still as short was meant.
+        // Rejected once only: if the next list is as short, the provider means it.
         if config.has_shrunk(before, offered) && !self.shrunk {
             self.shrunk = true;
             return Err(ListErrorKind::Shrunk.into());
@@ -405,8 +421,8 @@ impl Slot {
         Ok(fetched)
     }
 
-    /// Takes in a failure. A declared list stands in for a provider that never had one of
-    /// its own; where it has said that it has none, that is no failure.
+    /// Records a failure. The declared fallback is used if the provider never returned a
+    /// list. If it also responds that it has no list endpoint, that is not a failure.
     fn fail(
         &mut self,
         error: ListError,
@@ -416,7 +432,7 @@ impl Slot {
         not_before: &mut Option<Instant>,
     ) -> (Outcome, Confirmed) {
         let fallback = self.fallback.clone().filter(|_| !self.had_own);
-        let has_none = fallback.is_some() && error.says_there_is_no_list();
+        let has_no_list = fallback.is_some() && error.says_there_is_no_list();
         let confirmed = match fallback {
             Some(entry) => {
                 let validator = None;
@@ -424,27 +440,29 @@ impl Slot {
             }
             None => Confirmed::default(),
         };
-        if has_none {
+        if has_no_list {
             self.failures = 0;
             self.superseded = false;
             self.due = Some(now + jitter.around(self.interval(config), 0.1));
             return (Ok(()), confirmed);
         }
         self.failures = self.failures.saturating_add(1);
-        let asked = error.retry_after();
-        let asked = asked.map(|asked| asked.min(config.longest_retry_after));
-        *not_before = asked.map(|asked| now + asked);
+        let retry_after = error.retry_after();
+        let retry_after =
+            retry_after.map(|retry_after| retry_after.min(config.longest_retry_after));
+        *not_before = retry_after.map(|retry_after| now + retry_after);
         let pause = self.pause(error.kind(), config, jitter);
-        self.due = Some(now + pause.max(asked.unwrap_or_default()));
+        self.due = Some(now + pause.max(retry_after.unwrap_or_default()));
         let name = Arc::clone(self.provider.shared_name());
         (Err(ProviderError::new(name, error)), confirmed)
     }
 
-    /// Puts a good list in, unless the one there is the same.
+    /// Stores a good list, unless its content is the same.
     fn confirm(&mut self, fetched: Fetched, now: Instant) -> Confirmed {
         match &mut self.last_good {
             Some(last) if last.is_same(&fetched.entry) => {
-                // One that the provider only confirmed says nothing new of its records.
+                // After a 304 the records are those of the same entry, so the statistics
+                // stay.
                 if !Arc::ptr_eq(&last.entry, &fetched.entry) {
                     last.stats = fetched.entry.stats().clone();
                 }
@@ -462,7 +480,7 @@ impl Slot {
         }
     }
 
-    /// The list there is, where the provider can be asked whether it still holds.
+    /// The current list and its validator, for a conditional fetch.
     pub(super) fn known(&self) -> Option<Fetched> {
         let last = self.last_good.as_ref()?;
         Some(Fetched {
@@ -471,9 +489,9 @@ impl Slot {
         })
     }
 
-    /// How long to pause after another failure: doubling from the backoff, and once that
-    /// reaches the interval as long as after a success. A refused credential is not tried
-    /// more often than that from the start.
+    /// The delay after another failure. It doubles from `backoff`; once it reaches the
+    /// interval it equals the delay after a success. A rejected credential waits for at
+    /// least the interval from the first failure.
     fn pause(&self, kind: ListErrorKind, config: &CacheConfig, jitter: &mut Jitter) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(31);
         let backoff = config.backoff.saturating_mul(1 << doublings);
@@ -501,7 +519,7 @@ impl Slot {
 
     // ----- age -----
 
-    /// When the list becomes too old to be served. A declared one never does.
+    /// When the list becomes too old to be served. A declared list never does.
     pub(super) fn expires(&self, config: &CacheConfig) -> Option<Instant> {
         let last = self.last_good.as_ref()?;
         if last.stats.declared {
@@ -510,9 +528,9 @@ impl Slot {
         Some(last.confirmed + config.max_stale?)
     }
 
-    /// Drops a list that no success has confirmed for too long. If the provider was not
-    /// asked in the meantime, the next attempt counts as the first again: requests wait
-    /// for it, because there is nothing to serve.
+    /// Drops a list that is older than `max_stale`. If the last attempt succeeded, nothing
+    /// was tried since, so the next attempt counts as the first again: requests wait for
+    /// it, because there is nothing to serve.
     pub(super) fn expire(&mut self, config: &CacheConfig, now: Instant) -> Option<LastGood> {
         if self.expires(config).is_none_or(|end| now < end) {
             return None;
@@ -527,7 +545,7 @@ impl Slot {
     }
 
     /// Makes the next attempt due, unless the provider is in backoff. A fetch in progress
-    /// may have read the list before: it does not count.
+    /// may have read the list before the invalidation, so another one follows it.
     pub(super) fn invalidate(&mut self, now: Instant) {
         if let Some(in_flight) = &mut self.flight {
             in_flight.outdated = true;
@@ -542,9 +560,9 @@ impl Slot {
         }
     }
 
-    /// Counts time that the clock has not counted: everything is that much longer ago, and
-    /// what was to come is that much nearer.
-    pub(super) fn pass(&mut self, gap: Duration) {
+    /// Accounts for time that the monotonic clock did not count: moves every instant of
+    /// this slot back by `gap`.
+    pub(super) fn advance(&mut self, gap: Duration) {
         let back = |at: &mut Instant| *at = at.checked_sub(gap).unwrap_or(*at);
         self.due.iter_mut().for_each(back);
         if let Some(last) = &mut self.last_good {
@@ -562,7 +580,7 @@ impl Slot {
 
     // ----- status -----
 
-    /// What the last good answer held, and when it was last confirmed.
+    /// Statistics of the last good response, and when the list was last confirmed.
     pub(crate) fn last_good(&self) -> Option<(&ListStats, Instant)> {
         let last = self.last_good.as_ref()?;
         Some((&last.stats, last.confirmed))
@@ -588,7 +606,7 @@ impl LastGood {
     }
 }
 
-/// What became of the list there was.
+/// The effect of a good list on the stored one.
 #[derive(Default)]
 struct Confirmed {
     differs: bool,
@@ -615,7 +633,7 @@ mod tests {
     }
 
     #[test]
-    fn suspended_time_makes_everything_due_and_old_by_that_much() {
+    fn suspended_time_counts_towards_age_and_due() {
         let now = clock::now() + Duration::from_secs(1 << 20);
         let hour = Duration::from_secs(3600);
         let mut slot = fixed();
@@ -626,7 +644,7 @@ mod tests {
             not_before: Some(now + 2 * hour),
         });
         slot.due = Some(now + hour);
-        slot.pass(hour);
+        slot.advance(hour);
         assert!(slot.is_due(now));
         let attempt = slot.attempt().expect("is there");
         assert_eq!(attempt.ended, now - hour);

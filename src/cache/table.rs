@@ -1,14 +1,14 @@
-//! The table behind the snapshot: every provider's slot, and what is still to be published.
+//! The table behind the snapshot: every provider's slot, and the changes that are not yet
+//! published.
 //!
 //! Invariants:
 //!
-//! - [`Cache::update`] is the one way to change the table. It enforces every deadline
-//!   first, begins the publication of whatever has changed, and says from when on requests
-//!   have to look again. So the table and the snapshot cannot drift apart, whatever becomes
-//!   of a task or its runtime.
-//! - The lock is held for a few instructions. Nothing that may run code of others is done
-//!   under it: tasks are spawned, events logged and values dropped once it is released
-//!   ([`FollowUp`]).
+//! - [`Cache::update`] is the only way to change the table. It enforces every deadline
+//!   first, starts the publication of any change, and computes when requests have to check
+//!   the table again. So the table and the snapshot cannot drift apart, even if a task or
+//!   its runtime is lost.
+//! - The lock is held for a few instructions. No user code runs under it: tasks are
+//!   spawned, events logged and values dropped after it is released ([`FollowUp`]).
 
 use std::{
     any::Any,
@@ -33,44 +33,44 @@ use crate::{
     snapshot::ProviderListing,
 };
 
-/// No request has to look at the table.
+/// No request has to check the table.
 pub(super) const NEVER: u64 = u64::MAX;
 
 pub(crate) struct Table {
     pub(super) slots: Vec<Slot>,
-    /// That of the catalogue: fetched like a provider, and never listed.
+    /// The catalogue's slot: fetched like a provider, but never listed.
     pub(super) catalog: Option<Slot>,
     pub(super) jitter: Jitter,
     suspend: SuspendDetector,
-    /// Of the last fetch or publication that began: each has a number of its own.
+    /// The number of the last fetch or publication. Each has a number of its own.
     last_number: u64,
-    /// How often the providers were replaced.
+    /// How many times the providers were replaced.
     pub(super) replacements: u64,
-    /// How often what is to be published has changed, and up to which change it is.
+    /// How many changes were made, and how many of them are published.
     pub(super) changes: u64,
     pub(super) published: u64,
     pub(super) publication: Option<Publication>,
-    /// A publication that was given up at its deadline, while its task may go on.
+    /// A publication that exceeded its deadline. Its task may still be running.
     overdue: Option<Publication>,
 }
 
-/// What follows a change of the table, once it is unlocked.
+/// The work that follows a change of the table, done after it is unlocked.
 #[derive(Default)]
 pub(super) struct FollowUp {
-    /// Whether tasks can be spawned here, and are to be.
+    /// Whether tasks can be spawned here.
     pub(super) can_spawn: bool,
     pub(super) fetches: Vec<(CancellationToken, BoxFuture<'static, ()>)>,
     pub(super) publication: Option<(u64, Mode, FlightGuard<()>)>,
     pub(super) events: Vec<Event>,
     pub(super) garbage: Vec<Box<dyn Any + Send>>,
-    /// Whether a list was dropped because it is too old.
+    /// Whether a list was dropped because it is older than `max_stale`.
     pub(super) expired: bool,
-    /// Whether the refresher has to look again.
+    /// Whether to wake the refresher.
     pub(super) wake: bool,
 }
 
 impl FollowUp {
-    /// Keeps a value until the table is unlocked: its `Drop` may be code of others.
+    /// Keeps a value until the table is unlocked, because its `Drop` may run user code.
     pub(super) fn drop_later(&mut self, value: impl Any + Send) {
         self.garbage.push(Box::new(value));
     }
@@ -85,7 +85,8 @@ impl FollowUp {
 }
 
 impl Cache {
-    /// Changes the table by `change`, which runs no code of others; then does what follows.
+    /// Changes the table with `change`, which must not run user code, and then does the
+    /// follow-up work.
     pub(super) fn update<T>(
         self: &Arc<Self>,
         now: Instant,
@@ -127,12 +128,12 @@ impl Cache {
         }
     }
 
-    /// Sets from when on requests have to look at the table. For whoever holds its lock.
+    /// Computes when requests have to check the table again. The caller holds its lock.
     pub(super) fn rearm(&self, table: &Table, now: Instant) {
         let config = &self.config;
         let is_awaited =
             |slot: &Slot| slot.pending(config, now).is_some() || slot.awaits_first(now);
-        let attention = if table.is_unpublished(now) {
+        let next_check = if table.is_unpublished(now) {
             0
         } else if self.tasks.stopped() {
             NEVER
@@ -140,15 +141,15 @@ impl Cache {
             0
         } else if config.refresh_mode.is_on_demand() {
             let next = table.next_deadline(config);
-            next.map_or(NEVER, |next| self.moment(next))
+            next.map_or(NEVER, |next| self.nanos_at(next))
         } else {
             NEVER
         };
-        self.attention.store(attention, Ordering::Release);
+        self.next_check.store(next_check, Ordering::Release);
     }
 
-    /// Nanoseconds after the cache was made.
-    pub(super) fn moment(&self, at: Instant) -> u64 {
+    /// The nanoseconds from the cache's creation to this instant.
+    pub(super) fn nanos_at(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.epoch).as_nanos();
         u64::try_from(since).unwrap_or(NEVER - 1)
     }
@@ -170,13 +171,14 @@ impl Table {
         }
     }
 
-    /// A number that no other fetch or publication has.
+    /// Returns a number that no other fetch or publication has.
     pub(super) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
 
-    /// Ends what is past its deadline, and drops lists that are too old.
+    /// Ends fetches and publications that are past their deadline, and drops lists that are
+    /// older than `max_stale`.
     fn enforce(
         &mut self,
         config: &CacheConfig,
@@ -185,7 +187,7 @@ impl Table {
         follow_up: &mut FollowUp,
     ) {
         if let Some(gap) = self.suspend.gap(now, wall) {
-            self.pass(gap);
+            self.advance(gap);
             follow_up.events.push(Event::Suspended(gap));
         }
         for slot in &mut self.slots {
@@ -221,14 +223,14 @@ impl Table {
         }
     }
 
-    fn pass(&mut self, gap: Duration) {
+    fn advance(&mut self, gap: Duration) {
         for slot in self.slots.iter_mut().chain(&mut self.catalog) {
-            slot.pass(gap);
+            slot.advance(gap);
         }
     }
 
-    /// Takes in how a fetch ended, unless it is no longer awaited: its provider was
-    /// replaced, or it is past its deadline.
+    /// Records the result of a fetch. A late result is dropped: its provider was replaced,
+    /// or the fetch exceeded its deadline.
     pub(super) fn settle(
         &mut self,
         number: u64,
@@ -246,7 +248,7 @@ impl Table {
         if let Some(slot) = self.catalog.as_mut().filter(awaits) {
             let before = slot.entry();
             let settled = slot.settle(fetched, &config.for_catalog(), &mut self.jitter, now);
-            // The health of a catalogue is not published: only what it says.
+            // The catalogue's health is not published, only its content.
             let is_same = match (&before, &slot.entry()) {
                 (Some(before), Some(after)) => Arc::ptr_eq(before, after),
                 (None, None) => true,
@@ -267,7 +269,7 @@ impl Table {
         }
     }
 
-    /// Begins to publish what has changed, unless that is under way.
+    /// Starts a publication if there are unpublished changes and none is running.
     fn begin_publication(&mut self, now: Instant, follow_up: &mut FollowUp) {
         if !follow_up.can_spawn || !self.is_unpublished(now) {
             return;
@@ -284,20 +286,20 @@ impl Table {
         follow_up.publication = Some((number, mode, guard));
     }
 
-    /// Whether something has changed that no publication takes in.
+    /// Whether there are changes that no running publication includes.
     pub(super) fn is_unpublished(&self, now: Instant) -> bool {
         let publication = self.publication.as_ref();
         self.published < self.changes
             && publication.is_none_or(|publication| !publication.is_running(now))
     }
 
-    /// The catalogue by which models are described, if there is one.
+    /// The catalogue's list, from which models are described.
     pub(super) fn catalog_entry(&self) -> Option<Arc<Entry>> {
         self.catalog.as_ref()?.entry()
     }
 
-    pub(super) fn parts(&self) -> Vec<ProviderListing> {
-        self.slots.iter().map(Slot::part).collect()
+    pub(super) fn listings(&self) -> Vec<ProviderListing> {
+        self.slots.iter().map(Slot::listing).collect()
     }
 
     /// How many fetches are in progress.
@@ -305,7 +307,7 @@ impl Table {
         self.slots.iter().filter(|slot| slot.is_fetching()).count()
     }
 
-    /// When something is to be done next, if that is known.
+    /// When the schedule next has work to do, if known.
     pub(super) fn next_deadline(&self, config: &CacheConfig) -> Option<Instant> {
         let slots = self.slots.iter();
         let slots = slots.filter_map(|slot| slot.next_deadline(config));

@@ -1,9 +1,9 @@
-//! The list under content codings: made once at publication, off the async workers.
+//! Compresses lists after publication, off the async workers.
 //!
-//! Each coding gets the level with the best ratio that stays within about 200 ms
-//! of one core for a list of up to 8 MiB (`benches/publish.rs` measures it): lists
-//! change a few times a day and are sent many thousand times. The lists of views, of which
-//! there may be a thousand, get a tenth of that.
+//! Each coding uses the level with the best ratio that takes at most about 200 ms of one
+//! core for a list of up to 8 MiB (measured by `benches/publish.rs`): lists change a few
+//! times per day and are sent many thousand times. The lists of views, of which there may
+//! be a thousand, get a tenth of that budget.
 
 use std::io::Write;
 
@@ -11,21 +11,21 @@ use bytes::Bytes;
 
 use crate::encoding::{Coding, CompressionLevel};
 
-/// Below this many bytes a list fits into one packet as it is.
+/// A smaller list fits into one packet uncompressed.
 const WORTHWHILE: usize = 1024;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// Whether a list of so many bytes is compressed at all.
+/// Whether a list of this size is compressed at all.
 pub(crate) fn is_worthwhile(bytes: usize) -> bool {
     bytes >= WORTHWHILE
 }
 
 type Encoder = fn(&[u8], CompressionLevel) -> Vec<u8>;
 
-/// The list under every coding, unless `stopped` says in between that nobody
-/// wants it any more.
+/// Compresses the list in every coding. Returns `None` if `stopped` returns `true` in
+/// between, because the result is no longer needed.
 pub(crate) fn encode(
     body: &Bytes,
     level: CompressionLevel,
@@ -42,14 +42,14 @@ pub(crate) fn encode(
             return None;
         }
         let mut variant = encode(body, level);
-        variant.shrink_to_fit(); // encoders reserve for the worst case, and this stays
+        variant.shrink_to_fit(); // encoders reserve for the worst case, and this is kept
         encoded.push((coding, variant.into()));
     }
     Some(encoded)
 }
 
 fn gzip(body: &[u8], _: CompressionLevel) -> Vec<u8> {
-    // The levels above gain nothing on lists.
+    // Higher levels gain nothing on lists.
     let level = flate2::Compression::new(6);
     let mut to = flate2::write::GzEncoder::new(Vec::new(), level);
     to.write_all(body).expect("a vector takes all");

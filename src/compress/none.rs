@@ -1,4 +1,4 @@
-//! No codings: the stand-in for when the feature `compression` is off.
+//! No codings: used if the feature `compression` is off.
 
 use bytes::Bytes;
 

@@ -1,8 +1,8 @@
-//! Anthropic's list, its pages, its records and its errors.
+//! Anthropic's dialect: the list, its pages, its records and its errors.
 //!
 //! <https://platform.claude.com/docs/en/api/models-list>, with the fields of the SDKs of
-//! 2026. What is not known is left out; `capabilities` always is, whose readers want all
-//! of its members or none.
+//! 2026. Unknown values are left out. `capabilities` is always left out, because clients
+//! require all of its members or none.
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ struct PageHead<'a> {
     has_more: bool,
 }
 
-/// Appends what stands before records of which these are the first and the last.
+/// Appends the start of a page, up to its first record. `ends` are its first and last id.
 pub(super) fn open(out: &mut Vec<u8>, ends: Option<(ListedId<'_>, ListedId<'_>)>, has_more: bool) {
     let head = PageHead {
         first_id: ends.map(|(first, _)| first),
@@ -26,7 +26,7 @@ pub(super) fn open(out: &mut Vec<u8>, ends: Option<(ListedId<'_>, ListedId<'_>)>
         has_more,
     };
     write_json(out, &head);
-    out.pop(); // the brace
+    out.pop(); // the closing brace
     out.extend_from_slice(br#","data":["#);
 }
 
@@ -43,7 +43,7 @@ struct AnthropicModel<'a> {
     lifecycle: &'static str,
 }
 
-/// Always there: the id, where there is no other.
+/// Always present. The id, if there is no display name.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum DisplayName<'a> {
@@ -60,9 +60,9 @@ impl<'a> DisplayName<'a> {
     }
 }
 
-/// Where a model is in its life. One with a day of its end is deprecated, before that day
-/// and after it: equal models have equal bytes on every day. Only a model of which its
-/// provider says `lifecycle` is `retired` is that.
+/// The `lifecycle` of a model. A model with an end date is deprecated both before and after
+/// that date, so equal models have equal bytes on every day. Only a model whose provider
+/// reports `retired` is retired.
 fn lifecycle(model: &Model) -> &'static str {
     match (model.extra("lifecycle"), model.deprecation()) {
         (Some(r#""retired""#), _) => "retired",
@@ -78,7 +78,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>) {
         r#type: "model",
         id: record.id,
         display_name: DisplayName::of(record),
-        // The epoch stands for "not known", as it does at Anthropic.
+        // Anthropic also uses the epoch if the date is not known.
         created_at: Timestamp::from_second(model.created().unwrap_or(0).into())
             .expect("32 bits are within the years that there are"),
         max_input_tokens: model.input_limit(),

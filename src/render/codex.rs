@@ -1,8 +1,8 @@
-//! The records of Codex's list.
+//! Codex's dialect: the records of its list.
 //!
 //! Its source is the reference (`ModelInfo` in `codex-rs/protocol`, versions 0.80 to
-//! 0.169): a record that lacks one of these fields fails the whole list there. Values that
-//! nothing is known of are those that Codex takes for a model that is not listed.
+//! 0.169): a record without one of these fields fails the whole list. Unknown values are
+//! those that Codex uses for a model that is not listed.
 
 use serde::Serialize;
 
@@ -39,8 +39,8 @@ struct Truncation {
     limit: i64,
 }
 
-/// Whether an agent can work with the model at all, for all that is known.
-fn speaks(model: &Model) -> bool {
+/// Whether an agent can use the model: its output is text, or not known.
+fn outputs_text(model: &Model) -> bool {
     model.output().is_empty() || model.output().contains(Modality::Text)
 }
 
@@ -53,7 +53,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, codex_options: &Code
         description: None,
         supported_reasoning_levels: [],
         shell_type: "default",
-        visibility: if speaks(model) { "list" } else { "hide" },
+        visibility: if outputs_text(model) { "list" } else { "hide" },
         supported_in_api: true,
         priority: 99,
         upgrade: None,
@@ -70,7 +70,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, codex_options: &Code
         supports_parallel_tool_calls: false,
         context_window: model.context_length(),
         experimental_supported_tools: [],
-        // Older versions fail on any other word.
+        // Older versions fail on any other value.
         input_modalities: match model.input().contains(Modality::Image) {
             true => &["text", "image"],
             false => &["text"],

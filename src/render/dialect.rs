@@ -1,4 +1,4 @@
-//! `ClientDialect`: in which form a client wants the list, and what each form is made of.
+//! `ClientDialect`: the formats in which clients request the list.
 
 use std::{fmt, str::FromStr};
 
@@ -8,10 +8,10 @@ use super::{
     CodexOptions, ErrorResponse, ListedId, Record, anthropic, codex, gemini, ollama, openai,
 };
 
-/// A form in which clients want the list.
+/// A format in which clients request the list.
 ///
-/// Which it is follows from the request: from its path first, then from the query, then
-/// from its headers; see [`Builder::client_dialects`](crate::Builder::client_dialects).
+/// The request selects the dialect: first by its path, then by its query, then by its
+/// headers. See [`Builder::client_dialects`](crate::Builder::client_dialects).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "config",
@@ -21,18 +21,18 @@ use super::{
 #[non_exhaustive]
 #[repr(u8)]
 pub enum ClientDialect {
-    /// OpenAI's: `{"object":"list","data":[...]}`, never in pages.
+    /// OpenAI's: `{"object":"list","data":[...]}`, never paged.
     ///
     /// <https://platform.openai.com/docs/api-reference/models>
     OpenAi = 0,
-    /// Anthropic's: a request with the header `anthropic-version`. In pages of 20 models,
-    /// or of as many up to 1,000 as `limit` says, in the order of their ids.
+    /// Anthropic's: for a request with the header `anthropic-version`. Pages have 20 models
+    /// by default and up to 1,000 with `limit`, sorted by id.
     ///
     /// <https://platform.claude.com/docs/en/api/models-list>
     Anthropic = 1,
-    /// Gemini's: below `/v1beta/models`, or a request with the header `x-goog-api-key`. In
-    /// pages of 50 models, or of as many up to 1,000 as `pageSize` says, in the order of
-    /// their ids.
+    /// Gemini's: for paths below `/v1beta/models`, or a request with the header
+    /// `x-goog-api-key`. Pages have 50 models by default and up to 1,000 with `pageSize`,
+    /// sorted by id.
     ///
     /// <https://ai.google.dev/api/models>
     Gemini = 2,
@@ -41,7 +41,8 @@ pub enum ClientDialect {
     ///
     /// <https://docs.ollama.com/api/tags>
     Ollama = 3,
-    /// That of OpenAI's Codex: a request for the list with the parameter `client_version`.
+    /// OpenAI Codex's: for a request for the list with the query parameter
+    /// `client_version`.
     Codex = 4,
 }
 
@@ -54,7 +55,7 @@ impl ClientDialect {
         Self::Codex,
     ];
 
-    /// The name by which a configuration file knows it.
+    /// The name of the dialect in a configuration file.
     pub fn name(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
@@ -70,7 +71,7 @@ impl ClientDialect {
         self.name()
     }
 
-    /// The header that asks for it.
+    /// The header that selects this dialect.
     pub(crate) fn header(self) -> Option<HeaderName> {
         match self {
             Self::Anthropic => Some(HeaderName::from_static("anthropic-version")),
@@ -79,18 +80,18 @@ impl ClientDialect {
         }
     }
 
-    /// Whether a header decides that a request gets it, or another.
+    /// Whether headers decide between this dialect and another one.
     pub(crate) fn is_chosen_by_header(self) -> bool {
         matches!(self, Self::OpenAi | Self::Anthropic | Self::Gemini)
     }
 
-    /// Whether its lists are compressed. Codex compares their tag with one that came by
-    /// another way, so there must be one tag.
+    /// Whether lists in this dialect are compressed. Codex compares the list's tag with the
+    /// `x-models-etag` of other responses, so there must be only one tag.
     pub(crate) fn has_codings(self) -> bool {
         self != Self::Codex
     }
 
-    /// How much of the list one answer holds.
+    /// How the list is paged.
     pub(crate) fn pagination(self) -> Pagination {
         match self {
             Self::Anthropic => Pagination::Pages { default: 20 },
@@ -99,19 +100,20 @@ impl ClientDialect {
         }
     }
 
-    /// Whether a page names the next by a token.
+    /// Whether a page refers to the next one by a token.
     pub(crate) fn has_tokens(self) -> bool {
         self == Self::Gemini
     }
 
-    /// Whether one model can be asked for.
+    /// Whether a client can request a single model.
     pub(crate) fn has_models(self) -> bool {
         matches!(self, Self::OpenAi | Self::Anthropic | Self::Gemini)
     }
 
-    // ----- what it is made of -----
+    // ----- parts of a list -----
 
-    /// What stands before the records of the whole list, of which these are the ends.
+    /// Appends the start of the whole list, up to its first record. `ends` are its first
+    /// and last id.
     pub(crate) fn open(self, out: &mut Vec<u8>, ends: Option<(ListedId<'_>, ListedId<'_>)>) {
         match self {
             Self::OpenAi => out.extend_from_slice(openai::ENVELOPE.0),
@@ -121,7 +123,7 @@ impl ClientDialect {
         }
     }
 
-    /// What stands before the records of a page.
+    /// Appends the start of a page, up to its first record.
     pub(crate) fn open_page(self, out: &mut Vec<u8>, page: &PageInfo<'_>) {
         match self {
             Self::Gemini => gemini::open(out, page.next.as_deref()),
@@ -129,7 +131,7 @@ impl ClientDialect {
         }
     }
 
-    /// What stands after the records.
+    /// The end of a list or page, after its last record.
     pub(crate) fn close(self) -> &'static [u8] {
         openai::ENVELOPE.1
     }
@@ -150,7 +152,7 @@ impl ClientDialect {
         }
     }
 
-    /// What is wrong, as its clients read it.
+    /// The body of an error response.
     pub(crate) fn problem(self, problem: &ErrorResponse<'_>) -> Vec<u8> {
         match self {
             Self::OpenAi | Self::Codex => openai::problem(problem),
@@ -161,21 +163,21 @@ impl ClientDialect {
     }
 }
 
-/// How much of a list one answer holds.
+/// How a list is paged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pagination {
     Whole,
     Pages { default: usize },
 }
 
-/// What a page says of itself.
+/// The metadata of a page.
 #[derive(Debug)]
 pub(crate) struct PageInfo<'a> {
-    /// Its first and its last model.
+    /// The first and the last id.
     pub(crate) ends: Option<(ListedId<'a>, ListedId<'a>)>,
-    /// Whether there are more, in the direction that was asked for.
+    /// Whether there are more models in the requested direction.
     pub(crate) has_more: bool,
-    /// The token of the page after it.
+    /// The token of the next page.
     pub(crate) next: Option<String>,
 }
 
@@ -185,7 +187,7 @@ impl fmt::Display for ClientDialect {
     }
 }
 
-/// A text that is no [`ClientDialect`].
+/// The error of parsing an unknown name of a [`ClientDialect`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownClientDialect(String);
 
@@ -213,7 +215,7 @@ impl std::error::Error for UnknownClientDialect {}
 
 // ===== Dialects =====
 
-/// A set of dialects.
+/// A set of client dialects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dialects(u8);
 

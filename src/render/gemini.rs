@@ -1,6 +1,6 @@
-//! Gemini's list, its pages, its records and its errors.
+//! Gemini's dialect: the list, its pages, its records and its errors.
 //!
-//! <https://ai.google.dev/api/models>. A name is the id behind `models/`.
+//! <https://ai.google.dev/api/models>. A model's name is its id with the prefix `models/`.
 
 use std::fmt;
 
@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 use super::{ErrorResponse, ListedId, Record, anthropic::DisplayName, to_json, write_json};
 use crate::model::{Capability, Modality, Model};
 
-/// Appends what stands before the records of a page that this token leads on from.
+/// Appends the start of a page, up to its first record. `next` is the token of the next
+/// page.
 pub(super) fn open(out: &mut Vec<u8>, next: Option<&str>) {
     out.push(b'{');
     if let Some(token) = next {
@@ -50,8 +51,8 @@ impl Serialize for Name<'_> {
     }
 }
 
-/// What can be done with a model: as Gemini itself said it, or by what it gives out.
-/// Clients list only what has `generateContent`, so that is what an unknown one has.
+/// The methods of a model: as Gemini itself reports them, or derived from the output.
+/// Clients list only models with `generateContent`, so an unknown model has it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum Methods<'a> {

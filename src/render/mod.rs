@@ -1,7 +1,7 @@
-//! Rendering: models in, bytes of an answer out. Pure: no I/O, no clock.
+//! Renders models as bytes of a response. Pure: no I/O, no clock, no logging.
 //!
-//! A dialect is four things: what stands around its records, a record, what stands before
-//! the records of a page where it has pages, and an error.
+//! A client dialect consists of the start and the end of a list, a record, the start of a
+//! page if it is paged, and an error.
 
 mod anthropic;
 mod codex;
@@ -23,19 +23,19 @@ pub(crate) use self::{
 };
 use crate::model::Model;
 
-/// A model as one list has it.
+/// A model, as it is rendered in one list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'a> {
     pub(crate) id: ListedId<'a>,
-    /// Who owns it where its owner is not known.
+    /// The owner, if the model itself names none.
     pub(crate) owner: &'a str,
     pub(crate) model: &'a Model,
 }
 
-/// What the operator chose of records.
+/// The operator's settings for records.
 #[derive(Clone, Debug)]
 pub(crate) struct CodexOptions {
-    /// What Codex tells a model of its work, in the place of its own text.
+    /// The instructions that Codex gives to a model. They replace Codex's own text.
     pub(crate) codex_instructions: Arc<str>,
 }
 
@@ -51,11 +51,11 @@ impl Default for CodexOptions {
     }
 }
 
-/// The id under which a model is listed: the provider's, behind a prefix or not, or
-/// another name for it.
+/// The id under which a model is listed: the provider's own id, with or without a prefix,
+/// or an alias.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ListedId<'a> {
-    /// What stands before all else, such as `claude-`.
+    /// Precedes the prefix, such as `claude-`.
     pub(crate) lead: &'static str,
     pub(crate) prefix: Option<&'a str>,
     pub(crate) id: &'a str,
@@ -75,7 +75,7 @@ impl<'a> ListedId<'a> {
         [self.lead, self.prefix.unwrap_or_default(), slash, self.id]
     }
 
-    /// The whole, where it is one text.
+    /// The whole id, if it is a single string.
     pub(crate) fn as_str(self) -> Option<&'a str> {
         match self.parts() {
             ["", "", "", id] => Some(id),
@@ -87,16 +87,16 @@ impl<'a> ListedId<'a> {
         self.parts().into_iter().flat_map(str::bytes)
     }
 
-    /// The order of the bytes of the whole.
+    /// Compares the bytes of the whole ids.
     pub(crate) fn order(self, other: Self) -> Ordering {
-        // Most often both have the same provider.
+        // Most ids that are compared have the same provider.
         if self.lead == other.lead && self.prefix == other.prefix {
             return self.id.cmp(other.id);
         }
         self.bytes().cmp(other.bytes())
     }
 
-    /// The same, to an id as it stands in a request.
+    /// Compares with an id from a request, in the same order.
     pub(crate) fn order_to(self, id: &str) -> Ordering {
         let mut rest = id.as_bytes();
         for part in self.parts() {
@@ -138,7 +138,7 @@ fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(out, value).expect("plain values always serialise");
 }
 
-/// A value as JSON.
+/// Serialises a value as JSON.
 fn to_json(value: &impl Serialize) -> Vec<u8> {
     let mut out = Vec::new();
     write_json(&mut out, value);
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_is_that_of_the_bytes_of_the_whole() {
+    fn ids_are_ordered_by_all_their_bytes() {
         let texts = [
             "",
             "a",

@@ -1,7 +1,7 @@
-//! Ollama's list of tags, its version, what it shows of one model, and its errors.
+//! Ollama's dialect: its tags, its version, the details of one model, and its errors.
 //!
-//! <https://docs.ollama.com/api/tags>. Clients want every field of a tag, and of what is
-//! shown `model_info` and `capabilities`; what is not known is empty there.
+//! <https://docs.ollama.com/api/tags>. Clients require every field of a tag, and
+//! `model_info` and `capabilities` in the details of a model. Unknown values are empty.
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use super::{ErrorResponse, ListedId, Record, to_json, write_json};
 use crate::model::{Capability, Modality, Model};
 
-/// Of the API that is answered here: what clients look at before they trust it.
+/// The version of the API implemented here. Some clients check it first.
 const VERSION: &str = "0.12.0";
 
 #[derive(Serialize)]
@@ -47,7 +47,7 @@ impl<'a> Details<'a> {
     }
 }
 
-/// A further field that is plain text.
+/// The value of a further field that is a string.
 fn text<'a>(model: &'a Model, name: &str) -> Option<&'a str> {
     serde_json::from_str(model.extra(name)?).ok()
 }
@@ -57,8 +57,8 @@ fn modified_at(model: &Model) -> Timestamp {
     Timestamp::from_second(seconds).expect("32 bits are within the years that there are")
 }
 
-/// What a model can do, in Ollama's words. One of which nothing is known holds
-/// conversations: without a word here clients leave a model out.
+/// The capabilities of a model, by Ollama's names. A model without known output gets
+/// `completion`, because clients leave out a model without capabilities.
 fn capabilities(model: &Model) -> Vec<&'static str> {
     let (input, output) = (model.input(), model.output());
     let has = |capability| model.capabilities().get(capability) == Some(true);
@@ -98,7 +98,7 @@ struct Version {
     version: &'static str,
 }
 
-/// The answer to who asks which version speaks.
+/// The body of `GET /api/version`.
 pub(crate) fn version() -> Vec<u8> {
     to_json(&Version { version: VERSION })
 }
@@ -114,13 +114,13 @@ struct Shown<'a> {
     modified_at: Timestamp,
 }
 
-/// Facts by name, as the files that Ollama runs have them.
+/// Facts by name, as in the GGUF files that Ollama runs.
 struct Info<'a>(&'a Record<'a>);
 
 impl Serialize for Info<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(record) = self;
-        // A word is needed all the same: the window is named after it.
+        // Required in any case: the key of the context length contains it.
         let architecture = record.model.family().unwrap_or("model");
         let mut info = serializer.serialize_map(None)?;
         info.serialize_entry("general.architecture", architecture)?;
@@ -135,7 +135,7 @@ impl Serialize for Info<'_> {
     }
 }
 
-/// What is known of one model.
+/// The body of `POST /api/show` for one model.
 pub(crate) fn show(record: &Record<'_>) -> Vec<u8> {
     let window = record.model.context_length();
     to_json(&Shown {

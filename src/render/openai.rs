@@ -1,7 +1,7 @@
-//! The OpenAI envelope, its records and its errors.
+//! OpenAI's dialect: the list, its records and its errors.
 //!
-//! <https://platform.openai.com/docs/api-reference/models/object>: strict typed
-//! clients want every field of the four, `created` within 32 bits included.
+//! <https://platform.openai.com/docs/api-reference/models/object>. Strictly typed clients
+//! require all four fields, and a `created` that fits into 32 bits.
 
 use http::StatusCode;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{ErrorResponse, ListedId, Record, to_json, write_json};
 use crate::model::{Capabilities, Deprecation, Modalities, Prices};
 
-/// What stands before the first record of a list, and after the last.
+/// The start of a list, up to its first record, and its end.
 pub(super) const ENVELOPE: (&[u8], &[u8]) = (br#"{"object":"list","data":["#, b"]}");
 
 #[derive(Serialize)]
@@ -42,7 +42,7 @@ struct OpenAiModel<'a> {
     deprecation_date: Option<Deprecation>,
 }
 
-/// Where most clients look for modalities: in OpenRouter's place.
+/// Modalities are rendered as OpenRouter does, where most clients look for them.
 #[derive(Serialize)]
 struct Architecture {
     #[serde(skip_serializing_if = "Modalities::is_empty")]
@@ -80,7 +80,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>) {
     write_json(out, &record);
     let extra = model.extra_members();
     if !extra.is_empty() {
-        out.pop(); // the brace
+        out.pop(); // the closing brace
         out.push(b',');
         out.extend_from_slice(extra.as_bytes());
         out.push(b'}');
@@ -132,7 +132,7 @@ mod tests {
         let mut out = Vec::new();
         let record = Record {
             id: ListedId::new(prefix, model.id()),
-            owner: "somebody",
+            owner: "owner",
             model,
         };
         write(&mut out, &record);
@@ -140,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn a_record_has_the_four_fields_and_what_else_is_known() {
+    fn records_have_four_fields_and_known_others() {
         assert_eq!(
             rendered(Some("p"), &Model::new("a")),
-            r#"{"id":"p/a","object":"model","created":0,"owned_by":"somebody"}"#
+            r#"{"id":"p/a","object":"model","created":0,"owned_by":"owner"}"#
         );
         let model = Model::new("q\"\\ü")
             .with_created(7)
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_the_form_that_clients_raise_from() {
+    fn errors_have_the_fields_that_clients_read() {
         let error: serde_json::Value =
             serde_json::from_slice(&problem(&ErrorResponse::NotFound("x\"y"))).expect("is JSON");
         assert_eq!(error["error"]["code"], "model_not_found");

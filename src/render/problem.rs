@@ -1,25 +1,25 @@
-//! `ErrorResponse`: why there is no list, or no model, in whatever dialect.
+//! `ErrorResponse`: the errors that clients get, in any dialect.
 
 use http::StatusCode;
 
-/// What is told to a client in the place of what it asked for.
+/// Why a request gets no list or model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorResponse<'a> {
-    /// No such model is listed, or it is not for this caller: nothing tells which.
+    /// No such model is listed, or the caller may not see it. The responses are identical.
     NotFound(&'a str),
-    /// There is nothing to list yet.
+    /// No list is available yet.
     Unavailable,
-    /// There is nothing to list, and nothing is fetched any more.
+    /// No list is available, and nothing is fetched any more.
     Stopped,
-    /// The client refuses every coding there is.
+    /// The client refuses every available content coding.
     NotAcceptable,
-    /// The caller may see nothing.
+    /// The caller may not see the list.
     Denied(StatusCode),
-    /// Nobody knows what the caller may see.
+    /// The hook failed, so the caller's view is not known.
     NoView,
-    /// A page was asked for by a token that is none of ours.
+    /// The page token is not one that this cache issued.
     PageToken,
-    /// A body that names no model.
+    /// The body names no model.
     NoModel,
 }
 
@@ -35,7 +35,7 @@ impl ErrorResponse<'_> {
         }
     }
 
-    /// What people read. A dialect has its own words for a model that is not found.
+    /// The message for people. Some dialects have their own for a missing model.
     pub(super) fn message(self) -> String {
         match self {
             Self::NotFound(id) => {
@@ -48,15 +48,16 @@ impl ErrorResponse<'_> {
                 "The list of models is not available, and is no longer refreshed.".to_owned()
             }
             Self::NotAcceptable => {
-                "The list of models is available as identity, gzip, zstd and br.".to_owned()
+                "The list of models is available in the codings identity, gzip, zstd and br."
+                    .to_owned()
             }
             Self::Denied(status) => {
                 let reason = status.canonical_reason().unwrap_or("Refused");
-                format!("{reason}: the list of models is not for this caller.")
+                format!("{reason}: this caller may not list models.")
             }
-            Self::NoView => "It is not known what this caller may see.".to_owned(),
+            Self::NoView => "Failed to determine which models this caller may see.".to_owned(),
             Self::PageToken => "The page token is invalid.".to_owned(),
-            Self::NoModel => "The body must be a JSON object that names a `model`.".to_owned(),
+            Self::NoModel => "The body must be a JSON object with a `model`.".to_owned(),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A provider's part of a snapshot: where its models stand in the body, and which of
-//! them another provider lists.
+//! `Fragment`: the records of one provider in the body of the list, and under which names
+//! they are listed.
 
 use std::{ops::Range, sync::Arc};
 
@@ -18,58 +18,59 @@ use crate::{
     variants::{self, RecordEtags},
 };
 
-/// How a provider stands.
+/// The state of a provider's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
-    /// Its first attempt is not over.
+    /// The first attempt has not ended.
     Pending,
-    /// The last attempt gave the list.
+    /// The last attempt returned the list.
     Fresh,
-    /// There is a list, but the last attempt gave none.
+    /// There is a list, but the last attempt did not confirm it, or the credential or an
+    /// option has changed since.
     Stale,
-    /// There is no list: no attempt gave one, or it grew too old.
+    /// There is no list: no attempt returned one, or it exceeded `max_stale`.
     Missing,
 }
 
-/// A provider as it enters a snapshot.
+/// A provider and its models, as input to a snapshot.
 #[derive(Clone, Debug)]
 pub(crate) struct ProviderListing {
     pub(crate) provider: Provider,
     pub(crate) entry: Option<Arc<Entry>>,
-    /// The models of the entry with all that is known of them, where somebody describes.
+    /// The models of the entry with further facts, if any enrichment is configured.
     pub(crate) described: Option<Arc<Described>>,
     pub(crate) health: Health,
 }
 
-/// How one model of a part is named.
+/// How one model of a listing is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NameKind {
-    /// As its provider is listed.
+    /// By the default of its provider's prefix setting.
     Default,
-    /// Behind the prefix, because another has its id.
+    /// With the prefix, because another model or an alias has its id.
     Prefixed,
-    /// Not at all, because another has its name.
+    /// Not listed, because another model or an alias has its name.
     Shadowed,
 }
 
-/// A provider's part of the body.
+/// One provider's records in the body.
 #[derive(Clone, Debug)]
 pub(super) struct Fragment {
-    pub(super) part: ProviderListing,
-    /// How each model is named, where not all are as usual.
+    pub(super) listing: ProviderListing,
+    /// How each model is named. `None`: all by default.
     names: Option<Arc<[NameKind]>>,
     pub(super) records: RecordTable,
     pub(super) shadowed: usize,
-    /// As it is named in the headers where it is stale.
+    /// The provider's member of the `x-models-incomplete` header, if its list is stale.
     pub(super) stale: Option<HeaderValue>,
 }
 
-/// Records that stand one after the other in the body.
+/// Consecutive records of the body.
 #[derive(Clone, Debug)]
 pub(super) struct RecordTable {
-    /// Where they stand in the body.
+    /// The range of all records in the body.
     pub(super) body: Range<usize>,
-    /// Where each stands among them: nowhere (an empty span) when it is not listed.
+    /// The range of each record within `body`. It is empty if the model is not listed.
     pub(super) spans: Arc<[RecordSpan]>,
     pub(super) tags: RecordEtags,
 }
@@ -96,13 +97,13 @@ impl ProviderListing {
         }
     }
 
-    /// Who owns the models whose owner is not known.
+    /// The owner of models whose owner is not known.
     pub(super) fn owner(&self) -> &str {
         let name = self.provider.options.display_name.as_deref();
         name.unwrap_or_else(|| self.provider.name())
     }
 
-    /// Whether the models of another, named alike, are the same records.
+    /// Whether both listings render to the same records, given the same names.
     fn is_same(&self, other: &Self) -> bool {
         let same_entry = match (&self.entry, &other.entry) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
@@ -121,13 +122,13 @@ impl ProviderListing {
             && self.owner() == other.owner()
     }
 
-    /// Whether a model has this id of its own.
+    /// Whether one of the models has this id.
     pub(super) fn has(&self, id: &str) -> bool {
         let entry = self.entry.as_ref();
         entry.and_then(|entry| entry.position(id)).is_some()
     }
 
-    /// Whether a model of this part may be listed under this id.
+    /// Whether a model of this listing may be listed under this id.
     pub(super) fn lists(&self, listed_id: &str) -> bool {
         let prefixed = || {
             let rest = listed_id.strip_prefix(self.provider.name());
@@ -145,7 +146,7 @@ impl ProviderListing {
         (self.health == Health::Stale).then(|| variants::stale(self.provider.name()))
     }
 
-    /// What stands before the id of a model that is named so.
+    /// The prefix of a model with this kind of name.
     fn prefix(&self, name: NameKind) -> Option<&str> {
         let prefixed = match self.provider.options.prefix {
             Prefix::Always => true,
@@ -156,9 +157,10 @@ impl ProviderListing {
     }
 }
 
-/// A part that is to be rendered, or a section of the last snapshot that is the same.
+/// The input of a fragment: rendered, or compared with a fragment of the last snapshot that
+/// can be reused.
 pub(super) struct FragmentBuilder {
-    pub(super) part: ProviderListing,
+    pub(super) listing: ProviderListing,
     pub(super) names: Option<Box<[NameKind]>>,
 }
 
@@ -170,15 +172,15 @@ impl FragmentBuilder {
     /// How many models will be listed.
     pub(super) fn listed(&self) -> usize {
         let hidden = |names: &[NameKind]| count(names, NameKind::Shadowed);
-        self.part.models().len() - self.names.as_deref().map_or(0, hidden)
+        self.listing.models().len() - self.names.as_deref().map_or(0, hidden)
     }
 
     pub(super) fn record(&self, position: usize) -> Option<Record<'_>> {
         let name = self.name(position);
-        let model = &self.part.models()[position];
+        let model = &self.listing.models()[position];
         (name != NameKind::Shadowed).then(|| Record {
-            id: ListedId::new(self.part.prefix(name), model.id()),
-            owner: self.part.owner(),
+            id: ListedId::new(self.listing.prefix(name), model.id()),
+            owner: self.listing.owner(),
             model,
         })
     }
@@ -186,18 +188,18 @@ impl FragmentBuilder {
 
 impl IdLookup for FragmentBuilder {
     fn position(&self, id: &str) -> Option<usize> {
-        let position = self.part.entry.as_ref()?.position(id)?;
+        let position = self.listing.entry.as_ref()?.position(id)?;
         (self.name(position) != NameKind::Shadowed).then_some(position)
     }
 
     fn is_prefixed(&self, position: usize) -> bool {
-        self.part.prefix(self.name(position)).is_some()
+        self.listing.prefix(self.name(position)).is_some()
     }
 }
 
 impl IdLookup for Fragment {
     fn position(&self, id: &str) -> Option<usize> {
-        let position = self.part.entry.as_ref()?.position(id)?;
+        let position = self.listing.entry.as_ref()?.position(id)?;
         self.is_listed(position).then_some(position)
     }
 
@@ -215,7 +217,7 @@ fn count(names: &[NameKind], of: NameKind) -> usize {
 }
 
 impl RecordTable {
-    /// Appends these records, in OpenAI's form, to a body.
+    /// Appends these records to a body, in OpenAI's dialect.
     pub(super) fn render<'a>(
         records: impl ExactSizeIterator<Item = Option<Record<'a>>>,
         codex_options: &CodexOptions,
@@ -224,7 +226,7 @@ impl RecordTable {
         let start = body.len();
         let mut spans = Vec::with_capacity(records.len());
         let offset = |body: &Vec<u8>| {
-            u32::try_from(body.len() - start).expect("bounds keep a provider's part under 4 GiB")
+            u32::try_from(body.len() - start).expect("bounds keep a provider's listing under 4 GiB")
         };
         for record in records {
             let Some(record) = record else {
@@ -252,9 +254,9 @@ impl RecordTable {
         }
     }
 
-    /// The same records in the next snapshot: at the end of `body`, or where they were
-    /// when the body is shared.
-    fn moved(&self, last: &Snapshot, body: Option<&mut Vec<u8>>) -> Self {
+    /// The same records in the next snapshot: copied to the end of `body`, or at the same
+    /// place if the body is shared.
+    fn reused(&self, last: &Snapshot, body: Option<&mut Vec<u8>>) -> Self {
         let at = match body {
             None => self.body.clone(),
             Some(body) => {
@@ -270,7 +272,7 @@ impl RecordTable {
         }
     }
 
-    /// Where a record stands in the body.
+    /// The range of a record in the body.
     pub(super) fn range(&self, index: usize) -> Range<usize> {
         let (at, span) = (self.body.start, self.spans[index]);
         at + span.start as usize..at + span.end as usize
@@ -283,48 +285,48 @@ impl Fragment {
         codex_options: &CodexOptions,
         body: &mut Vec<u8>,
     ) -> Self {
-        let positions = 0..builder.part.models().len();
+        let positions = 0..builder.listing.models().len();
         let records = positions.map(|position| builder.record(position));
         let records = RecordTable::render(records, codex_options, body);
         Self {
             records,
-            shadowed: builder.part.models().len() - builder.listed(),
+            shadowed: builder.listing.models().len() - builder.listed(),
             names: builder.names.map(Arc::from),
-            stale: builder.part.stale(),
-            part: builder.part,
+            stale: builder.listing.stale(),
+            listing: builder.listing,
         }
     }
 
-    /// The same section in the next snapshot.
-    pub(super) fn moved(
+    /// The same fragment in the next snapshot.
+    pub(super) fn reused(
         &self,
-        part: ProviderListing,
+        listing: ProviderListing,
         last: &Snapshot,
         body: Option<&mut Vec<u8>>,
     ) -> Self {
         Self {
-            stale: part.stale(),
-            part,
+            stale: listing.stale(),
+            listing,
             names: self.names.clone(),
-            records: self.records.moved(last, body),
+            records: self.records.reused(last, body),
             shadowed: self.shadowed,
         }
     }
 
     pub(super) fn renders_as(&self, builder: &FragmentBuilder) -> bool {
-        self.part.is_same(&builder.part) && self.names.as_deref() == builder.names.as_deref()
+        self.listing.is_same(&builder.listing) && self.names.as_deref() == builder.names.as_deref()
     }
 
-    /// Whether all of its records are those of another.
+    /// Whether both fragments have the same records.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.part.is_same(&other.part) && self.names == other.names
+        self.listing.is_same(&other.listing) && self.names == other.names
     }
 
     pub(super) fn listed(&self) -> usize {
         self.records.spans.len() - self.shadowed
     }
 
-    /// How many models are behind a prefix only because another has their id.
+    /// How many models have a prefix only because another model has their id.
     pub(super) fn prefixed(&self) -> usize {
         let prefixed = |names: &[NameKind]| count(names, NameKind::Prefixed);
         self.names.as_deref().map_or(0, prefixed)
@@ -334,12 +336,13 @@ impl Fragment {
         !self.records.spans[position].is_hidden()
     }
 
-    /// What stands before the id of a model in its name.
+    /// The prefix of a model in its listed id.
     pub(super) fn prefix_of(&self, position: usize) -> Option<&str> {
-        self.part.prefix(name_of(self.names.as_deref(), position))
+        self.listing
+            .prefix(name_of(self.names.as_deref(), position))
     }
 
-    /// The models that are listed, of a section at this index.
+    /// The listed models. `index` is the index of this fragment.
     pub(super) fn model_indices(&self, index: usize) -> impl Iterator<Item = ModelIndex> {
         let listed = (0..self.records.spans.len()).filter(|&position| self.is_listed(position));
         listed.map(move |position| ModelIndex::own(index, position))

@@ -1,4 +1,4 @@
-//! What users see of a snapshot: the list, and what each of its models routes to.
+//! The public view of a snapshot: the listed models, and where each of them routes to.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -7,22 +7,22 @@ use bytes::Bytes;
 use super::Snapshot;
 use crate::{model::Model, render::ListedId};
 
-/// The list as it stood at one moment: what was served then, and what it routes to.
+/// The list of models at one point in time, as it is served and as it routes.
 ///
-/// A snapshot never changes; hold it for as long as one request needs a
-/// consistent view, and not longer, for it keeps the memory of its list.
+/// A snapshot never changes. Hold one for as long as a request needs a consistent view, but
+/// not longer: it keeps the memory of its list alive.
 #[derive(Clone)]
 pub struct ModelsSnapshot(pub(crate) Arc<Snapshot>);
 
 impl ModelsSnapshot {
-    /// Every name that is listed, each with its model, in the order of the list: the aliases
-    /// first, then the models by provider as declared, then by id.
+    /// Iterates over all listed names, each with its model, in the order of the list: the
+    /// aliases first, then the models by provider in declaration order, then by id.
     pub fn iter(&self) -> impl Iterator<Item = ListedModel<'_>> {
         self.0.iter()
     }
 
-    /// The model that this name leads to, and so where a request for it goes. The name may be
-    /// the model's id, an alias, or any other that the list's clients may ask for.
+    /// Looks up a model by name, to route a request for it. The name may be the model's id,
+    /// an alias, or any other name that clients of the list may use.
     ///
     /// The cost does not depend on the number of models.
     ///
@@ -44,8 +44,7 @@ impl ModelsSnapshot {
         self.0.find(name)
     }
 
-    /// How many names are listed: one for each model, and one for each alias of a listed
-    /// model.
+    /// The number of listed names: one per model, and one per alias of a listed model.
     pub fn len(&self) -> usize {
         self.0.models
     }
@@ -62,12 +61,13 @@ impl ModelsSnapshot {
 
     /// The strong entity tag of the list, with its quotes (RFC 9110, section 8.8.3).
     ///
-    /// Equal models have equal tags in every process.
+    /// Equal lists have equal tags in every process.
     pub fn etag(&self) -> &str {
         self.0.variants.etag()
     }
 
-    /// The list as it is served: JSON in OpenAI's form. The bytes are shared, not copied.
+    /// The list as it is served: JSON in OpenAI's dialect. The bytes are shared, not
+    /// copied.
     pub fn body(&self) -> Bytes {
         self.0.variants.body().clone()
     }
@@ -82,46 +82,47 @@ impl fmt::Debug for ModelsSnapshot {
     }
 }
 
-/// A listed model: what it is, and the name by which it was found.
+/// A listed model, and the name by which it was found.
 ///
 /// [`id`](Self::id), [`provider`](Self::provider) and [`model`](Self::model) are the same
-/// whichever name leads to the model. [Views](crate::View) decide by these alone.
+/// for all names of a model. [Views](crate::View) decide by these alone.
 #[derive(Clone, Copy, Debug)]
 pub struct ListedModel<'a> {
-    /// The model's own, under which it is listed.
+    /// The id under which the model is listed.
     pub(super) id: ListedId<'a>,
-    /// By which it was found: its id, an alias, or either behind `claude-`.
+    /// The name by which it was found: its id, an alias, or either with the prefix
+    /// `claude-`.
     pub(super) name: ListedId<'a>,
     pub(super) provider: &'a str,
     pub(super) model: &'a Model,
 }
 
 impl<'a> ListedModel<'a> {
-    /// The id under which the model itself is listed: `house/small`, or `small` where its
-    /// provider is listed without a prefix. Never an alias, and never a name that begins
-    /// with `claude-` for [Anthropic's clients](crate::Builder::claude_aliases) alone.
+    /// The id under which the model itself is listed: `house/small`, or `small` if its
+    /// provider is listed without a prefix. This is never an alias, and never a `claude-`
+    /// name that exists only for [Anthropic's clients](crate::Builder::claude_aliases).
     pub fn id(&self) -> Cow<'a, str> {
         text(self.id)
     }
 
     /// The name by which the model was [found](ModelsSnapshot::get) or
-    /// [listed](ModelsSnapshot::iter): its [`id`](Self::id), an alias, or another name that
-    /// leads to it.
+    /// [listed](ModelsSnapshot::iter): its [`id`](Self::id), an alias, or another of its
+    /// names.
     pub fn name(&self) -> Cow<'a, str> {
         text(self.name)
     }
 
-    /// The name of the provider that has it.
+    /// The name of the model's provider.
     pub fn provider(&self) -> &'a str {
         self.provider
     }
 
-    /// The id by which that provider knows it.
+    /// The id of the model at its provider.
     pub fn upstream_id(&self) -> &'a str {
         self.model.upstream_id()
     }
 
-    /// The model, as its provider describes it.
+    /// The model, as its provider describes it, with any configured enrichment.
     pub fn model(&self) -> &'a Model {
         self.model
     }

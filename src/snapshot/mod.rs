@@ -1,9 +1,12 @@
-//! The immutable whole: every provider's entry, in order, and the answers made of it.
+//! `Snapshot`: the models of all providers, and the representations rendered from them.
 //!
-//! A snapshot is made at publication and never changes, but that lists which nobody had
-//! asked for are added to it when somebody does. What did not change since the last one is
-//! taken over from it: a provider's part of the body is copied, not rendered again, and a
-//! body in which no part changed is shared.
+//! Invariants:
+//!
+//! - A snapshot never changes after its publication, with two exceptions that only add to
+//!   it: lists that are rendered on first request ([`prepared`]), and encoded variants.
+//! - A snapshot reuses what has not changed since the last one: the records of an unchanged
+//!   provider are copied, not rendered again, and a body in which nothing changed is
+//!   shared.
 
 mod fragment;
 mod listed;
@@ -19,7 +22,7 @@ use http::{HeaderMap, HeaderValue};
 
 use self::{
     fragment::{Fragment, FragmentBuilder, RecordTable},
-    names::{NameIndex, builder},
+    names::{NameIndex, resolve_names},
     prepared::Views,
     view::ViewMembers,
 };
@@ -41,7 +44,7 @@ use crate::{
     variants::{self, Variants},
 };
 
-/// What the operator chose of the lists.
+/// The operator's settings for the lists.
 #[derive(Clone, Debug)]
 pub(crate) struct ListingSettings {
     pub(crate) variants: variants::HeaderSettings,
@@ -55,16 +58,16 @@ pub(crate) struct Snapshot {
     settings: Arc<ListingSettings>,
     fragments: Box<[Fragment]>,
     index: NameIndex,
-    /// The model that each alias stands for, where it is listed; and their records, which
-    /// come first in the body.
+    /// The target of each alias, if it is listed, and the aliases' records, which come
+    /// first in the body.
     aliases: Box<[Option<ModelIndex>]>,
     alias_records: RecordTable,
     models: usize,
-    /// The headers that every list has.
+    /// The headers that all lists have in common.
     common_headers: HeaderMap,
-    /// The list of all models in OpenAI's form.
+    /// The list of all models in OpenAI's dialect.
     variants: Arc<Variants>,
-    /// The lists of all models in other forms.
+    /// The lists of all models in the other dialects.
     representations: Representations,
     views: Views,
     pub(crate) availability: Availability,
@@ -72,12 +75,12 @@ pub(crate) struct Snapshot {
     is_refreshed: bool,
 }
 
-/// How the providers stand together.
+/// The state of all providers taken together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Availability {
-    /// Every first attempt is over.
+    /// All first attempts have ended.
     pub(crate) settled: bool,
-    /// There is something to serve: a list of some provider, or no providers.
+    /// There is something to serve: at least one provider's list, or no providers at all.
     pub(crate) listing: bool,
     /// No provider is missing.
     pub(crate) complete: bool,
@@ -85,11 +88,11 @@ pub(crate) struct Availability {
 
 impl Availability {
     fn of(fragments: &[Fragment]) -> Self {
-        let has_list = |fragment: &Fragment| fragment.part.entry.is_some();
+        let has_list = |fragment: &Fragment| fragment.listing.entry.is_some();
         Self {
             settled: !fragments
                 .iter()
-                .any(|fragment| fragment.part.health == Health::Pending),
+                .any(|fragment| fragment.listing.health == Health::Pending),
             listing: fragments.is_empty() || fragments.iter().any(has_list),
             complete: fragments.iter().all(has_list),
         }
@@ -97,41 +100,44 @@ impl Availability {
 }
 
 impl Snapshot {
-    /// Makes the whole of `parts`, in their order, out of `last` where it can.
+    /// Assembles a snapshot from listings in declaration order, and reuses parts of `last`.
     pub(crate) fn assemble(
-        parts: Vec<ProviderListing>,
+        listings: Vec<ProviderListing>,
         last: Option<&Self>,
         settings: &Arc<ListingSettings>,
         is_refreshed: bool,
         carries_views: bool,
     ) -> Self {
-        let index = NameIndex::of(&parts);
+        let index = NameIndex::of(&listings);
         let aliases = &settings.naming.aliases;
-        let names: Vec<_> = (0..parts.len())
-            .map(|part| builder(&parts, part, index.bare(), aliases))
+        let names: Vec<_> = (0..listings.len())
+            .map(|position| resolve_names(&listings, position, index.bare(), aliases))
             .collect();
-        let builders = parts.into_iter().zip(names);
+        let builders = listings.into_iter().zip(names);
         let builders: Vec<_> = builders
-            .map(|(part, names)| FragmentBuilder { part, names })
+            .map(|(listing, names)| FragmentBuilder { listing, names })
             .collect();
-        let parts = builders.iter().map(|builder| (&builder.part, true));
-        let common_headers = variants::common_headers(parts, &settings.variants, is_refreshed);
+        let listings = builders.iter().map(|builder| (&builder.listing, true));
+        let common_headers = variants::common_headers(listings, &settings.variants, is_refreshed);
 
-        let like: Vec<_> = (builders.iter().enumerate())
-            .map(|(position, builder)| last.and_then(|last| last.fragment_like(position, builder)))
+        let reused: Vec<_> = (builders.iter().enumerate())
+            .map(|(position, builder)| {
+                last.and_then(|last| last.reusable_fragment(position, builder))
+            })
             .collect();
-        let in_place = |(position, like): (usize, &Option<(usize, &Fragment)>)| {
-            like.is_some_and(|(before, _)| before == position)
+        let in_place = |(position, reused): (usize, &Option<(usize, &Fragment)>)| {
+            reused.is_some_and(|(before, _)| before == position)
         };
         let same = |last: &&Self| last.fragments.len() == builders.len();
+        // If every fragment is reused at its index, the whole body can be shared.
         let shared = last
             .filter(same)
-            .filter(|_| like.iter().enumerate().all(in_place));
+            .filter(|_| reused.iter().enumerate().all(in_place));
         let mut next = match shared {
             Some(last) => Self::share(last, builders, common_headers, settings, is_refreshed),
             None => Self::render_all(
                 builders,
-                &like,
+                &reused,
                 last,
                 index,
                 common_headers,
@@ -145,7 +151,7 @@ impl Snapshot {
         next
     }
 
-    /// The next snapshot, in which no list has changed.
+    /// The next snapshot if no list has changed: shares the bodies, with new headers.
     fn share(
         last: &Self,
         builders: Vec<FragmentBuilder>,
@@ -155,7 +161,7 @@ impl Snapshot {
     ) -> Self {
         let fragments = last.fragments.iter().zip(builders);
         let fragments =
-            fragments.map(|(fragment, builder)| fragment.moved(builder.part, last, None));
+            fragments.map(|(fragment, builder)| fragment.reused(builder.listing, last, None));
         let fragments: Box<[_]> = fragments.collect();
         Self {
             settings: Arc::clone(settings),
@@ -175,7 +181,7 @@ impl Snapshot {
 
     fn render_all(
         builders: Vec<FragmentBuilder>,
-        like: &[Option<(usize, &Fragment)>],
+        reused: &[Option<(usize, &Fragment)>],
         last: Option<&Self>,
         index: NameIndex,
         common_headers: HeaderMap,
@@ -187,7 +193,7 @@ impl Snapshot {
         let room = last.map_or(64, |last| last.variants.body().len() * 5 / 4);
         let mut body = Vec::with_capacity(room);
         openai.open(&mut body, None);
-        let begin = body.len();
+        let records_start = body.len();
 
         let aliases: Vec<_> = (naming.aliases.pairs())
             .map(|(_, target)| index.locate(&builders, target))
@@ -206,13 +212,13 @@ impl Snapshot {
             RecordTable::render(records.into_iter(), &settings.codex_options, &mut body);
 
         let mut fragments = Vec::with_capacity(builders.len());
-        for (builder, like) in builders.into_iter().zip(like) {
-            if builder.listed() > 0 && body.len() > begin {
+        for (builder, reused) in builders.into_iter().zip(reused) {
+            if builder.listed() > 0 && body.len() > records_start {
                 body.push(b',');
             }
-            fragments.push(match (like, last) {
+            fragments.push(match (reused, last) {
                 (Some((_, fragment)), Some(last)) => {
-                    fragment.moved(builder.part, last, Some(&mut body))
+                    fragment.reused(builder.listing, last, Some(&mut body))
                 }
                 _ => Fragment::render(builder, &settings.codex_options, &mut body),
             });
@@ -250,13 +256,17 @@ impl Snapshot {
         next
     }
 
-    /// A section of ours that would be rendered the same for a plan.
-    fn fragment_like(&self, index: usize, builder: &FragmentBuilder) -> Option<(usize, &Fragment)> {
-        // Most often nothing moved.
+    /// A fragment of this snapshot that can be reused instead of rendering `builder`.
+    fn reusable_fragment(
+        &self,
+        index: usize,
+        builder: &FragmentBuilder,
+    ) -> Option<(usize, &Fragment)> {
+        // Most fragments stay at their index.
         if let Some(fragment) = self
             .fragments
             .get(index)
-            .filter(|like| like.renders_as(builder))
+            .filter(|reused| reused.renders_as(builder))
         {
             return Some((index, fragment));
         }
@@ -266,17 +276,17 @@ impl Snapshot {
 
     // ----- lists -----
 
-    /// The list of all models in OpenAI's form.
+    /// The list of all models in OpenAI's dialect.
     pub(crate) fn variants(&self) -> &Arc<Variants> {
         &self.variants
     }
 
-    /// A model as Ollama's clients are shown it.
+    /// The body of Ollama's `POST /api/show` for a model.
     pub(crate) fn show(&self, model_index: ModelIndex) -> Vec<u8> {
         render::show(&self.record(model_index, ClientDialect::Ollama))
     }
 
-    /// Every list that there is, the one that is asked for most first.
+    /// Every rendered list, the most requested one first.
     pub(crate) fn all_variants(&self) -> Vec<Arc<Variants>> {
         let views = self.views.all();
         let of_views = views
@@ -293,28 +303,29 @@ impl Snapshot {
             .collect()
     }
 
-    /// The lists of all models in other forms.
+    /// The lists of all models in the other dialects.
     pub(crate) fn representations(&self) -> &Representations {
         &self.representations
     }
 
-    /// The views that were asked for.
+    /// The prepared views.
     pub(crate) fn views(&self) -> &Views {
         &self.views
     }
 
-    /// How many models are listed.
+    /// The number of listed names.
     pub(crate) fn models(&self) -> usize {
         self.models
     }
 
-    /// How much memory the lists take.
+    /// The bytes of memory that the lists take.
     pub(crate) fn size(&self) -> usize {
         let (_, views) = self.views.size();
         self.variants.size() + self.representations.size() + views
     }
 
-    /// Takes over the variants that the last snapshot got while this one was made.
+    /// Takes over variants that were added to the last snapshot while this one was
+    /// assembled.
     pub(crate) fn take_encodings(&self, last: &Self) {
         if !self.variants.lacks_encodings()
             && !self
@@ -341,17 +352,17 @@ impl Snapshot {
         &self.settings.codex_options
     }
 
-    /// The headers of a view's lists. They name the providers of which it sees a model: of
-    /// one that is missing it sees none.
+    /// The common headers of a view's lists. They name only providers of which the view
+    /// sees a model, so never a missing one.
     fn headers_for(&self, predicate: &ViewPredicate, members: &ViewMembers) -> HeaderMap {
-        let parts = self.parts().enumerate();
-        let parts = parts.map(|(fragment, part)| (part, members.has_any_of(fragment)));
-        // A view that allows nothing lacks nothing either.
-        let parts = parts.filter(|_| !predicate.is_empty);
-        variants::common_headers(parts, &self.settings.variants, self.is_refreshed)
+        let listings = self.parts().enumerate();
+        let listings = listings.map(|(fragment, listing)| (listing, members.has_any_of(fragment)));
+        // For a view that is always empty, no provider is missing.
+        let listings = listings.filter(|_| !predicate.is_empty);
+        variants::common_headers(listings, &self.settings.variants, self.is_refreshed)
     }
 
-    /// What the answer with one model says of itself to a view's caller.
+    /// The `Cache-Status` of a response with one model to a caller with a view.
     pub(crate) fn status_for(&self, model_index: ModelIndex) -> HeaderValue {
         match self.fragments[model_index.fragment()].stale {
             _ if !self.availability.complete => variants::PARTIAL,
@@ -360,14 +371,14 @@ impl Snapshot {
         }
     }
 
-    /// Leaves, in the list's headers on one model, what a view's caller may know.
+    /// Removes from the headers of one model what a caller with a view must not see.
     pub(crate) fn tell_view(&self, model_index: ModelIndex, head: &mut HeaderMap) {
         let stale = self.fragments[model_index.fragment()].stale.as_ref();
         let named = stale.filter(|_| self.settings.variants.expose_incomplete);
-        variants::tell_of_one(head, self.status_for(model_index), named);
+        variants::restrict_to_provider(head, self.status_for(model_index), named);
     }
 
-    /// The list in one form, for all or for some.
+    /// Renders the list in one dialect, for all callers or for one view.
     fn render(
         &self,
         dialect: ClientDialect,
@@ -383,19 +394,19 @@ impl Snapshot {
         )
     }
 
-    /// The list of all models in another form.
+    /// Renders the list of all models in a dialect.
     pub(crate) fn render_for_all(&self, dialect: ClientDialect) -> Representation {
         self.render(dialect, None, &self.common_headers)
     }
 
-    /// The list of those models in one form that a policy allows.
+    /// Renders the list of the models that a view allows, in a dialect.
     pub(crate) fn render_for(
         &self,
         dialect: ClientDialect,
         predicate: &ViewPredicate,
         prepared_view: &PreparedView,
     ) -> Result<Representation, Panicked> {
-        // Two dialects of one view may be rendered at the same time: both come to the same.
+        // Two dialects of one view may be rendered concurrently: both get the same result.
         let members = match prepared_view.members.get() {
             Some(members) => members,
             None => {

@@ -1,4 +1,4 @@
-//! Under which names models are listed, and which model a name stands for.
+//! Under which names models are listed, and which model a name refers to.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::{
     render::ListedId,
 };
 
-/// What the names begin with that clients want to see which look for `claude` alone.
+/// The prefix of names for clients that list only models with `claude` in their name.
 pub(crate) const CLAUDE: &str = "claude-";
 
-/// What the operator said of names.
+/// The operator's settings for names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Naming {
     pub(crate) aliases: Arc<Aliases>,
@@ -23,7 +23,7 @@ pub(crate) struct Naming {
     pub(crate) claude: bool,
 }
 
-/// Further names of models, in the order in which they were given.
+/// Additional names of models, in declaration order.
 #[derive(Debug, Default)]
 pub(crate) struct Aliases {
     pairs: Vec<(Box<str>, Box<str>)>,
@@ -31,7 +31,7 @@ pub(crate) struct Aliases {
 }
 
 impl Aliases {
-    /// Checks the pairs of a name and of the listed id that it stands for.
+    /// Validates pairs of a name and its target, a listed id.
     pub(crate) fn new(pairs: Vec<(String, String)>) -> Result<Self, BuildError> {
         let mut aliases = Self::default();
         let longest = Bounds::default().id;
@@ -64,7 +64,7 @@ impl Aliases {
         &self.pairs[alias as usize].0
     }
 
-    /// The names, and what each stands for.
+    /// The names and their targets.
     pub(crate) fn pairs(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(name, target)| (&**name, &**target))
     }
@@ -78,12 +78,12 @@ impl Aliases {
     }
 }
 
-/// A model of a snapshot, under one of its names.
+/// The index of a model in a snapshot, under one of its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ModelIndex {
     fragment: u32,
     position: u32,
-    /// Which alias; `NO_ALIAS` for its own name.
+    /// The index of the alias, or `NO_ALIAS` for the model's own id.
     alias: u32,
 }
 
@@ -116,23 +116,23 @@ impl ModelIndex {
     }
 }
 
-/// Which sections may have a name.
+/// Which fragments may contain a name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NameIndex {
-    /// Sections that list models behind a prefix, by that prefix.
+    /// Fragments that list models with a prefix, by that prefix.
     prefixed: HashMap<Arc<str>, usize>,
-    /// Sections that list models under their own ids, in order.
+    /// Fragments that list models without a prefix, in order.
     bare: Box<[usize]>,
 }
 
 impl NameIndex {
-    pub(super) fn of(parts: &[ProviderListing]) -> Self {
-        let mut prefixed = HashMap::with_capacity(parts.len());
+    pub(super) fn of(listings: &[ProviderListing]) -> Self {
+        let mut prefixed = HashMap::with_capacity(listings.len());
         let mut bare = Vec::new();
-        for (index, part) in parts.iter().enumerate() {
-            let prefix = part.provider.options.prefix;
+        for (index, listing) in listings.iter().enumerate() {
+            let prefix = listing.provider.options.prefix;
             if prefix != Prefix::Never {
-                prefixed.insert(Arc::clone(part.provider.shared_name()), index);
+                prefixed.insert(Arc::clone(listing.provider.shared_name()), index);
             }
             if prefix != Prefix::Always {
                 bare.push(index);
@@ -146,9 +146,9 @@ impl NameIndex {
         &self.bare
     }
 
-    /// The model that is listed under this id, which is no alias.
+    /// Finds a model by its listed id. Does not look at aliases.
     pub(super) fn locate<R: IdLookup>(&self, offsets: &[R], id: &str) -> Option<ModelIndex> {
-        // A provider's name holds no slash, so the first one ends the prefix.
+        // A provider's name contains no slash, so the first slash ends the prefix.
         let slash = memchr::memchr(b'/', id.as_bytes());
         let behind_prefix = slash.and_then(|slash| {
             let (prefix, id) = (&id[..slash], &id[slash + 1..]);
@@ -164,40 +164,40 @@ impl NameIndex {
             let position = offsets[index].position(id)?;
             (!offsets[index].is_prefixed(position)).then(|| ModelIndex::own(index, position))
         });
-        // One that is prefixed on conflict alone is found behind its prefix in any case.
+        // A model that is prefixed only on conflict is also found by its prefixed id.
         bare.or_else(|| behind_prefix.map(|(index, position)| ModelIndex::own(index, position)))
     }
 }
 
-/// The models of one provider, by their own ids: of a section, or of one to be.
+/// Looks up the models of one provider by id: in a fragment, or in the input of one.
 pub(super) trait IdLookup {
-    /// Where the model of this id stands, if it is listed.
+    /// The position of a listed model with this id.
     fn position(&self, id: &str) -> Option<usize>;
 
-    /// Whether a model that is listed is so behind the prefix.
+    /// Whether the model at this position is listed with the prefix.
     fn is_prefixed(&self, position: usize) -> bool;
 }
 
-/// How each model of a part is named, unless all are as their provider is listed: another
-/// part before it, or an alias, may have the name.
-pub(super) fn builder(
-    parts: &[ProviderListing],
+/// Decides how each model of a listing is named, or `None` if all are named by default. A
+/// name may already belong to an alias or to an earlier listing.
+pub(super) fn resolve_names(
+    listings: &[ProviderListing],
     index: usize,
     bare: &[usize],
     aliases: &Aliases,
 ) -> Option<Box<[NameKind]>> {
-    let part = &parts[index];
-    let models = part.models();
-    let name = part.provider.name();
-    let prefix = part.provider.options.prefix;
-    // Behind prefixes nothing can clash but with what has none, so this costs nothing where
-    // every provider has one.
+    let listing = &listings[index];
+    let models = listing.models();
+    let name = listing.provider.name();
+    let prefix = listing.provider.options.prefix;
+    // A prefixed id can only conflict with an id that has no prefix, so this costs nothing
+    // if every provider has a prefix.
     let all_before: Vec<_> = match prefix {
         Prefix::Always => Vec::new(),
-        Prefix::Never | Prefix::OnConflict => parts[..index].iter().collect(),
+        Prefix::Never | Prefix::OnConflict => listings[..index].iter().collect(),
     };
     let before = bare.iter().take_while(|&&other| other < index);
-    let bare_before: Vec<_> = before.map(|&other| &parts[other]).collect();
+    let bare_before: Vec<_> = before.map(|&other| &listings[other]).collect();
     let has_aliases = aliases.pairs().len() > 0;
     if models.is_empty() || (all_before.is_empty() && bare_before.is_empty() && !has_aliases) {
         return None;
@@ -210,8 +210,8 @@ pub(super) fn builder(
     let mut is_prefixed_taken = |id: &str| {
         listed.clear();
         listed.extend([name, "/", id]);
-        // One of its own may be called so, where the prefix is for conflicts alone.
-        let is_own = prefix == Prefix::OnConflict && part.has(&listed);
+        // With `Prefix::OnConflict`, another model of the same provider may have this id.
+        let is_own = prefix == Prefix::OnConflict && listing.has(&listed);
         is_own || is_taken(&listed, &bare_before)
     };
     let mut any = false;
@@ -234,12 +234,12 @@ pub(super) fn builder(
     any.then_some(names)
 }
 
-/// Whether clients that look for `claude` see this name as it is.
+/// Whether the name contains `claude`, as some clients require.
 pub(super) fn shows_claude(id: ListedId<'_>) -> bool {
     let has = |text: &str| {
         let mut windows = text.as_bytes().windows(6);
         windows.any(|window| window.eq_ignore_ascii_case(b"claude"))
     };
-    // Across prefix and slash it cannot stand.
+    // Both parts are searched separately: `claude` contains no slash.
     has(id.id) || id.prefix.is_some_and(has)
 }

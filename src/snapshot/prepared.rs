@@ -1,9 +1,14 @@
-//! What was asked for of a snapshot beside its own list: other dialects, and views.
+//! Lists that are rendered on first request: other dialects, and views.
 //!
-//! Nothing is rendered before it is asked for. What was asked for of the last snapshot is
-//! there when the next one is published, so only a first request ever waits. Views are
-//! kept within a bound of memory: those that were not asked for lately go first, and those
-//! that were not asked for since the last publication are not prepared for the next.
+//! Invariants:
+//!
+//! - Nothing is rendered before its first request. Lists that were requested from the last
+//!   snapshot are rendered for the next one before it is published, so only the first
+//!   request ever waits.
+//! - Views are bounded in number and memory: the least recently used ones are evicted
+//!   first, and views without a request since the last publication are not carried over.
+//! - Finding a view takes no lock. Adding and evicting views copies the map under
+//!   `write_lock`; predicates are user code, and are dropped after the lock is released.
 
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError,
@@ -22,7 +27,7 @@ use crate::{flight::SingleFlight, render::ClientDialect};
 
 const DIALECTS: usize = ClientDialect::ALL.len();
 
-/// The lists of one view, a dialect each.
+/// The lists of one view, one per dialect.
 #[derive(Debug, Default)]
 pub(crate) struct Representations {
     cells: [Rendering; DIALECTS],
@@ -50,7 +55,7 @@ impl Rendering {
     }
 
     pub(crate) fn set(&self, representation: Representation) {
-        let _ = self.representation.set(representation); // one that is there already is the same
+        let _ = self.representation.set(representation); // a list that is already set has the same bytes
     }
 }
 
@@ -68,12 +73,12 @@ impl Representations {
         self.cells.iter().filter_map(Rendering::get)
     }
 
-    /// The same lists, with other headers.
+    /// The same lists with other headers.
     pub(super) fn with_common_headers(&self, common_headers: &HeaderMap) -> Self {
         self.map(|_, representation| representation.with_common_headers(common_headers))
     }
 
-    /// Those lists that there are, made anew.
+    /// Applies `make` to every list that exists.
     pub(super) fn map(
         &self,
         make: impl Fn(ClientDialect, &Representation) -> Representation,
@@ -90,17 +95,17 @@ impl Representations {
     }
 }
 
-/// What is prepared for one view.
+/// The prepared lists of one view.
 pub(crate) struct PreparedView {
     predicate: Arc<ViewPredicate>,
     pub(super) members: OnceLock<ViewMembers>,
     pub(crate) representations: Representations,
-    /// When it was last asked for, in admissions of further views.
+    /// When it was last used, counted in admissions of views. 0: not since the publication.
     last_used: AtomicU64,
 }
 
 impl PreparedView {
-    /// Whether it sees a model of its snapshot, once that is known.
+    /// Whether the view sees any model of its snapshot, once that is known.
     pub(crate) fn sees_any(&self) -> Option<bool> {
         self.members.get().map(|members| !members.is_empty())
     }
@@ -111,20 +116,20 @@ impl PreparedView {
     }
 }
 
-/// How much is kept for views.
+/// The bounds for prepared views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ViewBounds {
-    /// Views at once.
+    /// The maximum number of views.
     pub(crate) views: usize,
-    /// Bytes of all their lists together.
+    /// The maximum size of all their lists together.
     pub(crate) bytes: usize,
 }
 
-/// The views of a snapshot. Finding one takes no lock.
+/// The prepared views of a snapshot. Finding one takes no lock.
 pub(crate) struct Views {
     map: ArcSwap<Map>,
-    /// Held while a view is added, or taken out.
-    adding: Mutex<()>,
+    /// Held while views are added or evicted.
+    write_lock: Mutex<()>,
     admissions: AtomicU64,
 }
 
@@ -134,15 +139,15 @@ impl Default for Views {
     fn default() -> Self {
         Self {
             map: ArcSwap::default(),
-            adding: Mutex::default(),
-            // Nothing was asked for before the first.
+            write_lock: Mutex::default(),
+            // 0 means not used since the publication.
             admissions: AtomicU64::new(1),
         }
     }
 }
 
 impl Views {
-    /// What is prepared for a policy, with its lists.
+    /// Looks at the prepared view of a predicate.
     #[inline]
     pub(crate) fn with<T>(
         &self,
@@ -154,20 +159,24 @@ impl Views {
             prepared_view.predicate.is(predicate)
         })?;
         let now = self.admissions.load(Ordering::Relaxed);
-        // Written once an admission, so that readers do not take turns at it.
+        // At most one write per admission, so that readers do not contend for the cache
+        // line.
         if prepared_view.last_used.load(Ordering::Relaxed) != now {
             prepared_view.last_used.store(now, Ordering::Relaxed);
         }
         Some(look(prepared_view))
     }
 
-    /// What is, or will be, prepared for a policy.
+    /// Returns the prepared view of a predicate, and adds an empty one if necessary.
     pub(crate) fn admit(
         &self,
         predicate: &Arc<ViewPredicate>,
         bounds: ViewBounds,
     ) -> Arc<PreparedView> {
-        let adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let write_lock = self
+            .write_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = self.find(predicate) {
             return found;
         }
@@ -179,9 +188,9 @@ impl Views {
         });
         let mut all = self.all();
         all.push(Arc::clone(&prepared_view));
-        let replaced = self.keep(all, bounds);
-        drop(adding);
-        drop(replaced); // predicates are code of others, and so are their drops
+        let replaced = self.retain_within(all, bounds);
+        drop(write_lock);
+        drop(replaced); // dropped without the lock: predicates are user code
         prepared_view
     }
 
@@ -193,12 +202,15 @@ impl Views {
         Some(Arc::clone(prepared_view))
     }
 
-    /// Takes views out until they keep to the bounds: what they take grows when their
-    /// lists are rendered and compressed.
+    /// Evicts views that exceed the bounds. Their size grows when lists are rendered and
+    /// compressed.
     pub(crate) fn trim(&self, bounds: ViewBounds) {
-        let adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        let replaced = self.keep(self.all(), bounds);
-        drop(adding);
+        let write_lock = self
+            .write_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let replaced = self.retain_within(self.all(), bounds);
+        drop(write_lock);
         drop(replaced);
     }
 
@@ -206,9 +218,13 @@ impl Views {
         self.map.load().iter().map(Arc::clone).collect()
     }
 
-    /// Keeps those of these that were asked for last, as many as the bounds allow, and
-    /// one in any case. Returns what is replaced, to be dropped once the lock is released.
-    fn keep(&self, mut all: Vec<Arc<PreparedView>>, bounds: ViewBounds) -> impl Sized + use<> {
+    /// Keeps the most recently used of these views, as many as the bounds allow and at
+    /// least one. Returns the replaced values, to be dropped after the lock is released.
+    fn retain_within(
+        &self,
+        mut all: Vec<Arc<PreparedView>>,
+        bounds: ViewBounds,
+    ) -> impl Sized + use<> {
         let of =
             |prepared_view: &Arc<PreparedView>| prepared_view.last_used.load(Ordering::Relaxed);
         all.sort_by_key(|prepared_view| std::cmp::Reverse(of(prepared_view)));
@@ -229,7 +245,7 @@ impl Views {
         (gone, Some(replaced))
     }
 
-    /// How many views are prepared, and how many bytes they take.
+    /// The number of prepared views, and the bytes of memory that they take.
     pub(crate) fn size(&self) -> (usize, usize) {
         let all = self.all();
         (
@@ -238,13 +254,13 @@ impl Views {
         )
     }
 
-    /// Prepares for the next snapshot what was asked for since this one was published.
+    /// Prepares the views that were used since the last publication for the next snapshot.
     pub(super) fn carry_over(&self, last: &Snapshot, next: &Snapshot, shared: bool) -> Self {
         let last_used =
             |prepared_view: &Arc<PreparedView>| prepared_view.last_used.load(Ordering::Relaxed) > 0;
         let all = self.all().into_iter().filter(last_used);
         let carried =
-            all.filter_map(|prepared_view| prepared_view.carried(last, next, shared).ok());
+            all.filter_map(|prepared_view| prepared_view.carry_over(last, next, shared).ok());
         Self {
             map: ArcSwap::from_pointee(table(carried.map(Arc::new))),
             ..Self::default()
@@ -253,7 +269,7 @@ impl Views {
 }
 
 impl PreparedView {
-    fn carried(&self, last: &Snapshot, next: &Snapshot, shared: bool) -> Result<Self, Panicked> {
+    fn carry_over(&self, last: &Snapshot, next: &Snapshot, shared: bool) -> Result<Self, Panicked> {
         let before = self.members.get();
         let members =
             before.map(|members| ViewMembers::of(next, &self.predicate, Some((last, members))));

@@ -1,4 +1,4 @@
-//! `Representation`: a list rendered for one dialect and one view, and the pages cut from it.
+//! `Representation`: the list rendered in one dialect for one view, and its pages.
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -14,29 +14,29 @@ use crate::{
     variants::{HeaderSettings, RecordEtags, Variants},
 };
 
-/// A list that has its own bytes: that of OpenAI's clients who see all has not, it is
-/// the snapshot's.
+/// A list with bytes of its own. The list of all models in OpenAI's dialect is not one: it
+/// is the snapshot's body.
 #[derive(Clone, Debug)]
 pub(crate) struct Representation {
     variants: Arc<Variants>,
     offsets: Arc<RecordOffsets>,
 }
 
-/// Where each record of a list stands.
+/// The offsets of all records of a list.
 #[derive(Debug)]
 struct RecordOffsets {
     dialect: ClientDialect,
     /// The models, in the order of the list.
     model_indices: Box<[ModelIndex]>,
-    /// Where each record begins, and where one more would.
+    /// The start of each record, and of one more after the last.
     starts: Box<[usize]>,
-    /// Of lists in which one model can be asked for.
+    /// Only for dialects with a path for one model, and for the list of all models.
     tags: Option<RecordEtags>,
-    /// By which a page's token knows its list.
+    /// Identifies the list in page tokens.
     list: u64,
 }
 
-/// A page: three pieces that follow each other, of which the long one is shared.
+/// A page, in three consecutive pieces. The records are shared with the list.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) head: Bytes,
@@ -52,7 +52,7 @@ impl Page {
 }
 
 impl Representation {
-    /// The list of these members, or of all.
+    /// Renders the list of these members, or of all models.
     pub(super) fn render(
         snapshot: &Snapshot,
         dialect: ClientDialect,
@@ -86,7 +86,7 @@ impl Representation {
         for model_index in &model_indices {
             starts.push(body.len());
             match dialect {
-                // The very bytes: they are there already.
+                // The same bytes as in the snapshot's body.
                 ClientDialect::OpenAi => {
                     body.extend_from_slice(snapshot.openai_record(*model_index))
                 }
@@ -121,7 +121,7 @@ impl Representation {
         }
     }
 
-    /// The same list, with headers that tell how the providers stand now.
+    /// The same list, with headers for the providers' current health.
     pub(super) fn with_common_headers(&self, common_headers: &HeaderMap) -> Self {
         Self {
             variants: Arc::new(self.variants.with_common_headers(common_headers)),
@@ -129,7 +129,7 @@ impl Representation {
         }
     }
 
-    /// Whether it holds no model.
+    /// Whether the list is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.offsets.model_indices.is_empty()
     }
@@ -142,13 +142,13 @@ impl Representation {
         self.variants.lacks_encodings()
     }
 
-    /// How much memory it takes.
+    /// The bytes of memory that the list takes.
     pub(super) fn size(&self) -> usize {
         let row = size_of::<ModelIndex>() + size_of::<usize>();
         self.variants.size() + row * self.offsets.starts.len()
     }
 
-    /// The bytes of a model, and where its validator is.
+    /// The bytes of a model, and what its headers are made from.
     pub(super) fn slice(&self, snapshot: &Snapshot, id: ListedId<'_>) -> Option<Slice<'_>> {
         let index = self.search(snapshot, |other| other.order(id)).ok()?;
         Some(Slice {
@@ -159,12 +159,12 @@ impl Representation {
         })
     }
 
-    /// The part of the list that is asked for; `None`: that is all of it.
+    /// The requested page, or `None` if that is the whole list.
     pub(crate) fn page(&self, snapshot: &Snapshot, request: &PageRequest<'_>) -> Option<Page> {
         let all = self.offsets.model_indices.len();
         let after = |id: &str| match self.search(snapshot, |other| other.order_to(id)) {
             Ok(index) => index + 1,
-            Err(index) => index, // gone: what comes after it did not come before
+            Err(index) => index, // no longer listed: continue after its place
         };
         let (from, to, back) = match &request.place {
             PageStart::Start => (0, request.limit.min(all), false),
@@ -211,7 +211,8 @@ impl Representation {
         })
     }
 
-    /// The list's tag and the part: the same bytes, for each part.
+    /// The list's tag with the range of the page. The same range of the same list has the
+    /// same bytes.
     fn page_etag(&self, from: usize, to: usize, back: bool) -> HeaderValue {
         let list = self.variants.etag().trim_end_matches('"');
         let back = if back { "b" } else { "" };
@@ -228,7 +229,7 @@ impl Representation {
         self.variants.body().slice(starts[from]..starts[to] - 1)
     }
 
-    /// Where a list in the order of ids has an id, or would have it.
+    /// The index of an id in a list sorted by id, or where it would be inserted.
     fn search(
         &self,
         snapshot: &Snapshot,

@@ -1,4 +1,4 @@
-//! `View`: which of the models a caller may see.
+//! `View`: which models a caller may see.
 
 use std::{
     fmt,
@@ -17,11 +17,11 @@ use crate::{
     render::ListedId,
 };
 
-/// Which of the models a caller may see: all of them, none, those that a policy allows,
-/// or not even how many there are.
+/// Which models a caller may see: all, none, those that a predicate allows, or not even
+/// whether there is a list.
 ///
-/// A [hook](crate::Builder::views) says for each request which view it has. Make the views
-/// once, when the policies are known, and let the hook clone them: that costs nothing.
+/// A [hook](crate::Builder::views) chooses the view of each request. Create views once,
+/// when the policies are known, and clone them in the hook: a clone is cheap.
 ///
 /// ```
 /// use http::StatusCode;
@@ -34,39 +34,39 @@ use crate::{
 #[derive(Clone)]
 pub struct View(pub(crate) Visibility);
 
-/// What a view comes to.
+/// The kinds of views.
 #[derive(Clone)]
 pub(crate) enum Visibility {
     All,
     Denied(StatusCode),
-    /// Nobody knows: the hook failed.
+    /// The hook failed, so the caller's view is not known.
     Unknown,
     Some(Arc<ViewPredicate>),
 }
 
 type Allows = dyn Fn(&ListedModel<'_>) -> bool + Send + Sync;
 
-/// What is allowed, and the name by which it is known again.
+/// A named predicate.
 pub(crate) struct ViewPredicate {
     name: Box<str>,
-    /// Of the name.
+    /// The hash of the name.
     pub(super) hash: u64,
     allows: Box<Allows>,
-    /// Whether it allows nothing, whatever there is.
+    /// Whether it never allows any model.
     pub(super) is_empty: bool,
 }
 
-/// A predicate panicked, and so nobody knows.
+/// A predicate panicked, so the result is not known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panicked;
 
 impl View {
-    /// Sees every model.
+    /// A view that sees every model.
     pub const fn all() -> Self {
         Self(Visibility::All)
     }
 
-    /// Sees an empty list, and no model: always, also while providers are missing. Its
+    /// A view that sees an empty list and no model, even while providers are missing. Its
     /// callers wait for nothing and cause no fetch.
     pub fn none() -> Self {
         static NONE: LazyLock<Arc<ViewPredicate>> = LazyLock::new(|| {
@@ -78,19 +78,20 @@ impl View {
         Self(Visibility::Some(Arc::clone(&NONE)))
     }
 
-    /// Sees neither list nor model: every request is answered with this status, and an
-    /// error in the client's dialect.
+    /// A view that sees neither the list nor any model: every request gets a response with
+    /// this status, and an error in the client's dialect.
     ///
-    /// With status 401 goes `WWW-Authenticate: Bearer` (RFC 9110, section 15.5.2). Its
-    /// callers wait for nothing and cause no fetch, and no header tells them how the
-    /// providers are: `Cache-Status` is `tower-models-cache; detail=denied`.
+    /// A response with status 401 has the header `WWW-Authenticate: Bearer` (RFC 9110,
+    /// section 15.5.2). Callers wait for nothing and cause no fetch, and no header
+    /// discloses the state of the providers: `Cache-Status` is `tower-models-cache;
+    /// detail=denied`.
     ///
-    /// For callers that must not know whether there is a list. For one that may see an
-    /// empty list, take [`none`](Self::none).
+    /// Use this for callers that must not know whether there is a list. For callers that
+    /// may see an empty list, use [`none`](Self::none).
     ///
     /// # Panics
     ///
-    /// When the status is neither a client's error (4xx) nor a server's (5xx).
+    /// If the status is neither a client error (4xx) nor a server error (5xx).
     pub fn denied(status: StatusCode) -> Self {
         let is_error = status.is_client_error() || status.is_server_error();
         assert!(
@@ -100,19 +101,20 @@ impl View {
         Self(Visibility::Denied(status))
     }
 
-    /// Sees the models that `allows` says yes to.
+    /// A view that sees the models for which `allows` returns `true`.
     ///
-    /// The name stands for the policy: what was prepared for one of a name is served to
-    /// every view of that name. So a policy that changes gets another name, such as one
-    /// with its version in it; and a name is never a key or what tells one. `allows` has to
-    /// say the same of the same model each time. It is asked about each model once a
-    /// publication, and once for a request for one model; never for a request for the list
-    /// that was prepared. When it panics, its callers get status 500 and no model.
+    /// The name identifies the policy: a list that was prepared for one view is served to
+    /// every view of the same name. So a policy that changes needs a new name, such as one
+    /// that contains its version. The name must never be a key, or reveal one.
     ///
-    /// It judges the model, not the name that was asked for: whichever name leads to a
-    /// model, [`id`](ListedModel::id) and [`name`](ListedModel::name) are both the model's
-    /// own id here. So a view sees either all names of a model, its
-    /// [aliases](crate::Builder::alias) included, or none.
+    /// `allows` must return the same result for the same model each time. It is called once
+    /// per model and publication, and once per request for a single model; never per
+    /// request for a prepared list. If it panics, callers get status 500 and no model.
+    ///
+    /// The predicate judges the model, not the requested name: for all names of a model,
+    /// [`id`](ListedModel::id) and [`name`](ListedModel::name) are the model's own id. So a
+    /// view sees either all names of a model, including its
+    /// [aliases](crate::Builder::alias), or none.
     pub fn named(
         name: impl AsRef<str>,
         allows: impl Fn(&ListedModel<'_>) -> bool + Send + Sync + 'static,
@@ -120,22 +122,23 @@ impl View {
         Self::of("named", name.as_ref(), allows)
     }
 
-    /// Sees the models whose [id](ListedModel::id) one of `include` matches, or any where
-    /// there is none, and none of `exclude`: `openai/*`, `*llama*`.
+    /// A view that sees the models whose [id](ListedModel::id) matches one of `include`, or
+    /// all models if `include` is empty, except those that match one of `exclude`:
+    /// `openai/*`, `*llama*`.
     ///
-    /// What is excluded stays so under every name: an alias, and a name that begins with
-    /// `claude-`, are seen exactly when their model is. `exclude` is matched against
-    /// `provider/id` too, also where the model is listed without its prefix: one that is
-    /// [prefixed on conflict](crate::Prefix::OnConflict) is found behind its prefix at all
-    /// times.
+    /// An excluded model is excluded under every name: an alias, or a name that begins with
+    /// `claude-`, is seen exactly when its model is. `exclude` is also matched against
+    /// `provider/id` if the model is listed without its prefix, because a model that is
+    /// [prefixed on conflict](crate::Prefix::OnConflict) is always found by its prefixed id
+    /// too.
     ///
-    /// `*` stands for anything, slashes included, `?` is one byte, `[ab]` one of these,
-    /// `{a,b}` either, and a backslash takes the meaning from what follows. The case counts.
-    /// Views of the same globs are one view.
+    /// `*` matches any text, including slashes, `?` matches one byte, `[ab]` one of these,
+    /// `{a,b}` either, and a backslash escapes the next character. Matching is
+    /// case-sensitive. Views with the same globs are the same view.
     ///
     /// # Errors
     ///
-    /// A glob cannot work: the error names `include` or `exclude`, and the glob.
+    /// If a glob is invalid. The error names `include` or `exclude`, and the glob.
     ///
     /// ```
     /// use tower_models_cache::View;
@@ -163,17 +166,17 @@ impl View {
         }))
     }
 
-    /// Sees nothing, because nobody knows what it may see.
+    /// A view that sees nothing, because the hook failed.
     pub(crate) const fn unknown() -> Self {
         Self(Visibility::Unknown)
     }
 
-    /// Whether it sees neither list nor model, whatever there is.
+    /// Whether it sees neither the list nor any model, whatever is listed.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.0, Visibility::Denied(_) | Visibility::Unknown)
     }
 
-    /// Whether it sees no model, whatever there is: the providers need not be looked at.
+    /// Whether it sees no model, whatever is listed, so that the providers do not matter.
     #[inline]
     pub(crate) fn sees_nothing(&self) -> bool {
         match &self.0 {
@@ -183,7 +186,7 @@ impl View {
         }
     }
 
-    /// A view of a kind, whose names are its own.
+    /// Creates a view of one kind. Names of different kinds never collide.
     pub(crate) fn of(
         kind: &str,
         name: &str,
@@ -194,11 +197,11 @@ impl View {
         ))))
     }
 
-    /// Whether a caller with this view may see, and so use, a model.
+    /// Whether a caller with this view may see, and thus use, a model.
     ///
-    /// Ask it about the model that [a name led to](crate::ModelsSnapshot::get) before a
-    /// request is routed there: what cannot be seen must not be used. The answer is the same
-    /// whichever name that was. A view whose predicate panics sees nothing.
+    /// Check this for the model that a [lookup](crate::ModelsSnapshot::get) returns, before
+    /// you route a request to it: a model that cannot be seen must not be used. The result
+    /// is the same for all names of a model. A view whose predicate panics sees nothing.
     pub fn allows(&self, model: &ListedModel<'_>) -> bool {
         self.judge(model).unwrap_or(false)
     }
@@ -243,13 +246,14 @@ impl ViewPredicate {
     }
 
     fn judge(&self, model: &ListedModel<'_>) -> Result<bool, Panicked> {
-        // A predicate cannot tell by which name the model was found: all get one verdict.
+        // A predicate cannot see by which name the model was found, so all names get one
+        // result.
         let model = ListedModel {
             name: model.id,
             ..*model
         };
         catch_unwind(AssertUnwindSafe(|| (self.allows)(&model))).map_err(|_| {
-            // Its name is the operator's own; what it said may be anything.
+            // The name is the operator's own; the panic message may contain anything.
             tracing::error!(view = &*self.name, "a view's predicate panicked");
             Panicked
         })
@@ -258,7 +262,7 @@ impl ViewPredicate {
 
 // ===== ViewMembers =====
 
-/// Which models of a snapshot a view sees: a bit for each.
+/// Which models of a snapshot a view sees, one bit per model.
 #[derive(Clone, Debug)]
 pub(super) struct ViewMembers {
     fragments: Box<[Arc<[u64]>]>,
@@ -266,7 +270,8 @@ pub(super) struct ViewMembers {
 }
 
 impl ViewMembers {
-    /// Asks a policy about every model that is listed, but for those that `last` knows of.
+    /// Evaluates a predicate for every listed model, and reuses the results of `last` for
+    /// unchanged fragments.
     pub(super) fn of(
         snapshot: &Snapshot,
         predicate: &ViewPredicate,
@@ -275,7 +280,7 @@ impl ViewMembers {
         let fragments = snapshot.fragments.iter().enumerate();
         let bits = fragments.map(|(index, fragment)| {
             let known = last.and_then(|(last, members)| members.known(last, index, fragment));
-            known.map_or_else(|| Self::ask(snapshot, index, fragment, predicate), Ok)
+            known.map_or_else(|| Self::evaluate(snapshot, index, fragment, predicate), Ok)
         });
         let fragments = bits.collect::<Result<Box<_>, _>>()?;
         Ok(Self {
@@ -289,13 +294,13 @@ impl ViewMembers {
         same.then(|| Arc::clone(&self.fragments[index]))
     }
 
-    fn ask(
+    fn evaluate(
         snapshot: &Snapshot,
         index: usize,
         fragment: &Fragment,
         predicate: &ViewPredicate,
     ) -> Result<Arc<[u64]>, Panicked> {
-        let models = fragment.part.models().len();
+        let models = fragment.listing.models().len();
         let mut bits = vec![0u64; models.div_ceil(64)];
         for model_index in fragment.model_indices(index) {
             if predicate.judge(&snapshot.listed(model_index))? {
@@ -312,7 +317,7 @@ impl ViewMembers {
         bits[position / 64] & (1 << (position % 64)) != 0
     }
 
-    /// Whether it sees a model of the section at this index.
+    /// Whether it sees a model of this fragment.
     pub(super) fn has_any_of(&self, fragment: usize) -> bool {
         has_any(&self.fragments[fragment])
     }

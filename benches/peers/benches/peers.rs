@@ -1,9 +1,9 @@
-//! Prints the tables: see the crate's README, or run it.
+//! Prints all tables.
 //!
 //! `cargo bench --manifest-path benches/peers/Cargo.toml [-- SIZE...]`
 //!
-//! The cases of a table take turns, round after round, so what else the machine does
-//! meets all of them. A ratio is the median of the ratios within each round.
+//! The cases of a table run in turn, round after round, so that other load on the machine
+//! affects all of them. A ratio is the median of the ratios within each round.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -23,11 +23,11 @@ use tower_models_cache_peers::{
 };
 
 const ROUNDS: usize = 300;
-/// How often the cold herd is let loose on each.
+/// How many times the cold herd runs per contender.
 const HERDS: usize = 5;
-/// How long a run of calls takes about.
+/// The approximate duration of one run of calls.
 const RUN: Duration = Duration::from_micros(50);
-/// How long all runs of a slow case take in one table, about.
+/// The approximate duration of all runs of a slow case in one table.
 const BUDGET: Duration = Duration::from_secs(2);
 
 struct Clock {
@@ -51,14 +51,14 @@ impl Clock {
         Self { began, took }
     }
 
-    /// Nanoseconds a call.
+    /// Nanoseconds per call.
     fn time(&mut self, case: &mut Case, calls: usize) -> f64 {
         case.run(calls, self);
         self.took.as_nanos() as f64 / calls as f64
     }
 }
 
-/// How a case is run: so many calls at a time, in every so manieth round.
+/// How a case runs: the number of calls per run, in every n-th round.
 struct Pace {
     calls: usize,
     every: usize,
@@ -89,7 +89,7 @@ fn measure(cases: &mut [Case]) -> Vec<Vec<Option<f64>>> {
                 return None;
             }
             if pace.calls > 1 {
-                // Whatever the one before left in the caches of the processor.
+                // Warm up: the previous case has filled the processor's caches.
                 case.run(pace.calls / 4, &mut Idle);
             }
             Some(clock.time(case, pace.calls))
@@ -105,7 +105,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The median over the rounds of what `compare` makes of a case and another.
+/// The median over the rounds of `compare` applied to two cases.
 fn figure(
     rounds: &[Vec<Option<f64>>],
     case: usize,
@@ -197,7 +197,7 @@ fn main() {
 
     let delay = herd::DELAY;
     println!("\n## Cold herd: 1,000 requests at once, 10 providers that take {delay:?}\n");
-    println!("| | calls of providers | half are answered by | all by |");
+    println!("| | provider calls | half done after | all done after |");
     println!("| --- | --: | --: | --: |");
     let rounds: Vec<_> = (0..HERDS).map(|_| herd::herds()).collect();
     for (index, herd::Outcome { name, calls, .. }) in rounds[0].iter().enumerate() {

@@ -1,4 +1,4 @@
-//! One contender under measurement, and what is measured of it.
+//! One case: a service, its request, and how it is measured.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ use std::{
 use http::{Request, Response};
 use tower::Service;
 
-/// Reads something off before and after a run of calls: a clock, an allocator.
+/// Takes a reading before and after a run of calls, such as of a clock or an allocator.
 pub trait Gauge {
     fn start(&mut self);
     fn stop(&mut self);
@@ -29,7 +29,7 @@ impl Gauge for Idle {
 
 type Run = Box<dyn FnMut(usize, &mut dyn Gauge)>;
 
-/// A service and its request. Its type is erased once for a whole run of calls.
+/// A service and its request. The type is erased once per run of calls.
 pub struct Case {
     pub name: &'static str,
     run: Run,
@@ -58,7 +58,7 @@ impl Case {
             requests.extend(iter::repeat_with(&make).take(calls));
             gauge.start();
             for request in requests.drain(..) {
-                // The response is dropped inside of the measurement: it is part of the cost.
+                // Dropping the response is part of the measured cost.
                 drop(black_box(call(&mut service, black_box(request))));
             }
             gauge.stop();
@@ -69,14 +69,14 @@ impl Case {
         }
     }
 
-    /// Makes so many calls, one after the other, between the gauge's start and stop.
+    /// Makes this many calls in sequence, between the gauge's start and stop.
     pub fn run(&mut self, calls: usize, gauge: &mut dyn Gauge) {
         (self.run)(calls, gauge);
     }
 }
 
-/// One request through a service whose answer is there as soon as it is polled.
-/// Never inlined, so that every service is called across the same boundary.
+/// One request through a service that responds at the first poll. Never inlined, so that
+/// every service is called across the same boundary.
 #[inline(never)]
 fn call<S, ReqBody, ResBody>(service: &mut S, request: Request<ReqBody>) -> Response<ResBody>
 where
@@ -88,11 +88,11 @@ where
         Poll::Ready(ready) => ready.unwrap(),
         Poll::Pending => panic!("the service is always ready"),
     }
-    let mut answer = pin!(service.call(request));
+    let mut future = pin!(service.call(request));
     for _ in 0..1000 {
-        if let Poll::Ready(response) = answer.as_mut().poll(&mut cx) {
+        if let Poll::Ready(response) = future.as_mut().poll(&mut cx) {
             return response.unwrap();
         }
     }
-    panic!("the answer does not come without a reactor")
+    panic!("the service needs a reactor")
 }

@@ -1,4 +1,4 @@
-//! The contenders: each over the same list, warmed to a hit.
+//! The contenders: each with the same list, warmed up to a hit.
 
 use std::{
     convert::Infallible,
@@ -33,7 +33,7 @@ use crate::{
 
 // ===== Floors =====
 
-/// Answers everything with the same bytes and headers.
+/// Always responds with the same bytes and headers.
 #[derive(Clone, Debug)]
 pub struct Constant {
     body: Bytes,
@@ -41,7 +41,7 @@ pub struct Constant {
 }
 
 impl Constant {
-    /// The floor: a body and its type.
+    /// The floor: a body and its content type.
     pub fn plain(body: Bytes) -> Self {
         Self::new(body, HeaderMap::from_iter([(header::CONTENT_TYPE, JSON)]))
     }
@@ -71,13 +71,13 @@ impl<B> Service<Request<B>> for Constant {
     }
 }
 
-// ===== Ours =====
+// ===== This crate =====
 
 pub type Ours = StaticModelsCache<Constant>;
 
-/// Our layer with its refresher, over providers that are asked by HTTP.
+/// The layer with its refresher, over HTTP providers.
 ///
-/// The refresher goes on until the runtime goes.
+/// The refresher runs until the runtime shuts down.
 pub fn ours(runtime: &Runtime, upstreams: &[Upstream]) -> Ours {
     let _in = runtime.enter();
     let http = |upstream: &Upstream| {
@@ -93,25 +93,25 @@ pub fn ours(runtime: &Runtime, upstreams: &[Upstream]) -> Ours {
 
 // ===== Handlers =====
 
-fn answer(list: Bytes) -> impl IntoResponse {
+fn respond(list: Bytes) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, JSON)], list)
 }
 
 async fn chat() -> impl IntoResponse {
-    answer(Bytes::from_static(b"{}"))
+    respond(Bytes::from_static(b"{}"))
 }
 
-/// A handler over bytes that someone stores; while there are none, it fetches.
+/// A handler over bytes in a shared cell. It fetches while the cell is empty.
 pub fn axum_arc_swap(gateway: Gateway, list: Bytes) -> Router {
     let list = Arc::new(ArcSwap::from_pointee(list));
     let handler = |State((list, gateway)): State<(Arc<ArcSwap<Bytes>>, Gateway)>| async move {
         let held = Bytes::clone(&list.load());
         if !held.is_empty() {
-            return answer(held);
+            return respond(held);
         }
         let fetched = gateway.list().await;
         list.store(Arc::new(fetched.clone()));
-        answer(fetched)
+        respond(fetched)
     };
     Router::new()
         .route(LIST, get(handler))
@@ -119,7 +119,7 @@ pub fn axum_arc_swap(gateway: Gateway, list: Bytes) -> Router {
         .with_state((list, gateway))
 }
 
-/// A handler over bytes in a moka cache, which joins those who miss at once.
+/// A handler over bytes in a moka cache, which coalesces concurrent misses.
 pub fn axum_moka(gateway: Gateway) -> Router {
     type Lists = moka::future::Cache<&'static str, Bytes>;
     let lists: Lists = moka::future::Cache::builder()
@@ -127,7 +127,7 @@ pub fn axum_moka(gateway: Gateway) -> Router {
         .time_to_live(Duration::from_secs(300))
         .build();
     let handler = |State((lists, gateway)): State<(Lists, Gateway)>| async move {
-        answer(lists.get_with("models", gateway.list()).await)
+        respond(lists.get_with("models", gateway.list()).await)
     };
     Router::new()
         .route(LIST, get(handler))
@@ -135,13 +135,13 @@ pub fn axum_moka(gateway: Gateway) -> Router {
         .with_state((lists, gateway))
 }
 
-/// A handler that makes the list for each request.
+/// A handler that builds the list for each request.
 fn axum_async<F, Fut>(list: F) -> Router
 where
     F: Fn() -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Bytes> + Send,
 {
-    let handler = move || async move { answer(list().await) };
+    let handler = move || async move { respond(list().await) };
     Router::new()
         .route(LIST, get(handler))
         .route(CHAT, post(chat))
@@ -161,10 +161,10 @@ pub fn origin(origin: Origin) -> Router {
     })
 }
 
-// ===== Caches of responses =====
+// ===== Response caches =====
 
-/// What stands behind a cache of responses: it makes the list, does right by `HEAD`
-/// and `If-None-Match`, and says that the list may be kept.
+/// The origin behind a response cache: it builds the list, supports `HEAD` and
+/// `If-None-Match`, and allows the list to be cached.
 #[derive(Clone, Debug)]
 pub struct Behind(pub Gateway);
 
@@ -172,7 +172,7 @@ pub struct Behind(pub Gateway);
 pub const ETAG: &str = "\"0123456789abcdef0123456789abcdef\"";
 
 impl Behind {
-    async fn answer(self, head: request::Parts) -> Response<Full<Bytes>> {
+    async fn respond(self, head: request::Parts) -> Response<Full<Bytes>> {
         let response = Response::builder()
             .header(header::CACHE_CONTROL, "public, max-age=3600")
             .header(header::ETAG, ETAG);
@@ -206,12 +206,12 @@ impl<B> Service<Request<B>> for Behind {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, _) = request.into_parts();
-        Box::pin(self.clone().answer(head).map(Ok))
+        Box::pin(self.clone().respond(head).map(Ok))
     }
 }
 
 pub fn tower_http_cache<S>(inner: S) -> tower_http_cache::layer::CacheService<S, InMemoryBackend> {
-    // By default it lets bodies of more than 1 MiB by.
+    // By default, it does not cache bodies over 1 MiB.
     let streaming = StreamingPolicy {
         max_cacheable_size: None,
         ..StreamingPolicy::default()
@@ -224,14 +224,14 @@ pub fn tower_http_cache<S>(inner: S) -> tower_http_cache::layer::CacheService<S,
         .layer(inner)
 }
 
-/// Takes requests with an absolute address only.
+/// Only supports requests with an absolute URI.
 pub fn http_cache_tower<S>(
     inner: S,
 ) -> http_cache_tower::HttpCacheService<S, http_cache::MokaManager> {
     http_cache_tower::HttpCacheLayer::new(http_cache::MokaManager::default()).layer(inner)
 }
 
-/// Wraps services of axum's types only.
+/// Only wraps services with axum's types.
 pub fn axum_response_cache<S, B>(
     inner: S,
 ) -> impl Service<Request<AxumBody>, Response = Response<AxumBody>, Error = Infallible, Future: Send>

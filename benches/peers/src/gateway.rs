@@ -1,4 +1,4 @@
-//! How gateways list their models without a cache of the answer.
+//! How gateways list their models without caching the response.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tower::Service;
 
 use crate::upstream::{List, Model, Upstream};
 
-/// No cache: asks every provider at once, merges and serialises.
+/// No cache: fetches from every provider concurrently, merges and serialises.
 #[derive(Clone, Debug)]
 pub struct Gateway(Arc<[Upstream]>);
 
@@ -52,8 +52,8 @@ fn serialise(lists: impl Iterator<Item = (Arc<str>, Vec<Model>)>) -> Bytes {
 
 type Held = Vec<(Arc<str>, Vec<Model>)>;
 
-/// The origin's way: the lists are held, and each request locks, clones, prefixes
-/// and serialises. While nothing is held, each request fetches.
+/// The approach of the original gateway: the lists are cached, and each request locks,
+/// clones, prefixes and serialises them. Until they are cached, each request fetches.
 #[derive(Clone, Debug)]
 pub struct Origin {
     gateway: Gateway,

@@ -1,4 +1,4 @@
-//! The cold herd: a thousand requests at once, and nothing is there yet.
+//! The cold herd: a thousand concurrent requests to an empty cache.
 
 use std::{
     fmt,
@@ -24,7 +24,7 @@ const REQUESTS: usize = 1000;
 const MODELS: usize = 500;
 pub const DELAY: Duration = Duration::from_millis(50);
 
-/// How a contender fared.
+/// The result of one contender.
 #[derive(Debug)]
 pub struct Outcome {
     pub name: &'static str,
@@ -33,7 +33,7 @@ pub struct Outcome {
     pub all: Duration,
 }
 
-/// All contenders, each over providers of its own.
+/// Runs all contenders, each with its own providers.
 pub fn herds() -> Vec<Outcome> {
     vec![
         herd::<_, Full<Bytes>, _>("**ours**", LIST, |runtime, upstreams| {
@@ -56,7 +56,7 @@ pub fn herds() -> Vec<Outcome> {
             "http://127.0.0.1:8080/v1/models",
             |_, upstreams| with::http_cache_tower(behind(upstreams)),
         ),
-        herd::<_, AxumBody, _>("the origin's way", LIST, |_, upstreams| {
+        herd::<_, AxumBody, _>("original gateway", LIST, |_, upstreams| {
             with::origin(Origin::new(upstreams))
         }),
         herd::<_, AxumBody, _>("no cache", LIST, |_, upstreams| {
@@ -89,7 +89,7 @@ where
     let (upstreams, calls) = upstreams(MODELS, DELAY);
     let service = make(&runtime, &upstreams);
     let mut waits = runtime.block_on(async {
-        // All are there before the first is let go.
+        // Spawn all of them before the first one starts.
         let start = Arc::new(Barrier::new(REQUESTS));
         let requests: Vec<_> = (0..REQUESTS)
             .map(|_| {
@@ -107,7 +107,7 @@ where
         for request in requests {
             spans.push(request.await.unwrap());
         }
-        // From the first on: that a request gets no turn is part of its wait.
+        // From the start of the herd: time before the first poll is part of the wait.
         let began = spans.iter().map(|&(began, _)| began).min().unwrap();
         let ends = spans.into_iter().map(|(_, ended)| ended - began);
         ends.collect::<Vec<_>>()

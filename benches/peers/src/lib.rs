@@ -1,8 +1,8 @@
-//! What else answers `GET /v1/models`, beside tower-models-cache.
+//! Alternatives to tower-models-cache that serve `GET /v1/models`.
 //!
-//! `cargo bench --manifest-path benches/peers/Cargo.toml` prints it all as tables.
-//! Every contender answers the same request with the same list, in process, and
-//! its response is dropped inside of the measurement.
+//! `cargo bench --manifest-path benches/peers/Cargo.toml` prints all tables. Every
+//! contender serves the same list for the same request, in process. Dropping the response
+//! is part of the measurement.
 #![allow(
     missing_docs,
     clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! The requests: with the headers that a client library sends.
+//! The requests, with the headers that a client library sends.
 
 use bytes::Bytes;
 use http::{HeaderName, Request, header};
@@ -7,7 +7,7 @@ pub const LIST: &str = "/v1/models";
 pub const MODEL: &str = "/v1/models/provider-3/vendor-3/a-model-with-a-long-name-000003-instruct";
 pub const CHAT: &str = "/v1/chat/completions";
 
-/// A request with a body of any type that bytes become.
+/// A request with any body type that can be made from bytes.
 pub fn request<B: From<Bytes>>(method: &str, uri: &str) -> Request<B> {
     let body = match method {
         "POST" => Bytes::from_static(br#"{"model":"provider-3/a-model","messages":[]}"#),

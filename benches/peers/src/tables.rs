@@ -1,4 +1,4 @@
-//! Who takes part in which measurement.
+//! Which contenders take part in which measurement.
 
 use std::{
     sync::{
@@ -23,11 +23,11 @@ use crate::{
     upstream::{PROVIDERS, Upstream, upstreams},
 };
 
-/// For `http-cache-tower`, which takes no other form.
+/// `http-cache-tower` accepts only absolute URIs.
 const ABSOLUTE_LIST: &str = "http://127.0.0.1:8080/v1/models";
 const ABSOLUTE_CHAT: &str = "http://127.0.0.1:8080/v1/chat/completions";
 
-/// A table's cases, the floors first; and remarks on those who cannot take part.
+/// The cases of a table, floors first, and remarks on contenders that cannot take part.
 #[derive(Debug)]
 pub struct Table {
     pub title: String,
@@ -35,7 +35,7 @@ pub struct Table {
     pub remarks: Vec<(&'static str, String)>,
 }
 
-/// The list itself, of so many models.
+/// The list, with this many models.
 pub fn lists(runtime: &Runtime, models: usize) -> Table {
     let setting = Setting::new(runtime, models);
     let Setting { ours, body, .. } = &setting;
@@ -62,7 +62,7 @@ pub fn lists(runtime: &Runtime, models: usize) -> Table {
         Case::new("**ours**, one model", ours.clone(), || get(MODEL)),
     ]);
 
-    // Each peer: warmed, checked, and asked what it does of the rest.
+    // Each peer: warmed up, checked, and probed for other HTTP features.
     let hand = with::axum_arc_swap(gateway.clone(), body.clone());
     table.add::<_, AxumBody, _>(&setting, "axum handler over arc-swap", hand, LIST);
     let hand = with::axum_moka(gateway.clone());
@@ -74,14 +74,14 @@ pub fn lists(runtime: &Runtime, models: usize) -> Table {
     let cache = with::http_cache_tower(Behind(gateway.clone()));
     table.add::<_, Full<Bytes>, _>(&setting, "http-cache-tower", cache, ABSOLUTE_LIST);
     let origin = with::origin(Origin::new(&setting.upstreams));
-    let name = "the origin's way: lock, clone, prefix, serialise";
+    let name = "original gateway: lock, clone, prefix, serialise";
     table.add::<_, AxumBody, _>(&setting, name, origin, LIST);
-    let name = "no cache: ask, parse, merge, serialise";
+    let name = "no cache: fetch, parse, merge, serialise";
     table.add::<_, AxumBody, _>(&setting, name, with::no_cache(gateway.clone()), LIST);
     table
 }
 
-/// What is not the list, through the layers. The first two cases are the floors.
+/// Pass-through requests. The first two cases are the floors.
 pub fn pass_through(runtime: &Runtime) -> Table {
     let setting = Setting::new(runtime, 500);
     let bare = || Constant::plain("{}".into());
@@ -101,12 +101,12 @@ pub fn pass_through(runtime: &Runtime) -> Table {
         ],
         remarks: vec![(
             "axum-response-cache",
-            "is no part of it: it answers a POST from its cache, whatever the body".to_owned(),
+            "does not take part: it serves a POST from its cache, whatever its body".to_owned(),
         )],
     }
 }
 
-/// Ours and what the peers are compared by, for one number of models.
+/// The layer and the floors, for one number of models.
 struct Setting<'a> {
     runtime: &'a Runtime,
     upstreams: Vec<Upstream>,
@@ -125,9 +125,9 @@ impl<'a> Setting<'a> {
         runtime.block_on(ours.cache().refresh()).unwrap();
         let snapshot = ours.cache().snapshot();
         assert_eq!(snapshot.len(), models);
-        let (_, head, body) = answer_of(runtime, ours.clone(), get(LIST));
+        let (_, head, body) = response_of(runtime, ours.clone(), get(LIST));
         assert_eq!(body, snapshot.body());
-        let (status, ..) = answer_of(runtime, ours.clone(), get(MODEL));
+        let (status, ..) = response_of(runtime, ours.clone(), get(MODEL));
         assert_eq!(status, StatusCode::OK);
         Self {
             gateway: Gateway::new(&upstreams),
@@ -143,7 +143,7 @@ impl<'a> Setting<'a> {
 }
 
 impl Table {
-    /// Takes a peer in, once its answer was seen to be the list.
+    /// Adds a peer after checking that it responds with the list.
     fn add<S, ReqBody, ResBody>(
         &mut self,
         setting: &Setting<'_>,
@@ -156,27 +156,27 @@ impl Table {
         ReqBody: From<Bytes> + 'static,
         ResBody: http_body::Body<Error: std::fmt::Debug> + 'static,
     {
-        let ask = |request| answer_of(setting.runtime, service.clone(), request);
+        let send = |request| response_of(setting.runtime, service.clone(), request);
         let list = || {
             let before = setting.calls.load(Ordering::Relaxed);
-            let (status, _, body) = ask(request("GET", uri));
+            let (status, _, body) = send(request("GET", uri));
             let list: Ids = serde_json::from_slice(&body).unwrap();
             let seen = (status.as_u16(), list.data.len());
             assert_eq!(seen, (200, setting.models), "{name}");
             setting.calls.load(Ordering::Relaxed) - before
         };
         list();
-        let asked = list();
+        let requested = list();
         let conditional = request::with(request("GET", uri), header::IF_NONE_MATCH, ETAG);
-        let (conditional, ..) = ask(conditional);
-        let (head, _, body) = ask(request("HEAD", uri));
+        let (conditional, ..) = send(conditional);
+        let (head, _, body) = send(request("HEAD", uri));
         list();
-        let (one, ..) = ask(request("GET", &format!("{uri}{}", &MODEL[LIST.len()..])));
+        let (one, ..) = send(request("GET", &format!("{uri}{}", &MODEL[LIST.len()..])));
         let [conditional, head, one] = [conditional, head, one].map(|status| status.as_u16());
         self.remarks.push((
             name,
             format!(
-                "the second request asks {asked} providers; If-None-Match: {conditional}; \
+                "the second request fetches from {requested} providers; If-None-Match: {conditional}; \
                  HEAD: {head} with {} bytes of body; one model: {one}",
                 body.len(),
             ),
@@ -186,7 +186,7 @@ impl Table {
     }
 }
 
-/// What of a list is checked.
+/// The part of a list that is checked.
 #[derive(serde::Deserialize)]
 struct Ids {
     data: Vec<serde::de::IgnoredAny>,
@@ -196,7 +196,7 @@ fn get(uri: &str) -> Request<Full<Bytes>> {
     request("GET", uri)
 }
 
-fn answer_of<S, ReqBody, ResBody>(
+fn response_of<S, ReqBody, ResBody>(
     runtime: &Runtime,
     service: S,
     request: Request<ReqBody>,

@@ -1,4 +1,4 @@
-//! The providers: services in process that answer with their list, after a while.
+//! The providers: in-process services that respond with their list after a delay.
 
 use std::{
     convert::Infallible,
@@ -54,8 +54,8 @@ pub struct Upstream {
     calls: Arc<AtomicUsize>,
 }
 
-/// Ten providers that have `models` between them, answer after `delay`, and count
-/// their calls together.
+/// Ten providers with `models` models in total. They respond after `delay`, and share a
+/// counter of calls.
 pub fn upstreams(models: usize, delay: Duration) -> (Vec<Upstream>, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let upstream = |provider: usize| {

@@ -1,18 +1,18 @@
-//! Where each field of a TOML text stands.
+//! Finds the line of each field in a TOML text.
 
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-/// The fields of a text, such as `providers[1].timeout`, and where each begins.
+/// The fields of a text, such as `providers[1].timeout`, and their offsets.
 pub(crate) struct Fields<'a> {
     text: &'a str,
     begin: Vec<(usize, String)>,
 }
 
 impl<'a> Fields<'a> {
-    /// Of a text that is not TOML, those that can be made out.
+    /// Invalid TOML yields the fields that can be recovered.
     pub(crate) fn of(text: &'a str) -> Self {
         let (table, _) = DeTable::parse_recoverable(text);
         let mut begin = Vec::new();
@@ -21,14 +21,14 @@ impl<'a> Fields<'a> {
         Self { text, begin }
     }
 
-    /// The line of this place, and the field that begins last before it.
+    /// The line of an offset, and the last field that starts before it.
     pub(crate) fn at(&self, place: usize) -> (usize, &str) {
         let before = self.begin.iter().rfind(|(begin, _)| *begin <= place);
         let field = before.map_or("the file", |(_, field)| field);
         (self.line(place), field)
     }
 
-    /// The line of a field, or of the nearest around it that is there.
+    /// The line of a field, or of its nearest parent.
     pub(crate) fn line_of(&self, field: &str) -> usize {
         let around = |(_, other): &&(usize, String)| field.starts_with(other.as_str());
         let nearest = self

@@ -1,6 +1,7 @@
-//! What each call of each case allocates, one a line: table, case, allocations, bytes.
+//! Prints the allocations of each call of each case, one per line: table, case,
+//! allocations, bytes.
 //!
-//! A binary of its own, because counting takes time: the bench runs it.
+//! A separate binary that the bench runs, because counting slows down the allocator.
 #![allow(clippy::unwrap_used, reason = "a bench")]
 
 use std::alloc::System;
@@ -44,7 +45,7 @@ fn main() {
     for table in lists.chain([tables::pass_through(&runtime)]) {
         for mut case in table.cases {
             case.run(2, &mut Idle);
-            // The median of a few: caches tidy up every now and then.
+            // The median of a few calls: caches do maintenance now and then.
             let mut counts: Vec<_> = (0..9)
                 .map(|_| {
                     case.run(1, &mut allocations);
