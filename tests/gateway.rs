@@ -208,7 +208,7 @@ fn file(test: &str, text: &str) -> PathBuf {
 // ===== The list =====
 
 #[tokio::test]
-async fn the_demo_lists_its_three_upstreams_in_the_exact_envelope() {
+async fn demo_lists_three_upstreams_exactly() {
     let gateway = Gateway::demo().await.listing_all().await;
     let answer = gateway.get("/v1/models").await;
     assert_eq!(answer.status(), StatusCode::OK);
@@ -239,7 +239,7 @@ async fn the_demo_lists_its_three_upstreams_in_the_exact_envelope() {
 }
 
 #[tokio::test]
-async fn async_openai_reads_every_model_of_the_demo() {
+async fn async_openai_reads_every_demo_model() {
     let gateway = Gateway::demo().await.listing_all().await;
     let config = OpenAIConfig::new()
         .with_api_base(format!("http://{}/v1", gateway.address))
@@ -262,7 +262,7 @@ async fn async_openai_reads_every_model_of_the_demo() {
 }
 
 #[tokio::test]
-async fn the_demo_speaks_every_dialect() {
+async fn demo_serves_every_dialect() {
     let gateway = Gateway::demo().await.listing_all().await;
     for (path, header, list, id, first) in [
         ("/v1/models", "accept", "data", "id", "fast"),
@@ -324,7 +324,7 @@ async fn the_demo_speaks_every_dialect() {
 }
 
 #[tokio::test]
-async fn a_key_sees_its_view_in_the_list_and_in_chats() {
+async fn key_selects_view_of_list_and_chat() {
     let gateway = Gateway::demo().await.listing_all().await;
     for (header, key) in [
         ("authorization", "Bearer demo-acme-only"),
@@ -370,7 +370,7 @@ async fn a_key_sees_its_view_in_the_list_and_in_chats() {
 /// The bug: a model that a view excludes was reached by an alias and by a `claude-` name, in
 /// list, retrieval, show and chat; and those names of a model that a view includes were 404.
 #[tokio::test]
-async fn a_view_judges_the_model_by_whatever_name_it_is_asked_for() {
+async fn view_applies_to_every_name_of_a_model() {
     let lab = Lab::listing(&["secret", "other"]).await;
     let text = format!(
         r#"
@@ -468,7 +468,7 @@ async fn a_view_judges_the_model_by_whatever_name_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_chat_tells_codex_the_tag_of_the_list_that_it_has() {
+async fn chat_response_has_models_etag_for_codex() {
     let gateway = Gateway::demo().await.listing_all().await;
     let chat = json!({ "model": "fast", "messages": [] }).to_string();
     let list = gateway.get("/v1/models?client_version=0.169.0").await;
@@ -477,7 +477,7 @@ async fn a_chat_tells_codex_the_tag_of_the_list_that_it_has() {
 }
 
 #[tokio::test]
-async fn with_keys_in_the_file_nobody_comes_in_without_one() {
+async fn request_without_configured_key_is_401() {
     let text = r#"
         listen = "127.0.0.1:0"
 
@@ -510,7 +510,7 @@ async fn with_keys_in_the_file_nobody_comes_in_without_one() {
 // ===== Chats =====
 
 #[tokio::test]
-async fn a_chat_goes_to_the_provider_of_its_model_under_the_id_known_there() {
+async fn chat_is_routed_under_upstream_id() {
     let gateway = Gateway::demo().await.listing_all().await;
     for (listed, upstream_id, provider) in [
         ("acme/quill-3-mini", "quill-3-mini", "acme"),
@@ -545,7 +545,7 @@ async fn a_chat_goes_to_the_provider_of_its_model_under_the_id_known_there() {
 }
 
 #[tokio::test]
-async fn each_part_of_a_stream_is_passed_on_as_it_comes() {
+async fn stream_chunks_are_forwarded_as_received() {
     let lab = Lab::open().await;
     let gateway = lab.gateway("stream").await;
     let (parts, mut given) = mpsc::unbounded_channel::<&'static str>();
@@ -580,7 +580,7 @@ async fn each_part_of_a_stream_is_passed_on_as_it_comes() {
 }
 
 #[tokio::test]
-async fn a_provider_sees_its_own_key_and_the_clients_bytes_and_nothing_else_of_the_client() {
+async fn provider_gets_only_its_key_and_client_body() {
     let lab = Lab::open().await;
     let gateway = lab.gateway("key").await;
     lab.answers.send(Response::new(Body::from("{}"))).unwrap();
@@ -610,7 +610,7 @@ async fn a_provider_sees_its_own_key_and_the_clients_bytes_and_nothing_else_of_t
 }
 
 #[tokio::test]
-async fn a_chat_that_cannot_be_passed_on_is_refused_in_openais_form() {
+async fn unroutable_chat_is_openai_error() {
     let lab = Lab::open().await;
     let gateway = lab.gateway("refused").await;
     let refused = |status: u16, body: &'static str| {
@@ -663,7 +663,7 @@ async fn a_chat_that_cannot_be_passed_on_is_refused_in_openais_form() {
 // ===== Health =====
 
 #[tokio::test]
-async fn the_gateway_is_alive_at_once_and_ready_when_one_provider_is_listed() {
+async fn gateway_is_ready_after_first_provider() {
     let hung = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = hung.local_addr().unwrap();
     let table = format!("[[providers]]\nname = \"hung\"\nbase_url = \"http://{address}\"\n");
@@ -696,7 +696,7 @@ async fn the_gateway_is_alive_at_once_and_ready_when_one_provider_is_listed() {
 // ===== The end =====
 
 #[tokio::test]
-async fn sigterm_ends_the_gateway_whatever_hangs() {
+async fn sigterm_ends_gateway_with_hung_provider() {
     let hung = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = hung.local_addr().unwrap();
     let lab = Lab::open().await;
@@ -750,7 +750,7 @@ async fn refused(test: &str, text: &str) -> Output {
 }
 
 #[tokio::test]
-async fn a_bad_file_is_refused_with_code_2_naming_line_and_field() {
+async fn invalid_file_exits_2_naming_line_and_field() {
     let provider = "[[providers]]\nname = \"lab\"\nbase_url = \"http://127.0.0.1:9/v1\"\n";
     for (index, (text, line, field)) in [
         // Not TOML.
@@ -854,7 +854,7 @@ async fn a_bad_file_is_refused_with_code_2_naming_line_and_field() {
 }
 
 #[tokio::test]
-async fn a_check_prints_each_provider_with_its_address_and_exits() {
+async fn check_prints_provider_addresses() {
     let text = "[[providers]]\nname = \"lab\"\nbase_url = \"http://127.0.0.1:9/v1\"\n\
                 models_path = \"/list?key=hunter2\"\n\
                 [[providers]]\nname = \"openai\"\npreset = \"openai\"\n\
@@ -882,7 +882,7 @@ async fn a_check_prints_each_provider_with_its_address_and_exits() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_is_refused_with_code_2() {
+async fn missing_file_exits_2() {
     let output = gateway().args(["--config", "no-such-file.toml"]).output();
     let output = timeout(SAFETY, output).await.unwrap().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -891,7 +891,7 @@ async fn a_file_that_is_not_there_is_refused_with_code_2() {
 }
 
 #[tokio::test]
-async fn the_sample_file_is_good() {
+async fn sample_file_is_valid() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateway.toml");
     let sample = std::fs::read_to_string(sample).unwrap();
     // The same, with nobody behind it: no test calls the real ones.

@@ -72,7 +72,7 @@ async fn an_hour_of_requests(layer: &StaticModelsCacheLayer) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_requests_in_an_hour_call_a_failing_provider_as_often_as_the_backoff_says() {
+async fn requests_call_failing_provider_by_schedule() {
     for seed in [1, 7, 42] {
         let (provider, calls) = failing();
         let layer = builder([provider]).jitter_seed(seed).build().unwrap();
@@ -83,7 +83,7 @@ async fn ten_thousand_requests_in_an_hour_call_a_failing_provider_as_often_as_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_refresher_and_requests_share_one_backoff() {
+async fn refresher_and_requests_share_one_backoff() {
     for seed in [1, 7, 42] {
         let (provider, calls) = failing();
         let (layer, _refresher) = builder([provider]).jitter_seed(seed).spawn().unwrap();
@@ -95,7 +95,7 @@ async fn the_refresher_and_requests_share_one_backoff() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_seed_makes_it_many_calls() {
+async fn call_count_is_bounded_for_every_seed() {
     // Without any jitter there would be 1 + 9 calls while the pause grows to 300 s
     // (1 + 2 + ... + 256 = 511 s), and 1 + 3089 / 300 after that.
     const LEAST: usize = 10 + 10;
@@ -117,7 +117,7 @@ async fn no_seed_makes_it_many_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_pause_is_within_its_bounds() {
+async fn pause_is_within_documented_bounds() {
     for seed in 0..50 {
         let (provider, calls) = failing();
         let (_layer, _refresher) = builder([provider]).jitter_seed(seed).spawn().unwrap();
@@ -141,7 +141,7 @@ async fn every_pause_is_within_its_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_pause_and_a_providers_own_interval_are_the_bounds() {
+async fn backoff_spans_first_pause_to_own_interval() {
     let (provider, calls) = failing();
     let provider = provider.refresh_interval(SECOND * 8);
     let (_layer, _refresher) = builder([provider]).backoff(SECOND * 2).spawn().unwrap();
@@ -165,7 +165,7 @@ fn next_attempt(cache: &ModelsCache) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_success_resets_the_backoff() {
+async fn backoff_resets_after_success() {
     for mode in MODES {
         let script = Script::new(|call| async move {
             if call == 11 {
@@ -198,7 +198,7 @@ fn asks_for(delay: Duration) -> Script {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_kept_to_within_its_cap() {
+async fn retry_after_is_honored_up_to_cap() {
     for mode in MODES {
         for (asked, cap, kept) in [
             (SECOND * 90, HOUR, SECOND * 90),
@@ -226,7 +226,7 @@ async fn retry_after_is_kept_to_within_its_cap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_that_is_shorter_does_not_shorten_the_pause() {
+async fn short_retry_after_does_not_shorten_backoff() {
     for retry_after in [Duration::ZERO, SECOND] {
         let script = asks_for(retry_after);
         let layer = builder([Provider::source("lab", script)])
@@ -245,7 +245,7 @@ async fn a_retry_after_that_is_shorter_does_not_shorten_the_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_read_from_an_http_answer() {
+async fn retry_after_is_read_from_http_response() {
     let service = tower::service_fn(|_: Request<Empty<Bytes>>| async {
         let response = Response::builder().status(503).header("retry-after", "77");
         Ok::<_, std::convert::Infallible>(response.body(Full::<Bytes>::default()).unwrap())
@@ -262,7 +262,7 @@ async fn retry_after_is_read_from_an_http_answer() {
 /// A regression: a clone with other options, as a reloaded configuration gives it,
 /// made the provider due within its interval.
 #[tokio::test(start_paused = true)]
-async fn new_options_do_not_shorten_the_pause_that_a_provider_asked_for() {
+async fn retry_after_survives_changed_options() {
     for mode in MODES {
         let script = asks_for(HOUR);
         let provider = Provider::source("lab", script.clone());
@@ -279,7 +279,7 @@ async fn new_options_do_not_shorten_the_pause_that_a_provider_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_caching_off_a_failing_provider_is_left_alone_as_well() {
+async fn backoff_applies_without_cache() {
     for mode in MODES {
         let (provider, calls) = failing();
         let (layer, _refresher) = mode.start(builder([provider]).jitter_seed(7).without_cache());
@@ -302,7 +302,7 @@ async fn calls_a_day(seed: u64, builder: Builder, script: &Script) -> usize {
 
 /// A regression: a failing provider was asked twice as often as a healthy one, for ever.
 #[tokio::test(start_paused = true)]
-async fn a_failing_provider_is_not_asked_more_often_than_a_healthy_one() {
+async fn failing_provider_is_not_fetched_more_often() {
     for seed in 0..10 {
         let healthy = Script::always(["a"]);
         let failing = Script::failing();
@@ -322,7 +322,7 @@ async fn a_failing_provider_is_not_asked_more_often_than_a_healthy_one() {
 
 /// A regression: a wrong key was tried 580 times a day.
 #[tokio::test(start_paused = true)]
-async fn a_refused_credential_is_not_tried_more_often_than_once_an_interval() {
+async fn refused_credential_is_tried_once_per_interval() {
     for kind in [
         ListErrorKind::Status(401),
         ListErrorKind::Status(403),
@@ -347,7 +347,7 @@ async fn a_refused_credential_is_not_tried_more_often_than_once_an_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backoff_longer_than_the_interval_is_kept_to() {
+async fn backoff_may_exceed_interval() {
     for mode in MODES {
         let (provider, calls) = failing();
         let builder = builder([provider]).backoff(SECOND * 600);

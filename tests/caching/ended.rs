@@ -34,7 +34,7 @@ fn logged(level: &str) -> usize {
 
 /// A regression: `let (layer, _) = ..` was 503 for ever, without a word.
 #[tokio::test(start_paused = true)]
-async fn a_dropped_refresher_is_reported() {
+async fn dropped_refresher_is_reported() {
     let _ = &*LOG;
     let script = Script::always(["a"]);
     let (layer, _) = lab(&script).spawn().unwrap();
@@ -55,7 +55,7 @@ async fn a_dropped_refresher_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_is_no_longer_refreshed_says_so() {
+async fn list_reports_stopped_refresher() {
     let _ = &*LOG;
     let script = Script::always(["a"]);
     let (layer, refresher) = lab(&script).spawn().unwrap();
@@ -75,7 +75,7 @@ async fn a_list_that_is_no_longer_refreshed_says_so() {
 
 /// What was asked for is no warning.
 #[tokio::test(start_paused = true)]
-async fn a_refresher_that_is_told_to_end_is_reported_as_information() {
+async fn cancelled_refresher_is_logged_as_info() {
     let _ = &*LOG;
     type End = fn(Refresher, CancellationToken);
     let ends: [End; 2] = [
@@ -108,7 +108,7 @@ async fn a_refresher_that_is_told_to_end_is_reported_as_information() {
 
 /// Where the layer goes first nobody is left to be told.
 #[tokio::test(start_paused = true)]
-async fn a_refresher_that_outlives_its_layer_ends_silently() {
+async fn refresher_ends_silently_after_its_layer() {
     let _ = &*LOG;
     let (layer, refresher) = lab(&Script::always(["a"])).spawn().unwrap();
     list(&layer).await;
@@ -124,7 +124,7 @@ fn current_thread() -> runtime::Builder {
 }
 
 #[test]
-fn a_refresher_whose_runtime_is_gone_is_reported() {
+fn refresher_of_dropped_runtime_is_reported() {
     let _ = &*LOG;
     let script = Script::always(["a"]);
     let runtime = current_thread().enable_all().build().unwrap();
@@ -152,7 +152,7 @@ fn a_refresher_whose_runtime_is_gone_is_reported() {
 // ===== Runtimes without a timer =====
 
 #[test]
-fn a_runtime_without_a_timer_is_refused() {
+fn spawn_fails_on_runtime_without_timer() {
     let runtime = current_thread().build().unwrap();
     let error = runtime.block_on(async { lab(&Script::always(["a"])).spawn().unwrap_err() });
     assert_eq!(error.field(), "runtime");
@@ -163,7 +163,7 @@ fn a_runtime_without_a_timer_is_refused() {
 
 /// A regression: such requests panicked.
 #[test]
-fn a_request_in_a_runtime_without_a_timer_does_not_panic() {
+fn request_on_runtime_without_timer_is_503() {
     let _ = &*LOG;
     let script = Script::always(["a"]);
     let layer = lab(&script).build().unwrap();

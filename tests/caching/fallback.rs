@@ -37,7 +37,7 @@ fn error(status: u16) -> ListErrorKind {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_without_a_list_gets_the_declared_one() {
+async fn fallback_is_listed_for_provider_without_list() {
     for code in [404, 405, 501] {
         let code = StatusCode::from_u16(code).unwrap();
         let layer = with_fallback(http(move || {
@@ -53,7 +53,7 @@ async fn a_provider_without_a_list_gets_the_declared_one() {
 /// A regression: with any other failure nothing was listed, for ever, although the models
 /// were declared.
 #[tokio::test(start_paused = true)]
-async fn the_declared_list_stands_in_for_any_failure_which_stays_one() {
+async fn fallback_covers_every_failure_kind() {
     for code in (300..600).filter(|code| ![404, 405, 501].contains(code)) {
         let Ok(code) = StatusCode::from_u16(code) else {
             continue;
@@ -78,7 +78,7 @@ async fn the_declared_list_stands_in_for_any_failure_which_stays_one() {
 /// A regression: a 404 while the provider was being deployed replaced its list by the
 /// declared one.
 #[tokio::test(start_paused = true)]
-async fn a_list_of_its_own_is_never_replaced_by_the_declared_one() {
+async fn fetched_list_is_not_replaced_by_fallback() {
     for kind in [
         error(404),
         error(405),
@@ -104,7 +104,7 @@ async fn a_list_of_its_own_is_never_replaced_by_the_declared_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_of_its_own_replaces_the_declared_one_for_good() {
+async fn fetched_list_replaces_fallback_permanently() {
     let desk = Desk::new([]);
     desk.set(Err(error(404)));
     let provider = Provider::source("lab", Script::desk(&desk));
@@ -122,7 +122,7 @@ async fn a_list_of_its_own_replaces_the_declared_one_for_good() {
 
 /// A regression: an empty 200 hid the declared list, and there was no error.
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_does_not_hide_the_declared_one() {
+async fn empty_list_does_not_hide_fallback() {
     for accepts in [false, true] {
         let desk = Desk::new([]);
         let provider = Provider::source("lab", Script::desk(&desk));
@@ -136,7 +136,7 @@ async fn an_empty_list_does_not_hide_the_declared_one() {
 
 /// A regression: once `max_stale` had dropped a list, an empty one was accepted.
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_is_refused_also_after_max_stale() {
+async fn empty_list_is_refused_after_max_stale() {
     for mode in MODES {
         let desk = Desk::new(["a"]);
         let provider = Provider::source("lab", Script::desk(&desk));
@@ -157,7 +157,7 @@ async fn an_empty_list_is_refused_also_after_max_stale() {
 
 /// What the filter keeps of a list does not decide whether the provider had models.
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_is_refused_also_where_the_filter_kept_nothing() {
+async fn empty_list_is_refused_after_filter_kept_none() {
     let desk = Desk::new(["a"]);
     let provider = Provider::source("lab", Script::desk(&desk)).filter(|_| false);
     let layer = builder([provider]).build().unwrap();
@@ -174,7 +174,7 @@ fn many(count: usize) -> ModelList {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_shrank_is_fetched_once_more_before_it_is_accepted() {
+async fn shrunken_list_is_accepted_on_second_fetch() {
     for mode in MODES {
         for (before, after, refused) in [
             (100, 20, false), // exactly four fifths are gone
@@ -212,7 +212,7 @@ async fn a_list_that_shrank_is_fetched_once_more_before_it_is_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_shrank_for_a_moment_changes_nothing() {
+async fn briefly_shrunken_list_changes_nothing() {
     let desk = Desk::new([]);
     desk.set(Ok(many(100)));
     let layer = builder([Provider::source("lab", Script::desk(&desk))])
@@ -229,7 +229,7 @@ async fn a_list_that_shrank_for_a_moment_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_failure_in_between_does_not_confirm_a_shrunk_list() {
+async fn failure_does_not_confirm_shrunken_list() {
     let desk = Desk::new([]);
     desk.set(Ok(many(100)));
     let layer = builder([Provider::source("lab", Script::desk(&desk))])
@@ -244,7 +244,7 @@ async fn another_failure_in_between_does_not_confirm_a_shrunk_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_share_can_be_set_and_the_check_turned_off() {
+async fn shrink_check_is_configurable() {
     for (share, accepted) in [(Some(0.98), true), (None, true), (Some(0.1), false)] {
         let desk = Desk::new([]);
         desk.set(Ok(many(100)));
@@ -263,7 +263,7 @@ async fn the_share_can_be_set_and_the_check_turned_off() {
 
 /// The first answer of a source that failed before is judged by nothing.
 #[tokio::test(start_paused = true)]
-async fn a_first_list_may_have_any_length() {
+async fn first_list_may_have_any_length() {
     let script = Script::new(|call| async move {
         match call {
             1 => Err(ListError::new(ListErrorKind::Timeout)),

@@ -42,7 +42,7 @@ fn lab(script: &Script) -> Provider {
 /// A regression: each client that hung up left a rendering behind, and the next one began
 /// another.
 #[tokio::test]
-async fn clients_that_hang_up_share_one_rendering() {
+async fn disconnected_clients_share_one_rendering() {
     let asked = Arc::new(AtomicUsize::new(0));
     let view = View::named("all", {
         let asked = Arc::clone(&asked);
@@ -66,7 +66,7 @@ async fn clients_that_hang_up_share_one_rendering() {
 
 /// A regression: the future held the turn to publish.
 #[tokio::test]
-async fn a_publication_that_is_not_awaited_blocks_nothing() {
+async fn unpolled_publication_blocks_nothing() {
     let desk = Desk::new([]);
     desk.set(Ok(many(0)));
     let (layer, refresher) = builder([lab(&Script::desk(&desk))]).spawn().unwrap();
@@ -92,7 +92,7 @@ async fn a_publication_that_is_not_awaited_blocks_nothing() {
 
 /// Counted by the generation of an enricher, which is read once a publication.
 #[tokio::test(start_paused = true)]
-async fn lists_that_come_together_are_published_together() {
+async fn simultaneous_lists_share_one_publication() {
     struct Publications(Arc<AtomicUsize>);
     impl Enrich for Publications {
         fn describe(&self, _: &str, _: &Model) -> Option<Model> {
@@ -178,7 +178,7 @@ fn multi_thread() -> runtime::Runtime {
 /// A regression: a list that was taken in and not published when its runtime ended was
 /// never published, while every later fetch of it succeeded.
 #[test]
-fn what_a_runtime_left_unpublished_is_published_by_the_next_request() {
+fn request_publishes_list_of_ended_runtime() {
     let (block, entered, release) = Block::new();
     block.arm();
     let script = Script::new(|_| async { Ok::<_, std::io::Error>(many(0)) });
@@ -225,7 +225,7 @@ fn paused() -> runtime::Runtime {
 
 /// A regression: such a fetch held its provider for ever, and its permit those of others.
 #[test]
-fn a_fetch_on_a_runtime_that_nothing_drives_ends_at_its_deadline() {
+fn fetch_on_idle_runtime_ends_at_deadline() {
     let script = Script::new(|call| async move {
         if call == 1 {
             std::future::pending::<()>().await;
@@ -256,7 +256,7 @@ fn a_fetch_on_a_runtime_that_nothing_drives_ends_at_its_deadline() {
 
 /// `refresh` is bounded likewise: it looks itself.
 #[test]
-fn a_refresh_that_joins_such_a_fetch_ends_at_its_deadline() {
+fn refresh_joining_stuck_fetch_ends_at_deadline() {
     let script = Script::hung();
     let layer = builder([lab(&script)]).build().unwrap();
     let _stranded = stranded(|cache| drop(cache.snapshot()), &layer);
@@ -270,7 +270,7 @@ fn a_refresh_that_joins_such_a_fetch_ends_at_its_deadline() {
 /// A regression: compression was off for ever once the runtime that compressed was gone.
 #[cfg(feature = "compression")]
 #[test]
-fn compression_goes_on_after_its_runtime_has_ended() {
+fn compression_resumes_after_runtime_shutdown() {
     let models = (0..500).map(|n| Model::new(format!("model-{n}")));
     let layer = builder([Provider::fixed("house", models)]).build().unwrap();
     let runtime = runtime::Builder::new_current_thread()
@@ -299,7 +299,7 @@ fn compression_goes_on_after_its_runtime_has_ended() {
 
 /// A regression: such a filter held its provider for ever.
 #[tokio::test(start_paused = true)]
-async fn a_filter_that_does_not_return_holds_its_provider_until_the_deadline() {
+async fn hung_filter_is_abandoned_at_deadline() {
     let (block, entered, release) = Block::new();
     block.arm();
     let script = Script::new(|call| async move { Ok::<_, std::io::Error>(many(call)) });
@@ -334,7 +334,7 @@ async fn calm_until(happened: impl Fn() -> bool) {
 
 /// A regression: one view's predicate kept every other list from being published.
 #[tokio::test(start_paused = true)]
-async fn a_predicate_that_does_not_return_delays_a_publication_until_its_deadline() {
+async fn hung_predicate_is_abandoned_at_deadline() {
     let (block, entered, release) = Block::new();
     let view = View::named("slow", {
         let block = block.clone();
@@ -379,7 +379,7 @@ async fn a_predicate_that_does_not_return_delays_a_publication_until_its_deadlin
 
 /// A hung view's callers wait for it, and no one else.
 #[tokio::test(start_paused = true)]
-async fn a_rendering_that_does_not_return_is_given_up() {
+async fn hung_rendering_is_abandoned() {
     let (block, _entered, release) = Block::new();
     block.arm();
     let view = View::named("slow", move |_| {
@@ -406,7 +406,7 @@ async fn a_rendering_that_does_not_return_is_given_up() {
 /// The next attempt counts as the first again: requests wait for it, because there is
 /// nothing to serve.
 #[tokio::test(start_paused = true)]
-async fn the_attempt_after_a_list_has_expired_is_waited_for() {
+async fn request_waits_for_fetch_after_list_expired() {
     let gate = Gate::default();
     gate.open(1);
     let script = Script::new({
@@ -437,7 +437,7 @@ async fn the_attempt_after_a_list_has_expired_is_waited_for() {
 
 /// The same while an ordinary refresh is in flight: it becomes one that is waited for.
 #[tokio::test(start_paused = true)]
-async fn a_list_that_expires_during_a_refresh_makes_requests_wait_for_it() {
+async fn request_waits_when_list_expires_in_refresh() {
     let (script, gate) = Script::held(["a"]);
     gate.open(1);
     let layer = builder([lab(&script)])

@@ -79,7 +79,7 @@ async fn list_status(layer: &StaticModelsCacheLayer) -> String {
 // ===== Cache-Status =====
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_from_memory_is_a_hit_and_one_that_waited_was_forwarded() {
+async fn response_is_hit_unless_request_waited() {
     let layer = builder([slow("lab", SECOND / 10)]).build().unwrap();
     let begun = Instant::now();
     assert_eq!(list_status(&layer).await, "fwd=miss; stored");
@@ -89,7 +89,7 @@ async fn an_answer_from_memory_is_a_hit_and_one_that_waited_was_forwarded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_without_a_provider_that_hangs_is_partial_and_is_waited_for_once() {
+async fn hung_provider_makes_list_partial() {
     let layer = builder([house(), Provider::source("lab", Script::hung())])
         .build()
         .unwrap();
@@ -103,7 +103,7 @@ async fn a_list_without_a_provider_that_hangs_is_partial_and_is_waited_for_once(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_is_stale_from_a_failure_to_the_next_success() {
+async fn list_is_stale_between_failure_and_success() {
     let layer = builder([moody("lab", |call| call != 2 && call != 3)])
         .build()
         .unwrap();
@@ -118,7 +118,7 @@ async fn a_list_is_stale_from_a_failure_to_the_next_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_provider_says_more_than_a_stale_one() {
+async fn partial_takes_precedence_over_stale() {
     let layer = builder([
         moody("stale", |call| call == 1),
         moody("missing", |_| false),
@@ -138,7 +138,7 @@ async fn a_missing_provider_says_more_than_a_stale_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_grew_too_old_is_missing() {
+async fn list_older_than_max_stale_is_partial() {
     let layer = builder([house(), moody("lab", |call| call == 1)])
         .max_stale(SECOND * 1000)
         .build()
@@ -155,7 +155,7 @@ async fn a_list_that_grew_too_old_is_missing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_caching_every_answer_was_forwarded_until_its_provider_is_left_alone() {
+async fn uncached_responses_are_misses_until_backoff() {
     let layer = builder([moody("lab", |call| call < 3)])
         .without_cache()
         .build()
@@ -167,7 +167,7 @@ async fn without_caching_every_answer_was_forwarded_until_its_provider_is_left_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_answer_of_a_list_says_how_it_stands() {
+async fn every_response_reports_stale_list() {
     let layer = builder([house(), moody("lab", |call| call == 1)])
         .build()
         .unwrap();
@@ -193,7 +193,7 @@ async fn every_answer_of_a_list_says_how_it_stands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_model_that_is_there_is_a_hit_while_another_provider_is_waited_for() {
+async fn known_model_is_hit_while_provider_is_pending() {
     let layer = builder([house(), slow("lab", SECOND)]).build().unwrap();
     let begun = Instant::now();
     let there = ask(&layer, "/v1/models/house/small").await;
@@ -207,7 +207,7 @@ async fn one_model_that_is_there_is_a_hit_while_another_provider_is_waited_for()
 // ===== Cache-Control =====
 
 #[tokio::test(start_paused = true)]
-async fn what_is_set_as_cache_control_is_said_of_lists_and_models_and_never_of_errors() {
+async fn cache_control_is_set_except_on_errors() {
     let value = HeaderValue::from_static("public, max-age=60, stale-if-error=86400");
     let layer = builder([house()])
         .cache_control(value.clone())
@@ -239,7 +239,7 @@ fn incomplete(headers: &HeaderMap) -> Option<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn providers_are_named_only_where_that_is_set() {
+async fn incomplete_providers_are_named_on_opt_in() {
     let providers = || [moody("lab", |_| false), house()];
     for (named, expected) in [(false, None), (true, Some(r#""lab";missing"#))] {
         let layer = builder(providers())
@@ -256,7 +256,7 @@ async fn providers_are_named_only_where_that_is_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stale_and_missing_providers_are_named_in_the_order_of_the_list() {
+async fn incomplete_providers_are_named_in_list_order() {
     let layer = builder([
         moody("z", |call| call == 1),
         house(),
@@ -306,7 +306,7 @@ fn structured_list(text: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn odd_names_are_structured_strings_that_decode_to_the_name() {
+async fn incomplete_header_encodes_unusual_names() {
     let names = [
         "a, \"b\";missing",
         "back\\slash\\",
@@ -350,7 +350,7 @@ fn unavailable(answer: &Response<Bytes>) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_as_long_as_a_503_says_finds_the_next_attempt_made() {
+async fn retry_after_of_503_covers_next_attempt() {
     for left_alone in [0, 1, 7, 30, 58] {
         let pause = Duration::from_secs(left_alone);
         let script = Script::new(move |call| async move {
@@ -376,7 +376,7 @@ async fn whoever_waits_as_long_as_a_503_says_finds_the_next_attempt_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_503_never_asks_for_more_than_a_minute_nor_for_less_than_a_second() {
+async fn retry_after_of_503_is_1_to_60_seconds() {
     let down = || ListError::new(ListErrorKind::Status(503)).with_retry_after(SECOND * 3000);
     let script = Script::new(move |_| async move { Err(down()) });
     let layer = builder([Provider::source("lab", script)]).build().unwrap();
@@ -397,7 +397,7 @@ async fn a_503_never_asks_for_more_than_a_minute_nor_for_less_than_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_a_partial_list_is_not_served_it_is_a_503_until_the_last_provider_came() {
+async fn partial_list_is_503_when_partial_is_off() {
     let layer = builder([house(), slow("lab", SECOND * 3)])
         .serve_partial(false)
         .expose_incomplete(true)
@@ -424,7 +424,7 @@ async fn where_a_partial_list_is_not_served_it_is_a_503_until_the_last_provider_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_list_is_whole() {
+async fn stale_list_is_not_partial() {
     let layer = builder([moody("lab", |call| call == 1)])
         .serve_partial(false)
         .build()

@@ -134,7 +134,7 @@ fn listed(layer: &StaticModelsCacheLayer) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_good_are_listed_as_soon_as_they_answer() {
+async fn healthy_providers_are_listed_immediately() {
     for mode in MODES {
         let began = now();
         let (layer, _refresher) = mode.start(builder(crowd()));
@@ -151,7 +151,7 @@ async fn the_good_are_listed_as_soon_as_they_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_attempt_is_waited_for_until_the_miss_timeout_after_it_began() {
+async fn request_waits_miss_timeout_for_first_fetch() {
     for mode in MODES {
         let (layer, _refresher) = mode.start(builder(crowd()));
         let herd = (0..100).map(|_| timed(list(&layer)));
@@ -168,7 +168,7 @@ async fn a_first_attempt_is_waited_for_until_the_miss_timeout_after_it_began() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_later_waits_for_the_rest_of_the_time_only() {
+async fn later_request_waits_remaining_miss_timeout() {
     for mode in MODES {
         let (layer, _refresher) = mode.start(builder(crowd()));
         let first = tokio::spawn({
@@ -183,7 +183,7 @@ async fn who_comes_later_waits_for_the_rest_of_the_time_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_miss_timeout_is_a_setting() {
+async fn miss_timeout_is_configurable() {
     for mode in MODES {
         let hung = Provider::source("hung", Script::hung());
         let (layer, _refresher) = mode.start(builder([hung]).miss_timeout(SECOND / 10));
@@ -193,7 +193,7 @@ async fn the_miss_timeout_is_a_setting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn later_failures_are_never_waited_for() {
+async fn request_does_not_wait_after_failed_fetch() {
     for mode in MODES {
         let (layer, _refresher) = mode.start(builder(crowd()));
         list(&layer).await;
@@ -222,7 +222,7 @@ async fn later_failures_are_never_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn readiness_and_shutdown_are_not_held_up() {
+async fn hung_provider_does_not_delay_shutdown() {
     let (layer, refresher) = builder(crowd()).spawn().unwrap();
     let (ready, took) = timed(layer.cache().ready(Readiness::AnyProvider)).await;
     assert!(ready && took == Duration::ZERO);
@@ -234,7 +234,7 @@ async fn readiness_and_shutdown_are_not_held_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_hung_providers_do_not_keep_the_next_from_being_listed() {
+async fn hung_providers_do_not_starve_healthy_one() {
     for mode in MODES {
         let hung = |index| Provider::source(format!("hung-{index}"), Script::hung());
         let good = Provider::source("good", Script::always(["a"]));
@@ -248,7 +248,7 @@ async fn many_hung_providers_do_not_keep_the_next_from_being_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_fetches_begin_at_once_than_are_allowed() {
+async fn concurrent_fetches_are_limited() {
     for mode in MODES {
         for most in [1, 3] {
             let begun = Arc::new(Mutex::new(Vec::new()));
@@ -276,7 +276,7 @@ async fn no_more_fetches_begin_at_once_than_are_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_comes_back_is_listed_again() {
+async fn recovered_provider_is_listed_again() {
     for mode in MODES {
         let script = Script::new(|call| async move {
             match call {
@@ -296,7 +296,7 @@ async fn a_provider_that_comes_back_is_listed_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endless_and_an_oversized_answer_end_at_the_bound() {
+async fn endless_body_fails_at_size_limit() {
     let endless = || {
         let model = |index: u32| Model::new(format!("model-{index}"));
         Script::new(move |_| async move {

@@ -16,7 +16,7 @@ fn lab(script: &Script) -> Builder {
 
 /// A regression: without a refresher it waited for ever after one failed attempt.
 #[tokio::test(start_paused = true)]
-async fn ready_fetches_until_there_is_a_list() {
+async fn ready_retries_until_list_is_fetched() {
     for mode in MODES {
         let script = Script::new(|call| async move {
             match call {
@@ -37,7 +37,7 @@ async fn ready_fetches_until_there_is_a_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ready_ends_with_the_cache() {
+async fn ready_ends_when_cache_is_dropped() {
     for mode in MODES {
         let stop = tokio_util::sync::CancellationToken::new();
         let (layer, _refresher) =
@@ -53,7 +53,7 @@ async fn ready_ends_with_the_cache() {
 
 /// A regression: nothing ever began, was renewed or expired.
 #[tokio::test(start_paused = true)]
-async fn a_cache_that_is_only_read_by_its_handle_is_kept_fresh() {
+async fn handle_alone_keeps_list_fresh() {
     let desk = Desk::new(["a"]);
     let script = Script::desk(&desk);
     let layer = lab(&script).build().unwrap();
@@ -77,7 +77,7 @@ async fn a_cache_that_is_only_read_by_its_handle_is_kept_fresh() {
 }
 
 #[test]
-fn a_handle_is_readable_outside_of_a_runtime() {
+fn handle_is_readable_outside_runtime() {
     let layer = lab(&Script::always(["a"])).build().unwrap();
     assert!(layer.cache().snapshot().is_empty());
     assert_eq!(layer.cache().status().models, 0);
@@ -86,7 +86,7 @@ fn a_handle_is_readable_outside_of_a_runtime() {
 
 /// The one for a probe: it does not take every replica out of service at once.
 #[tokio::test(start_paused = true)]
-async fn attempted_stays_true_and_listing_does_not() {
+async fn attempted_stays_true_after_list_expires() {
     for mode in MODES {
         let desk = Desk::new(["a"]);
         let (layer, _refresher) = mode.start(lab(&Script::desk(&desk)));

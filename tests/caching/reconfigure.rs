@@ -37,7 +37,7 @@ fn agree(snapshot: &ModelsSnapshot) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_late_result_of_a_replaced_provider_is_discarded_and_its_fetch_dropped() {
+async fn replaced_provider_drops_its_fetch() {
     for mode in MODES {
         let (old, gate) = Script::held(["old"]);
         let new = Script::always(["new"]);
@@ -64,7 +64,7 @@ async fn the_late_result_of_a_replaced_provider_is_discarded_and_its_fetch_dropp
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_provider_is_gone_at_once_though_others_hang() {
+async fn removed_provider_is_unlisted_at_once() {
     for mode in MODES {
         let (one, hung) = (Script::always(["a"]), Script::hung());
         let (layer, _refresher) = mode.start(builder([
@@ -92,7 +92,7 @@ async fn a_removed_provider_is_gone_at_once_though_others_hang() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removing_the_provider_that_hangs_ends_the_wait_for_it() {
+async fn removing_hung_provider_wakes_requests() {
     for mode in MODES {
         let hung = Script::hung();
         let (layer, _refresher) = mode.start(builder([source("hung", &hung), fixed("b", ["b"])]));
@@ -116,7 +116,7 @@ async fn removing_the_provider_that_hangs_ends_the_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_is_unchanged_keeps_its_list_without_a_call() {
+async fn unchanged_provider_keeps_list_without_fetch() {
     for mode in MODES {
         let script = Script::always(["a", "b"]);
         let provider = source("lab", &script).filter(|model| model.id() == "a");
@@ -153,7 +153,7 @@ async fn a_provider_that_is_unchanged_keeps_its_list_without_a_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_in_the_air_goes_on_for_a_provider_that_is_unchanged() {
+async fn unchanged_provider_keeps_its_fetch_in_flight() {
     for mode in MODES {
         let (script, gate) = Script::held(["a"]);
         let provider = source("lab", &script);
@@ -172,7 +172,7 @@ async fn a_fetch_in_the_air_goes_on_for_a_provider_that_is_unchanged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_the_same_begins_anew() {
+async fn changed_provider_starts_over() {
     let (script, other) = (Script::always(["a"]), Script::always(["b"]));
     let provider = source("lab", &script);
     for (changed, calls) in [(source("lab", &other), 0), (source("lab-2", &script), 1)] {
@@ -188,7 +188,7 @@ async fn what_is_not_the_same_begins_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_interval_holds_from_now_on() {
+async fn new_interval_applies_immediately() {
     let script = Script::always(["a"]);
     let provider = source("lab", &script).refresh_interval(SECOND * 3600);
     let (layer, _refresher) = builder([provider.clone()]).spawn().unwrap();
@@ -200,7 +200,7 @@ async fn a_new_interval_holds_from_now_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_refresher_begins_with_new_providers_at_once() {
+async fn refresher_fetches_new_providers_at_once() {
     let script = Script::always(["a"]);
     let (layer, _refresher) = builder([]).spawn().unwrap();
     calm().await;
@@ -219,7 +219,7 @@ async fn the_refresher_begins_with_new_providers_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_changes_nothing() {
+async fn rejected_configuration_changes_nothing() {
     for mode in MODES {
         let (script, gate) = Script::held(["a"]);
         let provider = source("lab", &script);
@@ -258,7 +258,7 @@ async fn an_error_changes_nothing() {
 
 /// The filter of a declared list is code of others too.
 #[tokio::test(start_paused = true)]
-async fn a_filter_that_panics_or_looks_at_the_cache_harms_nothing() {
+async fn filter_may_panic_or_use_the_cache() {
     let layer = builder([fixed("house", ["x"])]).build().unwrap();
     let cache = layer.cache();
     let looking = fixed("house", ["y"]).filter({
@@ -277,7 +277,7 @@ async fn a_filter_that_panics_or_looks_at_the_cache_harms_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_change_is_one_event() {
+async fn reconfiguration_is_one_update() {
     for mode in MODES {
         let (layer, _refresher) = mode.start(builder([fixed("a", ["x"]), fixed("b", ["y"])]));
         let cache = layer.cache();
@@ -294,7 +294,7 @@ async fn one_change_is_one_event() {
 /// Two configurations, none of whose models the other has, and a reader on each
 /// worker that must never see a part of both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn no_reader_ever_sees_a_mix() {
+async fn readers_never_see_mixed_configurations() {
     const ROUNDS: usize = 200;
     let generation = |name: &'static str| -> Vec<Provider> {
         (0..4)
@@ -353,7 +353,7 @@ async fn no_reader_ever_sees_a_mix() {
 /// Everything at once, on several threads: what is listed and where it goes agree
 /// in every snapshot, and at the end all is as it was set last.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn listing_and_routing_agree_whatever_happens_at_the_same_time() {
+async fn listing_and_routing_agree_under_concurrency() {
     let desk = Desk::new(["a"]);
     let changing = Script::desk(&desk);
     let failing = Script::new(|call| async move {
@@ -430,7 +430,7 @@ async fn listing_and_routing_agree_whatever_happens_at_the_same_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_after_the_shutdown_is_published_and_fetches_nothing() {
+async fn change_after_shutdown_publishes_without_fetch() {
     let script = Script::always(["a"]);
     let (layer, refresher) = builder([fixed("house", ["x"])]).spawn().unwrap();
     refresher.shutdown().await;

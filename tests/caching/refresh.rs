@@ -51,7 +51,7 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
 // ===== The schedule =====
 
 #[tokio::test(start_paused = true)]
-async fn the_refresher_asks_at_once_and_then_once_an_interval_give_or_take_a_tenth() {
+async fn refresher_fetches_once_per_jittered_interval() {
     for seed in [1, 2, 3] {
         let times = Arc::new(Mutex::new(Vec::new()));
         let script = Script::new({
@@ -78,7 +78,7 @@ async fn the_refresher_asks_at_once_and_then_once_an_interval_give_or_take_a_ten
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_day_has_as_many_refreshes_as_intervals() {
+async fn refresh_count_matches_intervals_per_day() {
     let script = Script::always(["a"]);
     let (_layer, _refresher) = builder([lab(&script)]).spawn().unwrap();
     sleep(DAY).await;
@@ -93,7 +93,7 @@ async fn a_day_has_as_many_refreshes_as_intervals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_has_its_own_interval() {
+async fn provider_interval_overrides_default() {
     for mode in MODES {
         let often = Script::always(["a"]);
         let seldom = Script::always(["b"]);
@@ -114,7 +114,7 @@ async fn a_provider_has_its_own_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_has_its_own_timeout() {
+async fn provider_timeout_overrides_default() {
     let hasty = Script::hung();
     let usual = Script::hung();
     let (layer, _refresher) = builder([
@@ -142,7 +142,7 @@ async fn a_provider_has_its_own_timeout() {
 /// A regression: with caching off every list was due at once again, and the
 /// refresher asked without end.
 #[tokio::test(start_paused = true)]
-async fn with_caching_off_only_requests_ask() {
+async fn refresher_does_not_fetch_without_cache() {
     for mode in MODES {
         let script = Script::always(["a"]);
         let (layer, _refresher) = mode.start(builder([lab(&script)]).without_cache());
@@ -158,7 +158,7 @@ async fn with_caching_off_only_requests_ask() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_caching_off_each_request_waits_for_a_new_answer_and_a_failure_keeps_the_list() {
+async fn request_without_cache_waits_for_fetch() {
     for mode in MODES {
         let desk = Desk::new(["a"]);
         let script = slow(&desk, SECOND);
@@ -188,7 +188,7 @@ async fn with_caching_off_each_request_waits_for_a_new_answer_and_a_failure_keep
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_caching_off_a_hung_provider_is_waited_for_until_the_miss_timeout() {
+async fn request_without_cache_waits_miss_timeout() {
     for mode in MODES {
         let script = Script::new(|call| async move {
             if call > 1 {
@@ -210,7 +210,7 @@ async fn with_caching_off_a_hung_provider_is_waited_for_until_the_miss_timeout()
 // ===== What replaces, and what preserves =====
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_keeps_the_list_and_a_healthy_removal_removes() {
+async fn failure_keeps_list_and_success_replaces_it() {
     for mode in MODES {
         let (desk, script) = desk(["a", "b"]);
         let (layer, _refresher) = mode.start(builder([lab(&script)]));
@@ -236,7 +236,7 @@ async fn a_failure_keeps_the_list_and_a_healthy_removal_removes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_after_a_full_one_is_a_failure_unless_it_is_believed() {
+async fn empty_list_is_refused_unless_accept_empty() {
     for believe in [false, true] {
         let (desk, script) = desk(["a", "b"]);
         let layer = builder([lab(&script)])
@@ -258,7 +258,7 @@ async fn an_empty_list_after_a_full_one_is_a_failure_unless_it_is_believed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_is_a_list_when_there_was_none_before() {
+async fn first_list_may_be_empty() {
     let script = Script::always([]);
     let layer = builder([lab(&script)]).build().unwrap();
     assert!(list(&layer).await.is_empty());
@@ -266,7 +266,7 @@ async fn an_empty_list_is_a_list_when_there_was_none_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_the_filter_empties_is_not_an_empty_list() {
+async fn list_emptied_by_filter_is_accepted() {
     let (desk, script) = desk(["gpt-a", "gpt-b"]);
     let provider = lab(&script).filter(|model| model.id().starts_with("gpt-"));
     let layer = builder([provider]).build().unwrap();
@@ -277,7 +277,7 @@ async fn a_list_that_the_filter_empties_is_not_an_empty_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_no_success_confirms_is_dropped_after_the_stale_limit() {
+async fn unconfirmed_list_is_dropped_after_max_stale() {
     for mode in MODES {
         let (desk, script) = desk(["a", "b"]);
         let fixed = Provider::fixed("house", [Model::new("x")]);
@@ -305,7 +305,7 @@ async fn a_list_that_no_success_confirms_is_dropped_after_the_stale_limit() {
 /// A regression: the first request after a quiet time got the list of before once
 /// more, however old, when the provider was failing.
 #[tokio::test(start_paused = true)]
-async fn after_a_quiet_time_a_list_past_the_stale_limit_is_never_served() {
+async fn expired_list_is_not_served_after_idle_time() {
     for failed_before in [false, true] {
         let (desk, script) = desk(["a", "b"]);
         let layer = builder([lab(&script)]).build().unwrap();
@@ -323,7 +323,7 @@ async fn after_a_quiet_time_a_list_past_the_stale_limit_is_never_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_stale_limit_a_list_stays_for_ever() {
+async fn list_never_expires_without_max_stale() {
     for mode in MODES {
         let (desk, script) = desk(["a", "b"]);
         let (layer, _refresher) = mode.start(builder([lab(&script)]).max_stale(None));
@@ -337,7 +337,7 @@ async fn without_a_stale_limit_a_list_stays_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_declared_list_does_not_age() {
+async fn declared_list_does_not_expire() {
     for mode in MODES {
         let fixed = Provider::fixed("house", [Model::new("x")]);
         let (layer, _refresher) = mode.start(builder([fixed]));
@@ -348,7 +348,7 @@ async fn a_declared_list_does_not_age() {
 
 /// A regression: a list of the same models kept what was counted of the first.
 #[tokio::test(start_paused = true)]
-async fn the_status_tells_of_the_last_answer_also_when_it_lists_the_same() {
+async fn status_counts_last_fetch_of_unchanged_list() {
     let script = Script::new(|call| async move {
         if call == 1 {
             return Err(ListError::new(ListErrorKind::Status(404)));
@@ -382,7 +382,7 @@ fn unix_now() -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn neither_order_nor_duplicates_nor_dates_of_the_request_change_a_byte() {
+async fn order_and_duplicates_do_not_change_bytes() {
     let now = unix_now();
     let script = Script::new(move |call| async move {
         let call = call as u32;
@@ -430,7 +430,7 @@ async fn neither_order_nor_duplicates_nor_dates_of_the_request_change_a_byte() {
 /// Invariant 8. A regression: a date never counted as a change, so replicas with different
 /// histories kept different bytes.
 #[tokio::test(start_paused = true)]
-async fn a_changed_date_is_published() {
+async fn changed_date_is_published() {
     let (old, older) = (1_700_000_000, 1_600_000_000);
     let script = Script::new(move |call| async move {
         let created = [unix_now(), old, older, unix_now()][call - 1];
@@ -451,7 +451,7 @@ async fn a_changed_date_is_published() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn providers_that_answer_in_another_order_give_the_same_bytes() {
+async fn completion_order_does_not_change_bytes() {
     let mut all = Vec::new();
     for delays in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
         let provider = |(index, delay): (usize, u64)| {
@@ -472,7 +472,7 @@ async fn providers_that_answer_in_another_order_give_the_same_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_of_any_fact_that_is_served_changes_the_tag() {
+async fn etag_changes_with_every_served_fact() {
     let base = || Model::new("a").with_owned_by("x");
     let mut seen = std::collections::HashSet::new();
     for model in [
@@ -494,7 +494,7 @@ async fn a_change_of_any_fact_that_is_served_changes_the_tag() {
 // ===== The handle =====
 
 #[tokio::test(start_paused = true)]
-async fn refresh_names_who_failed_and_publishes_the_rest() {
+async fn refresh_reports_failures_and_publishes_rest() {
     let (good, bad) = (Script::always(["a"]), Script::failing());
     let layer = builder([
         Provider::source("bad", bad.clone()),
@@ -515,7 +515,7 @@ async fn refresh_names_who_failed_and_publishes_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refresh_provider_asks_that_one_alone() {
+async fn refresh_provider_fetches_only_that_provider() {
     let (one, two) = (Script::always(["a"]), Script::always(["b"]));
     let layer = builder([
         Provider::source("one", one.clone()),
@@ -534,7 +534,7 @@ async fn refresh_provider_asks_that_one_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalidated_list_is_served_until_the_next_is_there() {
+async fn invalidated_list_is_served_until_replaced() {
     for mode in MODES {
         let (desk, script) = desk(["a", "b"]);
         let (layer, _refresher) = mode.start(builder([lab(&script)]));
@@ -558,7 +558,7 @@ async fn an_invalidated_list_is_served_until_the_next_is_there() {
 /// A regression: the fetch in the air, which may have read what was there before,
 /// counted as the one that was asked for.
 #[tokio::test(start_paused = true)]
-async fn a_list_invalidated_during_a_fetch_is_fetched_once_more() {
+async fn list_invalidated_in_flight_is_fetched_again() {
     for mode in MODES {
         let desk = Desk::new(["old", "older"]);
         let script = Script::new({
@@ -592,7 +592,7 @@ async fn a_list_invalidated_during_a_fetch_is_fetched_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_provider_is_left_alone_whoever_invalidates_it() {
+async fn invalidate_does_not_bypass_backoff() {
     for mode in MODES {
         let script = Script::new(|_| async {
             let error = ListError::new(ListErrorKind::Status(429));
@@ -610,7 +610,7 @@ async fn a_failing_provider_is_left_alone_whoever_invalidates_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_sees_each_change_and_nothing_else() {
+async fn subscriber_sees_only_changes() {
     for mode in MODES {
         let (desk, script) = desk(["a", "b"]);
         let (layer, refresher) = mode.start(builder([lab(&script)]));
@@ -638,7 +638,7 @@ async fn a_subscriber_sees_each_change_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ready_tells_a_list_from_an_attempt() {
+async fn ready_distinguishes_list_and_attempt() {
     for mode in MODES {
         let (held, gate) = Script::held(["a"]);
         let (layer, _refresher) = mode.start(builder([
@@ -668,7 +668,7 @@ async fn ready_tells_a_list_from_an_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_tells_how_a_provider_stands() {
+async fn status_reports_provider_state() {
     let slow = slow(&Desk::new(["a", "b"]), SECOND / 2);
     let provider = lab(&slow).display_name("The Lab");
     let layer = builder([provider]).build().unwrap();

@@ -34,7 +34,7 @@ fn cache_status(answer: &Response<Bytes>) -> &str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_makes_it_ask_whom_the_operator_does_not_allow() {
+async fn no_cache_is_ignored_without_permission() {
     let script = Script::always(["a"]);
     let provider = || Provider::source("lab", script.clone());
     let (closed, _refresher) = MODES[0].start(builder([provider()]));
@@ -64,7 +64,7 @@ async fn nobody_makes_it_ask_whom_the_operator_does_not_allow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_the_operator_allows_gets_what_the_providers_say_now() {
+async fn no_cache_fetches_with_permission() {
     for mode in MODES {
         for (uri, headers) in [
             ("/v1/models?a=b&refresh=true", &[(OPERATOR, "1")][..]),
@@ -92,7 +92,7 @@ async fn whom_the_operator_allows_gets_what_the_providers_say_now() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_who_are_allowed_share_one_fetch_and_wait_for_no_hung_one() {
+async fn no_cache_requests_share_one_fetch() {
     let (held, gate): (Script, Gate) = Script::held(["a"]);
     gate.open(1);
     let provider = Provider::source("lab", held.clone());
@@ -117,7 +117,7 @@ async fn many_who_are_allowed_share_one_fetch_and_wait_for_no_hung_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_is_failing_is_left_alone_and_costs_no_list() {
+async fn no_cache_respects_backoff() {
     let desk = Desk::new(["a"]);
     let script = Script::desk(&desk);
     let provider = Provider::source("lab", script.clone());
@@ -133,7 +133,7 @@ async fn a_provider_that_is_failing_is_left_alone_and_costs_no_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_panics_and_a_caller_who_sees_nothing_ask_nobody() {
+async fn no_cache_is_ignored_for_denied_callers() {
     let script = Script::always(["a"]);
     let provider = || Provider::source("lab", script.clone());
     let panics = builder([provider()]).allow_refresh(|_| panic!("of the hook"));

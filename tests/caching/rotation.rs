@@ -75,7 +75,7 @@ async fn cache_status(layer: &tower_models_cache::StaticModelsCacheLayer) -> Hea
 
 /// A regression: rotating a key took the provider out of list and routing.
 #[tokio::test(start_paused = true)]
-async fn a_new_key_keeps_the_list_until_it_has_brought_one() {
+async fn new_key_keeps_list_until_fetched() {
     for mode in MODES {
         let gate = Arc::new(Semaphore::new(1));
         let upstream = Upstream {
@@ -108,7 +108,7 @@ async fn a_new_key_keeps_the_list_until_it_has_brought_one() {
 
 /// A regression: a wrong new key kept the provider out.
 #[tokio::test(start_paused = true)]
-async fn a_wrong_key_keeps_the_list_as_stale_until_it_is_too_old() {
+async fn wrong_key_keeps_list_until_max_stale() {
     for mode in MODES {
         let upstream = Upstream::default();
         let (layer, _refresher) = mode.start(builder([upstream.provider("good-old")]));
@@ -143,7 +143,7 @@ async fn a_wrong_key_keeps_the_list_as_stale_until_it_is_too_old() {
 
 /// Failures under the old key do not delay the first fetch under the new one.
 #[tokio::test(start_paused = true)]
-async fn a_new_key_is_tried_at_once_after_failures_of_the_old_one() {
+async fn new_key_resets_backoff() {
     for mode in MODES {
         let upstream = Upstream::default();
         let (layer, _refresher) = mode.start(builder([upstream.provider("bad")]));
@@ -158,7 +158,7 @@ async fn a_new_key_is_tried_at_once_after_failures_of_the_old_one() {
 
 /// What the old key sees must not be listed once the new one is set.
 #[tokio::test(start_paused = true)]
-async fn a_fetch_with_the_old_key_settles_nothing() {
+async fn fetch_with_old_key_is_discarded() {
     let gate = Arc::new(Semaphore::new(0));
     let upstream = Upstream {
         gate: Some(Arc::clone(&gate)),
@@ -181,7 +181,7 @@ async fn a_fetch_with_the_old_key_settles_nothing() {
 /// Options decide what is read of an answer, and a filter what is listed of it: the list
 /// is kept, and what the filter leaves out goes at once.
 #[tokio::test(start_paused = true)]
-async fn changed_options_keep_the_list_and_a_changed_filter_narrows_it() {
+async fn changed_options_keep_list_and_apply_filter() {
     for mode in MODES {
         let gate = Arc::new(Semaphore::new(1));
         let upstream = Upstream {
@@ -218,7 +218,7 @@ async fn changed_options_keep_the_list_and_a_changed_filter_narrows_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_address_starts_without_a_list() {
+async fn changed_address_starts_without_list() {
     let gate = Arc::new(Semaphore::new(1));
     let upstream = Upstream {
         gate: Some(Arc::clone(&gate)),
@@ -235,7 +235,7 @@ async fn another_address_starts_without_a_list() {
 
 /// A regression: the old interval went on to be the longest pause of a failing provider.
 #[tokio::test(start_paused = true)]
-async fn a_changed_interval_is_the_longest_pause_at_once() {
+async fn changed_interval_caps_backoff_immediately() {
     for mode in MODES {
         let upstream = Upstream::default();
         let provider = upstream.provider("bad");

@@ -55,7 +55,7 @@ fn alive() -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_comes_back_at_once_and_leaves_no_task() {
+async fn shutdown_completes_at_once_and_ends_tasks() {
     let before = alive();
     let crowd = Crowd::start(|builder| builder).await;
     assert_eq!(alive(), before + FLIGHTS + 1);
@@ -94,7 +94,7 @@ async fn ends(crowd: Crowd, end: impl FnOnce(StaticModelsCacheLayer, Refresher))
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_the_token_or_its_parent_ends_every_task() {
+async fn cancelled_token_or_parent_ends_all_tasks() {
     for parent in [false, true] {
         let token = CancellationToken::new();
         let child = token.child_token();
@@ -113,7 +113,7 @@ async fn cancelling_the_token_or_its_parent_ends_every_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_or_cancelling_the_refresher_ends_every_task() {
+async fn dropped_refresher_ends_all_tasks() {
     let mut kept = None;
     ends(Crowd::start(|builder| builder).await, |layer, refresher| {
         drop(refresher);
@@ -137,7 +137,7 @@ async fn dropping_or_cancelling_the_refresher_ends_every_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_last_layer_ends_every_task_of_a_detached_refresher() {
+async fn last_layer_ends_detached_refresher() {
     use tower::Layer;
     let crowd = Crowd::start(|builder| builder).await;
     let clone = crowd.layer.clone();
@@ -164,7 +164,7 @@ async fn dropping_the_last_layer_ends_every_task_of_a_detached_refresher() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_detached_refresher_goes_on() {
+async fn detached_refresher_keeps_running() {
     let script = Script::always(["a"]);
     let token = CancellationToken::new();
     let (layer, refresher) = builder([Provider::source("lab", script.clone())])
@@ -182,7 +182,7 @@ async fn a_detached_refresher_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_callers_token_is_not_cancelled_by_an_end_of_ours() {
+async fn shutdown_does_not_cancel_caller_token() {
     let token = CancellationToken::new();
     let crowd = Crowd::start(|builder| builder.cancellation_token(token.clone())).await;
     crowd.refresher.shutdown().await;
@@ -191,7 +191,7 @@ async fn the_callers_token_is_not_cancelled_by_an_end_of_ours() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_in_hand_are_answered_from_what_is_there() {
+async fn pending_requests_get_partial_list_on_shutdown() {
     let crowd = Crowd::start(|builder| builder.miss_timeout(SECOND * 1000)).await;
     let began = now();
     let herd: Vec<_> = (0..100).map(|_| crowd.ask()).collect();
@@ -206,7 +206,7 @@ async fn requests_in_hand_are_answered_from_what_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_nothing_there_requests_in_hand_are_told_so() {
+async fn pending_requests_get_503_on_shutdown() {
     let hung = Provider::source("hung", Script::hung());
     let (layer, refresher) = builder([hung]).spawn().unwrap();
     let request = tokio::spawn({
@@ -223,7 +223,7 @@ async fn with_nothing_there_requests_in_hand_are_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_on_the_handle_is_woken() {
+async fn shutdown_wakes_handle_waiters() {
     let hung = Provider::source("hung", Script::hung());
     let (layer, refresher) = builder([hung]).spawn().unwrap();
     let cache = layer.cache();
@@ -249,7 +249,7 @@ async fn who_waits_on_the_handle_is_woken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_refresher_the_token_and_the_last_layer_end_the_fetches() {
+async fn token_and_last_layer_end_on_demand_fetches() {
     for by_token in [true, false] {
         let (hung, token) = (Script::hung(), CancellationToken::new());
         let layer = builder([Provider::source("hung", hung.clone())])
@@ -278,7 +278,7 @@ async fn without_a_refresher_the_token_and_the_last_layer_end_the_fetches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_the_end_the_last_list_is_served_for_as_long_as_it_is_asked_for() {
+async fn last_list_is_served_after_shutdown() {
     for mode in MODES {
         let token = CancellationToken::new();
         let script = Script::always(["a"]);
@@ -296,7 +296,7 @@ async fn after_the_end_the_last_list_is_served_for_as_long_as_it_is_asked_for() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_whose_token_was_cancelled_before_never_fetches() {
+async fn layer_with_cancelled_token_never_fetches() {
     for mode in MODES {
         let token = CancellationToken::new();
         token.cancel();
@@ -311,7 +311,7 @@ async fn a_layer_whose_token_was_cancelled_before_never_fetches() {
 
 /// On several threads, at every moment of a fetch and its publication.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn shutdown_comes_back_at_whatever_moment() {
+async fn shutdown_completes_at_any_point() {
     for round in 0..200 {
         let gate = Gate::default();
         let script = Script::new({

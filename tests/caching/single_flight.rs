@@ -50,7 +50,7 @@ fn calls(scripts: &[Script]) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cold_herd_calls_each_provider_once_and_gets_equal_answers() {
+async fn concurrent_cold_requests_share_one_fetch() {
     for mode in MODES {
         let (scripts, providers, gate) = held();
         let (layer, _refresher) = mode.start(builder(providers));
@@ -72,7 +72,7 @@ async fn a_cold_herd_calls_each_provider_once_and_gets_equal_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_that_leave_midway_cancel_nothing_for_the_others() {
+async fn dropped_callers_do_not_cancel_others() {
     for mode in MODES {
         let (scripts, providers, gate) = held();
         let (layer, _refresher) = mode.start(builder(providers));
@@ -93,7 +93,7 @@ async fn callers_that_leave_midway_cancel_nothing_for_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_all_callers_have_left_is_committed_and_the_next_request_is_a_hit() {
+async fn abandoned_fetch_completes_and_is_stored() {
     for mode in MODES {
         let (scripts, providers, gate) = held();
         let (layer, _refresher) = mode.start(builder(providers));
@@ -118,7 +118,7 @@ async fn calm_once(caller: &JoinHandle<Response<Bytes>>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_caller_may_leave_first() {
+async fn first_caller_may_be_dropped_first() {
     let (scripts, providers, gate) = held();
     let layer = builder(providers).build().unwrap();
     let leader = herd(&layer, 1);
@@ -136,7 +136,7 @@ async fn the_first_caller_may_leave_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_future_that_is_dropped_unpolled_cancels_nothing() {
+async fn dropped_unpolled_future_cancels_nothing() {
     use tower::{Layer, Service};
     let (script, gate) = Script::held(["a"]);
     let layer = builder([Provider::source("lab", script.clone())])
@@ -151,7 +151,7 @@ async fn a_future_that_is_dropped_unpolled_cancels_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_and_a_panic_reach_every_waiter() {
+async fn error_and_panic_reach_all_waiters() {
     for mode in MODES {
         for (panics, kind) in [(false, ListErrorKind::Other), (true, ListErrorKind::Panic)] {
             let gate = Gate::default();
@@ -188,7 +188,7 @@ async fn an_error_and_a_panic_reach_every_waiter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn forced_refreshes_join_the_fetch_in_the_air() {
+async fn forced_refreshes_join_fetch_in_flight() {
     let (script, gate) = Script::held(["a"]);
     let layer = builder([Provider::source("lab", script.clone())])
         .build()
@@ -206,7 +206,7 @@ async fn forced_refreshes_join_the_fetch_in_the_air() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn later_refreshes_are_one_flight_at_a_time_too() {
+async fn later_refreshes_share_one_flight() {
     let (script, gate) = Script::held(["a"]);
     let layer = builder([Provider::source("lab", script.clone())])
         .build()
@@ -234,7 +234,7 @@ type Sent = Request<Empty<Bytes>>;
 type Received = Response<Full<Bytes>>;
 
 #[tokio::test(start_paused = true)]
-async fn an_http_service_gets_one_request_while_all_wait_for_its_answer() {
+async fn concurrent_requests_send_one_http_request() {
     for mode in MODES {
         let (service, mut handle) = mock::pair::<Sent, Received>();
         let (layer, _refresher) = mode.start(builder([Provider::http("lab", service)]));
@@ -261,7 +261,7 @@ async fn an_http_service_gets_one_request_while_all_wait_for_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http_service_that_fails_fails_for_every_waiter() {
+async fn http_failure_reaches_all_waiters() {
     let (service, mut handle) = mock::pair::<Sent, Received>();
     let layer = builder([Provider::http("lab", service)]).build().unwrap();
     let herd = herd(&layer, 100);
@@ -279,7 +279,7 @@ async fn an_http_service_that_fails_fails_for_every_waiter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http_service_that_is_not_ready_is_not_called() {
+async fn http_service_is_not_called_until_ready() {
     let (service, mut handle) = mock::pair::<Sent, Received>();
     let layer = builder([Provider::http("lab", service)]).build().unwrap();
     handle.allow(0);
@@ -298,7 +298,7 @@ async fn an_http_service_that_is_not_ready_is_not_called() {
 /// A regression: between a fetch's end and its publication, which takes a while for
 /// a list that is long, requests were told that there was nothing.
 #[tokio::test(start_paused = true)]
-async fn who_comes_while_the_first_list_is_being_published_waits_for_it() {
+async fn request_waits_while_first_list_is_published() {
     for mode in MODES {
         let script = Script::new(|_| async {
             let model = |index| tower_models_cache::Model::new(format!("model-{index}"));

@@ -46,7 +46,7 @@ impl<S: Subscriber> Layer<S> for Meddler {
 
 /// A regression: a subscriber that read the status at an event deadlocked the process.
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_may_use_the_cache() {
+async fn subscriber_may_use_the_cache() {
     for mode in MODES {
         let meddler = Meddler::default();
         let subscriber = tracing_subscriber::registry().with(meddler.clone());

@@ -10,7 +10,7 @@ use tower_models_cache::{ListErrorKind, Provider};
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn after_a_miss_that_succeeded_there_is_no_call_until_the_refresh_is_due() {
+async fn no_fetch_until_refresh_is_due() {
     for mode in MODES {
         let script = Script::always(["a"]);
         let provider = Provider::source("lab", script.clone());
@@ -39,7 +39,7 @@ async fn after_a_miss_that_succeeded_there_is_no_call_until_the_refresh_is_due()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_is_due_is_served_at_once_while_its_renewal_goes_on() {
+async fn due_list_is_served_while_refreshed() {
     let desk = Desk::new(["old"]);
     let (held, gate) = {
         let gate = support::Gate::default();
@@ -75,7 +75,7 @@ async fn a_list_that_is_due_is_served_at_once_while_its_renewal_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_by_request_that_fails_is_not_waited_for_and_keeps_the_list() {
+async fn failed_on_demand_refresh_keeps_list() {
     let desk = Desk::new(["a"]);
     let script = Script::desk(&desk);
     let layer = builder([Provider::source("lab", script.clone())])
@@ -93,7 +93,7 @@ async fn a_renewal_by_request_that_fails_is_not_waited_for_and_keeps_the_list() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_waits_when_nothing_is_known() {
+async fn request_waits_when_no_list_exists() {
     for mode in MODES {
         let script = Script::new(|_| async {
             sleep(SECOND).await;
@@ -112,7 +112,7 @@ async fn a_request_waits_when_nothing_is_known() {
 /// Where nothing runs in the background, such as in a module for wasm, a list that
 /// only a refresher filled stayed empty for ever.
 #[tokio::test(start_paused = true)]
-async fn without_any_refresher_requests_fill_and_renew_every_list() {
+async fn requests_refresh_lists_without_refresher() {
     let scripts = [["a"], ["b"], ["c"]].map(Script::always);
     let names = ["one", "two", "three"];
     let providers = names
@@ -130,7 +130,7 @@ async fn without_any_refresher_requests_fill_and_renew_every_list() {
 
 /// Nothing that a runtime took with it is waited for by the next.
 #[test]
-fn a_renewal_that_was_lost_with_its_runtime_is_begun_again_in_the_next() {
+fn refresh_lost_with_runtime_is_restarted() {
     let script = Script::new(|call| async move {
         if call == 2 {
             std::future::pending::<()>().await;

@@ -49,7 +49,7 @@ async fn list_in(dialect: ClientDialect) -> Value {
 // ===== What stands in each =====
 
 #[tokio::test]
-async fn openais_envelope_is_exact() {
+async fn openai_envelope_is_exact() {
     let expected = json!({ "object": "list", "data": [
         {
             "id": "house/known", "object": "model", "created": 1_700_000_000, "owned_by": "its owner",
@@ -64,7 +64,7 @@ async fn openais_envelope_is_exact() {
 }
 
 #[tokio::test]
-async fn anthropics_envelope_is_exact() {
+async fn anthropic_envelope_is_exact() {
     let expected = json!({
         "first_id": "house/known", "last_id": "house/unknown", "has_more": false, "data": [
         {
@@ -81,7 +81,7 @@ async fn anthropics_envelope_is_exact() {
 }
 
 #[tokio::test]
-async fn geminis_envelope_is_exact() {
+async fn gemini_envelope_is_exact() {
     let expected = json!({ "models": [
         {
             "name": "models/house/known", "version": "", "displayName": "Known \"1\"",
@@ -97,7 +97,7 @@ async fn geminis_envelope_is_exact() {
 }
 
 #[tokio::test]
-async fn ollamas_envelope_is_exact() {
+async fn ollama_envelope_is_exact() {
     let details = json!({
         "parent_model": "", "format": "", "family": "", "families": [],
         "parameter_size": "", "quantization_level": "",
@@ -117,7 +117,7 @@ async fn ollamas_envelope_is_exact() {
 }
 
 #[tokio::test]
-async fn codexs_envelope_has_every_field_that_its_source_requires() {
+async fn codex_envelope_has_every_required_field() {
     let list = list_in(Codex).await;
     assert_eq!(list.as_object().unwrap().len(), 1);
     for (model, slug, window, input) in [
@@ -158,7 +158,7 @@ async fn codexs_envelope_has_every_field_that_its_source_requires() {
 }
 
 #[tokio::test]
-async fn codex_is_told_the_operators_instructions_and_hides_what_writes_no_text() {
+async fn codex_gets_instructions_and_hides_non_text() {
     let painter = Model::new("painter").with_output([Modality::Image]);
     let layer = speaking_all(builder([Provider::fixed("house", [painter])]))
         .codex_instructions("Be brief.")
@@ -170,7 +170,7 @@ async fn codex_is_told_the_operators_instructions_and_hides_what_writes_no_text(
 }
 
 #[tokio::test]
-async fn gemini_says_again_what_it_said_itself() {
+async fn gemini_fields_are_passed_through() {
     let stated = Model::new("gemini-x")
         .with_extra("supported_generation_methods", ["bidiGenerateContent"])
         .with_extra("version", "001");
@@ -185,7 +185,7 @@ async fn gemini_says_again_what_it_said_itself() {
 }
 
 #[tokio::test]
-async fn without_providers_each_form_is_an_empty_list() {
+async fn list_without_providers_is_empty_per_dialect() {
     let layer = speaking_all(builder([])).build().unwrap();
     for (dialect, expected) in [
         (OpenAi, json!({ "object": "list", "data": [] })),
@@ -241,7 +241,7 @@ fn form_of(body: &[u8]) -> Option<ClientDialect> {
 }
 
 #[tokio::test]
-async fn the_path_decides_then_the_query_then_the_headers() {
+async fn dialect_is_chosen_by_path_query_headers() {
     const CLAUDE: (&str, &str) = ("anthropic-version", "2026-10-21");
     const GOOGLE: (&str, &str) = ("x-goog-api-key", "k");
     let layer = layer();
@@ -289,7 +289,7 @@ async fn the_path_decides_then_the_query_then_the_headers() {
 }
 
 #[tokio::test]
-async fn a_dialect_that_is_off_leaves_its_requests_to_the_next() {
+async fn disabled_dialect_is_skipped() {
     let requests = forms::ALL.map(|dialect| (dialect, forms::whole(dialect)));
     for on in forms::ALL {
         let layer = builder([Provider::fixed("house", known_and_unknown())])
@@ -317,7 +317,7 @@ async fn a_dialect_that_is_off_leaves_its_requests_to_the_next() {
 }
 
 #[tokio::test]
-async fn a_header_or_a_parameter_for_a_dialect_that_is_off_is_one_that_means_nothing() {
+async fn markers_of_disabled_dialect_are_ignored() {
     let layer = builder([Provider::fixed("house", known_and_unknown())])
         .client_dialects([OpenAi])
         .build()
@@ -337,7 +337,7 @@ async fn a_header_or_a_parameter_for_a_dialect_that_is_off_is_one_that_means_not
 }
 
 #[tokio::test]
-async fn what_else_lies_at_these_paths_is_the_inner_services() {
+async fn other_requests_reach_inner_service() {
     let layer = layer();
     for (method, uri) in [
         (Method::GET, "/api/ps"),
@@ -362,7 +362,7 @@ async fn what_else_lies_at_these_paths_is_the_inner_services() {
 }
 
 #[tokio::test]
-async fn each_form_can_lie_at_other_paths() {
+async fn dialect_paths_are_configurable() {
     let layer = speaking_all(builder([Provider::fixed("house", known_and_unknown())]))
         .paths(["/models"])
         .gemini_paths(["/gemini/v1/models", "/v1beta/models"])
@@ -385,7 +385,7 @@ async fn each_form_can_lie_at_other_paths() {
 // ===== HTTP =====
 
 #[tokio::test]
-async fn each_form_has_tags_of_its_own_and_answers_head_and_conditions() {
+async fn each_dialect_has_own_etag() {
     let layer = layer();
     let mut fronts = Fronts::of(&layer).await;
     let mut etags = Vec::new();
@@ -429,7 +429,7 @@ async fn each_form_has_tags_of_its_own_and_answers_head_and_conditions() {
 }
 
 #[tokio::test]
-async fn what_varies_is_said_where_headers_choose() {
+async fn vary_is_sent_when_headers_select_dialect() {
     let layer = layer();
     for (dialect, expected) in [
         (OpenAi, Some(fronts::VARY_BY_DIALECT)),
@@ -447,7 +447,7 @@ async fn what_varies_is_said_where_headers_choose() {
 }
 
 #[tokio::test]
-async fn one_model_has_the_bytes_that_it_has_in_the_list_and_a_tag_of_its_own() {
+async fn model_has_bytes_of_list_and_own_etag() {
     let layer = layer();
     for dialect in forms::WITH_MODELS {
         let list = ask(&layer, forms::whole(dialect)).await;
@@ -468,7 +468,7 @@ async fn one_model_has_the_bytes_that_it_has_in_the_list_and_a_tag_of_its_own() 
 }
 
 #[tokio::test]
-async fn errors_have_the_form_of_the_dialect() {
+async fn errors_follow_the_dialect() {
     let down = Provider::source("lab", Script::failing());
     let layer = layer();
     let empty = speaking_all(builder([down])).build().unwrap();
@@ -505,7 +505,7 @@ async fn errors_have_the_form_of_the_dialect() {
 
 #[cfg(feature = "compression")]
 #[tokio::test]
-async fn the_list_of_codex_has_one_tag_under_every_coding() {
+async fn codex_list_has_one_etag_for_all_codings() {
     use crate::support::net;
     use tower_models_cache::View;
 
@@ -572,7 +572,7 @@ async fn the_list_of_codex_has_one_tag_under_every_coding() {
 // ===== Upstream calls =====
 
 #[tokio::test(start_paused = true)]
-async fn no_parameter_and_no_header_makes_it_ask_a_provider() {
+async fn query_and_headers_never_trigger_fetch() {
     for mode in MODES {
         let script = Script::always(["a"]);
         let provider = Provider::source("lab", script.clone());
@@ -598,7 +598,7 @@ async fn no_parameter_and_no_header_makes_it_ask_a_provider() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_attempt_is_waited_for_in_every_form() {
+async fn first_fetch_is_awaited_in_every_dialect() {
     for dialect in forms::ALL {
         let (held, gate) = Script::held(["a"]);
         let provider = Provider::source("lab", held);
@@ -622,7 +622,7 @@ async fn a_first_attempt_is_waited_for_in_every_form() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_waited_for_in_no_form() {
+async fn failed_fetch_is_awaited_in_no_dialect() {
     let desk = Desk::new(["a"]);
     let provider = Provider::source("lab", Script::desk(&desk));
     let layer = speaking_all(builder([provider])).build().unwrap();

@@ -55,7 +55,7 @@ async fn etag_of_list(layer: &StaticModelsCacheLayer, caller: Option<&'static st
 }
 
 #[tokio::test]
-async fn the_tag_is_that_of_the_list_as_it_is_now() {
+async fn x_models_etag_matches_current_list() {
     let desk = Desk::new(["a"]);
     let provider = Provider::source("lab", Script::desk(&desk));
     let layer = speaking_all(builder([provider])).build().unwrap();
@@ -80,7 +80,7 @@ async fn the_tag_is_that_of_the_list_as_it_is_now() {
 }
 
 #[tokio::test]
-async fn each_caller_gets_the_tag_of_its_view() {
+async fn x_models_etag_follows_the_view() {
     let layer = speaking_all(builder([Provider::fixed(
         "house",
         ["a", "b"].map(Model::new),
@@ -116,7 +116,7 @@ async fn each_caller_gets_the_tag_of_its_view() {
 }
 
 #[tokio::test]
-async fn there_is_no_tag_while_the_list_is_not_served() {
+async fn x_models_etag_is_absent_without_list() {
     let desk = Desk::new(["a"]);
     let lab = Provider::source("lab", Script::desk(&desk));
     let house = Provider::fixed("house", [Model::new("small")]);
@@ -137,7 +137,7 @@ async fn there_is_no_tag_while_the_list_is_not_served() {
 
 /// The inner service's body is the answer's: frame by frame, trailers and size included.
 #[tokio::test]
-async fn a_streamed_body_passes_frame_by_frame() {
+async fn streamed_body_passes_frame_by_frame() {
     let layer = speaking_all(builder([Provider::fixed("house", [Model::new("a")])]));
     let layer = layer.build().unwrap();
     let tag = etag_of_list(&layer, None).await;
@@ -172,7 +172,7 @@ async fn a_streamed_body_passes_frame_by_frame() {
 }
 
 #[tokio::test]
-async fn errors_and_readiness_are_the_inner_services() {
+async fn errors_and_readiness_pass_through() {
     let layer = speaking_all(builder([])).build().unwrap();
     let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     let mut service = tower_test::mock::Spawn::new(layer.models_etag().layer(service));

@@ -66,7 +66,7 @@ async fn show(app: &Router, body: impl Into<Body>) -> (StatusCode, Value) {
 }
 
 #[tokio::test]
-async fn a_listed_model_is_shown_with_what_is_known_of_it() {
+async fn show_returns_known_facts_of_model() {
     let app = app(models());
     for body in [
         json!({ "model": "lab/qwen3:8b" }),
@@ -97,7 +97,7 @@ async fn a_listed_model_is_shown_with_what_is_known_of_it() {
 }
 
 #[tokio::test]
-async fn what_names_no_listed_model_is_an_error_in_ollamas_form() {
+async fn show_of_unknown_model_is_ollama_error() {
     let app = app(models());
     let long = format!("{{\"model\":\"{}\"}}", "x".repeat(64 * 1024));
     for (body, status, says) in [
@@ -132,7 +132,7 @@ async fn what_names_no_listed_model_is_an_error_in_ollamas_form() {
 }
 
 #[tokio::test]
-async fn what_is_not_for_a_caller_is_shown_as_what_there_is_not() {
+async fn show_of_hidden_model_is_404() {
     let view = View::named("few", |model| model.model().id() == "unknown");
     let app = app(models()
         .alias("fast", "lab/qwen3:8b")
@@ -173,7 +173,7 @@ fn few(builder: Builder) -> Builder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hidden_model_is_answered_like_an_unknown_one_in_headers_and_time() {
+async fn show_of_hidden_model_is_like_unknown() {
     let app = self::app(few(models()));
     for (hidden, unknown) in HIDDEN {
         let refused = answer(&app, hidden).await;
@@ -198,7 +198,7 @@ async fn a_hidden_model_is_answered_like_an_unknown_one_in_headers_and_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_view_with_nothing_to_show_gets_503_as_for_the_list() {
+async fn show_is_503_while_view_is_empty() {
     let view = View::named("down", |model| model.provider() == "down");
     let app = self::app(
         models()
@@ -220,7 +220,7 @@ async fn a_view_with_nothing_to_show_gets_503_as_for_the_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_attempt_is_waited_for_as_for_the_list() {
+async fn show_waits_for_first_fetch() {
     let dialects = [ClientDialect::OpenAi, ClientDialect::Ollama];
     let (held, gate) = Script::held(["a"]);
     let slow = Provider::source("slow", held);
@@ -244,7 +244,7 @@ async fn a_first_attempt_is_waited_for_as_for_the_list() {
 }
 
 #[tokio::test]
-async fn all_else_goes_inside_with_its_body() {
+async fn other_requests_pass_through_with_body() {
     let app = app(models());
     for (method, path) in [
         (Method::GET, "/api/show"),
@@ -273,7 +273,7 @@ async fn all_else_goes_inside_with_its_body() {
 }
 
 #[tokio::test]
-async fn over_http_the_layers_stand_beside_routes() {
+async fn show_layer_works_beside_routes_over_http() {
     let layer = models().build().unwrap();
     let app = Router::new()
         .route("/api/chat", post(|| async { "chat" }))

@@ -66,7 +66,7 @@ fn run<F: Future>(test: F) -> F::Output {
 // ===== Anthropic =====
 
 #[tokio::test]
-async fn anthropics_limit_is_1_to_1000_and_20_where_none_is_said() {
+async fn anthropic_limit_is_1_to_1000_default_20() {
     let all = numbered(1100);
     let layer = of_ids(&all);
     for (query, size) in [
@@ -98,7 +98,7 @@ async fn anthropics_limit_is_1_to_1000_and_20_where_none_is_said() {
 }
 
 #[tokio::test]
-async fn anthropics_cursors_go_both_ways() {
+async fn anthropic_cursors_go_both_ways() {
     let all = numbered(10);
     let layer = of_ids(&all);
     for (query, expected, has_more) in [
@@ -138,7 +138,7 @@ async fn anthropics_cursors_go_both_ways() {
 // ===== Gemini =====
 
 #[tokio::test]
-async fn geminis_page_size_is_1_to_1000_and_50_where_none_is_said() {
+async fn gemini_page_size_is_1_to_1000_default_50() {
     let all = numbered(1100);
     let layer = of_ids(&all);
     for (query, size) in [
@@ -165,7 +165,7 @@ async fn geminis_page_size_is_1_to_1000_and_50_where_none_is_said() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_changed_is_refused() {
+async fn altered_page_token_is_refused() {
     let layer = of_ids(numbered(30));
     let first = json(&page(&layer, Gemini, "pageSize=7").await);
     let token = first["nextPageToken"].as_str().unwrap();
@@ -206,7 +206,7 @@ async fn a_token_that_was_changed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_leads_on_from_its_model_in_whatever_list_is_there() {
+async fn page_token_resumes_after_list_change() {
     let before = of_ids(numbered(10));
     let first = page(&before, Gemini, "pageSize=4").await;
     let next = forms::next(Gemini, &first).unwrap();
@@ -217,7 +217,7 @@ async fn a_token_leads_on_from_its_model_in_whatever_list_is_there() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_view_shows_nothing_of_it() {
+async fn page_token_reveals_nothing_of_its_view() {
     let few = View::named("few", |model| model.id().ends_with('1'));
     let view = move |request: &http::request::Parts| {
         let few = few.clone();
@@ -243,7 +243,7 @@ async fn a_token_of_another_view_shows_nothing_of_it() {
 // ===== Both =====
 
 #[tokio::test]
-async fn a_page_has_a_tag_of_its_own_that_lasts_as_long_as_its_list() {
+async fn page_etag_lasts_as_long_as_its_list() {
     let layer = of_ids(numbered(30));
     for dialect in PAGED {
         let limit = forms::limit(dialect, 10);
@@ -275,7 +275,7 @@ async fn a_page_has_a_tag_of_its_own_that_lasts_as_long_as_its_list() {
 }
 
 #[tokio::test]
-async fn parts_that_are_not_the_same_have_not_the_same_tag() {
+async fn different_pages_have_different_etags() {
     let layer = of_ids(numbered(30));
     let mut tags = BTreeMap::new();
     for query in [
@@ -300,7 +300,7 @@ async fn parts_that_are_not_the_same_have_not_the_same_tag() {
 }
 
 #[tokio::test]
-async fn head_of_a_page_is_the_page_without_its_body() {
+async fn head_of_page_omits_the_body() {
     let layer = of_ids(numbered(30));
     for dialect in PAGED {
         let got = page(&layer, dialect, "").await;
@@ -316,7 +316,7 @@ async fn head_of_a_page_is_the_page_without_its_body() {
 }
 
 #[tokio::test]
-async fn a_page_is_bytes_of_the_list_and_no_copy() {
+async fn page_shares_bytes_of_the_list() {
     let layer = of_ids(numbered(500));
     for dialect in PAGED {
         let whole = page(&layer, dialect, &forms::limit(dialect, 1000)).await;
@@ -364,7 +364,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn all_pages_are_the_whole_list(ids in some_ids(), size in 1..50_usize) {
+    fn pages_concatenate_to_the_list(ids in some_ids(), size in 1..50_usize) {
         run(async {
             let layer = of_ids(&ids);
             for dialect in PAGED {
@@ -393,7 +393,7 @@ proptest! {
     }
 
     #[test]
-    fn every_listed_id_is_retrieved_with_the_lists_bytes_and_routed(
+    fn every_listed_id_is_retrieved_and_routed(
         one in some_ids(),
         other in some_ids(),
         claude in any::<bool>(),
@@ -436,7 +436,7 @@ proptest! {
     }
 
     #[test]
-    fn who_turns_pages_while_the_list_changes_gets_no_model_twice_and_none_too_few(
+    fn paging_is_consistent_while_list_changes(
         lists in collection::vec(some_ids(), 1..8),
         size in 1..9_usize,
     ) {

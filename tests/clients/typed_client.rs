@@ -59,7 +59,7 @@ async fn gateway() -> Server {
 }
 
 #[tokio::test]
-async fn a_strict_client_lists_every_model_and_retrieves_each() {
+async fn strict_client_lists_and_retrieves_models() {
     let server = gateway().await;
     let client = client(&server, "a-client's-key");
     let list = within(client.models().list()).await.unwrap();
@@ -92,7 +92,7 @@ fn escaped(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn ids_of_signs_that_steer_a_url_are_retrieved_escaped() {
+async fn ids_with_url_delimiters_are_retrieved() {
     let ids = [
         "what?", "no#1", "100%", "a%2Fb", "a/../b", "./a", "a//b", "/",
     ];
@@ -111,7 +111,7 @@ async fn ids_of_signs_that_steer_a_url_are_retrieved_escaped() {
 }
 
 #[tokio::test]
-async fn an_unknown_id_is_the_clients_own_error() {
+async fn unknown_id_is_typed_client_error() {
     let server = gateway().await;
     let client = client(&server, "x");
     for id in [

@@ -65,7 +65,7 @@ fn layer(providers: impl IntoIterator<Item = Provider>) -> StaticModelsCacheLaye
 }
 
 #[test]
-fn every_bad_value_is_named_with_its_field_and_what_would_do() {
+fn error_names_field_and_accepted_values() {
     // What is wrong with the file as such says serde, with the line.
     let rows = [
         // Fields and types.
@@ -319,7 +319,7 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
 
 /// A regression: `${VAR}` was sent to the provider as it is.
 #[test]
-fn a_reference_to_a_variable_is_refused_where_it_is_not_replaced() {
+fn unexpanded_variable_is_refused() {
     let lab = "[[providers]]\nname = 'a'\nbase_url = 'https://a.test'\n";
     let of_lab = |line: &str| format!("{lab}{line}");
     let rows = [
@@ -389,7 +389,7 @@ fn a_reference_to_a_variable_is_refused_where_it_is_not_replaced() {
 }
 
 #[tokio::test]
-async fn a_declared_list_keeps_its_address_for_chats_and_is_never_fetched() {
+async fn declared_list_keeps_address_without_fetch() {
     let text = "name = 'lab'\nbase_url = 'http://lab.test/v1'\nmodels = ['a', 'b-x']\n\
                 api_key_env = 'PATH'\nallow_plain_http_key = true\nexclude = ['*-x']\n\
                 list = 'declared'";
@@ -430,7 +430,7 @@ async fn a_declared_list_keeps_its_address_for_chats_and_is_never_fetched() {
 }
 
 #[test]
-fn what_a_declared_list_cannot_have_is_named() {
+fn error_names_fetch_setting_of_declared_list() {
     for (line, field) in [
         ("dialect = 'auto'", "dialect"),
         ("extra = 'all'", "extra"),
@@ -468,7 +468,7 @@ fn what_a_declared_list_cannot_have_is_named() {
 
 #[cfg(feature = "client")]
 #[test]
-fn every_bad_value_of_a_fetched_provider_is_named_and_no_secret_is() {
+fn provider_error_names_value_but_no_secret() {
     let rows = [
         (
             "base_url = ''",
@@ -589,7 +589,7 @@ fn every_bad_value_of_a_fetched_provider_is_named_and_no_secret_is() {
 
 #[cfg(not(feature = "client"))]
 #[test]
-fn without_a_client_a_base_url_says_what_is_needed() {
+fn base_url_without_client_feature_is_refused() {
     let error = build("[[providers]]\nname = 'a'\nbase_url = 'https://a.test'").unwrap_err();
     let expected = "providers.a.base_url is set while nothing can fetch from it, expected feature \
                     `client`, or a service given to ProviderConfig::build_with";
@@ -597,13 +597,13 @@ fn without_a_client_a_base_url_says_what_is_needed() {
 }
 
 #[test]
-fn serde_names_the_line() {
+fn parse_error_names_the_line() {
     let error = read("paths = ['/m']\n\nrefresh_interval = '5'\n").unwrap_err();
     assert!(error.contains("line 3"), "{error}");
 }
 
 #[test]
-fn everything_can_be_set() {
+fn every_setting_is_accepted() {
     let config = read(
         r#"
         refresh_interval = "1h 30m"
@@ -666,7 +666,7 @@ fn everything_can_be_set() {
 }
 
 #[tokio::test]
-async fn paths_and_cache_control_are_served_as_set() {
+async fn configured_paths_and_cache_control_apply() {
     let layer = build(
         "paths = ['/models']\ncache_control = 'no-store'\n\
          [[providers]]\nname = 'house'\nmodels = ['small', 'meta/llama']\ninclude = ['*ll*']",
@@ -680,7 +680,7 @@ async fn paths_and_cache_control_are_served_as_set() {
 }
 
 #[tokio::test]
-async fn the_dialects_the_names_and_the_views_are_as_the_file_says() {
+async fn dialects_names_and_views_follow_the_file() {
     let config = read(
         r#"
         client_dialects = ["openai", "ollama"]
@@ -727,7 +727,7 @@ async fn the_dialects_the_names_and_the_views_are_as_the_file_says() {
 }
 
 #[test]
-fn a_view_by_globs_goes_by_what_it_names() {
+fn glob_view_selects_matching_models() {
     let view = |include: &[&str], exclude: &[&str]| View::globs(include.to_vec(), exclude.to_vec());
     let layer = layer([Provider::fixed(
         "house",
@@ -750,13 +750,13 @@ async fn list_of(layer: &StaticModelsCacheLayer, path: &str) -> bool {
 }
 
 #[test]
-fn an_empty_file_is_a_good_one() {
+fn empty_file_is_valid() {
     assert_eq!(read("").unwrap(), StaticModelsCacheConfig::default());
     assert!(build("").unwrap().cache().snapshot().is_empty());
 }
 
 #[tokio::test]
-async fn a_provider_over_a_service_asks_where_and_with_what_the_file_says() {
+async fn service_provider_follows_file_settings() {
     let upstream = Upstream::default();
     let config = provider(
         "name = 'lab'\nbase_url = 'http://lab.test/openai/'\napi_key_env = 'PATH'\n\
@@ -782,7 +782,7 @@ async fn a_provider_over_a_service_asks_where_and_with_what_the_file_says() {
 }
 
 #[tokio::test]
-async fn models_stand_in_for_the_list_of_a_provider_that_has_none() {
+async fn declared_models_are_fallback_of_provider() {
     let upstream = Upstream::default();
     let config = provider("name = 'lab'\nmodels = ['declared', 'hidden']\nexclude = ['hid*']");
     let layer = layer([upstream.provider(&config, 404, "")]);
@@ -792,7 +792,7 @@ async fn models_stand_in_for_the_list_of_a_provider_that_has_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interval_of_zero_seconds_asks_with_each_request() {
+async fn zero_interval_fetches_on_every_request() {
     for (text, calls) in [
         ("refresh_interval_secs = 0", 3),
         ("refresh_interval_secs = 300", 1),
@@ -810,7 +810,7 @@ async fn an_interval_of_zero_seconds_asks_with_each_request() {
 }
 
 #[test]
-fn no_debug_output_of_a_file_shows_a_credential() {
+fn debug_output_of_config_hides_credentials() {
     let config = read(
         "[[providers]]\nname = 'a'\nbase_url = 'https://u:hunter2@a.test/hunter2'\n\
          models_path = '/m?key=hunter2'\napi_key_env = 'sk-hunter2'\nheaders = { x-team = 'hunter2' }",
@@ -828,7 +828,7 @@ fn no_debug_output_of_a_file_shows_a_credential() {
 }
 
 #[tokio::test]
-async fn overrides_go_before_what_a_provider_tells_field_by_field() {
+async fn overrides_replace_provider_facts_per_field() {
     let layer = build(
         "[[providers]]\nname = 'lab'\nprefix = false\nmodels = ['qwen-3', 'QWEN-3', 'other']\n\
          [[overrides]]\nmodels = ['lab/qwen*', 'none/*']\ndisplay_name = 'Qwen'\nfamily = 'qwen'\n\
@@ -862,7 +862,7 @@ async fn overrides_go_before_what_a_provider_tells_field_by_field() {
 
 /// Invariant 16: an override that matches nothing is in the status.
 #[test]
-fn the_status_says_how_many_models_each_override_matches() {
+fn status_counts_models_per_override() {
     let layer = build(
         "[aliases]\nbest = 'lab/qwen-3'\n\
          [[providers]]\nname = 'lab'\nprefix = false\nmodels = ['qwen-3', 'qwen-4', 'other']\n\
@@ -895,7 +895,7 @@ fn the_status_says_how_many_models_each_override_matches() {
 }
 
 #[test]
-fn an_override_that_cannot_work_is_named_with_its_place_and_value() {
+fn error_names_invalid_override_and_value() {
     for (line, field, value) in [
         ("context_length = 0", "context_length", "0"),
         ("max_input_tokens = 0", "max_input_tokens", "0"),
@@ -942,7 +942,7 @@ fn an_override_that_cannot_work_is_named_with_its_place_and_value() {
 
 #[cfg(feature = "catalog")]
 #[tokio::test]
-async fn a_catalogue_is_read_from_a_file_that_is_named() {
+async fn catalog_is_read_from_named_file() {
     let folder = std::env::temp_dir().join(format!("models-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("api.json");
@@ -967,7 +967,7 @@ async fn a_catalogue_is_read_from_a_file_that_is_named() {
 
 #[cfg(feature = "catalog")]
 #[test]
-fn a_catalogue_that_cannot_work_is_named() {
+fn error_names_invalid_catalog() {
     for (text, field) in [
         (
             "[catalog]\nfile = 'a'\nbase_url = 'https://a.test'",

@@ -56,7 +56,7 @@ where
 }
 
 #[test]
-fn a_hit_costs_two_allocations_however_many_models_there_are() {
+fn hit_allocates_twice_for_any_list_length() {
     let _alone = TURN.blocking_lock();
     for mut service in small_and_large() {
         assert_eq!(allocations(&mut service, || get(LIST)), 2);
@@ -65,7 +65,7 @@ fn a_hit_costs_two_allocations_however_many_models_there_are() {
 
 #[cfg(feature = "compression")]
 #[test]
-fn a_hit_under_a_coding_costs_no_more() {
+fn encoded_hit_allocates_twice() {
     use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 
     let _alone = TURN.blocking_lock();
@@ -89,7 +89,7 @@ fn a_hit_under_a_coding_costs_no_more() {
 }
 
 #[test]
-fn a_304_costs_two_allocations_however_many_models_there_are() {
+fn not_modified_allocates_twice() {
     let _alone = TURN.blocking_lock();
     for mut service in small_and_large() {
         let etag = service.cache().snapshot().etag().to_owned();
@@ -100,7 +100,7 @@ fn a_304_costs_two_allocations_however_many_models_there_are() {
 }
 
 #[test]
-fn one_model_costs_two_allocations_however_many_there_are() {
+fn model_request_allocates_twice() {
     let _alone = TURN.blocking_lock();
     for mut service in small_and_large() {
         let found = run(&mut service, get(MODEL));
@@ -115,7 +115,7 @@ fn one_model_costs_two_allocations_however_many_there_are() {
 }
 
 #[test]
-fn what_is_not_ours_costs_no_allocation() {
+fn forwarded_request_allocates_nothing() {
     let _alone = TURN.blocking_lock();
     for mut service in small_and_large() {
         for (method, path) in [("POST", "/v1/chat/completions"), ("GET", "/healthz")] {
@@ -132,7 +132,7 @@ fn what_is_not_ours_costs_no_allocation() {
 /// for the caller handed them over and may hold them still; the cache's own copy of
 /// each is what a fetched list would be. No variants are made: nothing was asked yet.
 #[test]
-fn three_bytes_are_held_at_the_most_for_each_that_is_served() {
+fn list_memory_is_at_most_three_times_body() {
     let _alone = TURN.blocking_lock();
     let providers = bench_support::providers(5_000);
     let builder = StaticModelsCacheLayer::builder().providers(providers);
@@ -151,7 +151,7 @@ fn three_bytes_are_held_at_the_most_for_each_that_is_served() {
 /// The same for a fetched list of 5,000 models as rich as OpenRouter's: of what was read
 /// nothing is held that is not served.
 #[test]
-fn three_bytes_are_held_at_the_most_for_each_that_is_served_of_a_rich_list() {
+fn rich_list_memory_is_at_most_three_times_body() {
     let _alone = TURN.blocking_lock();
     let body = bytes::Bytes::from(bench_support::rich::openrouter(5_000));
     // One that looks at its root before the next task: no variants are begun.

@@ -19,7 +19,7 @@ const BOUND: usize = 256 * 1024;
 const DECODED: usize = 64 * 1024 * 1024;
 
 #[tokio::test]
-async fn a_bomb_on_page_two_is_not_decoded_beyond_the_bound() {
+async fn gzip_bomb_is_not_decoded_beyond_limit() {
     let _turn = TURN.lock().await;
     within(async {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

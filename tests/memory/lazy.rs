@@ -45,7 +45,7 @@ async fn publish(layer: &StaticModelsCacheLayer, models: usize, seed: usize) {
 }
 
 #[tokio::test]
-async fn a_form_that_nobody_asks_for_costs_a_publication_nothing() {
+async fn unused_dialect_adds_no_publication_cost() {
     let _turn = TURN.lock().await;
     let one = still(&[ClientDialect::OpenAi], 1_000);
     let all = still(&forms::ALL, 1_000);
@@ -70,7 +70,7 @@ async fn a_form_that_nobody_asks_for_costs_a_publication_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_who_ask_first_share_one_list() {
+async fn concurrent_first_requests_share_one_list() {
     let _turn = TURN.lock().await;
     let layer = still(&forms::ALL, 5_000);
     for dialect in OTHERS {
@@ -98,7 +98,7 @@ async fn many_who_ask_first_share_one_list() {
 }
 
 #[tokio::test]
-async fn what_did_not_change_is_not_rendered_again() {
+async fn unchanged_list_is_not_rendered_again() {
     let _turn = TURN.lock().await;
     let desk = Desk::new(["a", "b"]);
     let provider = Provider::source("lab", Script::desk(&desk));

@@ -66,7 +66,7 @@ fn held(since: &Region<'_, std::alloc::System>) -> usize {
 }
 
 #[tokio::test]
-async fn a_thousand_views_over_5_000_models_stay_within_the_bound() {
+async fn thousand_views_stay_within_memory_limit() {
     let _turn = TURN.lock().await;
     let bound = 64 << 20; // as by default
     let asked = Arc::default();
@@ -103,7 +103,7 @@ async fn a_thousand_views_over_5_000_models_stay_within_the_bound() {
 }
 
 #[tokio::test]
-async fn the_views_that_were_asked_for_last_are_kept() {
+async fn recently_used_views_are_kept() {
     let _turn = TURN.lock().await;
     let asked = Arc::default();
     let house = Provider::fixed("house", models(10));
@@ -126,7 +126,7 @@ async fn the_views_that_were_asked_for_last_are_kept() {
 }
 
 #[tokio::test]
-async fn one_view_is_kept_whatever_it_takes() {
+async fn one_view_is_kept_beyond_memory_limit() {
     let _turn = TURN.lock().await;
     let asked = Arc::default();
     let house = Provider::fixed("house", models(100));
@@ -140,7 +140,7 @@ async fn one_view_is_kept_whatever_it_takes() {
 }
 
 #[tokio::test]
-async fn a_predicate_is_asked_about_each_model_once_a_publication_and_only_of_what_changed() {
+async fn predicate_runs_only_for_changed_models() {
     let _turn = TURN.lock().await;
     let asked: Arc<AtomicUsize> = Arc::default();
     let desk = Desk::new(["m-1", "m-2", "m-3"]);
@@ -181,7 +181,7 @@ async fn a_predicate_is_asked_about_each_model_once_a_publication_and_only_of_wh
 }
 
 #[tokio::test]
-async fn a_view_that_nobody_asks_for_is_not_prepared_for_ever() {
+async fn unused_view_is_dropped() {
     let _turn = TURN.lock().await;
     let asked: Arc<AtomicUsize> = Arc::default();
     let desk = Desk::new(["m-1"]);
@@ -204,7 +204,7 @@ async fn a_view_that_nobody_asks_for_is_not_prepared_for_ever() {
 /// The bound counts compressed variants, which come later.
 #[cfg(feature = "compression")]
 #[tokio::test]
-async fn the_bound_holds_once_lists_are_compressed() {
+async fn memory_limit_includes_compressed_lists() {
     let _turn = TURN.lock().await;
     let house = || Provider::fixed("house", models(500));
     let size = {

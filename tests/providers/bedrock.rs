@@ -99,7 +99,7 @@ impl Region {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_page_is_signed_for_itself_with_credentials_fetched_once() {
+async fn each_page_is_signed_with_cached_credentials() {
     let region = Region::default();
     let layer = region.layer(None);
     layer.cache().refresh().await.unwrap();
@@ -120,7 +120,7 @@ async fn every_page_is_signed_for_itself_with_credentials_fetched_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_are_fetched_again_shortly_before_they_expire() {
+async fn credentials_are_renewed_before_they_expire() {
     let region = Region::default();
     let layer = region.layer(Some(Duration::from_secs(3600)));
     for (after, fetches) in [(0, 1), (3500, 1), (41, 2), (3500, 2), (41, 3)] {
@@ -131,7 +131,7 @@ async fn credentials_are_fetched_again_shortly_before_they_expire() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_are_refused_are_fetched_anew_once() {
+async fn refused_credentials_are_renewed_once() {
     let region = Region::refusing(1);
     let layer = region.layer(None);
     layer.cache().refresh().await.unwrap();
@@ -146,7 +146,7 @@ async fn credentials_that_are_refused_are_fetched_anew_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_log_shows_what_signs() {
+async fn log_does_not_contain_credentials() {
     let log = &*LOG;
     let region = Region::default();
     region.layer(None).cache().refresh().await.unwrap();
@@ -159,7 +159,7 @@ async fn no_log_shows_what_signs() {
 }
 
 #[test]
-fn a_region_or_a_service_that_is_no_word_is_refused() {
+fn invalid_region_or_service_is_refused() {
     let service = tower::service_fn(|_: Request<Empty<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
@@ -178,7 +178,7 @@ fn a_region_or_a_service_that_is_no_word_is_refused() {
 }
 
 #[test]
-fn without_an_address_there_is_nothing_to_sign() {
+fn signing_needs_an_address() {
     let service = tower::service_fn(|_: Request<Empty<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });

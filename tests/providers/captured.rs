@@ -234,7 +234,7 @@ fn every_captured_list_is_in_the_table() {
 }
 
 #[tokio::test]
-async fn every_captured_list_is_read_whole_as_configured_and_as_found() {
+async fn captures_are_read_in_set_or_auto_dialect() {
     let Some(folder) = captures() else { return };
     for (file, configured, found, expected) in CAPTURES {
         let body = fs::read(folder.join(file)).expect(file);
@@ -270,7 +270,7 @@ pub(crate) async fn assert_is_read(
 }
 
 #[tokio::test]
-async fn captured_models_are_listed_and_asked_for_by_their_ids() {
+async fn captured_models_are_listed_and_routed_by_id() {
     let Some(folder) = captures() else { return };
     for (file, dialect, listed, upstream, owner) in [
         (
@@ -327,7 +327,7 @@ async fn captured_models_are_listed_and_asked_for_by_their_ids() {
 }
 
 #[tokio::test]
-async fn two_days_of_one_provider_differ_only_where_it_says_something_else() {
+async fn captures_of_two_days_differ_only_by_content() {
     let Some(folder) = captures() else { return };
     let read = |file: &str| fs::read(folder.join(file)).expect(file);
     let list = async |body| {
@@ -346,7 +346,7 @@ async fn two_days_of_one_provider_differ_only_where_it_says_something_else() {
 }
 
 #[tokio::test]
-async fn a_captured_list_that_breaks_off_is_no_list() {
+async fn truncated_captured_list_is_a_failure() {
     let Some(folder) = captures() else { return };
     for (file, dialect, _, _) in CAPTURES.iter().filter(|capture| capture.3.is_ok()) {
         let body = fs::read(folder.join(file)).expect(file);
@@ -367,7 +367,7 @@ pub(crate) async fn assert_truncation_fails(name: &str, body: &[u8], dialect: &s
 
 #[cfg(feature = "catalog")]
 #[tokio::test]
-async fn a_captured_catalogue_describes_what_providers_list() {
+async fn captured_catalog_describes_listed_models() {
     let Some(folder) = captures() else { return };
     let file = folder.join("modelsdev/api_2026-02-10.json");
     let body =

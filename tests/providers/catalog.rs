@@ -119,7 +119,7 @@ async fn with(catalog: &Value, provider: Provider) -> StaticModelsCacheLayer {
 // ===== Which record =====
 
 #[tokio::test(start_paused = true)]
-async fn what_a_provider_does_not_tell_the_catalogue_does() {
+async fn catalog_fills_missing_facts() {
     let known = json!({"star": {"models": {"star-4": {
         "name": "Star 4", "family": "star", "tool_call": true, "reasoning": false,
         "open_weights": true, "modalities": {"input": ["text", "image"], "output": ["text"]},
@@ -159,7 +159,7 @@ async fn what_a_provider_does_not_tell_the_catalogue_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_is_found_by_its_name_in_the_catalogue_alone() {
+async fn catalog_provider_is_matched_by_name() {
     let known = of("amazon-bedrock", "a", 7);
     let provider = |name: &str| Provider::fixed(name, [Model::new("a")]);
     for (provider, expected) in [
@@ -177,7 +177,7 @@ async fn a_provider_is_found_by_its_name_in_the_catalogue_alone() {
 }
 
 #[test]
-fn presets_know_their_names_in_the_catalogue() {
+fn presets_map_to_catalog_names() {
     for (preset, id) in [
         (Preset::Anthropic, Some("anthropic")),
         (Preset::Gemini, Some("google")),
@@ -191,7 +191,7 @@ fn presets_know_their_names_in_the_catalogue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_preset_is_looked_for_under_its_own_name_whatever_it_is_called() {
+async fn renamed_preset_keeps_its_catalog_name() {
     let gemini = tower::service_fn(|_: Request<Empty<Bytes>>| async {
         let body = r#"{"models":[{"name":"models/gemini-3"}]}"#;
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(body)))
@@ -204,7 +204,7 @@ async fn a_preset_is_looked_for_under_its_own_name_whatever_it_is_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ids_match_exactly_or_behind_a_vendor_and_ambiguity_is_no_match() {
+async fn ids_match_exactly_or_after_vendor() {
     let star = |window: u64| {
         json!({"limit": {"context": window}, "cost": {"input": 1, "output": 2},
             "status": "deprecated"})
@@ -265,7 +265,7 @@ async fn ids_match_exactly_or_behind_a_vendor_and_ambiguity_is_no_match() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_operator_and_the_provider_go_before_the_catalogue() {
+async fn operator_and_provider_override_catalog() {
     let known = json!({"lab": {"models": {"a": {"family": "catalogue", "open_weights": false,
         "limit": {"context": 3}, "cost": {"input": 1, "output": 1}}}}});
     let own = Prices {
@@ -292,7 +292,7 @@ async fn the_operator_and_the_provider_go_before_the_catalogue() {
 // ===== When it comes, and when it does not =====
 
 #[tokio::test(start_paused = true)]
-async fn a_late_catalogue_is_waited_for_by_nobody_and_published_once() {
+async fn late_catalog_is_published_without_waiting() {
     for mode in MODES {
         let gate = Gate::default();
         let shelf = Shelf {
@@ -322,7 +322,7 @@ async fn a_late_catalogue_is_waited_for_by_nobody_and_published_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_fetched_again_in_its_interval_and_asked_whether_it_still_holds() {
+async fn catalog_is_revalidated_per_interval() {
     for mode in [Mode::Spawn, Mode::Build] {
         let shelf = Shelf::default();
         shelf.set(200, of("lab", "a", 7).to_string(), Some("\"1\""));
@@ -350,7 +350,7 @@ async fn it_is_fetched_again_in_its_interval_and_asked_whether_it_still_holds() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_keeps_the_last_good_one_however_old_and_is_told_by_its_kind() {
+async fn failure_keeps_last_catalog_and_is_reported() {
     let good = of("lab", "a", 7).to_string();
     let shelf = Shelf::default();
     let builder = builder([Provider::fixed("lab", [Model::new("a")])])
@@ -403,7 +403,7 @@ async fn a_failure_keeps_the_last_good_one_however_old_and_is_told_by_its_kind()
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_down_is_left_alone_and_disturbs_no_provider() {
+async fn failing_catalog_backs_off_alone() {
     for mode in MODES {
         let shelf = Shelf::default();
         shelf.set(503, "", None);
@@ -425,7 +425,7 @@ async fn one_that_is_down_is_left_alone_and_disturbs_no_provider() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_without_a_cache_do_not_ask_it_each() {
+async fn catalog_is_not_fetched_per_uncached_request() {
     let shelf = Shelf::new(&of("lab", "a", 7));
     let layer = builder([Provider::source("lab", Script::always(["a"]))])
         .catalog(shelf.catalog())
@@ -441,7 +441,7 @@ async fn requests_without_a_cache_do_not_ask_it_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_it_no_longer_has_is_no_longer_told() {
+async fn removed_catalog_facts_are_unlisted() {
     let shelf = Shelf::new(&json!({"lab": {"models": {
         "a": {"family": "f"}, "b": {"family": "f"}}}}));
     let layer = builder([Provider::fixed("lab", ["a", "b"].map(Model::new))])
@@ -467,7 +467,7 @@ async fn what_it_no_longer_has_is_no_longer_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_no_provider_and_outlives_them() {
+async fn catalog_outlives_replaced_providers() {
     let shelf = Shelf::new(&of("lab", "a", 7));
     let layer = builder([]).catalog(shelf.catalog()).build().unwrap();
     let cache = layer.cache();
@@ -490,7 +490,7 @@ async fn it_is_no_provider_and_outlives_them() {
 }
 
 #[tokio::test]
-async fn a_file_is_a_catalogue_too() {
+async fn catalog_is_read_from_file() {
     let folder = std::env::temp_dir().join(format!("models-catalogue-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let file = folder.join("api.json");
@@ -524,7 +524,7 @@ async fn a_file_is_a_catalogue_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_has_bounds_of_its_own() {
+async fn catalog_has_own_limits() {
     let many = |count: usize| {
         let models = (0..count).map(|index| (index.to_string(), json!({})));
         let half = |models: Vec<(String, Value)>| json!({"models": Value::from_iter(models)});
@@ -572,7 +572,7 @@ async fn it_has_bounds_of_its_own() {
 }
 
 #[test]
-fn a_setting_that_cannot_work_is_named() {
+fn catalog_error_names_the_setting() {
     let shelf = Shelf::default();
     let build = |catalog| builder([]).catalog(catalog).build().map(drop).unwrap_err();
     let error = build(shelf.catalog().refresh_interval(Duration::ZERO));
@@ -583,7 +583,7 @@ fn a_setting_that_cannot_work_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_one_there_is_nothing_to_tell() {
+async fn status_has_no_catalog_by_default() {
     let layer = builder([]).build().unwrap();
     assert!(layer.cache().status().catalog.is_none());
     assert_eq!(
@@ -597,7 +597,7 @@ async fn without_one_there_is_nothing_to_tell() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_is_the_end_of_its_fetch_too() {
+async fn shutdown_ends_catalog_fetch() {
     let shelf = Shelf {
         gate: Some(Gate::default()),
         ..Shelf::new(&of("lab", "a", 7))

@@ -89,7 +89,7 @@ async fn in_time<F: Future>(test: F) -> F::Output {
 }
 
 #[tokio::test]
-async fn a_list_is_fetched_with_the_key_and_nothing_else_to_tell() {
+async fn list_request_sends_only_the_key() {
     in_time(async {
         let server = Server::start(listing()).await;
         for path in ["", "/", "/v1", "/v1/"] {
@@ -116,7 +116,7 @@ async fn a_list_is_fetched_with_the_key_and_nothing_else_to_tell() {
 }
 
 #[tokio::test]
-async fn other_ways_to_send_a_key_are_headers() {
+async fn key_is_sent_in_configured_header() {
     in_time(async {
         let server = Server::start(listing()).await;
         let provider = Provider::client("lab", server.url("/v1"))
@@ -138,7 +138,7 @@ async fn other_ways_to_send_a_key_are_headers() {
 }
 
 #[tokio::test]
-async fn answers_under_gzip_br_and_zstd_are_decoded() {
+async fn gzip_br_and_zstd_responses_are_decoded() {
     in_time(async {
         for coding in ["gzip", "br", "zstd"] {
             // Larger than what the server leaves alone, and chosen by us alone.
@@ -173,7 +173,7 @@ async fn compress(coding: &'static str, body: String) -> Bytes {
 }
 
 #[tokio::test]
-async fn a_gzip_bomb_is_refused_by_its_decoded_size() {
+async fn gzip_bomb_is_refused_by_decoded_size() {
     in_time(async {
         const BOUND: usize = 1024 * 1024;
         let body = format!("{}{LIST}", " ".repeat(4 * BOUND));
@@ -201,7 +201,7 @@ async fn a_gzip_bomb_is_refused_by_its_decoded_size() {
 }
 
 #[tokio::test]
-async fn a_truncated_gzip_answer_is_no_list() {
+async fn truncated_gzip_response_is_a_failure() {
     in_time(async {
         let mut bytes = compress("gzip", format!("{LIST}{}", " ".repeat(10_000))).await;
         bytes.truncate(bytes.len() - 12);
@@ -217,7 +217,7 @@ async fn a_truncated_gzip_answer_is_no_list() {
 }
 
 #[tokio::test]
-async fn a_redirect_within_the_origin_is_followed_with_the_key() {
+async fn same_origin_redirect_is_followed_with_key() {
     in_time(async {
         let app = listing()
             .route(
@@ -243,7 +243,7 @@ async fn a_redirect_within_the_origin_is_followed_with_the_key() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_another_origin_is_not_followed_and_takes_no_key_along() {
+async fn redirect_to_another_origin_is_refused() {
     in_time(async {
         let elsewhere = Server::start(listing()).await;
         let port = elsewhere.host.rsplit_once(':').unwrap().1.to_owned();
@@ -273,7 +273,7 @@ async fn a_redirect_to_another_origin_is_not_followed_and_takes_no_key_along() {
 }
 
 #[tokio::test]
-async fn the_same_host_under_another_scheme_or_name_is_another_origin() {
+async fn scheme_and_host_name_define_the_origin() {
     in_time(async {
         let app = Router::new().route(
             "/v1/models",
@@ -302,7 +302,7 @@ async fn the_same_host_under_another_scheme_or_name_is_another_origin() {
 }
 
 #[tokio::test]
-async fn redirects_without_end_are_left_after_a_few() {
+async fn endless_redirects_are_abandoned() {
     in_time(async {
         let app = Router::new().route(
             "/v1/models",
@@ -317,7 +317,7 @@ async fn redirects_without_end_are_left_after_a_few() {
 }
 
 #[tokio::test]
-async fn a_hung_server_ends_with_the_deadline() {
+async fn hung_server_fails_at_deadline() {
     in_time(async {
         let app = Router::new()
             .route("/v1/models", get(std::future::pending::<String>))
@@ -341,7 +341,7 @@ async fn a_hung_server_ends_with_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_shutdown_hangs_up_on_a_server_that_hangs() {
+async fn shutdown_closes_connection_to_hung_server() {
     in_time(async {
         let (asked, mut was_asked) = tokio::sync::mpsc::channel::<()>(1);
         let (held, mut let_go) = tokio::sync::mpsc::channel::<()>(1);
@@ -377,7 +377,7 @@ async fn drip() -> Response {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_a_failure_of_transport() {
+async fn refused_connection_is_transport_error() {
     in_time(async {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", closed.local_addr().unwrap());
@@ -391,7 +391,7 @@ async fn a_refused_connection_is_a_failure_of_transport() {
 /// Also: that TLS works at all, and without a crypto provider that the process has
 /// chosen; with two compiled in, as here, there is no other default.
 #[tokio::test]
-async fn a_self_made_certificate_is_refused() {
+async fn self_signed_certificate_is_refused() {
     use rustls::{ServerConfig, ServerConnection, crypto::ring, pki_types::PrivateKeyDer};
 
     in_time(async {
@@ -429,7 +429,7 @@ async fn a_self_made_certificate_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_under_https_is_a_failure_of_transport() {
+async fn plain_server_under_https_is_transport_error() {
     in_time(async {
         let server = Server::start(listing()).await;
         let layer = layer(lab(format!("https://{}", server.host)));
@@ -440,7 +440,7 @@ async fn a_server_without_tls_under_https_is_a_failure_of_transport() {
 }
 
 #[tokio::test]
-async fn a_provider_built_again_from_the_same_settings_keeps_its_list() {
+async fn provider_rebuilt_from_settings_keeps_list() {
     in_time(async {
         let server = Server::start(listing()).await;
         let cache = layer(lab(server.url(""))).cache();
@@ -459,7 +459,7 @@ async fn a_provider_built_again_from_the_same_settings_keeps_its_list() {
 
 #[cfg(feature = "config")]
 #[tokio::test]
-async fn a_file_read_again_keeps_the_lists_of_the_providers_that_did_not_change() {
+async fn reloaded_file_keeps_lists_of_unchanged() {
     in_time(async {
         let server = Server::start(listing()).await;
         let read = |globs: &str| {
@@ -481,7 +481,7 @@ async fn a_file_read_again_keeps_the_lists_of_the_providers_that_did_not_change(
 }
 
 #[test]
-fn a_key_over_plain_http_to_another_machine_must_be_allowed() {
+fn key_over_plain_http_needs_opt_in() {
     let build = |provider| {
         let builder = StaticModelsCacheLayer::builder().provider(provider);
         builder.build().map(drop).map_err(|error| error.to_string())
@@ -505,7 +505,7 @@ fn a_key_over_plain_http_to_another_machine_must_be_allowed() {
 }
 
 #[test]
-fn a_key_that_is_no_header_value_is_told_by_its_header() {
+fn error_for_invalid_key_names_the_header() {
     for key in ["", "hunter2\n", "hünter2"] {
         let provider = Provider::openai("lab", "https://lab.test", Secret::new(key));
         let error = StaticModelsCacheLayer::builder()
@@ -521,7 +521,7 @@ fn a_key_that_is_no_header_value_is_told_by_its_header() {
 }
 
 #[tokio::test]
-async fn neither_log_nor_debug_output_nor_an_error_shows_a_key_or_what_a_server_said() {
+async fn log_and_errors_hide_key_and_server_text() {
     let log = &*LOG;
     in_time(async {
         // A server that says back what it was told, as body, header and redirect.

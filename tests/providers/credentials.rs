@@ -156,7 +156,7 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
 // ===== How long a token is kept =====
 
 #[tokio::test(start_paused = true)]
-async fn a_token_is_fetched_again_a_tenth_and_at_most_a_minute_before_it_expires() {
+async fn token_is_renewed_shortly_before_expiry() {
     for (good_for, kept_for) in [
         (SECOND * 10, SECOND * 9),
         (SECOND * 100, SECOND * 90),
@@ -190,7 +190,7 @@ async fn a_token_is_fetched_again_a_tenth_and_at_most_a_minute_before_it_expires
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_without_expiry_is_kept_and_one_that_is_past_it_is_not() {
+async fn token_is_kept_only_until_expiry() {
     let (provider, asked) = lab(open);
     let hook = Hook::default();
     let kept = cache(hook.on(provider, good));
@@ -214,7 +214,7 @@ async fn a_token_without_expiry_is_kept_and_one_that_is_past_it_is_not() {
 
 /// It was made before it came: how long is not known.
 #[tokio::test(start_paused = true)]
-async fn the_time_that_a_token_took_to_come_counts() {
+async fn token_lifetime_includes_fetch_time() {
     let (provider, _) = lab(open);
     let hook = Hook::default();
     let provider = hook.on(provider, |token| async {
@@ -231,7 +231,7 @@ async fn the_time_that_a_token_took_to_come_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_day_of_refreshes_fetches_a_token_an_hour() {
+async fn token_is_fetched_once_per_lifetime() {
     for mode in MODES {
         let (provider, asked) = lab(open);
         let hook = Hook::default();
@@ -251,7 +251,7 @@ async fn a_day_of_refreshes_fetches_a_token_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_herd_of_requests_fetches_one_token() {
+async fn concurrent_requests_fetch_one_token() {
     let (provider, asked) = lab(open);
     let hook = Hook::default();
     let provider = hook.on(provider, |token| async {
@@ -270,7 +270,7 @@ async fn a_herd_of_requests_fetches_one_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_page_carries_the_token() {
+async fn every_page_request_has_the_token() {
     let (provider, asked) = paged(|_, _| 200);
     let hook = Hook::default();
     let cache = cache(hook.on(provider, good));
@@ -281,7 +281,7 @@ async fn every_page_carries_the_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_takes_the_place_of_a_key() {
+async fn token_replaces_key() {
     let (provider, asked) = lab(open);
     let provider = provider.bearer(Secret::new("sk-old"));
     let cache = cache(Hook::default().on(provider, good));
@@ -292,7 +292,7 @@ async fn a_token_takes_the_place_of_a_key() {
 // ===== A hook that gives none =====
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_fails_is_a_failure_of_its_own_and_the_list_stays() {
+async fn failed_token_hook_keeps_list() {
     for mode in MODES {
         let (provider, asked) = lab(open);
         let hook = Hook::default();
@@ -329,7 +329,7 @@ async fn a_hook_that_fails_is_a_failure_of_its_own_and_the_list_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_fails_at_first_leaves_nothing_and_asks_nothing() {
+async fn no_request_is_sent_without_first_token() {
     let (provider, asked) = lab(open);
     let provider = provider.token(|| async { Err::<AccessToken, _>("no") });
     let cache = cache(provider);
@@ -338,7 +338,7 @@ async fn a_hook_that_fails_at_first_leaves_nothing_and_asks_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_panics_is_a_failure_and_the_next_call_is_as_good_as_any() {
+async fn panicking_token_hook_is_called_again() {
     let (provider, asked) = lab(open);
     let hook = Hook::default();
     let calls = hook.clone();
@@ -353,7 +353,7 @@ async fn a_hook_that_panics_is_a_failure_and_the_next_call_is_as_good_as_any() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_hangs_ends_with_the_deadline_of_the_fetch() {
+async fn hung_token_hook_fails_at_fetch_deadline() {
     for (own, end) in [(None, SECOND * 15), (Some(SECOND * 3), SECOND * 3)] {
         let (mut provider, asked) = lab(open);
         if let Some(timeout) = own {
@@ -385,7 +385,7 @@ async fn a_hook_that_hangs_ends_with_the_deadline_of_the_fetch() {
 /// A regression: a token that no header can hold was never sent, so never refused, and
 /// kept for ever.
 #[tokio::test(start_paused = true)]
-async fn a_token_that_cannot_be_sent_is_a_failure_and_is_not_kept() {
+async fn unsendable_token_is_not_kept() {
     for bad in ["", "t1\n", "t1\u{2014}"] {
         let (provider, asked) = lab(open);
         let hook = Hook::default();
@@ -408,7 +408,7 @@ async fn a_token_that_cannot_be_sent_is_a_failure_and_is_not_kept() {
 // ===== A token that is refused =====
 
 #[tokio::test(start_paused = true)]
-async fn a_401_fetches_a_new_token_and_asks_again() {
+async fn request_is_retried_with_new_token_after_401() {
     let (provider, asked) = lab(|key| if key == "Bearer t1" { 401 } else { 200 });
     let hook = Hook::default();
     let cache = cache(hook.on(provider, good));
@@ -424,7 +424,7 @@ async fn a_401_fetches_a_new_token_and_asks_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_401_that_persists_is_asked_again_once() {
+async fn persistent_401_is_retried_once() {
     let (provider, asked) = lab(|_| 401);
     let hook = Hook::default();
     let cache = cache(hook.on(provider, good));
@@ -437,7 +437,7 @@ async fn a_401_that_persists_is_asked_again_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_always_refuses_is_left_alone() {
+async fn provider_with_persistent_401_backs_off() {
     for mode in MODES {
         let (provider, asked) = lab(|_| 401);
         let (layer, _refresher) = mode.start(builder([Hook::default().on(provider, good)]));
@@ -451,7 +451,7 @@ async fn a_provider_that_always_refuses_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_refusals_leave_the_token() {
+async fn other_statuses_keep_the_token() {
     for code in [400, 403, 404, 429, 500] {
         let (provider, asked) = lab(move |_| code);
         let hook = Hook::default();
@@ -464,7 +464,7 @@ async fn other_refusals_leave_the_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_401_on_a_later_page_asks_that_page_again_and_no_other() {
+async fn page_with_401_is_retried_alone() {
     // t1 is good for one page.
     let (provider, asked) = paged(|page, key| match (page, key) {
         ("first", _) => 200,
@@ -481,7 +481,7 @@ async fn a_401_on_a_later_page_asks_that_page_again_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_page_may_be_refused_once() {
+async fn every_page_may_be_retried_once() {
     // Every token is good for one page.
     let used = Arc::new(Mutex::new(std::collections::HashSet::new()));
     let (provider, asked) = paged(move |_, key| {
@@ -505,7 +505,7 @@ async fn each_page_may_be_refused_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_fails_after_a_401_is_what_is_told() {
+async fn failed_token_hook_after_401_is_reported() {
     let (provider, asked) = lab(|_| 401);
     let hook = Hook::default();
     let calls = hook.clone();
@@ -519,7 +519,7 @@ async fn a_hook_that_fails_after_a_401_is_what_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_refused_is_not_sent_again() {
+async fn refused_static_key_is_not_retried() {
     let (provider, asked) = lab(|_| 401);
     let cache = cache(provider.bearer(Secret::new("sk-1")));
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(401));
@@ -530,7 +530,7 @@ async fn a_key_that_is_refused_is_not_sent_again() {
 
 #[cfg(feature = "client")]
 #[test]
-fn a_token_over_plain_http_to_another_machine_must_be_allowed() {
+fn token_over_plain_http_needs_opt_in() {
     let build = |url: &str, allow| {
         let provider = Provider::client("lab", url).allow_plain_http_key(allow);
         let provider = Hook::default().on(provider, good);
@@ -581,7 +581,7 @@ impl fmt::Display for Telling {
 impl std::error::Error for Telling {}
 
 #[tokio::test]
-async fn no_debug_output_error_status_or_log_shows_a_token() {
+async fn token_never_appears_in_output() {
     let log = &*LOG;
 
     let token = AccessToken::new(SECRET).expires_in(HOUR);

@@ -142,7 +142,7 @@ fn of_id(id: &str, facts: Model) -> Model {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_fact_is_the_operators_then_the_providers_then_an_enrichers() {
+async fn facts_prefer_operator_provider_enricher() {
     for (by_operator, by_provider, expected) in
         [(true, true, 1), (false, true, 2), (false, false, 3)]
     {
@@ -168,7 +168,7 @@ async fn each_fact_is_the_operators_then_the_providers_then_an_enrichers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_knows_stays_absent() {
+async fn unknown_facts_are_absent() {
     let provider = Provider::fixed("lab", ["a", "b"].map(Model::new));
     let plain = builder([provider.clone()]).build().unwrap();
     let layer = builder([provider])
@@ -183,7 +183,7 @@ async fn what_nobody_knows_stays_absent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_description_changes_no_id_and_routes_nowhere_else() {
+async fn description_does_not_change_id_or_route() {
     let clerk = Clerk::new(|_, _| Some(Model::new("z").with_upstream_id("elsewhere")));
     let model = Model::new("a").with_upstream_id("models/a");
     let over = Model::new("y")
@@ -202,7 +202,7 @@ async fn a_description_changes_no_id_and_routes_nowhere_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_asked_but_for_what_is_new_or_changed() {
+async fn enricher_runs_only_for_new_and_changed_models() {
     for mode in MODES {
         let desk = Desk::new(["a", "b"]);
         let script = Script::desk(&desk);
@@ -234,7 +234,7 @@ async fn nobody_is_asked_but_for_what_is_new_or_changed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_generation_is_asked_for_everything_once_and_equal_facts_are_equal_bytes() {
+async fn new_generation_describes_every_model_once() {
     let clerk = Clerk::of_windows();
     let layer = builder([Provider::fixed("lab", ["a", "b"].map(Model::new))])
         .enrich(clerk.clone())
@@ -276,7 +276,7 @@ async fn a_new_generation_is_asked_for_everything_once_and_equal_facts_are_equal
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_panics_costs_its_facts_and_is_counted() {
+async fn panicking_enricher_is_skipped_and_counted() {
     for mode in [Mode::Build, Mode::Spawn] {
         let clerk = Clerk::new(|_, model| match model.id() {
             "bad" => panic!("as it was told to"),
@@ -307,7 +307,7 @@ async fn one_that_panics_costs_its_facts_and_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_of_a_description_that_cannot_be_shown_are_not_taken() {
+async fn unprintable_names_in_description_are_dropped() {
     let clerk = Clerk::new(|_, _| {
         let known = Model::description()
             .with_display_name("a\u{202e}b")
@@ -323,7 +323,7 @@ async fn names_of_a_description_that_cannot_be_shown_are_not_taken() {
 
 #[cfg(feature = "globs")]
 #[tokio::test(start_paused = true)]
-async fn later_overrides_go_before_earlier_ones_fact_by_fact() {
+async fn later_override_replaces_earlier_per_fact() {
     let first = Model::description()
         .with_context_length(1)
         .with_family("first")
@@ -350,7 +350,7 @@ async fn later_overrides_go_before_earlier_ones_fact_by_fact() {
 }
 
 #[test]
-fn an_override_that_cannot_work_is_named_with_its_place() {
+fn error_names_position_of_invalid_override() {
     let good = || Model::description().with_open_weights(true);
     let long = "x".repeat(513);
     for (facts, field) in [
@@ -380,7 +380,7 @@ fn an_override_that_cannot_work_is_named_with_its_place() {
 
 #[cfg(feature = "globs")]
 #[test]
-fn an_override_of_bad_globs_is_named_with_its_place() {
+fn error_names_position_of_bad_override_glob() {
     for globs in [vec![], vec!["ok", "[a"], vec![""]] {
         let error = builder([])
             .override_models(globs, Model::description())
@@ -411,7 +411,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn every_fact_is_of_the_first_who_knows_it(over in known(), own in known(), more in known()) {
+    fn fact_comes_from_first_source_that_has_it(over in known(), own in known(), more in known()) {
         let clerk = {
             let more = more.clone();
             Clerk::new(move |_, _| Some(more.clone()))

@@ -550,7 +550,7 @@ proptest! {
     #![proptest_config(config(128))]
 
     #[test]
-    fn no_bytes_and_no_json_make_a_dialect_panic(bytes in vec(any::<u8>(), 0..200), json in any_json()) {
+    fn arbitrary_input_never_panics_a_dialect(bytes in vec(any::<u8>(), 0..200), json in any_json()) {
         let json = json.to_string();
         for name in DIALECTS.into_iter().chain(["auto"]) {
             read(name, &bytes);
@@ -563,7 +563,7 @@ proptest! {
     #![proptest_config(config(384))]
 
     #[test]
-    fn no_damaged_list_panics_or_lists_what_must_not_be_listed(
+    fn damaged_list_lists_no_invalid_model(
         form in any_dialect(),
         as_auto in prop::bool::weighted(0.1),
         models in models(0..6),
@@ -585,7 +585,7 @@ proptest! {
     }
 
     #[test]
-    fn a_bad_record_costs_itself_alone(
+    fn malformed_record_is_skipped_alone(
         dialect in any_dialect(),
         models in models(1..6),
         at in any::<Index>(),
@@ -629,7 +629,7 @@ proptest! {
     #![proptest_config(config(256))]
 
     #[test]
-    fn neither_order_nor_spelling_nor_what_is_volatile_makes_another_list(
+    fn order_and_volatile_fields_do_not_change_list(
         dialect in any_dialect(),
         models in models(1..7),
         seed in any::<u64>(),
@@ -667,7 +667,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_new_makes_another_list(
+    fn new_content_changes_the_list(
         dialect in any_dialect(),
         models in models(1..7),
         at in any::<Index>(),
@@ -741,7 +741,7 @@ proptest! {
     #![proptest_config(config(128))]
 
     #[test]
-    fn a_list_in_pages_is_the_list_in_one(models in models(1..12), ends in vec(1..12_usize, 0..6)) {
+    fn paged_list_equals_single_page_list(models in models(1..12), ends in vec(1..12_usize, 0..6)) {
         let records = records("anthropic", &models);
         run(async {
             let one = Lab::new("anthropic").fetch(list("anthropic", &models)).await.unwrap();
@@ -757,7 +757,7 @@ proptest! {
     }
 
     #[test]
-    fn a_page_that_fails_changes_nothing(
+    fn failed_page_changes_nothing(
         before in models(1..6),
         models in models(2..12),
         ends in vec(1..12_usize, 1..6),

@@ -103,7 +103,7 @@ proptest! {
 
     /// Invariant 8.
     #[test]
-    fn equal_answers_give_equal_bytes_whatever_came_before(
+    fn equal_responses_give_equal_bytes(
         one in history(),
         other in history(),
         last in vec(record(), 1..7),
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn a_filter_changes_no_fact_of_the_models_that_it_keeps(
+    fn filter_changes_no_fact_of_kept_models(
         list in vec(record(), 1..9),
         keep in vec(select(vec!["a", "b", "c", "d"]), 0..4),
     ) {
@@ -179,7 +179,7 @@ fn listed(models: Vec<Model>) -> Vec<(String, Option<u32>)> {
 }
 
 #[test]
-fn a_date_before_2015_or_in_the_future_is_none() {
+fn implausible_date_is_dropped() {
     let now = unix_now();
     for (created, kept) in [
         (0, false),
@@ -210,7 +210,7 @@ fn a_date_before_2015_or_in_the_future_is_none() {
 }
 
 #[test]
-fn one_date_for_three_models_is_none_and_for_two_is_one() {
+fn date_shared_by_three_models_is_dropped() {
     let dated = |id: &str| Model::new(id).with_created(1_700_000_000);
     let dates = |ids: &[&str]| {
         let found = listed(ids.iter().copied().map(dated).collect());
@@ -225,7 +225,7 @@ fn one_date_for_three_models_is_none_and_for_two_is_one() {
 
 /// A regression: with a filter that left two of three models, their shared date was kept.
 #[tokio::test]
-async fn a_shared_date_is_found_before_the_filter() {
+async fn shared_date_is_detected_before_filter() {
     let dated = |id: &str| Model::new(id).with_created(1_700_000_000);
     let list = ["a", "b", "c"].map(dated);
     let script = Script::new(move |_| {
@@ -245,7 +245,7 @@ async fn a_shared_date_is_found_before_the_filter() {
 }
 
 #[tokio::test]
-async fn the_status_counts_the_models_that_a_filter_leaves_out() {
+async fn status_counts_filtered_models() {
     let list = ["a", "b", "b", "c\n"].map(Model::new);
     let script = Script::new(move |_| {
         let list = list.clone();

@@ -466,57 +466,57 @@ macro_rules! styles {
             use super::{paged, within};
 
             #[tokio::test]
-            async fn a_list_is_asked_for_page_by_page_once_each_with_the_key() {
+            async fn each_page_is_fetched_once_with_key() {
                 within(super::whole(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn pages_that_go_round_in_a_loop_are_a_failure() {
+            async fn page_loop_is_a_failure() {
                 within(super::loops(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn a_cursor_that_the_server_ignores_is_a_loop() {
+            async fn ignored_cursor_is_a_loop() {
                 within(super::ignored(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn a_page_without_a_cursor_is_the_last_or_a_failure() {
+            async fn page_without_cursor_is_last_or_failure() {
                 within(super::cut_off(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn an_empty_page_with_a_cursor_goes_on() {
+            async fn empty_page_with_cursor_continues() {
                 within(super::empty_page(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn a_list_without_end_is_left_after_the_most_pages() {
+            async fn endless_list_stops_at_page_limit() {
                 within(super::endless(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn pages_that_are_together_too_large_are_a_failure() {
+            async fn total_size_over_limit_is_a_failure() {
                 within(super::too_large(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn too_many_models_in_all_are_a_failure() {
+            async fn total_model_count_over_limit_is_a_failure() {
                 within(super::too_many_models(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn a_page_that_is_a_gzip_bomb_is_too_large() {
+            async fn gzip_bomb_page_is_too_large() {
                 within(super::bomb(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn what_breaks_midway_commits_nothing_and_keeps_the_list() {
+            async fn failure_between_pages_keeps_list() {
                 within(super::midway(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn a_429_midway_is_left_alone_for_as_long_as_it_asks() {
+            async fn retry_after_of_later_page_is_honored() {
                 within(super::retry_after(&paged::$style)).await;
             }
         }
@@ -539,7 +539,7 @@ styles! {
 // ===== What is more to be said =====
 
 #[tokio::test]
-async fn a_page_that_says_there_is_more_and_not_where_is_a_failure() {
+async fn more_pages_without_cursor_is_a_failure() {
     within(async {
         for (dialect, more) in [
             (Dialect::OpenAi, r#""has_more":true"#),
@@ -571,7 +571,7 @@ async fn a_page_that_says_there_is_more_and_not_where_is_a_failure() {
 
 /// Where the dialect was found, and not set: a later page may not show which it is.
 #[tokio::test]
-async fn the_pages_of_a_list_are_of_the_dialect_of_the_first() {
+async fn later_pages_use_dialect_of_first_page() {
     within(async {
         let upstream = Upstream::paging(&paged::AUTO, |number| match number {
             1 => page(paged::AUTO.page(1, &["m1"], 2)),
@@ -617,7 +617,7 @@ async fn linking(link: impl Fn(&str) -> String + Send + Sync + 'static) -> Upstr
 }
 
 #[tokio::test]
-async fn a_link_to_the_same_origin_is_followed_in_every_form() {
+async fn same_origin_link_is_followed() {
     within(async {
         let links: [fn(&str) -> String; 7] = [
             |_| "?offset=2".to_owned(),
@@ -640,7 +640,7 @@ async fn a_link_to_the_same_origin_is_followed_in_every_form() {
 }
 
 #[tokio::test]
-async fn a_link_to_another_origin_is_never_asked_with_the_key_or_without() {
+async fn link_to_another_origin_is_refused() {
     within(async {
         let elsewhere = Upstream::start(|_| page(r#"{"data":[{"id":"evil"}]}"#)).await;
         let other = elsewhere.server.addr();
@@ -720,7 +720,7 @@ async fn a_link_to_another_origin_is_never_asked_with_the_key_or_without() {
 
 /// The bomb has no end at all: whoever waited for it, or kept it, would never be done.
 #[tokio::test]
-async fn a_gzip_bomb_without_end_is_left_as_soon_as_it_is_too_large() {
+async fn endless_gzip_bomb_is_abandoned_at_limit() {
     within(async {
         let (held, mut let_go) = mpsc::channel::<()>(1);
         let upstream = Upstream::paging(&paged::ANTHROPIC, move |number| {
@@ -759,7 +759,7 @@ async fn a_gzip_bomb_without_end_is_left_as_soon_as_it_is_too_large() {
 }
 
 #[tokio::test]
-async fn a_second_page_that_hangs_ends_with_the_deadline_and_keeps_the_list() {
+async fn hung_second_page_fails_at_deadline() {
     within(async {
         let hangs: [fn() -> Reply; 2] = [
             || Reply::Silence,
@@ -792,7 +792,7 @@ async fn a_second_page_that_hangs_ends_with_the_deadline_and_keeps_the_list() {
 
 /// The deadline is one for all pages: it does not begin anew with each.
 #[tokio::test(start_paused = true)]
-async fn the_deadline_is_that_of_the_whole_list() {
+async fn deadline_covers_all_pages() {
     /// How long until the headers and until the body of page two, and when it ends.
     const FOREVER: Duration = Duration::from_secs(1 << 20);
     for (pause, (head, body), end) in [

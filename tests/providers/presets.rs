@@ -36,7 +36,7 @@ async fn asked(preset: Preset, change: impl FnOnce(Provider) -> Provider) -> (St
 }
 
 #[tokio::test]
-async fn the_status_and_the_log_name_the_address_and_no_query() {
+async fn status_and_log_show_address_without_query() {
     let text = &*LOG;
     let log = Log::default();
     let http = |name: &str| log.provider(Preset::Vllm, None).with_name(name);
@@ -469,7 +469,7 @@ const PRESETS: &[Row] = &[
 ];
 
 #[tokio::test]
-async fn every_preset_asks_where_and_how_its_provider_wants_it() {
+async fn preset_sends_documented_request() {
     let names: HashSet<_> = PRESETS.iter().map(|row| row.0).collect();
     assert_eq!(names.len(), Preset::ALL.len(), "the table is not whole");
     for (name, base_url, address, key, headers) in PRESETS {
@@ -523,7 +523,7 @@ fn refused(provider: Provider) -> BuildError {
 }
 
 #[test]
-fn what_a_preset_leaves_open_is_named_when_it_is_missing() {
+fn error_names_missing_preset_setting() {
     let log = Log::default();
     for &preset in Preset::ALL {
         let name = preset.name();
@@ -543,7 +543,7 @@ fn what_a_preset_leaves_open_is_named_when_it_is_missing() {
 }
 
 #[test]
-fn a_key_of_any_kind_is_a_key() {
+fn preset_accepts_every_key_type() {
     let log = Log::default();
     let provider = || log.provider(Preset::OpenAi, None);
     let header = HeaderName::from_static("authorization");
@@ -559,7 +559,7 @@ fn a_key_of_any_kind_is_a_key() {
 }
 
 #[tokio::test]
-async fn what_is_set_goes_before_the_preset() {
+async fn explicit_settings_override_preset() {
     let (uri, sent) = asked(Preset::Anthropic, |provider| {
         provider
             .with_name("claude")
@@ -625,7 +625,7 @@ async fn what_is_set_goes_before_the_preset() {
 
 /// A list that was taken from one address is not another address's.
 #[tokio::test]
-async fn the_same_preset_at_another_address_is_another_provider() {
+async fn preset_at_another_address_is_a_new_provider() {
     let service = tower::service_fn(|request: Request<Empty<Bytes>>| {
         let mut response = Response::new(Full::<Bytes>::from(r#"{"data":[{"id":"a"}]}"#));
         if request.uri() != "https://api.deepseek.com/models" {
@@ -652,7 +652,7 @@ async fn the_same_preset_at_another_address_is_another_provider() {
 
 #[cfg(feature = "client")]
 #[test]
-fn a_key_that_a_dialect_sends_is_guarded_like_any_other() {
+fn dialect_key_over_plain_http_needs_opt_in() {
     use tower_models_cache::{CustomDialect, ListError, ModelPage};
 
     struct WithKey;
@@ -685,7 +685,7 @@ fn a_key_that_a_dialect_sends_is_guarded_like_any_other() {
 
 #[cfg(feature = "config")]
 #[test]
-fn a_file_names_a_preset_and_sets_the_rest() {
+fn file_selects_and_completes_preset() {
     use tower_models_cache::StaticModelsCacheConfig;
 
     let read = |text: &str| {

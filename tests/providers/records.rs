@@ -75,7 +75,7 @@ fn counts(status: &ProviderStatus) -> Vec<(RecordFlaw, usize, Option<usize>)> {
 // ===== Pages =====
 
 #[tokio::test]
-async fn a_page_that_is_missing_is_not_a_list_that_is() {
+async fn missing_later_page_is_a_failure() {
     let service = tower::service_fn(|request: Request<Empty<Bytes>>| async move {
         let mut response = Response::new(Full::<Bytes>::from(
             r#"{"data":[{"id":"a"}],"has_more":true,"last_id":"1"}"#,
@@ -100,7 +100,7 @@ async fn a_page_that_is_missing_is_not_a_list_that_is() {
 }
 
 #[tokio::test]
-async fn a_dialect_that_reads_by_another_stays_itself() {
+async fn wrapping_custom_dialect_reads_later_pages() {
     struct Wrapped;
     impl CustomDialect for Wrapped {
         fn name(&self) -> &'static str {
@@ -129,7 +129,7 @@ async fn a_dialect_that_reads_by_another_stays_itself() {
 // ===== Flaws =====
 
 #[tokio::test]
-async fn each_flaw_costs_its_record_and_is_counted_with_the_place_of_the_first() {
+async fn malformed_records_are_skipped_and_counted() {
     let deep = format!("{}{}", "[".repeat(64), "]".repeat(64));
     let records = [
         r#"{"id":"a"}"#,
@@ -171,7 +171,7 @@ async fn each_flaw_costs_its_record_and_is_counted_with_the_place_of_the_first()
 }
 
 #[tokio::test]
-async fn records_are_counted_over_all_pages() {
+async fn record_positions_count_over_all_pages() {
     let answers = Answers::default();
     answers.set([
         br#"{"data":[{"id":"a"},{"id":"b"}],"has_more":true,"last_id":"1"}"#,
@@ -185,7 +185,7 @@ async fn records_are_counted_over_all_pages() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_good_record_is_no_list() {
+async fn response_without_valid_record_is_a_failure() {
     let answers = Answers::default();
     let layer = builder([answers.provider()]).build().unwrap();
     for (body, kind) in [
@@ -202,7 +202,7 @@ async fn an_answer_without_a_good_record_is_no_list() {
 }
 
 #[tokio::test]
-async fn a_bad_byte_costs_its_text_and_a_byte_order_mark_nothing() {
+async fn invalid_utf8_drops_only_its_text() {
     let body = b"\xef\xbb\xbf{\"data\":[{\"id\":\"a\",\"display_name\":\"caf\xe9\"},{\"id\":\"b\xff\"},{\"id\":\"c\"}]}";
     let (layer, status) = listed(body).await;
     assert_eq!(ids(&layer), ["a", "c"]);
@@ -217,7 +217,7 @@ async fn a_bad_byte_costs_its_text_and_a_byte_order_mark_nothing() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_all_records_and_no_models_is_given_up() {
+async fn too_many_flawed_records_are_a_failure() {
     let answers = Answers::default();
     let provider = answers.provider().dialect(Dialect::Anthropic);
     let layer = builder([provider]).max_models(10).build().unwrap();
@@ -240,7 +240,7 @@ async fn an_answer_that_is_all_records_and_no_models_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_record_with_fields_beyond_reason_costs_itself() {
+async fn record_with_too_many_fields_is_skipped() {
     let fields = vec![r#""a":0"#; 5000].join(",");
     let body = format!(r#"{{"data":[{{"id":"b",{fields}}},{{"id":"c","meta":{{{fields}}}}}]}}"#);
     let (layer, status) = listed(body.as_bytes()).await;
@@ -254,7 +254,7 @@ async fn a_record_with_fields_beyond_reason_costs_itself() {
 }
 
 #[tokio::test]
-async fn a_further_field_with_marks_that_turn_text_is_not_listed() {
+async fn extra_field_with_bidi_controls_is_dropped() {
     let body = "{\"data\":[{\"id\":\"a\",\"b\u{202e}\":1,\"aliases\":[\"b\u{202e}c\"],\"family\":\"é\",\"license\":\"\u{85}\"}]}";
     let answers = Answers::default();
     answers.set([body.as_bytes()]);
@@ -276,7 +276,7 @@ async fn a_further_field_with_marks_that_turn_text_is_not_listed() {
 // ===== What is no list =====
 
 #[tokio::test]
-async fn what_is_no_list_is_a_failure_of_its_kind_and_the_list_stays() {
+async fn non_list_response_keeps_list() {
     use ListErrorKind::*;
     let answers = Answers::default();
     answers.set([br#"{"data":[{"id":"a"}]}"#]);
@@ -333,7 +333,7 @@ async fn what_is_no_list_is_a_failure_of_its_kind_and_the_list_stays() {
 }
 
 #[tokio::test]
-async fn an_error_that_is_none_refuses_nothing() {
+async fn empty_error_field_is_ignored() {
     for error in ["null", "false", "\"\"", "0", "[]"] {
         let body = format!(r#"{{"error":{error},"data":[{{"id":"a"}}]}}"#);
         let (layer, _) = listed(body.as_bytes()).await;
@@ -342,7 +342,7 @@ async fn an_error_that_is_none_refuses_nothing() {
 }
 
 #[tokio::test]
-async fn a_list_inside_of_a_record_that_is_beyond_reason_is_not_read() {
+async fn oversized_array_in_record_is_dropped() {
     let many = vec!["{}"; 5000].join(",");
     let texts = vec![r#""x\u0061""#; 5000].join(",");
     let body = format!(
@@ -378,7 +378,7 @@ async fn rich(extra: ExtraFields) -> Value {
 }
 
 #[tokio::test]
-async fn the_facts_of_a_record_are_served_in_one_form() {
+async fn record_facts_are_normalized() {
     let facts = json!({
         "id": "lab/vendor/rich", "object": "model", "created": 1_700_000_000, "owned_by": "vendor",
         "name": "Vendor: Rich", "context_length": 131_072,
@@ -406,7 +406,7 @@ async fn the_facts_of_a_record_are_served_in_one_form() {
 }
 
 #[tokio::test]
-async fn an_id_is_listed_trimmed_and_asked_for_as_it_is() {
+async fn id_is_trimmed_and_upstream_id_is_not() {
     let (layer, _) = listed(br#"{"data":[{"id":"org/model "}]}"#).await;
     let snapshot = layer.cache().snapshot();
     let model = snapshot.get("lab/org/model").unwrap();
@@ -414,7 +414,7 @@ async fn an_id_is_listed_trimmed_and_asked_for_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_id_that_cannot_be_asked_for_is_not_listed() {
+async fn unusable_upstream_id_is_not_listed() {
     for upstream in [
         "publishers/x\\r\\nEvil: 1/models/star".to_owned(),
         "publishers/\u{202e}/models/star".to_owned(),
@@ -430,7 +430,7 @@ async fn an_id_that_cannot_be_asked_for_is_not_listed() {
 }
 
 #[tokio::test]
-async fn fields_in_any_order_of_a_map_are_the_same() {
+async fn map_order_does_not_change_extra_field() {
     let model = |pairs: [(&str, u8); 2]| {
         let map = pairs
             .into_iter()
@@ -443,7 +443,7 @@ async fn fields_in_any_order_of_a_map_are_the_same() {
 }
 
 #[tokio::test]
-async fn of_two_records_of_one_id_stays_the_fuller_then_the_dated_in_any_order() {
+async fn duplicate_with_most_facts_is_kept() {
     let records = [
         r#"{"id":"a","context_length":1}"#,
         r#"{"id":"a","context_length":1,"owned_by":"z"}"#,

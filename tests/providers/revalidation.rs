@@ -209,7 +209,7 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 #[tokio::test(start_paused = true)]
-async fn the_next_fetch_has_the_validators_as_they_came() {
+async fn next_fetch_sends_validators_unchanged() {
     for (etag, modified) in [
         (Some(r#""5d8c72a5""#), None),
         (Some(r#"W/"5d8c72a5""#), None),
@@ -238,7 +238,7 @@ async fn the_next_fetch_has_the_validators_as_they_came() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_without_validators_is_asked_without_conditions() {
+async fn fetch_without_validators_is_unconditional() {
     let upstream = Upstream::new([ok(A), ok(A), ok(B)]);
     let cache = upstream.layer().cache();
     for _ in 0..3 {
@@ -248,7 +248,7 @@ async fn a_provider_without_validators_is_asked_without_conditions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_validator_is_that_of_the_last_answer_whether_the_list_changed_or_not() {
+async fn validator_is_of_last_response() {
     let upstream = Upstream::new([
         ok(A).etag("\"1\"").modified(DATE),
         ok(A).etag("\"2\""),
@@ -275,7 +275,7 @@ async fn the_validator_is_that_of_the_last_answer_whether_the_list_changed_or_no
 // ===== What a 304 does =====
 
 #[tokio::test(start_paused = true)]
-async fn a_304_confirms_the_list_and_publishes_nothing() {
+async fn not_modified_confirms_list_without_publishing() {
     for mode in MODES {
         let upstream = Upstream::new([ok(A).etag("\"1\"")]);
         let (layer, _refresher) = mode.start(builder([upstream.provider()]));
@@ -309,7 +309,7 @@ async fn a_304_confirms_the_list_and_publishes_nothing() {
 
 /// What the last answer with a body had of records that cannot be read is still so.
 #[tokio::test(start_paused = true)]
-async fn a_304_tells_nothing_new_of_the_records() {
+async fn not_modified_keeps_record_counts() {
     const FLAWED: &str = r#"{"object":"list","data":[{"id":"a"},{"id":7}]}"#;
     let upstream = Upstream::new([ok(A).etag("\"1\""), ok(FLAWED).etag("\"2\""), unchanged()]);
     let cache = upstream.layer().cache();
@@ -320,7 +320,7 @@ async fn a_304_tells_nothing_new_of_the_records() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_304_ends_a_failure() {
+async fn not_modified_ends_failure() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), reply(500, ""), unchanged()]);
     let layer = upstream.layer();
     let cache = layer.cache();
@@ -338,7 +338,7 @@ async fn a_304_ends_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_caching_each_request_asks_whether_the_list_is_the_same() {
+async fn every_uncached_request_revalidates() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged(), unchanged(), ok(B)]);
     let layer = builder([upstream.provider()])
         .without_cache()
@@ -357,7 +357,7 @@ async fn without_caching_each_request_asks_whether_the_list_is_the_same() {
 
 /// A regression could be: the list is gone while the provider says that it still holds.
 #[tokio::test(start_paused = true)]
-async fn a_list_that_grows_too_old_while_a_304_is_in_the_air_is_kept() {
+async fn list_expiring_during_304_is_kept() {
     for mode in MODES {
         let upstream = Upstream::new([
             ok(A).etag("\"1\""),
@@ -389,7 +389,7 @@ async fn a_list_that_grows_too_old_while_a_304_is_in_the_air_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_was_dropped_for_its_age_is_asked_for_as_the_first() {
+async fn expired_list_is_fetched_unconditionally() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), ok(A).etag("\"1\"")]);
     let builder = builder([upstream.provider()]).max_stale(SECOND * 400);
     let layer = builder.build().unwrap();
@@ -403,7 +403,7 @@ async fn a_list_that_was_dropped_for_its_age_is_asked_for_as_the_first() {
 // ===== Where a validator is never sent, and a 304 never believed =====
 
 #[tokio::test(start_paused = true)]
-async fn a_304_that_nobody_asked_for_is_a_failure() {
+async fn unsolicited_304_is_a_failure() {
     let upstream = Upstream::new([unchanged().etag("\"1\""), ok(A), unchanged().etag("\"1\"")]);
     let cache = upstream.layer().cache();
     let not_modified = ListErrorKind::Status(304);
@@ -420,7 +420,7 @@ async fn a_304_that_nobody_asked_for_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_elsewhere_or_for_another_key_is_asked_for_as_the_first() {
+async fn changed_address_or_key_drops_validator() {
     let base = |provider: Provider| {
         let provider = provider.base_url("https://one.test/v1");
         provider.bearer(Secret::new("sk-one"))
@@ -467,7 +467,7 @@ async fn what_is_asked_elsewhere_or_for_another_key_is_asked_for_as_the_first() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_is_only_listed_otherwise_keeps_its_validator() {
+async fn changed_listing_options_keep_validator() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged()]);
     let provider = upstream.provider();
     let cache = builder([provider.clone()]).build().unwrap().cache();
@@ -491,7 +491,7 @@ fn rotating(provider: Provider) -> Provider {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_has_changed_asks_for_the_list_as_the_first() {
+async fn changed_token_drops_validator() {
     let upstream = Upstream::new([
         ok(A).etag("\"1\""),
         unchanged(),
@@ -518,7 +518,7 @@ async fn a_token_that_has_changed_asks_for_the_list_as_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_was_refused_takes_the_validator_with_it() {
+async fn refused_token_drops_validator() {
     let upstream = Upstream::new([
         ok(A).etag("\"1\""),
         reply(401, "").etag("\"2\""),
@@ -542,7 +542,7 @@ async fn a_token_that_was_refused_takes_the_validator_with_it() {
 
 /// Credentials that are the same again, fetched anew.
 #[tokio::test(start_paused = true)]
-async fn a_token_that_was_fetched_anew_and_is_the_same_keeps_the_validator() {
+async fn unchanged_token_keeps_validator() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged()]);
     let provider = upstream
         .provider()
@@ -555,7 +555,7 @@ async fn a_token_that_was_fetched_anew_and_is_the_same_keeps_the_validator() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_of_more_than_one_page_has_no_validator() {
+async fn paged_list_has_no_validator() {
     const FIRST: &str = r#"{"data":[{"id":"a"}],"has_more":true,"last_id":"a"}"#;
     const LAST: &str = r#"{"data":[{"id":"b"}],"has_more":false,"last_id":"b"}"#;
     let paged = [ok(FIRST).etag("\"1\""), ok(LAST).etag("\"2\"")];
@@ -584,7 +584,7 @@ async fn a_list_of_more_than_one_page_has_no_validator() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_304_on_a_later_page_is_a_failure() {
+async fn not_modified_later_page_is_a_failure() {
     const FIRST: &str = r#"{"data":[{"id":"a"}],"has_more":true,"last_id":"a"}"#;
     const LAST: &str = r#"{"data":[{"id":"b"}],"has_more":false}"#;
     let upstream = Upstream::new([ok(LAST).etag("\"1\""), ok(FIRST), unchanged(), unchanged()]);
@@ -599,7 +599,7 @@ async fn a_304_on_a_later_page_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_believed_leaves_the_validator_of_what_was() {
+async fn refused_list_keeps_previous_validator() {
     for (bad, kind) in [
         (reply(500, A), ListErrorKind::Status(500)),
         (reply(412, ""), ListErrorKind::Status(412)),
@@ -634,7 +634,7 @@ async fn what_was_not_believed_leaves_the_validator_of_what_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_that_is_believed_has_its_validator() {
+async fn accepted_empty_list_has_validator() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), ok(NONE).etag("\"2\""), unchanged()]);
     let builder = builder([upstream.provider()]).accept_empty(true);
     let cache = builder.build().unwrap().cache();
@@ -647,7 +647,7 @@ async fn an_empty_list_that_is_believed_has_its_validator() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_declared_list_that_stands_in_has_no_validator() {
+async fn fallback_has_no_validator() {
     let upstream = Upstream::new([reply(404, "").etag("\"404\""), unchanged()]);
     let house = [tower_models_cache::Model::new("house")];
     let provider = upstream.provider().fallback(house);
@@ -661,7 +661,7 @@ async fn a_declared_list_that_stands_in_has_no_validator() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_validator_of_a_client_goes_to_a_provider_and_none_of_a_provider_to_a_client() {
+async fn validators_do_not_cross_the_cache() {
     let upstream = Upstream::new([ok(A).etag("\"upstream-5d8c\""), unchanged()]);
     let layer = upstream.layer();
     let request = || {
@@ -687,7 +687,7 @@ async fn no_validator_of_a_client_goes_to_a_provider_and_none_of_a_provider_to_a
 
 /// A regression: `ETag: *` was sent back as `If-None-Match: *`, which every list matches.
 #[tokio::test(start_paused = true)]
-async fn what_is_no_validator_is_never_sent_back() {
+async fn invalid_validator_is_never_sent() {
     for (tag, date) in [
         ("*", DATE),
         ("unquoted", DATE),
@@ -709,7 +709,7 @@ async fn what_is_no_validator_is_never_sent_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_a_proxy_transformed_is_a_list() {
+async fn response_transformed_by_proxy_is_accepted() {
     let upstream = Upstream::new([reply(203, A)]);
     let cache = upstream.layer().cache();
     refresh(&cache).await;
@@ -718,7 +718,7 @@ async fn a_list_that_a_proxy_transformed_is_a_list() {
 
 /// A regression: more digits than fit, and a list, counted as no `Retry-After` at all.
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_beyond_all_numbers_is_kept_to_up_to_the_cap() {
+async fn overlong_retry_after_is_capped() {
     for value in [
         "99999999999999999999999999",
         "1, 99999999",
@@ -743,7 +743,7 @@ async fn a_retry_after_beyond_all_numbers_is_kept_to_up_to_the_cap() {
 /// Confirmed for ever, the list would never learn it, and differ from that of a replica
 /// that was started later.
 #[tokio::test(start_paused = true)]
-async fn a_list_with_a_date_that_may_be_made_up_is_asked_for_whole() {
+async fn list_with_doubtful_date_has_no_validator() {
     for (age, conditional) in [(600, false), (3 * 3600, true)] {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let body = format!(r#"{{"data":[{{"id":"a","created":{}}}]}}"#, now - age);

@@ -64,7 +64,7 @@ async fn snapshot(name: &str) -> ModelsSnapshot {
 }
 
 #[tokio::test]
-async fn samples_are_read_as_configured_and_as_detected() {
+async fn samples_are_read_in_set_or_auto_dialect() {
     for sample in SAMPLES {
         let dialects = (sample.configured, sample.detected);
         assert_is_read(
@@ -78,14 +78,14 @@ async fn samples_are_read_as_configured_and_as_detected() {
 }
 
 #[tokio::test]
-async fn a_truncated_sample_is_a_failure() {
+async fn truncated_sample_is_a_failure() {
     for sample in SAMPLES.iter().filter(|sample| sample.outcome.is_ok()) {
         assert_truncation_fails(sample.name, sample.body.as_bytes(), sample.configured).await;
     }
 }
 
 #[tokio::test]
-async fn sampled_models_are_listed_under_their_upstream_ids() {
+async fn sampled_models_are_listed_by_upstream_id() {
     for (name, listed, upstream, owner) in [
         (
             "gemini",
@@ -118,7 +118,7 @@ async fn sampled_models_are_listed_under_their_upstream_ids() {
 }
 
 #[tokio::test]
-async fn each_format_gives_the_context_window_that_it_states() {
+async fn each_format_yields_its_context_window() {
     for (name, id, window) in [
         ("flat-fields", "finch/finch-20b", Some(131_072)),
         ("llamacpp", "rook-7b-q4", Some(32_768)),
@@ -135,7 +135,7 @@ async fn each_format_gives_the_context_window_that_it_states() {
 }
 
 #[tokio::test]
-async fn two_lists_of_one_provider_differ_in_what_changed_alone() {
+async fn samples_of_two_days_differ_only_by_content() {
     let first = snapshot("openai-monday").await;
     let second = snapshot("openai-tuesday").await;
     let changed = first.iter().filter(|model| {
@@ -148,7 +148,7 @@ async fn two_lists_of_one_provider_differ_in_what_changed_alone() {
 
 #[cfg(feature = "catalog")]
 #[tokio::test]
-async fn a_sampled_catalog_describes_what_providers_list() {
+async fn sampled_catalog_describes_listed_models() {
     use std::convert::Infallible;
 
     use bytes::Bytes;

@@ -255,7 +255,7 @@ async fn everything_sent_to_a_client(layer: &StaticModelsCacheLayer) -> String {
 // ===== tests =====
 
 #[test]
-fn the_search_finds_what_is_there() {
+fn search_finds_present_secret() {
     for secret in SECRETS {
         assert_eq!(leaks(&format!("a {secret}.")), [secret]);
         assert_eq!(leaks(&secret.to_uppercase()), [secret]);
@@ -268,7 +268,7 @@ fn the_search_finds_what_is_there() {
 }
 
 #[tokio::test]
-async fn the_log_that_is_searched_holds_what_is_logged_at_every_level() {
+async fn searched_log_contains_every_level() {
     let log = &*LOG;
     tracing::trace!(planted = "control-trace-a1", "of a test");
     tracing::error!("control-error-a2");
@@ -296,7 +296,7 @@ async fn the_log_that_is_searched_holds_what_is_logged_at_every_level() {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_a_log_an_answer_a_status_an_error_or_a_debug_output() {
+async fn secrets_never_appear_in_output() {
     let log = &*LOG;
     let upstreams = leaky().await;
     let good = good().await;
@@ -382,7 +382,7 @@ async fn no_secret_is_in_a_log_an_answer_a_status_an_error_or_a_debug_output() {
 }
 
 #[tokio::test]
-async fn a_setting_that_cannot_work_is_told_without_the_secret_in_it() {
+async fn error_for_invalid_setting_hides_secret() {
     let upstream = good().await;
     let provider = || provider("p", &upstream);
     let bad = [
@@ -413,7 +413,7 @@ async fn a_setting_that_cannot_work_is_told_without_the_secret_in_it() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_clients_request_reaches_a_provider() {
+async fn client_request_does_not_reach_provider() {
     let upstream = good().await;
     // Waiting, on demand and without_cache: whoever's request begins the fetch.
     let on_demand = StaticModelsCacheLayer::builder()
@@ -448,7 +448,7 @@ async fn nothing_of_a_clients_request_reaches_a_provider() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_clients_request_reaches_a_service_in_the_process_either() {
+async fn client_request_does_not_reach_local_service() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&seen);
     let service = service_fn(move |request: Request<Empty<Bytes>>| {

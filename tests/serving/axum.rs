@@ -111,7 +111,7 @@ async fn posts(server: &Server, at: &str) -> Response<Bytes> {
 }
 
 #[tokio::test]
-async fn a_layer_of_a_router_serves_the_list_beside_the_routes() {
+async fn router_layer_serves_list_beside_routes() {
     let app = api()
         .route("/v1/files", get(|| async { "files" }))
         .layer(house());
@@ -129,7 +129,7 @@ async fn a_layer_of_a_router_serves_the_list_beside_the_routes() {
 }
 
 #[tokio::test]
-async fn a_route_of_the_application_on_our_path_keeps_the_other_methods() {
+async fn app_route_on_list_path_keeps_other_methods() {
     let app = Router::new()
         .route(
             "/v1/models",
@@ -151,7 +151,7 @@ async fn a_route_of_the_application_on_our_path_keeps_the_other_methods() {
 }
 
 #[tokio::test]
-async fn all_routes_and_routers_under_clones_of_a_layer_share_one_cache() {
+async fn cloned_layers_share_one_cache() {
     let script = Script::always(["x"]);
     let (layer, refresher) = StaticModelsCacheLayer::builder()
         .provider(Provider::source("lab", script.clone()))
@@ -175,7 +175,7 @@ async fn all_routes_and_routers_under_clones_of_a_layer_share_one_cache() {
 }
 
 #[tokio::test]
-async fn in_a_nested_router_with_a_fallback_the_layer_sees_the_path_without_its_prefix() {
+async fn nested_router_with_fallback_strips_prefix() {
     let inside = api()
         .fallback(|| async { (StatusCode::NOT_FOUND, "nested fallback") })
         .layer(house());
@@ -191,7 +191,7 @@ async fn in_a_nested_router_with_a_fallback_the_layer_sees_the_path_without_its_
 }
 
 #[tokio::test]
-async fn in_a_nested_router_without_a_fallback_axum_asks_no_layer_and_a_route_helps() {
+async fn nested_router_without_fallback_needs_a_route() {
     // axum drops the layers of a nested router's default fallback with it.
     let without = Router::new().nest("/api", api().layer(house()));
     serves_no_list(&Server::axum(without).await, "/api/v1/models").await;
@@ -209,7 +209,7 @@ async fn in_a_nested_router_without_a_fallback_axum_asks_no_layer_and_a_route_he
 }
 
 #[tokio::test]
-async fn around_a_router_that_nests_the_layer_takes_the_whole_path() {
+async fn layer_around_nesting_router_sees_full_path() {
     let app = Router::new()
         .nest("/api", api())
         .layer(at(["/api/v1/models"]));
@@ -221,7 +221,7 @@ async fn around_a_router_that_nests_the_layer_takes_the_whole_path() {
 }
 
 #[tokio::test]
-async fn several_mounts_serve_the_same_list() {
+async fn several_paths_serve_the_same_list() {
     let mounts = ["/v1/models", "/api/v1/models", "/models"];
     let app = api().layer(at(mounts));
     let server = Server::axum(app).await;
@@ -238,7 +238,7 @@ async fn several_mounts_serve_the_same_list() {
 }
 
 #[tokio::test]
-async fn the_service_serves_routes_of_its_own() {
+async fn standalone_service_serves_routes() {
     let models = house().service();
     let app = api()
         .route_service("/v1/models", models.clone())
@@ -257,7 +257,7 @@ async fn the_service_serves_routes_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_router_is_a_provider_too() {
+async fn router_may_be_a_provider() {
     let upstream = Router::new().route(
         "/v1/models",
         get(|| async { r#"{"object":"list","data":[{"id":"x"}]}"# }),
@@ -273,7 +273,7 @@ async fn a_router_is_a_provider_too() {
 }
 
 #[tokio::test]
-async fn graceful_shutdown_answers_the_request_in_hand_and_leaves_no_task() {
+async fn graceful_shutdown_finishes_pending_request() {
     let shutdown = CancellationToken::new();
     let hung = Script::hung();
     let tracker = tokio_util::task::TaskTracker::new();

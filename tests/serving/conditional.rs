@@ -80,7 +80,7 @@ fn assert_not_modified(answer: &Response<Bytes>, found: &Response<Bytes>, why: &
 }
 
 #[tokio::test]
-async fn if_none_match_is_read_as_the_rfc_has_it_for_the_list_a_model_and_every_coding() {
+async fn if_none_match_follows_rfc_9110() {
     let layer = house();
     encoded(&layer).await;
     let mut fronts = Fronts::of(&layer).await;
@@ -111,7 +111,7 @@ fn fill_in(line: &[u8], etag: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_304_has_the_headers_that_the_rfc_wants_and_none_of_a_body() {
+async fn not_modified_has_required_headers_only() {
     let layer = house();
     encoded(&layer).await;
     let mut fronts = Fronts::of(&layer).await;
@@ -138,7 +138,7 @@ async fn a_304_has_the_headers_that_the_rfc_wants_and_none_of_a_body() {
 }
 
 #[tokio::test]
-async fn the_tag_of_another_coding_or_of_another_resource_does_not_match() {
+async fn etag_of_other_coding_or_resource_is_no_match() {
     let layer = house();
     encoded(&layer).await;
     let mut fronts = Fronts::of(&layer).await;
@@ -171,7 +171,7 @@ async fn the_tag_of_another_coding_or_of_another_resource_does_not_match() {
 }
 
 #[tokio::test]
-async fn a_date_is_not_looked_at_because_there_is_always_a_tag() {
+async fn if_modified_since_is_ignored() {
     let layer = house();
     let mut fronts = Fronts::of(&layer).await;
     let future = ("if-modified-since", &b"Fri, 31 Dec 2100 23:59:59 GMT"[..]);
@@ -197,7 +197,7 @@ async fn a_date_is_not_looked_at_because_there_is_always_a_tag() {
 /// A cache may leave `If-Match` alone (section 13.1.1), and whoever has no ranges the
 /// rest of them (section 14.2).
 #[tokio::test]
-async fn ranges_and_the_preconditions_of_changes_are_left_alone() {
+async fn range_and_if_match_are_ignored() {
     let layer = house();
     let mut fronts = Fronts::of(&layer).await;
     for path in ["/v1/models", "/v1/models/house/small"] {
@@ -222,7 +222,7 @@ async fn ranges_and_the_preconditions_of_changes_are_left_alone() {
 }
 
 #[tokio::test]
-async fn a_client_that_wants_no_caches_gets_its_304_all_the_same() {
+async fn no_cache_request_may_get_304() {
     let layer = house();
     let mut fronts = Fronts::of(&layer).await;
     let found = fronts.get("/v1/models", &[]).await;
@@ -239,7 +239,7 @@ async fn a_client_that_wants_no_caches_gets_its_304_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_is_not_found_or_not_acceptable_or_not_there_is_never_unmodified() {
+async fn errors_are_never_not_modified() {
     let layer = house();
     encoded(&layer).await;
     let mut fronts = Fronts::of(&layer).await;
@@ -267,7 +267,7 @@ async fn what_is_not_found_or_not_acceptable_or_not_there_is_never_unmodified() 
 }
 
 #[tokio::test]
-async fn a_tag_matches_for_just_as_long_as_the_models_are_the_same() {
+async fn etag_matches_while_models_are_unchanged() {
     let layer = house();
     let mut fronts = Fronts::of(&layer).await;
     let cache = layer.cache();

@@ -248,7 +248,7 @@ proptest! {
     })]
 
     #[test]
-    fn whatever_headers_come_the_answer_is_true_to_its_own(
+    fn arbitrary_request_headers_get_valid_response(
         layer in 0..4_usize,
         path in select(&PATHS[..]),
         headers in headers(),
@@ -265,7 +265,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_path_comes_there_is_a_model_or_there_is_none(
+    fn arbitrary_path_is_a_model_or_404(
         layer in 0..4_usize,
         method in method(),
         path in path(),
@@ -306,7 +306,7 @@ proptest! {
 
     /// No client library stands between, which would send only what is a URI.
     #[test]
-    fn whatever_bytes_come_over_a_socket_the_server_has_no_error_of_its_own(
+    fn arbitrary_bytes_never_cause_5xx(
         paths in vec(path(), 4),
         value in any_value(),
     ) {

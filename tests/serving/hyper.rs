@@ -35,7 +35,7 @@ async fn serve(layer: &StaticModelsCacheLayer) -> Server {
 }
 
 #[tokio::test]
-async fn one_connection_carries_every_kind_of_answer_and_stays_usable() {
+async fn connection_is_reused_for_every_response() {
     for version in VERSIONS {
         let layer = house();
         let server = serve(&layer).await;
@@ -83,7 +83,7 @@ async fn one_connection_carries_every_kind_of_answer_and_stays_usable() {
 }
 
 #[tokio::test]
-async fn on_the_wire_of_http_1_a_head_and_a_304_end_with_their_headers() {
+async fn http1_head_and_304_have_no_body() {
     let layer = house();
     let etag = layer.cache().snapshot().etag().to_owned();
     let server = serve(&layer).await;
@@ -109,7 +109,7 @@ async fn on_the_wire_of_http_1_a_head_and_a_304_end_with_their_headers() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_with_a_get_is_not_taken_for_the_next_request() {
+async fn body_of_get_is_not_read_as_next_request() {
     let layer = house();
     let server = serve(&layer).await;
     let requests = "GET /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 29\r\n\r\n\
@@ -126,7 +126,7 @@ async fn a_body_that_comes_with_a_get_is_not_taken_for_the_next_request() {
 }
 
 #[tokio::test]
-async fn a_list_of_5000_models_arrives_whole_and_again_and_again() {
+async fn large_list_arrives_complete_repeatedly() {
     let layer = of((0..5000).map(|n| {
         Model::new(format!("family-{}/model-with-a-name-{n}", n % 40))
             .with_created(1_700_000_000)
@@ -150,7 +150,7 @@ async fn a_list_of_5000_models_arrives_whole_and_again_and_again() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stalls_or_leaves_does_not_disturb_the_other_streams() {
+async fn stalled_reader_does_not_block_other_streams() {
     let layer = of((0..5000).map(|n| Model::new(format!("model-with-a-name-{n}"))));
     let expected = layer.cache().snapshot().body();
     let server = serve(&layer).await;
@@ -166,7 +166,7 @@ async fn a_reader_that_stalls_or_leaves_does_not_disturb_the_other_streams() {
 }
 
 #[tokio::test]
-async fn the_first_request_waits_for_the_provider_and_gets_its_list() {
+async fn first_request_waits_for_list() {
     for version in VERSIONS {
         let (go, gate) = tokio::sync::oneshot::channel::<()>();
         let mut gate = Some(gate);
@@ -207,7 +207,7 @@ async fn the_first_request_waits_for_the_provider_and_gets_its_list() {
 }
 
 #[tokio::test]
-async fn the_service_alone_serves_a_connection_too() {
+async fn standalone_service_serves_connection() {
     let layer = house();
     let server = Server::hyper(layer.service()).await;
     for version in VERSIONS {
@@ -227,7 +227,7 @@ async fn the_service_alone_serves_a_connection_too() {
 }
 
 #[tokio::test]
-async fn what_is_said_of_the_body_is_what_comes() {
+async fn size_hint_matches_body() {
     use http_body::Body;
     let inner = service_fn(|_: Request<Full<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))

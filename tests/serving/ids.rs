@@ -90,7 +90,7 @@ fn record<'a>(list: &'a [serde_json::Value], id: &str) -> &'a serde_json::Value 
 }
 
 #[tokio::test]
-async fn every_listed_id_is_found_by_every_form_that_clients_send() {
+async fn listed_id_is_found_in_every_encoding() {
     let layer = layer();
     let list: serde_json::Value = serde_json::from_slice(&layer.cache().snapshot().body()).unwrap();
     let list = list["data"].as_array().unwrap();
@@ -111,7 +111,7 @@ async fn every_listed_id_is_found_by_every_form_that_clients_send() {
 
 /// SDKs that put the id into the URL as it is, as far as it can stand there.
 #[tokio::test]
-async fn every_listed_id_is_found_as_it_is_where_that_is_a_path() {
+async fn listed_id_is_found_unescaped() {
     let layer = layer();
     let mut fronts = Fronts::of(&layer).await;
     let mut raw = Vec::new();
@@ -137,7 +137,7 @@ async fn every_listed_id_is_found_as_it_is_where_that_is_a_path() {
 }
 
 #[tokio::test]
-async fn a_slash_at_the_end_is_taken_for_the_ids_first_and_for_nothing_then() {
+async fn trailing_slash_is_part_of_id_or_ignored() {
     let layer = StaticModelsCacheLayer::builder()
         .provider(Provider::fixed("p", ["a", "b/", "c", "c/"].map(Model::new)))
         .build()
@@ -176,7 +176,7 @@ fn assert_model(answer: &Response<Bytes>, expected: Option<&str>, what: &str) {
 }
 
 #[tokio::test]
-async fn an_id_is_decoded_once_and_a_plus_is_a_plus() {
+async fn id_is_decoded_once_and_plus_is_literal() {
     let mut fronts = Fronts::of(&layer()).await;
     for (path, expected) in [
         ("house/a+b", Some("house/a+b")),
@@ -199,7 +199,7 @@ async fn an_id_is_decoded_once_and_a_plus_is_a_plus() {
 }
 
 #[tokio::test]
-async fn what_no_model_is_listed_under_is_not_found_in_the_form_that_clients_raise_from() {
+async fn unknown_id_is_openai_404() {
     let mut fronts = Fronts::of(&layer()).await;
     let long = [641, 1923, 1924, 1926, 1927, 4000].map(|length| "a".repeat(length));
     let slashes = "/".repeat(3000);
@@ -277,7 +277,7 @@ async fn what_no_model_is_listed_under_is_not_found_in_the_form_that_clients_rai
 }
 
 #[tokio::test]
-async fn a_path_as_long_as_a_uri_can_be_is_not_found_either() {
+async fn longest_possible_path_is_404() {
     for unit in ["a", "/", "%61", "%", "house/small/", "ü"] {
         let path = "/v1/models/".to_owned() + &unit.repeat(65_000 / unit.len());
         let request: Request<Empty<Bytes>> = request(Method::GET, path, &[]).map(|()| Empty::new());
@@ -286,7 +286,7 @@ async fn a_path_as_long_as_a_uri_can_be_is_not_found_either() {
 }
 
 #[tokio::test]
-async fn the_longest_id_is_found_by_its_longest_form() {
+async fn longest_id_is_found_fully_escaped() {
     let name = "n".repeat(128);
     let id = "ü".repeat(256);
     let layer = StaticModelsCacheLayer::builder()
@@ -305,7 +305,7 @@ async fn the_longest_id_is_found_by_its_longest_form() {
 }
 
 #[tokio::test]
-async fn an_error_quotes_an_id_as_text_and_nothing_else() {
+async fn error_quotes_id_as_plain_text() {
     let mut fronts = Fronts::of(&layer()).await;
     let path = "/v1/models/%22%7D,%7B%22x%22:%0D%0A%3Cb%3E%00";
     let answer = fronts.get(path, &[]).await;

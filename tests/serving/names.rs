@@ -39,7 +39,7 @@ fn to(provider: &str, id: &str) -> Option<(String, String)> {
 // ===== Prefixes =====
 
 #[tokio::test]
-async fn on_conflict_the_first_has_the_bare_name_and_the_others_their_prefix() {
+async fn first_provider_keeps_bare_name_on_conflict() {
     let layer = builder([
         fixed("a", ["x", "y"], Prefix::OnConflict),
         fixed("b", ["x", "z"], Prefix::OnConflict),
@@ -70,7 +70,7 @@ async fn on_conflict_the_first_has_the_bare_name_and_the_others_their_prefix() {
 }
 
 #[tokio::test]
-async fn a_conflict_follows_what_is_listed() {
+async fn prefix_follows_current_conflicts() {
     let desk = Desk::new(["x"]);
     let first = Provider::source("a", Script::desk(&desk)).prefix(Prefix::OnConflict);
     let second = fixed("b", ["x"], Prefix::OnConflict);
@@ -92,7 +92,7 @@ async fn a_conflict_follows_what_is_listed() {
 }
 
 #[tokio::test]
-async fn behind_its_prefix_a_model_is_found_though_another_has_that_for_an_id() {
+async fn prefixed_name_wins_over_equal_id() {
     let layer = builder([
         fixed("p", ["y"], Prefix::OnConflict),
         fixed("b", ["p/y"], Prefix::OnConflict),
@@ -105,7 +105,7 @@ async fn behind_its_prefix_a_model_is_found_though_another_has_that_for_an_id() 
 
 /// Found by the property below: `a/b` stood twice in the list.
 #[tokio::test]
-async fn a_prefix_on_conflict_does_not_take_the_name_of_a_model_of_its_own() {
+async fn prefix_does_not_take_name_of_own_model() {
     let layer = builder([fixed("a", ["a/b", "b"], Prefix::OnConflict)]).alias("b", "a/none");
     let layer = layer.build().unwrap();
     assert_eq!(list(&layer).await, ["a/b"]);
@@ -114,7 +114,7 @@ async fn a_prefix_on_conflict_does_not_take_the_name_of_a_model_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_id_that_looks_like_a_prefix_is_whose_it_was_declared_first() {
+async fn first_declared_wins_id_that_looks_prefixed() {
     let layer = builder([
         fixed("a", ["b/x"], Prefix::OnConflict),
         fixed("b", ["x"], Prefix::Always),
@@ -132,7 +132,7 @@ async fn an_id_that_looks_like_a_prefix_is_whose_it_was_declared_first() {
 // ===== Aliases =====
 
 #[tokio::test]
-async fn an_alias_is_listed_first_with_all_that_is_known_of_its_model() {
+async fn alias_is_listed_first_with_facts_of_model() {
     let model = Model::new("gpt-5")
         .with_display_name("GPT 5")
         .with_context_length(400_000);
@@ -171,7 +171,7 @@ async fn an_alias_is_listed_first_with_all_that_is_known_of_its_model() {
 }
 
 #[tokio::test]
-async fn an_alias_comes_and_goes_with_its_model_and_never_means_another() {
+async fn alias_is_listed_while_its_model_is() {
     let desk = Desk::new(["gpt-5"]);
     let provider = Provider::source("openai", Script::desk(&desk));
     let shadow = fixed("house", ["gpt", "other"], false);
@@ -196,7 +196,7 @@ async fn an_alias_comes_and_goes_with_its_model_and_never_means_another() {
 }
 
 #[tokio::test]
-async fn an_alias_of_what_is_not_seen_is_not_seen() {
+async fn alias_of_hidden_model_is_hidden() {
     let providers = [fixed("a", ["x"], true), fixed("b", ["y"], true)];
     let view = View::named("b", |model| model.provider() == "b");
     let layer = speaking_all(builder(providers))
@@ -215,7 +215,7 @@ async fn an_alias_of_what_is_not_seen_is_not_seen() {
 }
 
 #[test]
-fn a_bad_alias_is_named_when_the_layer_is_built() {
+fn build_error_names_invalid_alias() {
     let long = "x".repeat(513);
     for (pairs, field, value) in [
         (vec![("", "a/x")], "aliases", "\"\""),
@@ -240,7 +240,7 @@ fn a_bad_alias_is_named_when_the_layer_is_built() {
 // ===== Names for clients that look for `claude` =====
 
 #[tokio::test]
-async fn claude_names_are_for_anthropics_clients_and_lead_to_the_same_models() {
+async fn claude_names_are_listed_for_anthropic_only() {
     let providers = [
         fixed("openai", ["gpt-5", "claude-like"], true),
         fixed("anthropic", ["Claude-Opus"], true),
@@ -299,7 +299,7 @@ async fn claude_names_are_for_anthropics_clients_and_lead_to_the_same_models() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_whatever_form_of_its_id_a_model_that_is_there_is_not_waited_for() {
+async fn known_model_is_found_without_waiting() {
     let slow = Provider::source("slow", Script::hung());
     let here = fixed("here", ["a"], true);
     let layer = speaking_all(builder([here, slow]))
@@ -321,7 +321,7 @@ async fn by_whatever_form_of_its_id_a_model_that_is_there_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn geminis_names_may_be_asked_for_with_or_without_what_stands_before_them() {
+async fn gemini_name_is_found_with_or_without_prefix() {
     let layer = speaking_all(builder([fixed("g", ["gemini-x"], false)]))
         .build()
         .unwrap();

@@ -78,7 +78,7 @@ fn accepting<'a>(lines: &[&'a [u8]]) -> Vec<(&'static str, &'a [u8])> {
 }
 
 #[tokio::test]
-async fn accept_encoding_is_read_as_the_rfc_has_it() {
+async fn accept_encoding_follows_rfc_9110() {
     let layer = house();
     encoded(&layer).await;
     let identity = layer.cache().snapshot().body();
@@ -98,7 +98,7 @@ async fn accept_encoding_is_read_as_the_rfc_has_it() {
 }
 
 #[tokio::test]
-async fn every_variant_has_a_tag_of_its_own_and_is_smaller_than_identity() {
+async fn each_coding_has_own_etag_and_is_smaller() {
     let layer = house();
     encoded(&layer).await;
     let identity = layer.cache().snapshot();
@@ -116,7 +116,7 @@ async fn every_variant_has_a_tag_of_its_own_and_is_smaller_than_identity() {
 }
 
 #[tokio::test]
-async fn one_model_and_errors_are_never_encoded_and_do_not_vary_by_what_is_accepted() {
+async fn models_and_errors_are_never_encoded() {
     let layer = house();
     encoded(&layer).await;
     let mut fronts = Fronts::of(&layer).await;
@@ -136,7 +136,7 @@ async fn one_model_and_errors_are_never_encoded_and_do_not_vary_by_what_is_accep
 }
 
 #[tokio::test]
-async fn what_a_client_accepts_of_types_and_languages_is_not_looked_at() {
+async fn accept_and_accept_language_are_ignored() {
     let layer = house();
     let mut fronts = Fronts::of(&layer).await;
     for path in ["/v1/models", "/v1/models/house/small", "/v1/models/nothing"] {
@@ -175,7 +175,7 @@ async fn of_length(bytes: usize) -> StaticModelsCacheLayer {
 /// A list below 1 KiB has one representation, which is sent whatever the client says of
 /// others (RFC 9110, section 12.5, lets a server disregard a preference).
 #[tokio::test]
-async fn a_list_of_less_than_1_kib_is_not_negotiated() {
+async fn list_below_1_kib_is_not_encoded() {
     for (layer, negotiated) in [
         (of_length(1023).await, false),
         (of_length(1024).await, true),
@@ -253,7 +253,7 @@ async fn codings_of(layer: &StaticModelsCacheLayer) -> [String; 4] {
 }
 
 #[test]
-fn until_the_variants_are_there_everyone_gets_identity_and_the_same_vary() {
+fn identity_is_sent_until_compressed() {
     with_one_blocking_thread(async {
         let held = hold().await;
         let layer = built([generation(1)]);
@@ -271,7 +271,7 @@ fn until_the_variants_are_there_everyone_gets_identity_and_the_same_vary() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_variants_appear_all_at_once() {
+async fn encodings_become_available_together() {
     for round in 0..20 {
         let layer = built([generation(round)]);
         net::within(async {
@@ -300,7 +300,7 @@ async fn the_variants_appear_all_at_once() {
 }
 
 #[test]
-fn a_new_list_drops_the_variants_of_the_old_one_at_once() {
+fn new_list_drops_old_encodings() {
     with_one_blocking_thread(async {
         let layer = built([generation(1)]);
         encoded(&layer).await;
@@ -319,7 +319,7 @@ fn a_new_list_drops_the_variants_of_the_old_one_at_once() {
 }
 
 #[test]
-fn variants_that_come_after_the_next_list_are_forgotten() {
+fn late_encodings_of_old_list_are_discarded() {
     with_one_blocking_thread(async {
         let held = hold().await;
         let layer = built([generation(1)]);
@@ -336,7 +336,7 @@ fn variants_that_come_after_the_next_list_are_forgotten() {
 }
 
 #[test]
-fn a_change_of_health_leaves_the_variants_and_their_tags() {
+fn health_change_keeps_encodings_and_etags() {
     with_one_blocking_thread(async {
         let script = Script::new(|call| async move {
             let models = (0..40).map(|n| Model::new(format!("model-{n}")));
@@ -373,7 +373,7 @@ fn a_change_of_health_leaves_the_variants_and_their_tags() {
 }
 
 #[test]
-fn one_model_is_served_while_its_list_is_compressed() {
+fn model_is_served_during_compression() {
     with_one_blocking_thread(async {
         let _held = hold().await;
         let layer = built([generation(1)]);

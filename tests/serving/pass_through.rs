@@ -90,7 +90,7 @@ fn not_ours() -> Vec<(Method, &'static str)> {
 struct Marker(u32);
 
 #[test]
-fn what_is_not_ours_reaches_the_inner_service_and_returns_as_it_came() {
+fn other_requests_pass_through_unchanged() {
     let headers = || {
         let mut headers = HeaderMap::new();
         headers.append("x-many", HeaderValue::from_static("one"));
@@ -140,7 +140,7 @@ fn what_is_not_ours_reaches_the_inner_service_and_returns_as_it_came() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_fetches_nothing() {
+async fn other_requests_do_not_fetch() {
     let script = Script::always(["x"]);
     let layer = StaticModelsCacheLayer::builder()
         .provider(Provider::source("lab", script.clone()))
@@ -206,7 +206,7 @@ impl Body for Scripted {
 }
 
 #[test]
-fn a_body_of_the_inner_service_is_polled_frame_by_frame_and_no_more() {
+fn inner_body_is_polled_frame_by_frame() {
     let data = |text: &'static str| Poll::Ready(Some(Ok(Frame::data(text.into()))));
     let trailers = HeaderMap::from_iter([(
         header::HeaderName::from_static("grpc-status"),
@@ -278,7 +278,7 @@ async fn next_data(body: &mut Incoming) -> Bytes {
 }
 
 #[tokio::test]
-async fn frames_and_trailers_stream_both_ways_as_they_come() {
+async fn frames_and_trailers_stream_both_ways() {
     // As a gRPC server does it: answers while the request goes on.
     let echo = service_fn(|request: Request<Incoming>| async {
         Ok::<_, Infallible>(Response::new(request.into_body()))
@@ -318,7 +318,7 @@ async fn frames_and_trailers_stream_both_ways_as_they_come() {
 }
 
 #[tokio::test]
-async fn a_response_that_never_ends_streams_on_and_ends_with_its_reader() {
+async fn endless_response_ends_with_its_reader() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let (feeds, mut fed_responses) = mpsc::unbounded_channel();
         let events = service_fn(move |_: Request<Incoming>| {
@@ -344,7 +344,7 @@ async fn a_response_that_never_ends_streams_on_and_ends_with_its_reader() {
 // ===== upgrades =====
 
 #[tokio::test]
-async fn a_websocket_is_upgraded_next_to_the_list_and_on_a_near_miss() {
+async fn websocket_upgrade_passes_through() {
     let socket = |upgrade: WebSocketUpgrade| async {
         upgrade.on_upgrade(|mut socket| async move {
             while let Some(Ok(message)) = socket.recv().await {
@@ -384,7 +384,7 @@ async fn a_websocket_is_upgraded_next_to_the_list_and_on_a_near_miss() {
 }
 
 #[tokio::test]
-async fn on_our_path_a_request_to_upgrade_gets_the_list() {
+async fn upgrade_request_on_list_path_gets_list() {
     let app = Router::new().route("/", post(|| async {})).layer(house());
     let server = Server::axum(app).await;
     let request = "GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: upgrade, close\r\n\
@@ -395,7 +395,7 @@ async fn on_our_path_a_request_to_upgrade_gets_the_list() {
 }
 
 #[tokio::test]
-async fn a_connect_tunnel_goes_through() {
+async fn connect_tunnel_passes_through() {
     let tunnel = service_fn(|request: Request<Incoming>| async {
         assert_eq!(request.method(), Method::CONNECT);
         tokio::spawn(async {
@@ -442,7 +442,7 @@ fn request(path: &'static str) -> Sent {
 }
 
 #[tokio::test]
-async fn readiness_is_the_inner_services_and_wakes_with_it() {
+async fn readiness_follows_inner_service() {
     let (mut service, mut handle) = mocked();
     handle.allow(0);
     assert!(service.poll_ready::<Sent>().is_pending());
@@ -459,7 +459,7 @@ async fn readiness_is_the_inner_services_and_wakes_with_it() {
 }
 
 #[tokio::test]
-async fn the_list_leaves_the_readiness_that_was_reserved_to_the_next_request() {
+async fn list_response_keeps_reserved_readiness() {
     let (mut service, mut handle) = mocked();
     handle.allow(1);
     assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));
@@ -475,7 +475,7 @@ async fn the_list_leaves_the_readiness_that_was_reserved_to_the_next_request() {
 }
 
 #[tokio::test]
-async fn the_instance_that_was_polled_ready_is_the_one_that_is_called() {
+async fn call_uses_the_instance_polled_ready() {
     // A mock panics when it is called without having been ready, as a clone is.
     let (mut service, mut handle) = mocked();
     handle.allow(10);
@@ -490,7 +490,7 @@ async fn the_instance_that_was_polled_ready_is_the_one_that_is_called() {
 }
 
 #[tokio::test]
-async fn errors_of_readiness_and_of_calls_are_the_inner_services() {
+async fn inner_errors_pass_through() {
     let (mut service, mut handle) = mocked();
     handle.allow(1);
     assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));

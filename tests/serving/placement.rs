@@ -70,7 +70,7 @@ async fn served_at(app: Router) -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn the_list_is_where_the_readme_says() {
+async fn list_is_served_where_readme_says() {
     let (short, long) = ("/v1/models", "/api/v1/models");
 
     // Router::layer
@@ -116,7 +116,7 @@ async fn authenticate(request: Request, next: Next) -> Response {
 }
 
 #[tokio::test]
-async fn authentication_guards_the_list_only_when_added_after_it() {
+async fn auth_guards_list_only_when_outside() {
     let auth = || middleware::from_fn(authenticate);
     let right = api().layer(models("/v1/models")).layer(auth());
     let wrong = api().layer(auth()).layer(models("/v1/models"));
@@ -128,7 +128,7 @@ async fn authentication_guards_the_list_only_when_added_after_it() {
 }
 
 #[tokio::test]
-async fn cors_answers_a_preflight_and_exposes_both_tags() {
+async fn cors_allows_preflight_and_exposes_etags() {
     let cors = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
@@ -164,7 +164,7 @@ async fn cors_answers_a_preflight_and_exposes_both_tags() {
 }
 
 #[tokio::test]
-async fn axum_serves_the_layer_around_a_router() {
+async fn axum_serves_layer_around_router() {
     let app = ServiceBuilder::new()
         .layer(MapResponseBodyLayer::new(Body::new))
         .layer(models("/v1/models"))
@@ -183,7 +183,7 @@ async fn axum_serves_the_layer_around_a_router() {
 }
 
 #[tokio::test]
-async fn a_reqwest_client_is_a_service_of_a_provider() {
+async fn reqwest_client_is_a_provider_service() {
     let upstream = Router::new().route(
         "/v1/models",
         get(|| async { r#"{"object":"list","data":[{"id":"x"}]}"# }),
@@ -209,7 +209,7 @@ async fn a_reqwest_client_is_a_service_of_a_provider() {
 }
 
 #[test]
-fn the_readme_program_is_the_example() {
+fn readme_program_equals_example() {
     let readme = include_str!("../../README.md");
     let (_, code) = readme.split_once("```rust,no_run\n").unwrap();
     let (code, _) = code.split_once("```").unwrap();

@@ -155,7 +155,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn any_providers_are_listed_whole_with_unique_ids_that_route_as_they_are_listed(
+    fn listed_ids_are_complete_unique_and_routed(
         lists in vec((any::<bool>(), vec(model(), 0..12)), 0..NAMES.len()),
     ) {
         run(async {
@@ -174,7 +174,7 @@ proptest! {
     }
 
     #[test]
-    fn the_facts_of_a_model_survive(model in model()) {
+    fn model_facts_are_served_unchanged(model in model()) {
         run(async {
             let script = Script::new({
                 let model = model.clone();
@@ -371,7 +371,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2 * CASES, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn a_list_published_in_steps_is_the_list_of_a_fresh_start(steps in vec(step(), 1..24)) {
+    fn incremental_list_equals_fresh_list(steps in vec(step(), 1..24)) {
         run(async {
             let layer = builder([]).accept_empty(true).build().unwrap();
             let mut known = Vec::new();
@@ -438,7 +438,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4 * CASES, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn no_body_panics_or_clears_a_good_list(body in body(), status in prop_oneof![Just(200_u16), 200..599_u16]) {
+    fn arbitrary_body_never_clears_a_list(body in body(), status in prop_oneof![Just(200_u16), 200..599_u16]) {
         run(async {
             let answers = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
             let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {

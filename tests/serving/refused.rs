@@ -89,7 +89,7 @@ const KINDS: [Kind; 2] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_without_a_view_costs_no_fetch() {
+async fn denied_caller_causes_no_fetch() {
     for (kind, with) in KINDS {
         let script = Script::always(["a"]);
         let layer = layer(with(builder([Provider::source("lab", script.clone())])));
@@ -115,7 +115,7 @@ async fn a_caller_without_a_view_costs_no_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_without_a_view_waits_for_nothing() {
+async fn denied_caller_does_not_wait() {
     for (kind, with) in KINDS {
         let lab = Provider::source("lab", Script::hung());
         let layer = layer(with(builder([lab])));
@@ -136,7 +136,7 @@ async fn a_caller_without_a_view_waits_for_nothing() {
 
 /// A body that never ends, of which not a byte is needed to refuse.
 #[tokio::test(start_paused = true)]
-async fn a_closed_caller_is_refused_before_its_body_is_read() {
+async fn denied_caller_is_refused_before_body_is_read() {
     let layer = layer(builder([]));
     for (caller, status) in CLOSED {
         let body = axum::body::Body::from_stream(futures_util::stream::pending::<
@@ -152,7 +152,7 @@ async fn a_closed_caller_is_refused_before_its_body_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_version_waits_for_no_provider_and_costs_no_fetch() {
+async fn version_request_does_not_wait_or_fetch() {
     for (kind, with) in KINDS {
         let script = Script::hung();
         let layer = layer(with(builder([Provider::source("lab", script.clone())])));
@@ -171,7 +171,7 @@ async fn the_version_waits_for_no_provider_and_costs_no_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_tells_nothing_of_the_providers() {
+async fn refusal_reveals_no_providers() {
     let moody = |good: fn(usize) -> bool| {
         let answer = move |call| async move {
             if good(call) {
@@ -216,7 +216,7 @@ async fn a_refusal_tells_nothing_of_the_providers() {
 
 /// A predicate that panics is a failed hook, also where a request waited before it was asked.
 #[tokio::test(start_paused = true)]
-async fn a_failed_predicate_is_an_error_and_no_hit() {
+async fn failed_predicate_is_error_not_hit() {
     let (held, gate) = Script::held(["a"]);
     let layer = layer(builder([Provider::source("lab", held)]));
     gate.open(usize::MAX >> 4);

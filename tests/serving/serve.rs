@@ -22,7 +22,7 @@ fn house() -> StaticModelsCacheLayer {
 }
 
 #[tokio::test]
-async fn the_list_has_the_exact_envelope_in_a_stable_order() {
+async fn list_envelope_and_order_are_exact() {
     let response = ask(&house(), get("/v1/models")).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "application/json");
@@ -47,7 +47,7 @@ async fn the_list_has_the_exact_envelope_in_a_stable_order() {
 }
 
 #[tokio::test]
-async fn a_model_is_the_same_bytes_as_in_the_list() {
+async fn model_has_bytes_of_list_record() {
     let layer = house();
     let all = ask(&layer, get("/v1/models")).await.into_body();
     for path in [
@@ -75,7 +75,7 @@ async fn a_model_is_the_same_bytes_as_in_the_list() {
 }
 
 #[tokio::test]
-async fn an_unknown_model_is_not_found_in_the_form_that_clients_raise_from() {
+async fn unknown_model_is_openai_404() {
     for path in [
         "small",
         "house/smal",
@@ -94,7 +94,7 @@ async fn an_unknown_model_is_not_found_in_the_form_that_clients_raise_from() {
 }
 
 #[tokio::test]
-async fn head_has_the_headers_of_get_and_no_body() {
+async fn head_has_headers_of_get_without_body() {
     for path in ["/v1/models", "/v1/models/house/small", "/v1/models/nothing"] {
         let layer = house();
         let got = ask(&layer, get(path)).await;
@@ -107,7 +107,7 @@ async fn head_has_the_headers_of_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn no_providers_are_an_empty_list_but_no_answer_is_not() {
+async fn list_is_empty_without_providers_else_503() {
     let none = StaticModelsCacheLayer::builder().build().unwrap();
     assert!(list(&none).await.is_empty());
 
@@ -125,7 +125,7 @@ async fn no_providers_are_an_empty_list_but_no_answer_is_not() {
 }
 
 #[tokio::test]
-async fn of_two_models_under_one_id_the_first_declared_is_listed_and_routed_to() {
+async fn first_declared_model_wins_duplicate_id() {
     let layer = StaticModelsCacheLayer::builder()
         .provider(Provider::fixed("a", [Model::new("x")]))
         .provider(Provider::fixed("router", [Model::new("a/x"), Model::new("b/y")]).prefix(false))

@@ -140,7 +140,7 @@ where
 struct Ours(Cell<u8>);
 
 #[tokio::test]
-async fn the_inner_services_error_comes_back_as_what_it_is() {
+async fn inner_error_keeps_its_type() {
     let failing =
         service_fn(|_: Request<()>| async { Err::<Response<Empty<Bytes>>, _>(Ours(Cell::new(7))) });
     let mut service = house().layer(failing);
@@ -201,7 +201,7 @@ impl Body for Odd {
 }
 
 #[tokio::test]
-async fn a_body_need_not_be_sync_send_or_unpin_and_may_have_data_of_its_own() {
+async fn body_may_be_non_send_with_custom_data() {
     let odd = service_fn(|request: Request<Odd>| async {
         Ok::<_, Infallible>(Response::new(request.into_body()))
     });
@@ -224,7 +224,7 @@ async fn a_body_need_not_be_sync_send_or_unpin_and_may_have_data_of_its_own() {
 }
 
 #[tokio::test]
-async fn it_can_be_boxed_shared_and_sent() {
+async fn service_can_be_boxed_shared_and_sent() {
     fn sendable<T: Clone + Send + Sync + 'static>(_: &T) {}
     fn future<F: Future + Send + 'static>(future: F) -> F {
         future
@@ -246,7 +246,7 @@ async fn it_can_be_boxed_shared_and_sent() {
 }
 
 #[tokio::test]
-async fn two_layers_in_one_stack_each_serve_their_own_list() {
+async fn two_layers_serve_their_own_lists() {
     let mine = StaticModelsCacheLayer::builder()
         .provider(Provider::fixed("mine", [Model::new("x")]))
         .paths(["/mine/models"])
@@ -260,7 +260,7 @@ async fn two_layers_in_one_stack_each_serve_their_own_list() {
 }
 
 #[tokio::test]
-async fn with_its_bodies_boxed_it_can_be_an_option_of_the_stack() {
+async fn layer_with_boxed_bodies_can_be_optional() {
     for enabled in [true, false] {
         let boxed = ServiceBuilder::new()
             .layer(MapResponseBodyLayer::new(|body: ResponseBody<_>| {
@@ -279,7 +279,7 @@ async fn with_its_bodies_boxed_it_can_be_an_option_of_the_stack() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_inside_ends_what_is_inside_and_never_the_list() {
+async fn inner_timeout_does_not_affect_list() {
     let hung =
         service_fn(|_: In| std::future::pending::<Result<Response<Full<Bytes>>, BoxError>>());
     let stack = ServiceBuilder::new()
@@ -293,7 +293,7 @@ async fn a_timeout_inside_ends_what_is_inside_and_never_the_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_outside_ends_the_wait_for_a_provider_but_not_its_fetch() {
+async fn outer_timeout_does_not_cancel_fetch() {
     let script = Script::new(|_| async {
         tokio::time::sleep(Duration::from_millis(1200)).await;
         Ok::<_, Infallible>(support::models(["x"]))
@@ -333,7 +333,7 @@ async fn a_timeout_outside_ends_the_wait_for_a_provider_but_not_its_fetch() {
 }
 
 #[tokio::test]
-async fn under_a_saturated_inner_limit_the_list_waits_but_the_service_of_its_own_does_not() {
+async fn saturated_inner_limit_delays_only_the_layer() {
     let hung =
         service_fn(|_: In| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
     let layer = house();
@@ -352,7 +352,7 @@ async fn under_a_saturated_inner_limit_the_list_waits_but_the_service_of_its_own
 }
 
 #[tokio::test]
-async fn an_inner_limit_stays_reserved_by_the_instance_that_answered_with_the_list() {
+async fn list_response_keeps_inner_permit() {
     let limit = ConcurrencyLimitLayer::new(1);
     let stack = ServiceBuilder::new().layer(house()).layer(limit);
     let mut one = stack.service(service_fn(inside));
@@ -373,7 +373,7 @@ async fn an_inner_limit_stays_reserved_by_the_instance_that_answered_with_the_li
 }
 
 #[tokio::test]
-async fn a_limit_or_load_shedding_outside_counts_the_list_as_any_request() {
+async fn outer_limit_counts_list_requests() {
     let stack = ServiceBuilder::new()
         .load_shed()
         .concurrency_limit(1)
@@ -433,7 +433,7 @@ fn decoded(response: &Response<Bytes>) -> Vec<u8> {
 
 #[cfg(feature = "compression")]
 #[tokio::test]
-async fn compression_outside_gives_the_client_the_list_and_its_validator() {
+async fn outer_compression_keeps_list_and_etag() {
     serves_under_and_over!(CompressionLayer::new());
 
     let stack = ServiceBuilder::new()
@@ -485,7 +485,7 @@ async fn compression_outside_gives_the_client_the_list_and_its_validator() {
 }
 
 #[tokio::test]
-async fn compression_inside_compresses_what_is_inside_alone() {
+async fn inner_compression_does_not_affect_list() {
     let stack = ServiceBuilder::new()
         .layer(house())
         .layer(CompressionLayer::new());
@@ -499,7 +499,7 @@ async fn compression_inside_compresses_what_is_inside_alone() {
 }
 
 #[tokio::test]
-async fn cors_outside_answers_the_preflight_and_marks_the_list_and_inside_it_cannot() {
+async fn cors_applies_to_list_only_when_outside() {
     serves_under_and_over!(CorsLayer::permissive());
 
     let origin = (header::ORIGIN, "https://chat.example");
@@ -540,7 +540,7 @@ async fn cors_outside_answers_the_preflight_and_marks_the_list_and_inside_it_can
 }
 
 #[tokio::test]
-async fn trace_sees_the_list_from_outside_alone() {
+async fn trace_sees_list_only_when_outside() {
     serves_under_and_over!(TraceLayer::new_for_http());
 
     let ended = Arc::new(Mutex::new(Vec::new()));
@@ -563,7 +563,7 @@ async fn trace_sees_the_list_from_outside_alone() {
 
 #[tokio::test]
 #[expect(deprecated, reason = "it is what many a stack has")]
-async fn auth_outside_keeps_the_list_from_strangers_and_inside_it_does_not() {
+async fn auth_protects_list_only_when_outside() {
     let token = [(header::AUTHORIZATION, "Bearer the-token")];
     async fn keeps<S, B>(service: S, token: &[(HeaderName, &str)], list_is_public: bool)
     where
@@ -614,7 +614,7 @@ async fn auth_outside_keeps_the_list_from_strangers_and_inside_it_does_not() {
 }
 
 #[tokio::test]
-async fn set_header_outside_sets_the_lists_headers_too_and_inside_it_does_not() {
+async fn set_header_affects_list_only_when_outside() {
     let mark = HeaderName::from_static("x-mark");
     let value = HeaderValue::from_static("marked");
     let layer = || SetResponseHeaderLayer::overriding(mark.clone(), value.clone());
@@ -655,7 +655,7 @@ async fn set_header_outside_sets_the_lists_headers_too_and_inside_it_does_not() 
 }
 
 #[tokio::test]
-async fn catch_panic_answers_for_what_is_inside_and_the_list_goes_on() {
+async fn catch_panic_keeps_list_available() {
     serves_under_and_over!(CatchPanicLayer::new());
 
     let stack = ServiceBuilder::new()
@@ -679,7 +679,7 @@ async fn catch_panic_answers_for_what_is_inside_and_the_list_goes_on() {
 }
 
 #[tokio::test]
-async fn normalize_path_outside_tidies_our_paths_and_inside_only_the_others() {
+async fn normalize_path_trims_list_path_only_outside() {
     serves_under_and_over!(NormalizePathLayer::trim_trailing_slash());
     serves_under_and_over!(NormalizePathLayer::append_trailing_slash());
 
@@ -706,7 +706,7 @@ async fn normalize_path_outside_tidies_our_paths_and_inside_only_the_others() {
 }
 
 #[tokio::test]
-async fn the_layers_that_look_on_or_refuse_compose_as_well() {
+async fn other_tower_http_layers_compose() {
     let (in_flight, _) = InFlightRequestsLayer::pair();
     serves_under_and_over!(in_flight.clone());
     serves_under_and_over!(CsrfLayer::new());

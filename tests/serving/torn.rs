@@ -156,7 +156,7 @@ where
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn readers_see_providers_that_are_set_together_change_together() {
+async fn readers_see_set_providers_as_one_change() {
     let of = |generation| {
         PROVIDERS.map(|(name, count)| Provider::fixed(name, models(count, generation)))
     };
@@ -172,7 +172,7 @@ async fn readers_see_providers_that_are_set_together_change_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn readers_see_each_provider_whole_while_all_are_fetched_anew() {
+async fn readers_see_complete_lists_during_refresh() {
     let generation = Arc::new(AtomicUsize::new(0));
     let source = |count| {
         let generation = Arc::clone(&generation);

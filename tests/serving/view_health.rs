@@ -103,7 +103,7 @@ async fn check(
 
 /// The bug: a view's answers named every provider that was stale or missing.
 #[tokio::test(start_paused = true)]
-async fn a_view_is_told_of_stale_providers_that_it_sees_and_of_no_others() {
+async fn view_reports_only_visible_stale_providers() {
     for asked_before in [false, true] {
         let layer = layer(builder([stale("a"), house(), stale("b")]));
         layer.cache().refresh().await.unwrap();
@@ -137,7 +137,7 @@ async fn a_view_is_told_of_stale_providers_that_it_sees_and_of_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_provider_is_named_to_no_view() {
+async fn missing_provider_is_never_named_in_view() {
     for asked_before in [false, true] {
         let lost = moody("lost", |_| false);
         let layer = layer(builder([stale("a"), house(), lost]));
@@ -164,7 +164,7 @@ async fn a_missing_provider_is_named_to_no_view() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_tells_a_view_no_more_than_that_a_list_is_missing() {
+async fn error_in_view_names_no_provider() {
     let lost = moody("lost", |_| false);
     let layer = layer(builder([stale("a"), house(), lost]));
     layer.cache().refresh().await.unwrap_err();

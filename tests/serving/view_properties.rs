@@ -315,7 +315,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn every_name_of_a_model_gets_one_verdict(
+    fn view_treats_all_names_of_model_alike(
         providers in collection::btree_map(
             "[ab]{1,2}",
             (

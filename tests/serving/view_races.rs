@@ -34,7 +34,7 @@ fn providers(round: usize) -> [Provider; 2] {
 }
 
 #[test]
-fn no_list_and_no_page_shows_what_the_view_refuses_while_all_changes() {
+fn hidden_models_stay_hidden_during_changes() {
     let hook = |request: &http::request::Parts| {
         let caller = request.headers.get("x-caller").ok_or("nobody")?;
         Ok(match caller.to_str()? {

@@ -64,7 +64,7 @@ fn sorted<S: Ord>(mut all: Vec<S>) -> Vec<S> {
 }
 
 #[tokio::test]
-async fn each_caller_sees_its_view_in_every_form() {
+async fn caller_sees_its_view_in_every_dialect() {
     let layer = viewed(builder(providers()));
     for (caller, expected) in [
         (
@@ -92,7 +92,7 @@ async fn each_caller_sees_its_view_in_every_form() {
 }
 
 #[tokio::test]
-async fn the_hook_sees_what_layers_outside_have_found_out() {
+async fn view_hook_sees_request_extensions() {
     #[derive(Clone)]
     struct Team(View);
     let layer = builder(providers())
@@ -120,7 +120,7 @@ async fn the_hook_sees_what_layers_outside_have_found_out() {
 }
 
 #[tokio::test]
-async fn a_model_has_the_same_bytes_in_every_view() {
+async fn model_has_same_bytes_in_every_view() {
     let layer = viewed(builder(providers()));
     for dialect in forms::ALL {
         let all = ask(&layer, forms::whole(dialect)).await;
@@ -138,7 +138,7 @@ async fn a_model_has_the_same_bytes_in_every_view() {
 }
 
 #[tokio::test]
-async fn each_view_has_a_tag_of_its_own_and_says_by_what_callers_differ() {
+async fn each_view_has_own_etag_and_vary() {
     let layer = viewed(builder(providers()));
     for dialect in forms::ALL {
         let mut tags = Vec::new();
@@ -179,7 +179,7 @@ async fn each_view_has_a_tag_of_its_own_and_says_by_what_callers_differ() {
 }
 
 #[tokio::test]
-async fn a_denied_caller_gets_its_status_in_the_form_of_its_dialect() {
+async fn denied_caller_gets_error_in_its_dialect() {
     let layer = viewed(builder(providers()));
     for (caller, status) in [("denied", 403), ("stranger", 401)] {
         for dialect in forms::ALL {
@@ -203,7 +203,7 @@ async fn a_denied_caller_gets_its_status_in_the_form_of_its_dialect() {
 
 #[test]
 #[should_panic(expected = "not 200 OK")]
-fn a_refusal_is_an_error() {
+fn denial_with_success_status_panics() {
     let _ = View::denied(StatusCode::OK);
 }
 
@@ -234,7 +234,7 @@ fn seen_of(answer: &Response<Bytes>, id: &str) -> (StatusCode, http::HeaderMap, 
 }
 
 #[tokio::test]
-async fn a_hidden_model_is_answered_like_an_unknown_one() {
+async fn hidden_model_is_404_like_unknown() {
     let down = || Provider::source("down", Script::failing());
     for with_gap in [false, true] {
         let gap = with_gap.then(down);
@@ -271,7 +271,7 @@ async fn a_hidden_model_is_answered_like_an_unknown_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hidden_model_is_waited_for_like_an_unknown_one() {
+async fn hidden_model_waits_like_unknown() {
     for id in HIDDEN
         .into_iter()
         .flat_map(|(hidden, unknown)| [hidden, unknown])
@@ -293,7 +293,7 @@ async fn a_hidden_model_is_waited_for_like_an_unknown_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_sees_nothing_waits_for_nothing() {
+async fn denied_caller_waits_for_no_provider() {
     let layer = viewed(builder([Provider::source("slow", Script::hung())]));
     for caller in ["denied", "stranger", "error", "panic"] {
         for dialect in forms::ALL {
@@ -305,7 +305,7 @@ async fn who_sees_nothing_waits_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_hook_that_fails_shows_nothing_and_tells_nothing() {
+async fn failed_view_hook_reveals_nothing() {
     let log = log::LOG.clone();
     let layer = viewed(builder(providers()));
     for caller in ["error", "panic", "broken"] {
@@ -336,7 +336,7 @@ async fn a_hook_that_fails_shows_nothing_and_tells_nothing() {
 }
 
 #[tokio::test]
-async fn a_predicate_that_panics_later_shows_nothing_either() {
+async fn predicate_panicking_later_reveals_nothing() {
     let desk = Desk::new(["a"]);
     let provider = Provider::source("lab", Script::desk(&desk));
     let view = View::named("fragile", |model| {
@@ -367,7 +367,7 @@ async fn a_predicate_that_panics_later_shows_nothing_either() {
 }
 
 #[tokio::test]
-async fn callers_of_one_policy_share_one_list() {
+async fn callers_of_same_view_share_one_list() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     // A view made anew for each request, as by a hook that knows policies by their names.
@@ -401,7 +401,7 @@ async fn callers_of_one_policy_share_one_list() {
 }
 
 #[tokio::test]
-async fn the_empty_view_is_an_empty_200_whatever_is_missing() {
+async fn view_none_is_200_while_provider_is_missing() {
     for script in [Script::always(["a"]), Script::failing(), Script::hung()] {
         for partial in [true, false] {
             let provider = Provider::source("lab", script.clone());
@@ -427,7 +427,7 @@ async fn the_empty_view_is_an_empty_200_whatever_is_missing() {
 /// The bug: a view whose only provider was missing got an empty 200, which a client takes
 /// for the truth.
 #[tokio::test]
-async fn a_view_with_nothing_to_show_is_503_while_a_provider_is_missing() {
+async fn empty_view_is_503_while_provider_is_missing() {
     let desk = Desk::new(["tiny"]);
     desk.set(Err(ListErrorKind::Status(500)));
     let [house, _] = providers();
@@ -479,7 +479,7 @@ async fn a_view_with_nothing_to_show_is_503_while_a_provider_is_missing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_is_503_while_a_provider_is_missing() {
+async fn empty_list_is_503_while_provider_is_missing() {
     for script in [Script::failing(), Script::hung()] {
         let empty = Provider::fixed("empty", []);
         let lab = Provider::source("lab", script);
@@ -503,7 +503,7 @@ async fn an_empty_list_is_503_while_a_provider_is_missing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_view_makes_it_ask_a_provider() {
+async fn views_never_trigger_fetch() {
     let script = Script::always(["a"]);
     let layer = viewed(builder([Provider::source("lab", script.clone())]));
     for caller in ["all", "none", "house", "small", "denied", "error", "broken"] {
@@ -516,7 +516,7 @@ async fn no_view_makes_it_ask_a_provider() {
 }
 
 #[tokio::test]
-async fn what_routes_asks_the_view_and_gets_no_from_one_that_panics() {
+async fn view_allows_is_false_when_predicate_panics() {
     let layer = builder(providers()).build().unwrap();
     let snapshot = layer.cache().snapshot();
     let model = snapshot.get("house/small").unwrap();
@@ -536,7 +536,7 @@ async fn what_routes_asks_the_view_and_gets_no_from_one_that_panics() {
 }
 
 #[test]
-fn a_view_shows_no_more_of_itself_than_its_name() {
+fn debug_output_of_view_shows_only_its_name() {
     for (view, expected) in [
         (View::all(), "View::All"),
         (
