@@ -79,7 +79,7 @@ impl Gateway {
         }
     }
 
-    async fn ask(&self, request: http::request::Builder, body: impl Into<Body>) -> Response<Body> {
+    async fn send(&self, request: http::request::Builder, body: impl Into<Body>) -> Response<Body> {
         let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
         let mut request = request.body(body.into()).unwrap();
         let uri = format!("http://{}{}", self.address, request.uri());
@@ -89,12 +89,12 @@ impl Gateway {
     }
 
     async fn get(&self, path: &str) -> Response<Bytes> {
-        whole(self.ask(Request::get(path), Body::empty()).await).await
+        whole(self.send(Request::get(path), Body::empty()).await).await
     }
 
     async fn chat(&self, body: impl Into<Body>) -> Response<Bytes> {
         let request = Request::post("/v1/chat/completions");
-        whole(self.ask(request, body).await).await
+        whole(self.send(request, body).await).await
     }
 
     /// Waits until every provider is listed.
@@ -213,7 +213,7 @@ async fn demo_lists_three_upstreams_exactly() {
     let answer = gateway.get("/v1/models").await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["content-type"], "application/json");
-    let head = gateway.ask(Request::head("/v1/models"), Body::empty());
+    let head = gateway.send(Request::head("/v1/models"), Body::empty());
     let head = whole(head.await).await;
     for header in ["content-length", "content-type", "etag", "cache-control"] {
         assert_eq!(head.headers()[header], answer.headers()[header]);
@@ -297,7 +297,7 @@ async fn demo_serves_every_dialect() {
         ),
     ] {
         let request = Request::get(path).header(header, "x");
-        let answer = whole(gateway.ask(request, Body::empty()).await).await;
+        let answer = whole(gateway.send(request, Body::empty()).await).await;
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(json_of(answer.body())[list][0][id], first, "{path}");
     }
@@ -313,7 +313,7 @@ async fn demo_serves_every_dialect() {
         json!(["embeddings"])
     );
     let asked = json!({ "model": "bazaar/fernhill/moss-2" }).to_string();
-    let shown = whole(gateway.ask(Request::post("/api/show"), asked).await).await;
+    let shown = whole(gateway.send(Request::post("/api/show"), asked).await).await;
     let shown = json_of(shown.body());
     assert!(
         shown["capabilities"]
@@ -331,7 +331,7 @@ async fn key_selects_view_of_list_and_chat() {
         ("x-api-key", "demo-acme-only"),
     ] {
         let list = Request::get("/v1/models").header(header, key);
-        let list = whole(gateway.ask(list, Body::empty()).await).await;
+        let list = whole(gateway.send(list, Body::empty()).await).await;
         let list = json_of(list.body());
         assert_eq!(list["data"].as_array().unwrap().len(), 121); // with the alias
         for (model, status) in [
@@ -341,28 +341,28 @@ async fn key_selects_view_of_list_and_chat() {
         ] {
             let chat = Request::post("/v1/chat/completions").header(header, key);
             let body = json!({ "model": model, "messages": [] }).to_string();
-            let answer = whole(gateway.ask(chat, body).await).await;
+            let answer = whole(gateway.send(chat, body).await).await;
             assert_eq!(answer.status(), status, "{model}");
         }
     }
     let list = Request::get("/v1/models").header("x-goog-api-key", "demo-free-only");
     let list = whole(
         gateway
-            .ask(list.header("anthropic-version", "1"), Body::empty())
+            .send(list.header("anthropic-version", "1"), Body::empty())
             .await,
     );
     let list = json_of(list.await.body());
     assert_eq!(list["has_more"], true);
     assert_eq!(list["first_id"], "claude-bazaar/fernhill/flint-1:free");
     // What it may not see is answered as what there is not.
-    let ask = |model: &str, key: &'static str| {
+    let send = |model: &str, key: &'static str| {
         let body = json!({ "model": model, "messages": [] }).to_string();
         let chat = Request::post("/v1/chat/completions").header("x-api-key", key);
-        let answer = gateway.ask(chat, body);
+        let answer = gateway.send(chat, body);
         async { whole(answer.await).await }
     };
-    let hidden = ask("cellar/ember:8b", "demo-acme-only").await;
-    let unknown = ask("cellar/ember:9b", "demo-acme-only").await;
+    let hidden = send("cellar/ember:8b", "demo-acme-only").await;
+    let unknown = send("cellar/ember:9b", "demo-acme-only").await;
     let text = |answer: &Response<Bytes>| String::from_utf8(answer.body().to_vec()).unwrap();
     assert_eq!(text(&hidden).replace(":8b", ":9b"), text(&unknown));
 }
@@ -409,8 +409,8 @@ async fn view_applies_to_every_name_of_a_model() {
     command.env("GATEWAY_KEY_WITHOUT", "without");
     command.env("GATEWAY_KEY_WITH", "with");
     let gateway = Gateway::start(&mut command).await.listing_all().await;
-    let ask = |request: http::request::Builder, body: Value| {
-        let answer = gateway.ask(request, body.to_string());
+    let send = |request: http::request::Builder, body: Value| {
+        let answer = gateway.send(request, body.to_string());
         async { whole(answer.await).await }
     };
     let own = ["house/secret", "best"];
@@ -424,7 +424,7 @@ async fn view_applies_to_every_name_of_a_model() {
             ("/api/tags", "accept", own),
             ("/v1/models?client_version=0.169.0", "accept", own),
         ] {
-            let list = ask(keyed(Request::get(path).header(header, "1")), json!(null)).await;
+            let list = send(keyed(Request::get(path).header(header, "1")), json!(null)).await;
             let list = String::from_utf8(list.body().to_vec()).unwrap();
             for name in listed {
                 let has = list.contains(&format!("{name}\""));
@@ -438,19 +438,19 @@ async fn view_applies_to_every_name_of_a_model() {
                 ("/v1beta/models", "accept"),
             ] {
                 let request = Request::get(format!("{path}/{name}")).header(header, "1");
-                let answer = ask(keyed(request), json!(null)).await;
+                let answer = send(keyed(request), json!(null)).await;
                 assert_eq!(answer.status(), status, "{key} {path}/{name} {header}");
             }
-            let shown = ask(keyed(Request::post("/api/show")), json!({ "model": name })).await;
+            let shown = send(keyed(Request::post("/api/show")), json!({ "model": name })).await;
             assert_eq!(shown.status(), status, "{key} show {name}");
 
             lab.answers.send(Response::new(Body::from("{}"))).unwrap();
             let chat = || keyed(Request::post("/v1/chat/completions"));
-            let answer = ask(chat(), json!({ "model": name })).await;
+            let answer = send(chat(), json!({ "model": name })).await;
             assert_eq!(answer.status(), status, "{key} chat {name}");
             if status == 404 {
                 let unknown = name.replace("best", "bess").replace("secret", "secres");
-                let other = ask(chat(), json!({ "model": unknown })).await;
+                let other = send(chat(), json!({ "model": unknown })).await;
                 let text = |answer: &Response<Bytes>, name: &str| {
                     String::from_utf8_lossy(answer.body()).replace(name, "ID")
                 };
@@ -501,7 +501,7 @@ async fn request_without_configured_key_is_401() {
     assert_eq!(gateway.get("/healthz").await.status(), 200);
 
     let list = Request::get("/v1/models").header("x-api-key", "key-of-the-lab");
-    let list = whole(gateway.ask(list, Body::empty()).await).await;
+    let list = whole(gateway.send(list, Body::empty()).await).await;
     let list = json_of(list.body());
     assert_eq!(list["data"].as_array().unwrap().len(), 1);
     assert_eq!(list["data"][0]["id"], "house/small");
@@ -563,7 +563,7 @@ async fn stream_chunks_are_forwarded_as_received() {
     lab.answers.send(answer).unwrap();
     let request = Request::post("/v1/chat/completions");
     let answer = gateway
-        .ask(request, r#"{"model":"lab/x:1","stream":true}"#)
+        .send(request, r#"{"model":"lab/x:1","stream":true}"#)
         .await;
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     assert_eq!(answer.headers()["x-request-id"], "17");
@@ -591,7 +591,7 @@ async fn provider_gets_only_its_key_and_client_body() {
         .header("x-team", "the-client's")
         .header("idempotency-key", "5");
     let sent = r#" { "temperature" : 0.100000000000000000001, "model" : "lab\/x:1", "seed":1e2 }"#;
-    let answer = whole(gateway.ask(request, sent).await).await;
+    let answer = whole(gateway.send(request, sent).await).await;
     assert_eq!(answer.body(), "{}");
 
     let chats = lab.chats.lock().unwrap();
@@ -733,7 +733,7 @@ async fn sigterm_ends_gateway_with_hung_provider() {
         .unwrap();
     let request = Request::post("/v1/chat/completions");
     let mut stream = gateway
-        .ask(request, r#"{"model":"lab/x:1"}"#)
+        .send(request, r#"{"model":"lab/x:1"}"#)
         .await
         .into_body();
     assert!(stream.frame().await.unwrap().is_ok());

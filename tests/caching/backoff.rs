@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{MODES, Script, ask, builder, calm, get, models, now};
+use crate::support::{MODES, ScriptedSource, builder, get, models, now, send, settle};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
@@ -26,11 +26,11 @@ fn failing() -> (Provider, Arc<Mutex<Vec<Duration>>>) {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&calls);
     let began = now();
-    let script = Script::new(move |_| {
+    let source = ScriptedSource::new(move |_| {
         noted.lock().unwrap().push(began.elapsed());
         async { Err("down") }
     });
-    (Provider::source("lab", script), calls)
+    (Provider::source("lab", source), calls)
 }
 
 /// The pauses that are documented: 1 s, doubling, of which the upper half is taken at
@@ -66,7 +66,7 @@ fn schedule(seed: u64, grid: Duration) -> Vec<Duration> {
 
 async fn an_hour_of_requests(layer: &StaticModelsCacheLayer) {
     for _ in 0..REQUESTS {
-        assert_eq!(ask(layer, get("/v1/models")).await.status(), 503);
+        assert_eq!(send(layer, get("/v1/models")).await.status(), 503);
         sleep(GAP).await;
     }
 }
@@ -104,7 +104,7 @@ async fn call_count_is_bounded_for_every_seed() {
             let (provider, calls) = failing();
             let (layer, _refresher) = mode.start(builder([provider]).jitter_seed(seed));
             for _ in 0..3600 {
-                ask(&layer, get("/v1/models")).await;
+                send(&layer, get("/v1/models")).await;
                 sleep(SECOND).await;
             }
             let calls = calls.lock().unwrap().len();
@@ -167,16 +167,16 @@ fn next_attempt(cache: &ModelsCache) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn backoff_resets_after_success() {
     for mode in MODES {
-        let script = Script::new(|call| async move {
+        let source = ScriptedSource::new(|call| async move {
             if call == 11 {
                 Ok(models(["a"]))
             } else {
                 Err("down")
             }
         });
-        let (layer, _refresher) = mode.start(builder([Provider::source("lab", script.clone())]));
+        let (layer, _refresher) = mode.start(builder([Provider::source("lab", source.clone())]));
         let cache = layer.cache();
-        while script.calls() < 10 {
+        while source.calls() < 10 {
             let _ = cache.refresh().await;
         }
         assert_eq!(failures(&cache), 10);
@@ -190,8 +190,8 @@ async fn backoff_resets_after_success() {
     }
 }
 
-fn asks_for(delay: Duration) -> Script {
-    Script::new(move |_| async move {
+fn rate_limited(delay: Duration) -> ScriptedSource {
+    ScriptedSource::new(move |_| async move {
         let error = ListError::new(ListErrorKind::Status(429)).with_retry_after(delay);
         Err::<ModelList, _>(error)
     })
@@ -207,20 +207,20 @@ async fn retry_after_is_honored_up_to_cap() {
             (Duration::MAX, HOUR, HOUR),
             (SECOND * 90, SECOND * 30, SECOND * 30),
         ] {
-            let script = asks_for(asked);
-            let provider = Provider::source("lab", script.clone());
+            let source = rate_limited(asked);
+            let provider = Provider::source("lab", source.clone());
             let (layer, _refresher) = mode.start(builder([provider]).max_retry_after(cap));
-            ask(&layer, get("/v1/models")).await;
+            send(&layer, get("/v1/models")).await;
             let wait = next_attempt(&layer.cache());
             assert_eq!(wait, kept, "{mode:?} {asked:?}");
             sleep(kept - SECOND).await;
-            ask(&layer, get("/v1/models")).await;
-            calm().await;
-            assert_eq!(script.calls(), 1);
+            send(&layer, get("/v1/models")).await;
+            settle().await;
+            assert_eq!(source.calls(), 1);
             sleep(SECOND).await;
-            ask(&layer, get("/v1/models")).await;
-            calm().await;
-            assert_eq!(script.calls(), 2, "{mode:?} {asked:?}");
+            send(&layer, get("/v1/models")).await;
+            settle().await;
+            assert_eq!(source.calls(), 2, "{mode:?} {asked:?}");
         }
     }
 }
@@ -228,8 +228,8 @@ async fn retry_after_is_honored_up_to_cap() {
 #[tokio::test(start_paused = true)]
 async fn short_retry_after_does_not_shorten_backoff() {
     for retry_after in [Duration::ZERO, SECOND] {
-        let script = asks_for(retry_after);
-        let layer = builder([Provider::source("lab", script)])
+        let source = rate_limited(retry_after);
+        let layer = builder([Provider::source("lab", source)])
             .backoff(SECOND * 100)
             .build()
             .unwrap();
@@ -255,7 +255,7 @@ async fn retry_after_is_read_from_http_response() {
     assert_eq!(error.kind(), ListErrorKind::Status(503));
     assert_eq!(error.retry_after(), Some(SECOND * 77));
     assert_eq!(next_attempt(&layer.cache()), SECOND * 77);
-    let answer = ask(&layer, get("/v1/models")).await;
+    let answer = send(&layer, get("/v1/models")).await;
     assert_eq!(answer.headers()["retry-after"], "60");
 }
 
@@ -264,17 +264,17 @@ async fn retry_after_is_read_from_http_response() {
 #[tokio::test(start_paused = true)]
 async fn retry_after_survives_changed_options() {
     for mode in MODES {
-        let script = asks_for(HOUR);
-        let provider = Provider::source("lab", script.clone());
+        let source = rate_limited(HOUR);
+        let provider = Provider::source("lab", source.clone());
         let (layer, _refresher) = mode.start(builder([provider.clone()]));
-        ask(&layer, get("/v1/models")).await;
+        send(&layer, get("/v1/models")).await;
         for _ in 0..59 {
             let provider = provider.clone().refresh_interval(SECOND * 5);
             layer.cache().set_providers([provider]).await.unwrap();
-            ask(&layer, get("/v1/models")).await;
+            send(&layer, get("/v1/models")).await;
             sleep(SECOND * 60).await;
         }
-        assert_eq!(script.calls(), 1, "{mode:?}");
+        assert_eq!(source.calls(), 1, "{mode:?}");
     }
 }
 
@@ -292,21 +292,21 @@ async fn backoff_applies_without_cache() {
 // ===== Never more often than a healthy one =====
 
 /// How often a provider is called in the last hours of a day, with the refresher.
-async fn calls_a_day(seed: u64, builder: Builder, script: &Script) -> usize {
+async fn calls_a_day(seed: u64, builder: Builder, source: &ScriptedSource) -> usize {
     let (_layer, _refresher) = builder.jitter_seed(seed).spawn().unwrap();
     sleep(HOUR).await; // until the backoff has reached the interval
-    let before = script.calls();
+    let before = source.calls();
     sleep(HOUR * 24).await;
-    script.calls() - before
+    source.calls() - before
 }
 
 /// A regression: a failing provider was asked twice as often as a healthy one, for ever.
 #[tokio::test(start_paused = true)]
 async fn failing_provider_is_not_fetched_more_often() {
     for seed in 0..10 {
-        let healthy = Script::always(["a"]);
-        let failing = Script::failing();
-        let lab = |script: &Script| builder([Provider::source("lab", script.clone())]);
+        let healthy = ScriptedSource::always(["a"]);
+        let failing = ScriptedSource::failing();
+        let lab = |source: &ScriptedSource| builder([Provider::source("lab", source.clone())]);
         let of_healthy = calls_a_day(seed, lab(&healthy), &healthy).await;
         let of_failing = calls_a_day(seed, lab(&failing), &failing).await;
         assert!(
@@ -329,18 +329,20 @@ async fn refused_credential_is_tried_once_per_interval() {
         ListErrorKind::Credential,
     ] {
         for mode in MODES {
-            let script =
-                Script::new(move |_| async move { Err::<ModelList, _>(ListError::new(kind)) });
-            let provider = Provider::source("lab", script.clone());
+            let source =
+                ScriptedSource::new(
+                    move |_| async move { Err::<ModelList, _>(ListError::new(kind)) },
+                );
+            let provider = Provider::source("lab", source.clone());
             let (layer, _refresher) = mode.start(builder([provider]));
             for _ in 0..3600 {
-                ask(&layer, get("/v1/models")).await;
+                send(&layer, get("/v1/models")).await;
                 sleep(SECOND).await;
             }
             assert!(
-                script.calls() <= 14,
+                source.calls() <= 14,
                 "{kind:?} {mode:?}: {}",
-                script.calls()
+                source.calls()
             );
         }
     }
@@ -353,7 +355,7 @@ async fn backoff_may_exceed_interval() {
         let builder = builder([provider]).backoff(SECOND * 600);
         let (layer, _refresher) = mode.start(builder);
         for _ in 0..3600 {
-            ask(&layer, get("/v1/models")).await;
+            send(&layer, get("/v1/models")).await;
             sleep(SECOND).await;
         }
         let calls = calls.lock().unwrap();

@@ -11,7 +11,7 @@ use tower_models_cache::{
     StaticModelsCacheLayer,
 };
 
-use crate::support::{Desk, MODES, Script, builder, calm, list, models};
+use crate::support::{MODES, ScriptedSource, SharedList, builder, list, models, settle};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -87,12 +87,12 @@ async fn fetched_list_is_not_replaced_by_fallback() {
         ListErrorKind::Timeout,
     ] {
         for mode in MODES {
-            let desk = Desk::new(["a", "b"]);
-            let provider = Provider::source("lab", Script::desk(&desk));
+            let shared = SharedList::new(["a", "b"]);
+            let provider = Provider::source("lab", ScriptedSource::shared(&shared));
             let provider = provider.fallback([Model::new("declared")]);
             let (layer, _refresher) = mode.start(builder([provider]));
             assert_eq!(list(&layer).await.len(), 2);
-            desk.set(Err(kind));
+            shared.set(Err(kind));
             layer.cache().refresh().await.unwrap_err();
             assert_eq!(list(&layer).await, ["lab/a", "lab/b"], "{mode:?} {kind:?}");
             // Nor when it became too old to be served.
@@ -105,17 +105,17 @@ async fn fetched_list_is_not_replaced_by_fallback() {
 
 #[tokio::test(start_paused = true)]
 async fn fetched_list_replaces_fallback_permanently() {
-    let desk = Desk::new([]);
-    desk.set(Err(error(404)));
-    let provider = Provider::source("lab", Script::desk(&desk));
+    let shared = SharedList::new([]);
+    shared.set(Err(error(404)));
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared));
     let layer = builder([provider.fallback([Model::new("declared")])])
         .build()
         .unwrap();
     assert_eq!(list(&layer).await, ["lab/declared"]);
-    desk.lay(["own"]);
+    shared.set_ids(["own"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["lab/own"]);
-    desk.set(Err(error(404)));
+    shared.set(Err(error(404)));
     layer.cache().refresh().await.unwrap_err();
     assert_eq!(list(&layer).await, ["lab/own"]);
 }
@@ -124,8 +124,8 @@ async fn fetched_list_replaces_fallback_permanently() {
 #[tokio::test(start_paused = true)]
 async fn empty_list_does_not_hide_fallback() {
     for accepts in [false, true] {
-        let desk = Desk::new([]);
-        let provider = Provider::source("lab", Script::desk(&desk));
+        let shared = SharedList::new([]);
+        let provider = Provider::source("lab", ScriptedSource::shared(&shared));
         let provider = provider.fallback([Model::new("declared")]);
         let layer = builder([provider]).accept_empty(accepts).build().unwrap();
         let error = layer.cache().refresh_provider("lab").await.unwrap_err();
@@ -138,18 +138,18 @@ async fn empty_list_does_not_hide_fallback() {
 #[tokio::test(start_paused = true)]
 async fn empty_list_is_refused_after_max_stale() {
     for mode in MODES {
-        let desk = Desk::new(["a"]);
-        let provider = Provider::source("lab", Script::desk(&desk));
+        let shared = SharedList::new(["a"]);
+        let provider = Provider::source("lab", ScriptedSource::shared(&shared));
         let (layer, _refresher) = mode.start(builder([provider]));
         assert_eq!(list(&layer).await.len(), 1);
-        desk.set(Err(ListErrorKind::Timeout));
+        shared.set(Err(ListErrorKind::Timeout));
         sleep(25 * HOUR).await;
         layer.cache().refresh().await.unwrap_err();
         assert_eq!(layer.cache().status().models, 0);
-        desk.lay([]);
+        shared.set_ids([]);
         let error = layer.cache().refresh_provider("lab").await.unwrap_err();
         assert_eq!(error.kind(), ListErrorKind::Empty, "{mode:?}");
-        desk.lay(["b"]);
+        shared.set_ids(["b"]);
         layer.cache().refresh().await.unwrap();
         assert_eq!(list(&layer).await, ["lab/b"]);
     }
@@ -158,11 +158,11 @@ async fn empty_list_is_refused_after_max_stale() {
 /// What the filter keeps of a list does not decide whether the provider had models.
 #[tokio::test(start_paused = true)]
 async fn empty_list_is_refused_after_filter_kept_none() {
-    let desk = Desk::new(["a"]);
-    let provider = Provider::source("lab", Script::desk(&desk)).filter(|_| false);
+    let shared = SharedList::new(["a"]);
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared)).filter(|_| false);
     let layer = builder([provider]).build().unwrap();
     assert!(list(&layer).await.is_empty());
-    desk.lay([]);
+    shared.set_ids([]);
     let error = layer.cache().refresh_provider("lab").await.unwrap_err();
     assert_eq!(error.kind(), ListErrorKind::Empty);
 }
@@ -184,13 +184,13 @@ async fn shrunken_list_is_accepted_on_second_fetch() {
             (19, 1, false), // too few to judge
             (100, 100, false),
         ] {
-            let desk = Desk::new([]);
-            desk.set(Ok(many(before)));
-            let script = Script::desk(&desk);
-            let provider = Provider::source("lab", script.clone());
+            let shared = SharedList::new([]);
+            shared.set(Ok(many(before)));
+            let source = ScriptedSource::shared(&shared);
+            let provider = Provider::source("lab", source.clone());
             let (layer, _refresher) = mode.start(builder([provider]));
             assert_eq!(list(&layer).await.len(), before);
-            desk.set(Ok(many(after)));
+            shared.set(Ok(many(after)));
             let first = layer.cache().refresh_provider("lab").await;
             let case = format!("{mode:?} {before} to {after}");
             if !refused {
@@ -203,8 +203,8 @@ async fn shrunken_list_is_accepted_on_second_fetch() {
             // Asked for again after the backoff, not only after the interval.
             sleep(Duration::from_secs(2)).await;
             list(&layer).await;
-            calm().await;
-            assert_eq!(script.calls(), 3, "{case}");
+            settle().await;
+            assert_eq!(source.calls(), 3, "{case}");
             assert_eq!(list(&layer).await.len(), after, "{case}");
             assert_eq!(status(&layer.cache()).failures, 0, "{case}");
         }
@@ -213,16 +213,16 @@ async fn shrunken_list_is_accepted_on_second_fetch() {
 
 #[tokio::test(start_paused = true)]
 async fn briefly_shrunken_list_changes_nothing() {
-    let desk = Desk::new([]);
-    desk.set(Ok(many(100)));
-    let layer = builder([Provider::source("lab", Script::desk(&desk))])
+    let shared = SharedList::new([]);
+    shared.set(Ok(many(100)));
+    let layer = builder([Provider::source("lab", ScriptedSource::shared(&shared))])
         .build()
         .unwrap();
     list(&layer).await;
     for _ in 0..3 {
-        desk.set(Ok(many(2)));
+        shared.set(Ok(many(2)));
         layer.cache().refresh().await.unwrap_err();
-        desk.set(Ok(many(100)));
+        shared.set(Ok(many(100)));
         layer.cache().refresh().await.unwrap();
         assert_eq!(list(&layer).await.len(), 100);
     }
@@ -230,15 +230,15 @@ async fn briefly_shrunken_list_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn failure_does_not_confirm_shrunken_list() {
-    let desk = Desk::new([]);
-    desk.set(Ok(many(100)));
-    let layer = builder([Provider::source("lab", Script::desk(&desk))])
+    let shared = SharedList::new([]);
+    shared.set(Ok(many(100)));
+    let layer = builder([Provider::source("lab", ScriptedSource::shared(&shared))])
         .build()
         .unwrap();
     list(&layer).await;
-    desk.set(Ok(many(2)));
+    shared.set(Ok(many(2)));
     layer.cache().refresh().await.unwrap_err();
-    desk.set(Err(ListErrorKind::Timeout));
+    shared.set(Err(ListErrorKind::Timeout));
     layer.cache().refresh().await.unwrap_err();
     assert_eq!(list(&layer).await.len(), 100);
 }
@@ -246,12 +246,12 @@ async fn failure_does_not_confirm_shrunken_list() {
 #[tokio::test(start_paused = true)]
 async fn shrink_check_is_configurable() {
     for (share, accepted) in [(Some(0.98), true), (None, true), (Some(0.1), false)] {
-        let desk = Desk::new([]);
-        desk.set(Ok(many(100)));
-        let provider = Provider::source("lab", Script::desk(&desk));
+        let shared = SharedList::new([]);
+        shared.set(Ok(many(100)));
+        let provider = Provider::source("lab", ScriptedSource::shared(&shared));
         let layer = builder([provider]).max_shrink(share).build().unwrap();
         list(&layer).await;
-        desk.set(Ok(many(5)));
+        shared.set(Ok(many(5)));
         let refreshed = layer.cache().refresh().await;
         assert_eq!(refreshed.is_ok(), accepted, "{share:?}");
     }
@@ -264,13 +264,13 @@ async fn shrink_check_is_configurable() {
 /// The first answer of a source that failed before is judged by nothing.
 #[tokio::test(start_paused = true)]
 async fn first_list_may_have_any_length() {
-    let script = Script::new(|call| async move {
+    let source = ScriptedSource::new(|call| async move {
         match call {
             1 => Err(ListError::new(ListErrorKind::Timeout)),
             _ => Ok(models(["a"])),
         }
     });
-    let layer = builder([Provider::source("lab", script)]).build().unwrap();
+    let layer = builder([Provider::source("lab", source)]).build().unwrap();
     layer.cache().refresh().await.unwrap_err();
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["lab/a"]);

@@ -21,7 +21,9 @@ use tower_models_cache::{
     Enrich, Model, ModelList, ModelsCache, Provider, StaticModelsCacheLayer, View,
 };
 
-use crate::support::{Desk, Gate, MODES, Script, Unasked, ask, builder, calm, get, list, timed};
+use crate::support::{
+    Gate, MODES, ScriptedSource, SharedList, Unreachable, builder, get, list, send, settle, timed,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -33,8 +35,8 @@ fn many(seed: usize) -> ModelList {
     (0..MANY).map(id).collect()
 }
 
-fn lab(script: &Script) -> Provider {
-    Provider::source("lab", script.clone())
+fn lab(source: &ScriptedSource) -> Provider {
+    Provider::source("lab", source.clone())
 }
 
 // ===== Callers that leave =====
@@ -52,7 +54,7 @@ async fn disconnected_clients_share_one_rendering() {
         .views(move |_| Ok(view.clone()))
         .build()
         .unwrap();
-    let mut service = layer.layer(Unasked);
+    let mut service = layer.layer(Unreachable);
     for _ in 0..40 {
         let response = service.call(get("/v1/models"));
         assert!(
@@ -67,9 +69,11 @@ async fn disconnected_clients_share_one_rendering() {
 /// A regression: the future held the turn to publish.
 #[tokio::test]
 async fn unpolled_publication_blocks_nothing() {
-    let desk = Desk::new([]);
-    desk.set(Ok(many(0)));
-    let (layer, refresher) = builder([lab(&Script::desk(&desk))]).spawn().unwrap();
+    let shared = SharedList::new([]);
+    shared.set(Ok(many(0)));
+    let (layer, refresher) = builder([lab(&ScriptedSource::shared(&shared))])
+        .spawn()
+        .unwrap();
     list(&layer).await;
     let cache = layer.cache();
     let mut idle = pin!(cache.reenrich());
@@ -77,7 +81,7 @@ async fn unpolled_publication_blocks_nothing() {
         idle.as_mut().now_or_never().is_none(),
         "it is made elsewhere"
     );
-    desk.lay(["a"]);
+    shared.set_ids(["a"]);
     cache.refresh().await.unwrap_err(); // it shrank
     cache.refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["lab/a"]);
@@ -105,16 +109,17 @@ async fn simultaneous_lists_share_one_publication() {
     }
     for mode in MODES {
         let published = Arc::new(AtomicUsize::new(0));
-        let (scripts, gates): (Vec<_>, Vec<_>) = (0..64).map(|_| Script::held(["a"])).unzip();
-        let providers = (0..).zip(&scripts);
+        let (sources, gates): (Vec<_>, Vec<_>) =
+            (0..64).map(|_| ScriptedSource::held(["a"])).unzip();
+        let providers = (0..).zip(&sources);
         let providers =
-            providers.map(|(n, script)| Provider::source(format!("p{n}"), script.clone()));
+            providers.map(|(n, source)| Provider::source(format!("p{n}"), source.clone()));
         let builder = builder(providers)
             .max_concurrent_fetches(64)
             .enrich(Publications(Arc::clone(&published)));
         let (layer, _refresher) = mode.start(builder);
-        ask(&layer, get("/v1/models")).now_or_never();
-        calm().await;
+        send(&layer, get("/v1/models")).now_or_never();
+        settle().await;
         let before = published.load(Ordering::SeqCst);
         for gate in &gates {
             gate.open(1);
@@ -181,8 +186,8 @@ fn multi_thread() -> runtime::Runtime {
 fn request_publishes_list_of_ended_runtime() {
     let (block, entered, release) = Block::new();
     block.arm();
-    let script = Script::new(|_| async { Ok::<_, std::io::Error>(many(0)) });
-    let layer = builder([lab(&script)])
+    let source = ScriptedSource::new(|_| async { Ok::<_, std::io::Error>(many(0)) });
+    let layer = builder([lab(&source)])
         .enrich(block)
         .miss_timeout(600 * SECOND)
         .build()
@@ -195,7 +200,7 @@ fn request_publishes_list_of_ended_runtime() {
     release.send(()).unwrap();
     multi_thread().block_on(async {
         assert_eq!(list(&layer).await.len(), MANY);
-        assert_eq!(script.calls(), 1, "it was there");
+        assert_eq!(source.calls(), 1, "it was there");
     });
 }
 
@@ -226,39 +231,39 @@ fn paused() -> runtime::Runtime {
 /// A regression: such a fetch held its provider for ever, and its permit those of others.
 #[test]
 fn fetch_on_idle_runtime_ends_at_deadline() {
-    let script = Script::new(|call| async move {
+    let source = ScriptedSource::new(|call| async move {
         if call == 1 {
             std::future::pending::<()>().await;
         }
         Ok::<_, std::io::Error>(ModelList::from_iter([Model::new("a")]))
     });
-    let layer = builder([lab(&script)])
+    let layer = builder([lab(&source)])
         .max_concurrent_fetches(1)
         .build()
         .unwrap();
     let start = |cache: &ModelsCache| drop(cache.snapshot());
     let _stranded = stranded(start, &layer);
-    assert_eq!(script.calls(), 1);
+    assert_eq!(source.calls(), 1);
     paused().block_on(async {
         advance(14 * SECOND).await;
-        assert_eq!(ask(&layer, get("/v1/models")).await.status(), 503);
-        assert_eq!(script.calls(), 1, "it is in flight");
+        assert_eq!(send(&layer, get("/v1/models")).await.status(), 503);
+        assert_eq!(source.calls(), 1, "it is in flight");
         advance(30 * SECOND).await;
-        ask(&layer, get("/v1/models")).await;
+        send(&layer, get("/v1/models")).await;
         assert_eq!(layer.cache().status().providers[0].failures, 1, "a timeout");
         sleep(2 * SECOND).await;
-        ask(&layer, get("/v1/models")).await;
-        calm().await;
+        send(&layer, get("/v1/models")).await;
+        settle().await;
         assert_eq!(list(&layer).await, ["lab/a"]);
-        assert_eq!(script.calls(), 2);
+        assert_eq!(source.calls(), 2);
     });
 }
 
 /// `refresh` is bounded likewise: it looks itself.
 #[test]
 fn refresh_joining_stuck_fetch_ends_at_deadline() {
-    let script = Script::hung();
-    let layer = builder([lab(&script)]).build().unwrap();
+    let source = ScriptedSource::hung();
+    let layer = builder([lab(&source)]).build().unwrap();
     let _stranded = stranded(|cache| drop(cache.snapshot()), &layer);
     paused().block_on(async {
         let (refreshed, took) = timed(layer.cache().refresh()).await;
@@ -278,13 +283,13 @@ fn compression_resumes_after_runtime_shutdown() {
         .build()
         .unwrap();
     // Begins to compress, and ends before it has.
-    runtime.block_on(async { ask(&layer, get("/v1/models")).await });
+    runtime.block_on(async { send(&layer, get("/v1/models")).await });
     drop(runtime);
     let encoded = async || {
         let mut request = get("/v1/models");
         let gzip = http::HeaderValue::from_static("gzip");
         request.headers_mut().insert("accept-encoding", gzip);
-        let response = ask(&layer, request).await;
+        let response = send(&layer, request).await;
         response.headers().contains_key("content-encoding")
     };
     multi_thread().block_on(async {
@@ -302,19 +307,19 @@ fn compression_resumes_after_runtime_shutdown() {
 async fn hung_filter_is_abandoned_at_deadline() {
     let (block, entered, release) = Block::new();
     block.arm();
-    let script = Script::new(|call| async move { Ok::<_, std::io::Error>(many(call)) });
-    let provider = lab(&script).filter(move |_| {
+    let source = ScriptedSource::new(|call| async move { Ok::<_, std::io::Error>(many(call)) });
+    let provider = lab(&source).filter(move |_| {
         block.pass();
         true
     });
     let layer = builder([provider]).build().unwrap();
-    assert!(ask(&layer, get("/v1/models")).now_or_never().is_none());
-    calm_until(|| entered.try_recv().is_ok()).await;
+    assert!(send(&layer, get("/v1/models")).now_or_never().is_none());
+    yield_until(|| entered.try_recv().is_ok()).await;
     advance(60 * SECOND).await;
     assert_eq!(layer.cache().status().providers[0].failures, 1);
     advance(60 * SECOND).await;
     layer.cache().refresh().await.unwrap();
-    assert_eq!(script.calls(), 2);
+    assert_eq!(source.calls(), 2);
     let etag = layer.cache().snapshot().etag().to_owned();
     release.send(()).unwrap();
     for _ in 0..1_000 {
@@ -326,7 +331,7 @@ async fn hung_filter_is_abandoned_at_deadline() {
 }
 
 /// Yields until something has happened on another thread. The clock stands still.
-async fn calm_until(happened: impl Fn() -> bool) {
+async fn yield_until(happened: impl Fn() -> bool) {
     while !happened() {
         tokio::task::yield_now().await;
     }
@@ -343,9 +348,9 @@ async fn hung_predicate_is_abandoned_at_deadline() {
             true
         }
     });
-    let desk = Desk::new([]);
-    desk.set(Ok(many(1)));
-    let layer = builder([lab(&Script::desk(&desk))])
+    let shared = SharedList::new([]);
+    shared.set(Ok(many(1)));
+    let layer = builder([lab(&ScriptedSource::shared(&shared))])
         .views(
             move |head| match head.headers.contains_key("authorization") {
                 true => Ok(view.clone()),
@@ -360,9 +365,9 @@ async fn hung_predicate_is_abandoned_at_deadline() {
         request.headers_mut().insert("authorization", key);
         request
     };
-    assert_eq!(ask(&layer, by_view()).await.status(), 200);
+    assert_eq!(send(&layer, by_view()).await.status(), 200);
     block.arm();
-    desk.set(Ok(many(2)));
+    shared.set(Ok(many(2)));
     let cache = layer.cache();
     let mut refresh = Box::pin(cache.refresh());
     let mut entered_now = false;
@@ -390,7 +395,7 @@ async fn hung_rendering_is_abandoned() {
         .views(move |_| Ok(view.clone()))
         .build()
         .unwrap();
-    let mut hung = Box::pin(ask(&layer, get("/v1/models")));
+    let mut hung = Box::pin(send(&layer, get("/v1/models")));
     for _ in 0..100 {
         assert!(hung.as_mut().now_or_never().is_none());
         tokio::task::yield_now().await;
@@ -409,7 +414,7 @@ async fn hung_rendering_is_abandoned() {
 async fn request_waits_for_fetch_after_list_expired() {
     let gate = Gate::default();
     gate.open(1);
-    let script = Script::new({
+    let source = ScriptedSource::new({
         let gate = gate.clone();
         move |_| {
             let gate = gate.clone();
@@ -419,12 +424,12 @@ async fn request_waits_for_fetch_after_list_expired() {
             }
         }
     });
-    let layer = builder([lab(&script)]).build().unwrap();
+    let layer = builder([lab(&source)]).build().unwrap();
     assert_eq!(list(&layer).await.len(), 1);
     // Nothing came for longer than `max_stale`.
     sleep(25 * 3600 * SECOND).await;
     let (answer, took) = timed(async {
-        let answer = ask(&layer, get("/v1/models"));
+        let answer = send(&layer, get("/v1/models"));
         let open = async {
             sleep(SECOND).await;
             gate.open(1);
@@ -438,9 +443,9 @@ async fn request_waits_for_fetch_after_list_expired() {
 /// The same while an ordinary refresh is in flight: it becomes one that is waited for.
 #[tokio::test(start_paused = true)]
 async fn request_waits_when_list_expires_in_refresh() {
-    let (script, gate) = Script::held(["a"]);
+    let (source, gate) = ScriptedSource::held(["a"]);
     gate.open(1);
-    let layer = builder([lab(&script)])
+    let layer = builder([lab(&source)])
         .refresh_interval(60 * SECOND)
         .max_stale(100 * SECOND)
         .fetch_timeout(60 * SECOND)
@@ -450,10 +455,10 @@ async fn request_waits_when_list_expires_in_refresh() {
     assert_eq!(list(&layer).await.len(), 1);
     sleep(80 * SECOND).await;
     assert_eq!(list(&layer).await.len(), 1, "the old one, at once");
-    calm().await;
-    assert_eq!(script.calls(), 2);
+    settle().await;
+    assert_eq!(source.calls(), 2);
     sleep(25 * SECOND).await;
-    let waiting = pin!(ask(&layer, get("/v1/models")));
+    let waiting = pin!(send(&layer, get("/v1/models")));
     let mut waiting = waiting;
     assert!(
         waiting.as_mut().now_or_never().is_none(),
@@ -461,5 +466,5 @@ async fn request_waits_when_list_expires_in_refresh() {
     );
     gate.open(1);
     assert_eq!(waiting.await.status(), 200);
-    assert_eq!(script.calls(), 2);
+    assert_eq!(source.calls(), 2);
 }

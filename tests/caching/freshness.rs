@@ -6,8 +6,8 @@
 use crate::support;
 use std::{convert::Infallible, time::Duration};
 
-use crate::support::fronts::{error_code, only, request};
-use crate::support::{Script, ids, models};
+use crate::support::transports::{error_code, only, request};
+use crate::support::{ScriptedSource, ids, models};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Empty;
@@ -38,7 +38,7 @@ fn moody(name: &str, good: fn(usize) -> bool) -> Provider {
             Err("down")
         }
     };
-    Provider::source(name, Script::new(answer))
+    Provider::source(name, ScriptedSource::new(answer))
 }
 
 /// A provider that takes its time.
@@ -47,21 +47,21 @@ fn slow(name: &str, delay: Duration) -> Provider {
         sleep(delay).await;
         Ok::<_, Infallible>(models(["x"]))
     };
-    Provider::source(name, Script::new(answer))
+    Provider::source(name, ScriptedSource::new(answer))
 }
 
-async fn ask(layer: &StaticModelsCacheLayer, path: &str) -> Response<Bytes> {
-    asking(layer, Method::GET, path, &[]).await
+async fn send(layer: &StaticModelsCacheLayer, path: &str) -> Response<Bytes> {
+    send_with(layer, Method::GET, path, &[]).await
 }
 
-async fn asking(
+async fn send_with(
     layer: &StaticModelsCacheLayer,
     method: Method,
     path: &str,
     headers: &[(&str, &[u8])],
 ) -> Response<Bytes> {
     let request = request(method, path, headers);
-    support::ask(layer, request.map(|()| Empty::new())).await
+    support::send(layer, request.map(|()| Empty::new())).await
 }
 
 /// The cache's own part of `Cache-Status`.
@@ -71,7 +71,7 @@ fn status(answer: &Response<Bytes>) -> &str {
 }
 
 async fn list_status(layer: &StaticModelsCacheLayer) -> String {
-    let answer = ask(layer, "/v1/models").await;
+    let answer = send(layer, "/v1/models").await;
     assert_eq!(answer.status(), StatusCode::OK);
     status(&answer).to_owned()
 }
@@ -90,7 +90,7 @@ async fn response_is_hit_unless_request_waited() {
 
 #[tokio::test(start_paused = true)]
 async fn hung_provider_makes_list_partial() {
-    let layer = builder([house(), Provider::source("lab", Script::hung())])
+    let layer = builder([house(), Provider::source("lab", ScriptedSource::hung())])
         .build()
         .unwrap();
     let begun = Instant::now();
@@ -113,7 +113,7 @@ async fn list_is_stale_between_failure_and_success() {
         let good = cache.refresh().await.is_ok();
         assert_eq!(good, expected == "hit");
         assert_eq!(list_status(&layer).await, expected);
-        assert_eq!(ids(ask(&layer, "/v1/models").await.body()), ["lab/x"]);
+        assert_eq!(ids(send(&layer, "/v1/models").await.body()), ["lab/x"]);
     }
 }
 
@@ -151,7 +151,10 @@ async fn list_older_than_max_stale_is_partial() {
     list_status(&layer).await;
     sleep(SECOND / 100).await;
     assert_eq!(list_status(&layer).await, "hit; detail=partial");
-    assert_eq!(ids(ask(&layer, "/v1/models").await.body()), ["house/small"]);
+    assert_eq!(
+        ids(send(&layer, "/v1/models").await.body()),
+        ["house/small"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,7 +174,7 @@ async fn every_response_reports_stale_list() {
     let layer = builder([house(), moody("lab", |call| call == 1)])
         .build()
         .unwrap();
-    let etag = only(ask(&layer, "/v1/models").await.headers(), "etag").to_owned();
+    let etag = only(send(&layer, "/v1/models").await.headers(), "etag").to_owned();
     assert!(layer.cache().refresh().await.is_err());
     let tag = [("if-none-match", etag.as_bytes())];
     let any = [("if-none-match", &b"*"[..])];
@@ -182,12 +185,12 @@ async fn every_response_reports_stale_list() {
             ("/v1/models/lab/x", &[], StatusCode::OK),
             ("/v1/models/lab/x", &any, StatusCode::NOT_MODIFIED),
         ] {
-            let answer = asking(&layer, method.clone(), path, headers).await;
+            let answer = send_with(&layer, method.clone(), path, headers).await;
             assert_eq!(answer.status(), expected, "{path}");
             assert_eq!(status(&answer), "hit; detail=stale", "{path}");
         }
     }
-    let missing = ask(&layer, "/v1/models/lab/y").await;
+    let missing = send(&layer, "/v1/models/lab/y").await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     assert_eq!(status(&missing), "hit; detail=stale");
 }
@@ -196,10 +199,10 @@ async fn every_response_reports_stale_list() {
 async fn known_model_is_hit_while_provider_is_pending() {
     let layer = builder([house(), slow("lab", SECOND)]).build().unwrap();
     let begun = Instant::now();
-    let there = ask(&layer, "/v1/models/house/small").await;
+    let there = send(&layer, "/v1/models/house/small").await;
     assert_eq!(status(&there), "hit; detail=partial");
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    let awaited = ask(&layer, "/v1/models/lab/x").await;
+    let awaited = send(&layer, "/v1/models/lab/x").await;
     assert_eq!(status(&awaited), "fwd=miss; stored");
     assert_eq!(begun.elapsed(), SECOND);
 }
@@ -216,18 +219,18 @@ async fn cache_control_is_set_except_on_errors() {
     let any = [("if-none-match", &b"*"[..])];
     for path in ["/v1/models", "/v1/models/house/small"] {
         for headers in [&[][..], &any] {
-            let answer = asking(&layer, Method::GET, path, headers).await;
+            let answer = send_with(&layer, Method::GET, path, headers).await;
             assert_eq!(answer.headers()["cache-control"], value, "{path}");
         }
     }
-    let missing = ask(&layer, "/v1/models/nothing").await;
+    let missing = send(&layer, "/v1/models/nothing").await;
     assert_eq!(missing.headers()["cache-control"], "no-store");
 
     let layer = builder([moody("lab", |_| false)])
         .cache_control(value)
         .build()
         .unwrap();
-    let unavailable = ask(&layer, "/v1/models").await;
+    let unavailable = send(&layer, "/v1/models").await;
     assert_eq!(unavailable.headers()["cache-control"], "no-store");
 }
 
@@ -246,11 +249,11 @@ async fn incomplete_providers_are_named_on_opt_in() {
             .expose_incomplete(named)
             .build()
             .unwrap();
-        let answer = ask(&layer, "/v1/models").await;
+        let answer = send(&layer, "/v1/models").await;
         assert_eq!(incomplete(answer.headers()), expected);
     }
     let layer = builder(providers()).build().unwrap();
-    let answer = ask(&layer, "/v1/models").await;
+    let answer = send(&layer, "/v1/models").await;
     let said: Vec<_> = answer.headers().values().collect();
     assert!(!format!("{said:?}").contains("lab"), "{said:?}");
 }
@@ -260,7 +263,7 @@ async fn incomplete_providers_are_named_in_list_order() {
     let layer = builder([
         moody("z", |call| call == 1),
         house(),
-        Provider::source("hung", Script::hung()),
+        Provider::source("hung", ScriptedSource::hung()),
         moody("fine", |_| true),
         moody("a", |_| false),
     ])
@@ -269,7 +272,7 @@ async fn incomplete_providers_are_named_in_list_order() {
     .build()
     .unwrap();
     let expected = r#""hung";missing, "a";missing"#;
-    let answer = ask(&layer, "/v1/models").await;
+    let answer = send(&layer, "/v1/models").await;
     assert_eq!(incomplete(answer.headers()), Some(expected));
     assert!(layer.cache().refresh().await.is_err());
     let expected = r#""z";stale, "hung";missing, "a";missing"#;
@@ -277,14 +280,14 @@ async fn incomplete_providers_are_named_in_list_order() {
     for method in [Method::GET, Method::HEAD] {
         for path in ["/v1/models", "/v1/models/house/small"] {
             for headers in [&[][..], &any] {
-                let answer = asking(&layer, method.clone(), path, headers).await;
+                let answer = send_with(&layer, method.clone(), path, headers).await;
                 assert_eq!(incomplete(answer.headers()), Some(expected), "{path}");
             }
         }
     }
     let cache = layer.cache();
     cache.set_providers([house()]).await.unwrap();
-    let answer = ask(&layer, "/v1/models").await;
+    let answer = send(&layer, "/v1/models").await;
     assert_eq!(incomplete(answer.headers()), None, "all are there");
 }
 
@@ -324,7 +327,7 @@ async fn incomplete_header_encodes_unusual_names() {
         .expose_incomplete(true)
         .build()
         .unwrap();
-    let answer = ask(&layer, "/v1/models").await;
+    let answer = send(&layer, "/v1/models").await;
     let named = structured_list(incomplete(answer.headers()).unwrap());
     assert_eq!(named.len(), names.len());
     for ((encoded, parameter), name) in named.iter().zip(names) {
@@ -353,44 +356,44 @@ fn unavailable(answer: &Response<Bytes>) -> Duration {
 async fn retry_after_of_503_covers_next_attempt() {
     for left_alone in [0, 1, 7, 30, 58] {
         let pause = Duration::from_secs(left_alone);
-        let script = Script::new(move |call| async move {
+        let source = ScriptedSource::new(move |call| async move {
             match call {
                 1 => Err(ListError::new(ListErrorKind::Status(429)).with_retry_after(pause)),
                 _ => Ok(models(["x"])),
             }
         });
-        let (layer, _refresher) = builder([Provider::source("lab", script.clone())])
+        let (layer, _refresher) = builder([Provider::source("lab", source.clone())])
             .spawn()
             .unwrap();
         for path in ["/v1/models", "/v1/models/lab/x"] {
-            let wait = unavailable(&ask(&layer, path).await);
+            let wait = unavailable(&send(&layer, path).await);
             assert!(wait >= pause && wait <= pause + SECOND * 2, "{wait:?}");
-            let head = asking(&layer, Method::HEAD, path, &[]).await;
+            let head = send_with(&layer, Method::HEAD, path, &[]).await;
             assert_eq!(unavailable(&head), wait);
         }
-        let wait = unavailable(&ask(&layer, "/v1/models").await);
+        let wait = unavailable(&send(&layer, "/v1/models").await);
         sleep(wait).await;
         assert_eq!(list_status(&layer).await, "hit");
-        assert_eq!(script.calls(), 2);
+        assert_eq!(source.calls(), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_of_503_is_1_to_60_seconds() {
     let down = || ListError::new(ListErrorKind::Status(503)).with_retry_after(SECOND * 3000);
-    let script = Script::new(move |_| async move { Err(down()) });
-    let layer = builder([Provider::source("lab", script)]).build().unwrap();
-    assert_eq!(unavailable(&ask(&layer, "/v1/models").await), SECOND * 60);
+    let source = ScriptedSource::new(move |_| async move { Err(down()) });
+    let layer = builder([Provider::source("lab", source)]).build().unwrap();
+    assert_eq!(unavailable(&send(&layer, "/v1/models").await), SECOND * 60);
 
-    let layer = builder([Provider::source("lab", Script::hung())])
+    let layer = builder([Provider::source("lab", ScriptedSource::hung())])
         .build()
         .unwrap();
     let begun = Instant::now();
-    let awaited = ask(&layer, "/v1/models").await;
+    let awaited = send(&layer, "/v1/models").await;
     assert_eq!(unavailable(&awaited), SECOND);
     assert_eq!(status(&awaited), "fwd=miss; detail=unavailable");
     assert_eq!(begun.elapsed(), SECOND * 3 / 2);
-    let at_once = ask(&layer, "/v1/models").await;
+    let at_once = send(&layer, "/v1/models").await;
     assert_eq!(unavailable(&at_once), SECOND);
     assert_eq!(status(&at_once), "detail=unavailable");
     assert_eq!(begun.elapsed(), SECOND * 3 / 2, "nobody waits again");
@@ -404,22 +407,22 @@ async fn partial_list_is_503_when_partial_is_off() {
         .build()
         .unwrap();
     for _ in 0..3 {
-        let answer = ask(&layer, "/v1/models").await;
+        let answer = send(&layer, "/v1/models").await;
         unavailable(&answer);
-        let head = asking(&layer, Method::HEAD, "/v1/models", &[]).await;
+        let head = send_with(&layer, Method::HEAD, "/v1/models", &[]).await;
         unavailable(&head);
         let any = [("if-none-match", &b"*"[..])];
-        unavailable(&asking(&layer, Method::GET, "/v1/models", &any).await);
+        unavailable(&send_with(&layer, Method::GET, "/v1/models", &any).await);
     }
     // What is known is known; of the rest nobody can say that it does not exist.
-    let known = ask(&layer, "/v1/models/house/small").await;
+    let known = send(&layer, "/v1/models/house/small").await;
     assert_eq!(known.status(), StatusCode::OK);
-    unavailable(&ask(&layer, "/v1/models/lab/x").await);
+    unavailable(&send(&layer, "/v1/models/lab/x").await);
     sleep(SECOND * 3).await;
-    let whole = ask(&layer, "/v1/models").await;
+    let whole = send(&layer, "/v1/models").await;
     assert_eq!(ids(whole.body()), ["house/small", "lab/x"]);
     assert_eq!(status(&whole), "hit");
-    let unknown = ask(&layer, "/v1/models/lab/y").await;
+    let unknown = send(&layer, "/v1/models/lab/y").await;
     assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
 }
 

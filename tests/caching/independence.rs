@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{MODES, Script, ask, builder, calm, get, list, models, now, timed};
+use crate::support::{MODES, ScriptedSource, builder, get, list, models, now, send, settle, timed};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, Response};
@@ -63,17 +63,18 @@ fn garbage() -> AnyBody {
 
 /// One of each kind, with what their failure is told as.
 fn rogues() -> Vec<(Provider, ListErrorKind)> {
-    let panicking_future = Script::new(|_| async {
-        calm().await;
+    let panicking_future = ScriptedSource::new(|_| async {
+        settle().await;
         panic!("in the future");
         #[expect(unreachable_code, reason = "gives the future its type")]
         Ok::<_, Infallible>(models([]))
     });
-    let panicking_call =
-        Script::new(|_| -> std::future::Ready<Result<_, Infallible>> { panic!("in the call") });
-    let panicking_filter =
-        Provider::source("filter", Script::always(["a"])).filter(|_| panic!("in the filter"));
-    let panicking_drop = Script::new(|_| async {
+    let panicking_call = ScriptedSource::new(|_| -> std::future::Ready<Result<_, Infallible>> {
+        panic!("in the call")
+    });
+    let panicking_filter = Provider::source("filter", ScriptedSource::always(["a"]))
+        .filter(|_| panic!("in the filter"));
+    let panicking_drop = ScriptedSource::new(|_| async {
         struct Bomb;
         impl Drop for Bomb {
             fn drop(&mut self) {
@@ -85,11 +86,11 @@ fn rogues() -> Vec<(Provider, ListErrorKind)> {
     });
     vec![
         (
-            Provider::source("hung", Script::hung()),
+            Provider::source("hung", ScriptedSource::hung()),
             ListErrorKind::Timeout,
         ),
         (
-            Provider::source("failing", Script::failing()),
+            Provider::source("failing", ScriptedSource::failing()),
             ListErrorKind::Other,
         ),
         (
@@ -115,7 +116,7 @@ fn rogues() -> Vec<(Provider, ListErrorKind)> {
 
 /// The rogues, with a good provider before, among and after them.
 fn crowd() -> Vec<Provider> {
-    let good = |name| Provider::source(name, Script::always(["a"]));
+    let good = |name| Provider::source(name, ScriptedSource::always(["a"]));
     let mut crowd = vec![good("first")];
     crowd.extend(rogues().into_iter().map(|(rogue, _)| rogue));
     crowd.insert(4, good("middle"));
@@ -144,7 +145,7 @@ async fn healthy_providers_are_listed_immediately() {
         }
         assert_eq!(began.elapsed(), Duration::ZERO, "{mode:?}");
         assert_eq!(listed(&layer), GOOD);
-        let model = ask(&layer, get("/v1/models/last/a")).await;
+        let model = send(&layer, get("/v1/models/last/a")).await;
         assert_eq!(model.status(), 200);
         assert_eq!(began.elapsed(), Duration::ZERO, "{mode:?}");
     }
@@ -185,9 +186,9 @@ async fn later_request_waits_remaining_miss_timeout() {
 #[tokio::test(start_paused = true)]
 async fn miss_timeout_is_configurable() {
     for mode in MODES {
-        let hung = Provider::source("hung", Script::hung());
+        let hung = Provider::source("hung", ScriptedSource::hung());
         let (layer, _refresher) = mode.start(builder([hung]).miss_timeout(SECOND / 10));
-        let (answer, took) = timed(ask(&layer, get("/v1/models"))).await;
+        let (answer, took) = timed(send(&layer, get("/v1/models"))).await;
         assert_eq!((answer.status().as_u16(), took), (503, SECOND / 10));
     }
 }
@@ -199,7 +200,7 @@ async fn request_does_not_wait_after_failed_fetch() {
         list(&layer).await;
         // Through several failed attempts of each.
         for _ in 0..600 {
-            let (answer, took) = timed(ask(&layer, get("/v1/models"))).await;
+            let (answer, took) = timed(send(&layer, get("/v1/models"))).await;
             assert_eq!(took, Duration::ZERO, "{mode:?}");
             assert_eq!(support::ids(answer.body()), GOOD);
             sleep(SECOND / 4).await;
@@ -236,8 +237,8 @@ async fn hung_provider_does_not_delay_shutdown() {
 #[tokio::test(start_paused = true)]
 async fn hung_providers_do_not_starve_healthy_one() {
     for mode in MODES {
-        let hung = |index| Provider::source(format!("hung-{index}"), Script::hung());
-        let good = Provider::source("good", Script::always(["a"]));
+        let hung = |index| Provider::source(format!("hung-{index}"), ScriptedSource::hung());
+        let good = Provider::source("good", ScriptedSource::always(["a"]));
         let (layer, _refresher) = mode.start(builder((0..40).map(hung).chain([good])));
         let (ready, took) = timed(layer.cache().ready(Readiness::AnyProvider)).await;
         assert!(ready);
@@ -255,14 +256,14 @@ async fn concurrent_fetches_are_limited() {
             let start = now();
             let provider = |index: usize| {
                 let begun = Arc::clone(&begun);
-                let script = Script::new(move |_| {
+                let source = ScriptedSource::new(move |_| {
                     begun.lock().unwrap().push(start.elapsed());
                     async {
                         sleep(SECOND / 10).await;
                         Ok::<_, Infallible>(models(["a"]))
                     }
                 });
-                Provider::source(format!("lab-{index}"), script)
+                Provider::source(format!("lab-{index}"), source)
             };
             let providers = (0..9).map(provider);
             let (layer, _refresher) = mode.start(builder(providers).max_concurrent_fetches(most));
@@ -278,15 +279,15 @@ async fn concurrent_fetches_are_limited() {
 #[tokio::test(start_paused = true)]
 async fn recovered_provider_is_listed_again() {
     for mode in MODES {
-        let script = Script::new(|call| async move {
+        let source = ScriptedSource::new(|call| async move {
             match call {
                 1..=3 => std::future::pending().await,
                 4..=6 => Err("down"),
                 _ => Ok(models(["a"])),
             }
         });
-        let good = Provider::source("good", Script::always(["a"]));
-        let (layer, _refresher) = mode.start(builder([Provider::source("lab", script), good]));
+        let good = Provider::source("good", ScriptedSource::always(["a"]));
+        let (layer, _refresher) = mode.start(builder([Provider::source("lab", source), good]));
         for _ in 0..300 {
             list(&layer).await;
             sleep(SECOND).await;
@@ -299,7 +300,7 @@ async fn recovered_provider_is_listed_again() {
 async fn endless_body_fails_at_size_limit() {
     let endless = || {
         let model = |index: u32| Model::new(format!("model-{index}"));
-        Script::new(move |_| async move {
+        ScriptedSource::new(move |_| async move {
             Ok::<_, Infallible>(
                 (0..1001)
                     .map(model)
@@ -311,7 +312,7 @@ async fn endless_body_fails_at_size_limit() {
     let layer = builder([
         Provider::source("many", endless()),
         http("large", large),
-        Provider::source("good", Script::always(["a"])),
+        Provider::source("good", ScriptedSource::always(["a"])),
     ])
     .max_models(1000)
     .max_bytes(10_000)

@@ -16,7 +16,7 @@ use tower_models_cache::{
     ExtraFields, ListErrorKind, Model, ModelsCache, Provider, ProviderStatus, Secret,
 };
 
-use crate::support::{MODES, ask, builder, calm, get, ids, list};
+use crate::support::{MODES, builder, get, ids, list, send, settle};
 
 const SECOND: Duration = Duration::from_secs(1);
 const BASE: &str = "https://api.example.com/v1";
@@ -70,7 +70,7 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
 }
 
 async fn cache_status(layer: &tower_models_cache::StaticModelsCacheLayer) -> HeaderValue {
-    ask(layer, get("/v1/models")).await.headers()["cache-status"].clone()
+    send(layer, get("/v1/models")).await.headers()["cache-status"].clone()
 }
 
 /// A regression: rotating a key took the provider out of list and routing.
@@ -89,7 +89,7 @@ async fn new_key_keeps_list_until_fetched() {
             .set_providers([upstream.provider("good-new")])
             .await
             .unwrap();
-        calm().await;
+        settle().await;
         assert_eq!(list(&layer).await, ["lab/both", "lab/old"], "{mode:?}");
         assert!(cache.snapshot().get("lab/old").is_some(), "{mode:?}");
         assert!(status(&cache).superseded);
@@ -98,7 +98,7 @@ async fn new_key_keeps_list_until_fetched() {
             "tower-models-cache; hit; detail=stale"
         );
         gate.add_permits(1);
-        calm().await;
+        settle().await;
         assert_eq!(list(&layer).await, ["lab/both", "lab/new"], "{mode:?}");
         assert!(!status(&cache).superseded);
         assert_eq!(cache_status(&layer).await, "tower-models-cache; hit");
@@ -128,7 +128,7 @@ async fn wrong_key_keeps_list_until_max_stale() {
         assert_eq!(error.kind(), ListErrorKind::Status(401));
         sleep(3 * 3600 * SECOND).await;
         assert_eq!(
-            ask(&layer, get("/v1/models")).await.status(),
+            send(&layer, get("/v1/models")).await.status(),
             503,
             "{mode:?}"
         );
@@ -136,7 +136,7 @@ async fn wrong_key_keeps_list_until_max_stale() {
             .set_providers([upstream.provider("good-new")])
             .await
             .unwrap();
-        calm().await;
+        settle().await;
         assert_eq!(list(&layer).await, ["lab/both", "lab/new"], "{mode:?}");
     }
 }
@@ -147,7 +147,7 @@ async fn new_key_resets_backoff() {
     for mode in MODES {
         let upstream = Upstream::default();
         let (layer, _refresher) = mode.start(builder([upstream.provider("bad")]));
-        ask(&layer, get("/v1/models")).await;
+        send(&layer, get("/v1/models")).await;
         sleep(SECOND).await;
         assert_eq!(upstream.calls(), 1);
         let good = upstream.provider("good-new");
@@ -165,15 +165,15 @@ async fn fetch_with_old_key_is_discarded() {
         ..Upstream::default()
     };
     let (layer, _refresher) = builder([upstream.provider("good-old")]).spawn().unwrap();
-    calm().await;
+    settle().await;
     let cache = layer.cache();
     cache
         .set_providers([upstream.provider("good-new")])
         .await
         .unwrap();
-    calm().await;
+    settle().await;
     gate.add_permits(2);
-    calm().await;
+    settle().await;
     assert_eq!(ids(&cache.snapshot().body()), ["lab/both", "lab/new"]);
     assert_eq!(upstream.calls(), 2);
 }
@@ -190,7 +190,7 @@ async fn changed_options_keep_list_and_apply_filter() {
         };
         let provider = upstream.provider("good-a");
         let (layer, _refresher) = mode.start(builder([provider.clone()]));
-        let before = ask(&layer, get("/v1/models")).await;
+        let before = send(&layer, get("/v1/models")).await;
         let cache = layer.cache();
         for changed in [
             provider.clone().extra_fields(ExtraFields::All),
@@ -198,7 +198,7 @@ async fn changed_options_keep_list_and_apply_filter() {
             provider.clone().fallback([Model::new("x")]),
         ] {
             cache.set_providers([changed]).await.unwrap();
-            let after = ask(&layer, get("/v1/models")).await;
+            let after = send(&layer, get("/v1/models")).await;
             assert_eq!(before.body(), after.body(), "{mode:?}");
         }
         let narrow = provider.clone().filter(|model| model.id() != "a");
@@ -212,7 +212,7 @@ async fn changed_options_keep_list_and_apply_filter() {
         cache.set_providers([wide]).await.unwrap();
         gate.add_permits(5);
         list(&layer).await; // begins the fetch, without a refresher
-        calm().await;
+        settle().await;
         assert_eq!(list(&layer).await, ["lab/a", "lab/both"], "{mode:?}");
     }
 }
@@ -241,8 +241,8 @@ async fn changed_interval_caps_backoff_immediately() {
         let provider = upstream.provider("bad");
         let hourly = provider.clone().refresh_interval(3600 * SECOND);
         let (layer, _refresher) = mode.start(builder([hourly]));
-        ask(&layer, get("/v1/models")).await;
-        calm().await;
+        send(&layer, get("/v1/models")).await;
+        settle().await;
         let cache = layer.cache();
         assert!(status(&cache).next_attempt.unwrap() > 3000 * SECOND);
         let often = provider.clone().refresh_interval(10 * SECOND);
@@ -254,7 +254,7 @@ async fn changed_interval_caps_backoff_immediately() {
         let calls = upstream.calls();
         for _ in 0..100 {
             sleep(SECOND).await;
-            ask(&layer, get("/v1/models")).await;
+            send(&layer, get("/v1/models")).await;
         }
         assert!((8..=12).contains(&(upstream.calls() - calls)), "{mode:?}");
     }

@@ -3,7 +3,9 @@
 use crate::support;
 use std::{convert::Infallible, time::Duration};
 
-use crate::support::{Gate, MODES, Script, ask, builder, calm, get, list, models, now, timed};
+use crate::support::{
+    Gate, MODES, ScriptedSource, builder, get, list, models, now, send, settle, timed,
+};
 use futures_util::future::join_all;
 use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -16,7 +18,7 @@ const FLIGHTS: usize = 50;
 
 /// Fifty hung providers, and one that is there.
 struct Crowd {
-    hung: Script,
+    hung: ScriptedSource,
     tasks: TaskTracker,
     layer: StaticModelsCacheLayer,
     refresher: Refresher,
@@ -25,7 +27,7 @@ struct Crowd {
 impl Crowd {
     /// Started, with all fetches in the air.
     async fn start(set: impl FnOnce(Builder) -> Builder) -> Self {
-        let hung = Script::hung();
+        let hung = ScriptedSource::hung();
         let provider = |index| Provider::source(format!("hung-{index}"), hung.clone());
         let good = Provider::fixed("good", [Model::new("a")]);
         let tasks = TaskTracker::new();
@@ -44,7 +46,7 @@ impl Crowd {
         }
     }
 
-    fn ask(&self) -> JoinHandle<Vec<String>> {
+    fn send(&self) -> JoinHandle<Vec<String>> {
         let layer = self.layer.clone();
         tokio::spawn(async move { list(&layer).await })
     }
@@ -142,7 +144,7 @@ async fn last_layer_ends_detached_refresher() {
     let crowd = Crowd::start(|builder| builder).await;
     let clone = crowd.layer.clone();
     let handle = crowd.layer.cache();
-    let service = crowd.layer.layer(support::Unasked);
+    let service = crowd.layer.layer(support::Unreachable);
     ends(crowd, |layer, refresher| {
         refresher.detach();
         drop((layer, clone, handle, service));
@@ -155,7 +157,7 @@ async fn last_layer_ends_detached_refresher() {
     let others = (handle.snapshot(), handle.subscribe());
     crowd.refresher.detach();
     drop(crowd.layer);
-    calm().await;
+    settle().await;
     assert_eq!(tasks.len(), FLIGHTS + 1);
     drop(handle);
     let ((), took) = timed(tasks.wait()).await;
@@ -165,19 +167,19 @@ async fn last_layer_ends_detached_refresher() {
 
 #[tokio::test(start_paused = true)]
 async fn detached_refresher_keeps_running() {
-    let script = Script::always(["a"]);
+    let source = ScriptedSource::always(["a"]);
     let token = CancellationToken::new();
-    let (layer, refresher) = builder([Provider::source("lab", script.clone())])
+    let (layer, refresher) = builder([Provider::source("lab", source.clone())])
         .cancellation_token(token.clone())
         .spawn()
         .unwrap();
     refresher.detach();
     sleep(SECOND * 3600).await;
-    assert!((11..=14).contains(&script.calls()), "{}", script.calls());
+    assert!((11..=14).contains(&source.calls()), "{}", source.calls());
     token.cancel();
-    let calls = script.calls();
+    let calls = source.calls();
     sleep(SECOND * 3600).await;
-    assert_eq!(script.calls(), calls);
+    assert_eq!(source.calls(), calls);
     drop(layer);
 }
 
@@ -194,7 +196,7 @@ async fn shutdown_does_not_cancel_caller_token() {
 async fn pending_requests_get_partial_list_on_shutdown() {
     let crowd = Crowd::start(|builder| builder.miss_timeout(SECOND * 1000)).await;
     let began = now();
-    let herd: Vec<_> = (0..100).map(|_| crowd.ask()).collect();
+    let herd: Vec<_> = (0..100).map(|_| crowd.send()).collect();
     tokio::task::yield_now().await;
     tokio::task::yield_now().await;
     assert!(herd.iter().all(|request| !request.is_finished()));
@@ -207,24 +209,24 @@ async fn pending_requests_get_partial_list_on_shutdown() {
 
 #[tokio::test(start_paused = true)]
 async fn pending_requests_get_503_on_shutdown() {
-    let hung = Provider::source("hung", Script::hung());
+    let hung = Provider::source("hung", ScriptedSource::hung());
     let (layer, refresher) = builder([hung]).spawn().unwrap();
     let request = tokio::spawn({
         let layer = layer.clone();
-        async move { timed(ask(&layer, get("/v1/models"))).await }
+        async move { timed(send(&layer, get("/v1/models"))).await }
     });
-    calm().await;
+    settle().await;
     refresher.shutdown().await;
     let (answer, took) = request.await.unwrap();
     assert_eq!(answer.status(), 503);
     assert!(took <= SECOND / 100);
-    let (answer, took) = timed(ask(&layer, get("/v1/models"))).await;
+    let (answer, took) = timed(send(&layer, get("/v1/models"))).await;
     assert_eq!((answer.status().as_u16(), took), (503, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_wakes_handle_waiters() {
-    let hung = Provider::source("hung", Script::hung());
+    let hung = Provider::source("hung", ScriptedSource::hung());
     let (layer, refresher) = builder([hung]).spawn().unwrap();
     let cache = layer.cache();
     let refresh = tokio::spawn({
@@ -235,7 +237,7 @@ async fn shutdown_wakes_handle_waiters() {
         let cache = cache.clone();
         async move { cache.ready(Readiness::Attempted).await }
     });
-    calm().await;
+    settle().await;
     let began = now();
     refresher.shutdown().await;
     let error = refresh.await.unwrap().unwrap_err();
@@ -251,13 +253,13 @@ async fn shutdown_wakes_handle_waiters() {
 #[tokio::test(start_paused = true)]
 async fn token_and_last_layer_end_on_demand_fetches() {
     for by_token in [true, false] {
-        let (hung, token) = (Script::hung(), CancellationToken::new());
+        let (hung, token) = (ScriptedSource::hung(), CancellationToken::new());
         let layer = builder([Provider::source("hung", hung.clone())])
             .cancellation_token(token.clone())
             .build()
             .unwrap();
         let before = alive();
-        ask(&layer, get("/v1/models")).await;
+        send(&layer, get("/v1/models")).await;
         assert_eq!((hung.alive(), alive()), (1, before + 1));
         let mut layer = Some(layer);
         let began = now();
@@ -271,7 +273,7 @@ async fn token_and_last_layer_end_on_demand_fetches() {
         }
         assert_eq!((hung.alive(), began.elapsed()), (0, Duration::ZERO));
         if let Some(layer) = layer {
-            assert_eq!(ask(&layer, get("/v1/models")).await.status(), 503);
+            assert_eq!(send(&layer, get("/v1/models")).await.status(), 503);
             assert_eq!(hung.calls(), 1);
         }
     }
@@ -281,8 +283,8 @@ async fn token_and_last_layer_end_on_demand_fetches() {
 async fn last_list_is_served_after_shutdown() {
     for mode in MODES {
         let token = CancellationToken::new();
-        let script = Script::always(["a"]);
-        let provider = Provider::source("lab", script.clone());
+        let source = ScriptedSource::always(["a"]);
+        let provider = Provider::source("lab", source.clone());
         let (layer, _refresher) = mode.start(builder([provider]).cancellation_token(token.clone()));
         list(&layer).await;
         token.cancel();
@@ -291,7 +293,7 @@ async fn last_list_is_served_after_shutdown() {
             let (listed, took) = timed(list(&layer)).await;
             assert_eq!((listed, took), (vec!["lab/a".to_owned()], Duration::ZERO));
         }
-        assert_eq!(script.calls(), 1, "{mode:?}");
+        assert_eq!(source.calls(), 1, "{mode:?}");
     }
 }
 
@@ -300,12 +302,12 @@ async fn layer_with_cancelled_token_never_fetches() {
     for mode in MODES {
         let token = CancellationToken::new();
         token.cancel();
-        let script = Script::always(["a"]);
-        let provider = Provider::source("lab", script.clone());
+        let source = ScriptedSource::always(["a"]);
+        let provider = Provider::source("lab", source.clone());
         let (layer, _refresher) = mode.start(builder([provider]).cancellation_token(token));
-        let (answer, took) = timed(ask(&layer, get("/v1/models"))).await;
+        let (answer, took) = timed(send(&layer, get("/v1/models"))).await;
         assert_eq!((answer.status().as_u16(), took), (503, Duration::ZERO));
-        assert_eq!(script.calls(), 0);
+        assert_eq!(source.calls(), 0);
     }
 }
 
@@ -314,7 +316,7 @@ async fn layer_with_cancelled_token_never_fetches() {
 async fn shutdown_completes_at_any_point() {
     for round in 0..200 {
         let gate = Gate::default();
-        let script = Script::new({
+        let source = ScriptedSource::new({
             let gate = gate.clone();
             move |call| {
                 let gate = gate.clone();
@@ -331,13 +333,13 @@ async fn shutdown_completes_at_any_point() {
         });
         let tasks = TaskTracker::new();
         tasks.close();
-        let provider = Provider::source("lab", script.clone());
+        let provider = Provider::source("lab", source.clone());
         let (layer, refresher) = builder([provider]).spawn_on(&tasks).unwrap();
-        let asking = tokio::spawn({
+        let send_with = tokio::spawn({
             let layer = layer.clone();
             async move {
                 for _ in 0..10 {
-                    ask(&layer, get("/v1/models")).await;
+                    send(&layer, get("/v1/models")).await;
                     let _ = layer.cache().refresh().await;
                 }
             }
@@ -348,8 +350,8 @@ async fn shutdown_completes_at_any_point() {
         }
         refresher.shutdown().await;
         gate.open(100);
-        asking.await.unwrap();
+        send_with.await.unwrap();
         tasks.wait().await;
-        assert_eq!(script.alive(), 0);
+        assert_eq!(source.alive(), 0);
     }
 }

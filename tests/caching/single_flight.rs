@@ -3,7 +3,7 @@
 use crate::support;
 use std::convert::Infallible;
 
-use crate::support::{Gate, MODES, Script, ask, builder, calm, get, list, models};
+use crate::support::{Gate, MODES, ScriptedSource, builder, get, list, models, send, settle};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, Response};
@@ -16,12 +16,12 @@ const PROVIDERS: usize = 10;
 const CALLERS: usize = 1000;
 
 /// Providers that answer each call when the gate lets them.
-fn held() -> (Vec<Script>, Vec<Provider>, Gate) {
+fn held() -> (Vec<ScriptedSource>, Vec<Provider>, Gate) {
     let gate = Gate::default();
-    let scripts: Vec<_> = (0..PROVIDERS)
+    let sources: Vec<_> = (0..PROVIDERS)
         .map(|_| {
             let gate = gate.clone();
-            Script::new(move |_| {
+            ScriptedSource::new(move |_| {
                 let gate = gate.clone();
                 async move {
                     gate.passed().await;
@@ -30,33 +30,33 @@ fn held() -> (Vec<Script>, Vec<Provider>, Gate) {
             })
         })
         .collect();
-    let provider = |(index, script): (usize, &Script)| {
-        Provider::source(format!("lab-{index}"), script.clone())
+    let provider = |(index, source): (usize, &ScriptedSource)| {
+        Provider::source(format!("lab-{index}"), source.clone())
     };
-    let providers = scripts.iter().enumerate().map(provider).collect();
-    (scripts, providers, gate)
+    let providers = sources.iter().enumerate().map(provider).collect();
+    (sources, providers, gate)
 }
 
 fn herd(layer: &StaticModelsCacheLayer, callers: usize) -> Vec<JoinHandle<Response<Bytes>>> {
     let caller = |_| {
         let layer = layer.clone();
-        tokio::spawn(async move { ask(&layer, get("/v1/models")).await })
+        tokio::spawn(async move { send(&layer, get("/v1/models")).await })
     };
     (0..callers).map(caller).collect()
 }
 
-fn calls(scripts: &[Script]) -> Vec<usize> {
-    scripts.iter().map(Script::calls).collect()
+fn calls(sources: &[ScriptedSource]) -> Vec<usize> {
+    sources.iter().map(ScriptedSource::calls).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_cold_requests_share_one_fetch() {
     for mode in MODES {
-        let (scripts, providers, gate) = held();
+        let (sources, providers, gate) = held();
         let (layer, _refresher) = mode.start(builder(providers));
         let herd = herd(&layer, CALLERS);
-        calm().await;
-        assert_eq!(calls(&scripts), [1; PROVIDERS], "{mode:?}");
+        settle().await;
+        assert_eq!(calls(&sources), [1; PROVIDERS], "{mode:?}");
         assert!(herd.iter().all(|caller| !caller.is_finished()));
         gate.open(PROVIDERS);
         let answers = join_all(herd).await;
@@ -67,47 +67,47 @@ async fn concurrent_cold_requests_share_one_fetch() {
             assert_eq!(answer.body(), first.body());
             assert_eq!(answer.headers(), first.headers());
         }
-        assert_eq!(calls(&scripts), [1; PROVIDERS], "{mode:?}");
+        assert_eq!(calls(&sources), [1; PROVIDERS], "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropped_callers_do_not_cancel_others() {
     for mode in MODES {
-        let (scripts, providers, gate) = held();
+        let (sources, providers, gate) = held();
         let (layer, _refresher) = mode.start(builder(providers));
         let mut staying = herd(&layer, CALLERS);
-        calm().await;
+        settle().await;
         let leaving: Vec<_> = staying.drain(..CALLERS / 2).collect();
         for caller in &leaving {
             caller.abort();
         }
         drop(leaving);
-        calm().await;
+        settle().await;
         gate.open(PROVIDERS);
         for answer in join_all(staying).await {
             assert_eq!(support::ids(answer.unwrap().body()).len(), 2 * PROVIDERS);
         }
-        assert_eq!(calls(&scripts), [1; PROVIDERS], "{mode:?}");
+        assert_eq!(calls(&sources), [1; PROVIDERS], "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn abandoned_fetch_completes_and_is_stored() {
     for mode in MODES {
-        let (scripts, providers, gate) = held();
+        let (sources, providers, gate) = held();
         let (layer, _refresher) = mode.start(builder(providers));
         for caller in herd(&layer, CALLERS) {
             calm_once(&caller).await;
             caller.abort();
         }
-        calm().await;
+        settle().await;
         gate.open(PROVIDERS);
-        calm().await;
-        let answer = ask(&layer, get("/v1/models")).await;
+        settle().await;
+        let answer = send(&layer, get("/v1/models")).await;
         assert_eq!(answer.headers()["cache-status"], "tower-models-cache; hit");
         assert_eq!(support::ids(answer.body()).len(), 2 * PROVIDERS);
-        assert_eq!(calls(&scripts), [1; PROVIDERS], "{mode:?}");
+        assert_eq!(calls(&sources), [1; PROVIDERS], "{mode:?}");
     }
 }
 
@@ -119,35 +119,35 @@ async fn calm_once(caller: &JoinHandle<Response<Bytes>>) {
 
 #[tokio::test(start_paused = true)]
 async fn first_caller_may_be_dropped_first() {
-    let (scripts, providers, gate) = held();
+    let (sources, providers, gate) = held();
     let layer = builder(providers).build().unwrap();
     let leader = herd(&layer, 1);
-    calm().await;
-    assert_eq!(calls(&scripts), [1; PROVIDERS]);
+    settle().await;
+    assert_eq!(calls(&sources), [1; PROVIDERS]);
     let followers = herd(&layer, 10);
-    calm().await;
+    settle().await;
     leader[0].abort();
-    calm().await;
+    settle().await;
     gate.open(PROVIDERS);
     for answer in join_all(followers).await {
         assert_eq!(support::ids(answer.unwrap().body()).len(), 2 * PROVIDERS);
     }
-    assert_eq!(calls(&scripts), [1; PROVIDERS]);
+    assert_eq!(calls(&sources), [1; PROVIDERS]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropped_unpolled_future_cancels_nothing() {
     use tower::{Layer, Service};
-    let (script, gate) = Script::held(["a"]);
-    let layer = builder([Provider::source("lab", script.clone())])
+    let (source, gate) = ScriptedSource::held(["a"]);
+    let layer = builder([Provider::source("lab", source.clone())])
         .build()
         .unwrap();
-    drop(layer.layer(support::Unasked).call(get("/v1/models")));
-    calm().await;
+    drop(layer.layer(support::Unreachable).call(get("/v1/models")));
+    settle().await;
     gate.open(1);
-    calm().await;
+    settle().await;
     assert_eq!(list(&layer).await, ["lab/a"]);
-    assert_eq!(script.calls(), 1);
+    assert_eq!(source.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +156,7 @@ async fn error_and_panic_reach_all_waiters() {
         for (panics, kind) in [(false, ListErrorKind::Other), (true, ListErrorKind::Panic)] {
             let gate = Gate::default();
             let opened = gate.clone();
-            let script = Script::new(move |_| {
+            let source = ScriptedSource::new(move |_| {
                 let opened = opened.clone();
                 async move {
                     opened.passed().await;
@@ -164,7 +164,7 @@ async fn error_and_panic_reach_all_waiters() {
                     Err("down")
                 }
             });
-            let provider = Provider::source("lab", script.clone());
+            let provider = Provider::source("lab", source.clone());
             let (layer, _refresher) = mode.start(builder([provider]));
             let herd = herd(&layer, 100);
             let forced: Vec<_> = (0..100)
@@ -173,7 +173,7 @@ async fn error_and_panic_reach_all_waiters() {
                     tokio::spawn(async move { cache.refresh_provider("lab").await })
                 })
                 .collect();
-            calm().await;
+            settle().await;
             gate.open(1);
             for answer in join_all(herd).await {
                 assert_eq!(answer.unwrap().status(), 503);
@@ -182,33 +182,33 @@ async fn error_and_panic_reach_all_waiters() {
                 let error = outcome.unwrap().unwrap_err();
                 assert_eq!((error.provider(), error.kind()), ("lab", kind));
             }
-            assert_eq!(script.calls(), 1, "{mode:?} {kind:?}");
+            assert_eq!(source.calls(), 1, "{mode:?} {kind:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn forced_refreshes_join_fetch_in_flight() {
-    let (script, gate) = Script::held(["a"]);
-    let layer = builder([Provider::source("lab", script.clone())])
+    let (source, gate) = ScriptedSource::held(["a"]);
+    let layer = builder([Provider::source("lab", source.clone())])
         .build()
         .unwrap();
     let herd = herd(&layer, 10);
     let (one, all) = (layer.cache(), layer.cache());
     let one = tokio::spawn(async move { one.refresh_provider("lab").await });
     let all = tokio::spawn(async move { all.refresh().await });
-    calm().await;
+    settle().await;
     gate.open(1);
     assert!(one.await.unwrap().unwrap());
     all.await.unwrap().unwrap();
     join_all(herd).await;
-    assert_eq!(script.calls(), 1);
+    assert_eq!(source.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn later_refreshes_share_one_flight() {
-    let (script, gate) = Script::held(["a"]);
-    let layer = builder([Provider::source("lab", script.clone())])
+    let (source, gate) = ScriptedSource::held(["a"]);
+    let layer = builder([Provider::source("lab", source.clone())])
         .build()
         .unwrap();
     gate.open(1);
@@ -220,13 +220,13 @@ async fn later_refreshes_share_one_flight() {
                 tokio::spawn(async move { cache.refresh().await })
             })
             .collect();
-        calm().await;
-        assert_eq!((script.calls(), script.alive()), (round, 1));
+        settle().await;
+        assert_eq!((source.calls(), source.alive()), (round, 1));
         gate.open(1);
         for outcome in join_all(forced).await {
             outcome.unwrap().unwrap();
         }
-        assert_eq!((script.calls(), script.alive()), (round, 0));
+        assert_eq!((source.calls(), source.alive()), (round, 0));
     }
 }
 
@@ -244,7 +244,7 @@ async fn concurrent_requests_send_one_http_request() {
         assert_eq!(request.method(), "GET");
         assert_eq!(request.uri(), "/v1/models");
         handle.allow(1);
-        calm().await;
+        settle().await;
         assert!(herd.iter().all(|caller| !caller.is_finished()));
         answer.send_response(Response::new(
             r#"{"object":"list","data":[{"id":"a","object":"model"}]}"#.into(),
@@ -269,7 +269,7 @@ async fn http_failure_reaches_all_waiters() {
     let (_, answer) = handle.next_request().await.unwrap();
     let cache = layer.cache();
     let forced = tokio::spawn(async move { cache.refresh_provider("lab").await });
-    calm().await;
+    settle().await;
     answer.send_error("connection reset");
     for answer in join_all(herd).await {
         assert_eq!(answer.unwrap().status(), 503);
@@ -284,7 +284,7 @@ async fn http_service_is_not_called_until_ready() {
     let layer = builder([Provider::http("lab", service)]).build().unwrap();
     handle.allow(0);
     let herd = herd(&layer, 1);
-    calm().await;
+    settle().await;
     let request = tokio::time::timeout(std::time::Duration::ZERO, handle.next_request());
     assert!(request.await.is_err());
     handle.allow(1);
@@ -300,11 +300,11 @@ async fn http_service_is_not_called_until_ready() {
 #[tokio::test(start_paused = true)]
 async fn request_waits_while_first_list_is_published() {
     for mode in MODES {
-        let script = Script::new(|_| async {
+        let source = ScriptedSource::new(|_| async {
             let model = |index| tower_models_cache::Model::new(format!("model-{index}"));
             Ok::<_, Infallible>((0..20_000).map(model).collect())
         });
-        let (layer, _refresher) = mode.start(builder([Provider::source("lab", script.clone())]));
+        let (layer, _refresher) = mode.start(builder([Provider::source("lab", source.clone())]));
         let first = herd(&layer, 1);
         let mut answers = Vec::new();
         while !first[0].is_finished() {
@@ -314,6 +314,6 @@ async fn request_waits_while_first_list_is_published() {
         for answer in join_all(answers).await {
             assert_eq!(answer.unwrap().status(), 200, "{mode:?}");
         }
-        assert_eq!(script.calls(), 1);
+        assert_eq!(source.calls(), 1);
     }
 }

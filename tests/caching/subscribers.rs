@@ -17,7 +17,7 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
 };
 
-use crate::support::{Desk, MODES, Script, ask, builder, calm, get};
+use crate::support::{MODES, ScriptedSource, SharedList, builder, get, send, settle};
 
 /// Uses everything of the cache that takes its lock, at each event of the crate.
 #[derive(Clone, Default)]
@@ -52,21 +52,21 @@ async fn subscriber_may_use_the_cache() {
         let subscriber = tracing_subscriber::registry().with(meddler.clone());
         let _default = tracing::subscriber::set_default(subscriber);
         tracing::callsite::rebuild_interest_cache();
-        let desk = Desk::new(["a"]);
-        let provider = Provider::source("lab", Script::desk(&desk));
+        let shared = SharedList::new(["a"]);
+        let provider = Provider::source("lab", ScriptedSource::shared(&shared));
         let (layer, refresher) = mode.start(builder([provider]));
         let _ = meddler.cache.set(layer.cache());
-        ask(&layer, get("/v1/models")).await;
-        desk.set(Err(ListErrorKind::Timeout));
+        send(&layer, get("/v1/models")).await;
+        shared.set(Err(ListErrorKind::Timeout));
         sleep(Duration::from_secs(1_000)).await;
-        ask(&layer, get("/v1/models")).await;
-        calm().await;
+        send(&layer, get("/v1/models")).await;
+        settle().await;
         sleep(Duration::from_secs(25 * 3600)).await; // older than `max_stale`
-        ask(&layer, get("/v1/models")).await;
+        send(&layer, get("/v1/models")).await;
         let fixed = Provider::fixed("house", [Model::new("x")]);
         layer.cache().set_providers([fixed]).await.unwrap();
         drop(refresher);
-        calm().await;
+        settle().await;
         assert!(meddler.events.load(Ordering::SeqCst) > 2, "{mode:?}");
     }
 }

@@ -3,7 +3,7 @@
 use crate::support;
 use std::time::Duration;
 
-use crate::support::{Desk, MODES, Script, ask, builder, calm, get, list, timed};
+use crate::support::{MODES, ScriptedSource, SharedList, builder, get, list, send, settle, timed};
 use tokio::time::sleep;
 use tower_models_cache::{ListErrorKind, Provider};
 
@@ -12,46 +12,46 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test(start_paused = true)]
 async fn no_fetch_until_refresh_is_due() {
     for mode in MODES {
-        let script = Script::always(["a"]);
-        let provider = Provider::source("lab", script.clone());
+        let source = ScriptedSource::always(["a"]);
+        let provider = Provider::source("lab", source.clone());
         let (layer, _refresher) = mode.start(builder([provider]));
-        let miss = ask(&layer, get("/v1/models")).await;
+        let miss = send(&layer, get("/v1/models")).await;
         assert_eq!(
             miss.headers()["cache-status"],
             "tower-models-cache; fwd=miss; stored"
         );
         // The interval less its jitter.
         for _ in 0..269 {
-            let hit = ask(&layer, get("/v1/models")).await;
+            let hit = send(&layer, get("/v1/models")).await;
             assert_eq!(hit.headers()["cache-status"], "tower-models-cache; hit");
             assert_eq!(hit.body(), miss.body());
-            assert_eq!(ask(&layer, get("/v1/models/lab/a")).await.status(), 200);
-            assert_eq!(ask(&layer, get("/v1/models/lab/b")).await.status(), 404);
+            assert_eq!(send(&layer, get("/v1/models/lab/a")).await.status(), 200);
+            assert_eq!(send(&layer, get("/v1/models/lab/b")).await.status(), 404);
             sleep(SECOND).await;
         }
-        assert_eq!(script.calls(), 1, "{mode:?}");
+        assert_eq!(source.calls(), 1, "{mode:?}");
         // The interval with its jitter.
         sleep(SECOND * 62).await;
         list(&layer).await;
-        calm().await;
-        assert_eq!(script.calls(), 2, "{mode:?}");
+        settle().await;
+        assert_eq!(source.calls(), 2, "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn due_list_is_served_while_refreshed() {
-    let desk = Desk::new(["old"]);
+    let shared = SharedList::new(["old"]);
     let (held, gate) = {
         let gate = support::Gate::default();
-        let (desk, opened) = (desk.clone(), gate.clone());
-        let script = Script::new(move |_| {
-            let (answer, opened) = (desk.read(), opened.clone());
+        let (shared, opened) = (shared.clone(), gate.clone());
+        let source = ScriptedSource::new(move |_| {
+            let (answer, opened) = (shared.read(), opened.clone());
             async move {
                 opened.passed().await;
                 answer.map_err(tower_models_cache::ListError::from)
             }
         });
-        (script, gate)
+        (source, gate)
     };
     let layer = builder([Provider::source("lab", held.clone())])
         .build()
@@ -59,49 +59,49 @@ async fn due_list_is_served_while_refreshed() {
     gate.open(1);
     assert_eq!(list(&layer).await, ["lab/old"]);
 
-    desk.lay(["new"]);
+    shared.set_ids(["new"]);
     sleep(SECOND * 3600).await;
     assert_eq!(held.calls(), 1, "without requests there is no renewal");
     for _ in 0..100 {
         let (listed, took) = timed(list(&layer)).await;
         assert_eq!((listed, took), (vec!["lab/old".to_owned()], Duration::ZERO));
     }
-    calm().await;
+    settle().await;
     assert_eq!((held.calls(), held.alive()), (2, 1));
     gate.open(1);
-    calm().await;
+    settle().await;
     assert_eq!(list(&layer).await, ["lab/new"]);
     assert_eq!(held.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn failed_on_demand_refresh_keeps_list() {
-    let desk = Desk::new(["a"]);
-    let script = Script::desk(&desk);
-    let layer = builder([Provider::source("lab", script.clone())])
+    let shared = SharedList::new(["a"]);
+    let source = ScriptedSource::shared(&shared);
+    let layer = builder([Provider::source("lab", source.clone())])
         .build()
         .unwrap();
     list(&layer).await;
-    desk.set(Err(ListErrorKind::Transport));
+    shared.set(Err(ListErrorKind::Transport));
     for _ in 0..100 {
         sleep(SECOND * 400).await;
         let (listed, took) = timed(list(&layer)).await;
         assert_eq!((listed, took), (vec!["lab/a".to_owned()], Duration::ZERO));
     }
-    calm().await;
-    assert_eq!(script.calls(), 101);
+    settle().await;
+    assert_eq!(source.calls(), 101);
 }
 
 #[tokio::test(start_paused = true)]
 async fn request_waits_when_no_list_exists() {
     for mode in MODES {
-        let script = Script::new(|_| async {
+        let source = ScriptedSource::new(|_| async {
             sleep(SECOND).await;
             Ok::<_, std::convert::Infallible>(support::models(["a"]))
         });
-        let (layer, _refresher) = mode.start(builder([Provider::source("lab", script)]));
+        let (layer, _refresher) = mode.start(builder([Provider::source("lab", source)]));
         for path in ["/v1/models", "/v1/models/lab/a"] {
-            let (answer, took) = timed(ask(&layer, get(path))).await;
+            let (answer, took) = timed(send(&layer, get(path))).await;
             assert_eq!(answer.status(), 200, "{mode:?}");
             let first = path == "/v1/models";
             assert_eq!(took, if first { SECOND } else { Duration::ZERO });
@@ -113,17 +113,17 @@ async fn request_waits_when_no_list_exists() {
 /// only a refresher filled stayed empty for ever.
 #[tokio::test(start_paused = true)]
 async fn requests_refresh_lists_without_refresher() {
-    let scripts = [["a"], ["b"], ["c"]].map(Script::always);
+    let sources = [["a"], ["b"], ["c"]].map(ScriptedSource::always);
     let names = ["one", "two", "three"];
     let providers = names
         .into_iter()
-        .zip(&scripts)
-        .map(|(name, script)| Provider::source(name, script.clone()));
+        .zip(&sources)
+        .map(|(name, source)| Provider::source(name, source.clone()));
     let layer = builder(providers).build().unwrap();
     for day in 1..=5 {
         assert_eq!(list(&layer).await, ["one/a", "two/b", "three/c"]);
-        calm().await;
-        assert_eq!(scripts.each_ref().map(Script::calls), [day; 3]);
+        settle().await;
+        assert_eq!(sources.each_ref().map(ScriptedSource::calls), [day; 3]);
         sleep(SECOND * 3600 * 20).await;
     }
 }
@@ -131,13 +131,13 @@ async fn requests_refresh_lists_without_refresher() {
 /// Nothing that a runtime took with it is waited for by the next.
 #[test]
 fn refresh_lost_with_runtime_is_restarted() {
-    let script = Script::new(|call| async move {
+    let source = ScriptedSource::new(|call| async move {
         if call == 2 {
             std::future::pending::<()>().await;
         }
         Ok::<_, std::convert::Infallible>(support::models(["a"]))
     });
-    let layer = builder([Provider::source("lab", script.clone())])
+    let layer = builder([Provider::source("lab", source.clone())])
         .refresh_interval(Duration::from_millis(1))
         .build()
         .unwrap();
@@ -152,7 +152,7 @@ fn refresh_lost_with_runtime_is_restarted() {
                 tokio::task::yield_now().await;
             }
         });
-        assert_eq!(script.calls(), call);
+        assert_eq!(source.calls(), call);
         std::thread::sleep(Duration::from_millis(3)); // until it is due
     }
 }

@@ -1,12 +1,12 @@
 //! The list in each client's form: which form a request gets, and what stands in it.
 
-use crate::support::forms;
-use crate::support::fronts;
+use crate::support::dialects;
+use crate::support::transports;
 use std::time::Duration;
 
-use crate::support::forms::{error, ids, json, records, speaking_all};
-use crate::support::fronts::{Fronts, only};
-use crate::support::{Desk, MODES, Script, ask, builder, calm, get, timed};
+use crate::support::dialects::{error, ids, json, records, with_all_dialects};
+use crate::support::transports::{Transports, only};
+use crate::support::{MODES, ScriptedSource, SharedList, builder, get, send, settle, timed};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Empty};
@@ -35,12 +35,12 @@ fn known_and_unknown() -> [Model; 2] {
 
 fn layer() -> StaticModelsCacheLayer {
     let provider = Provider::fixed("house", known_and_unknown());
-    speaking_all(builder([provider])).build().unwrap()
+    with_all_dialects(builder([provider])).build().unwrap()
 }
 
 /// The list as a value, with its records in the order of the dialect.
 async fn list_in(dialect: ClientDialect) -> Value {
-    let answer = ask(&layer(), forms::list(dialect, "")).await;
+    let answer = send(&layer(), dialects::list(dialect, "")).await;
     assert_eq!(answer.status(), 200);
     assert_eq!(only(answer.headers(), "content-type"), "application/json");
     json(&answer)
@@ -160,11 +160,11 @@ async fn codex_envelope_has_every_required_field() {
 #[tokio::test]
 async fn codex_gets_instructions_and_hides_non_text() {
     let painter = Model::new("painter").with_output([Modality::Image]);
-    let layer = speaking_all(builder([Provider::fixed("house", [painter])]))
+    let layer = with_all_dialects(builder([Provider::fixed("house", [painter])]))
         .codex_instructions("Be brief.")
         .build()
         .unwrap();
-    let list = json(&ask(&layer, forms::list(Codex, "")).await);
+    let list = json(&send(&layer, dialects::list(Codex, "")).await);
     assert_eq!(list["models"][0]["base_instructions"], "Be brief.");
     assert_eq!(list["models"][0]["visibility"], "hide");
 }
@@ -176,8 +176,8 @@ async fn gemini_fields_are_passed_through() {
         .with_extra("version", "001");
     let embedder = Model::new("embedder").with_output([Modality::Embeddings]);
     let provider = Provider::fixed("house", [stated, embedder]);
-    let layer = speaking_all(builder([provider])).build().unwrap();
-    let list = json(&ask(&layer, forms::list(Gemini, "")).await);
+    let layer = with_all_dialects(builder([provider])).build().unwrap();
+    let list = json(&send(&layer, dialects::list(Gemini, "")).await);
     let methods = "supportedGenerationMethods";
     assert_eq!(list["models"][0][methods], json!(["embedContent"]));
     assert_eq!(list["models"][1][methods], json!(["bidiGenerateContent"]));
@@ -186,7 +186,7 @@ async fn gemini_fields_are_passed_through() {
 
 #[tokio::test]
 async fn list_without_providers_is_empty_per_dialect() {
-    let layer = speaking_all(builder([])).build().unwrap();
+    let layer = with_all_dialects(builder([])).build().unwrap();
     for (dialect, expected) in [
         (OpenAi, json!({ "object": "list", "data": [] })),
         (
@@ -197,7 +197,7 @@ async fn list_without_providers_is_empty_per_dialect() {
         (Ollama, json!({ "models": [] })),
         (Codex, json!({ "models": [] })),
     ] {
-        let answer = ask(&layer, forms::whole(dialect)).await;
+        let answer = send(&layer, dialects::whole_list(dialect)).await;
         assert_eq!(answer.status(), 200);
         assert_eq!(json(&answer), expected, "{dialect:?}");
     }
@@ -290,8 +290,8 @@ async fn dialect_is_chosen_by_path_query_headers() {
 
 #[tokio::test]
 async fn disabled_dialect_is_skipped() {
-    let requests = forms::ALL.map(|dialect| (dialect, forms::whole(dialect)));
-    for on in forms::ALL {
+    let requests = dialects::ALL.map(|dialect| (dialect, dialects::whole_list(dialect)));
+    for on in dialects::ALL {
         let layer = builder([Provider::fixed("house", known_and_unknown())])
             .client_dialects([on])
             .build()
@@ -363,7 +363,7 @@ async fn other_requests_reach_inner_service() {
 
 #[tokio::test]
 async fn dialect_paths_are_configurable() {
-    let layer = speaking_all(builder([Provider::fixed("house", known_and_unknown())]))
+    let layer = with_all_dialects(builder([Provider::fixed("house", known_and_unknown())]))
         .paths(["/models"])
         .gemini_paths(["/gemini/v1/models", "/v1beta/models"])
         .ollama_paths(["/local/"])
@@ -387,16 +387,16 @@ async fn dialect_paths_are_configurable() {
 #[tokio::test]
 async fn each_dialect_has_own_etag() {
     let layer = layer();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     let mut etags = Vec::new();
-    for dialect in forms::ALL {
-        let request = forms::whole(dialect);
+    for dialect in dialects::ALL {
+        let request = dialects::whole_list(dialect);
         let path = request.uri().to_string();
         let headers: Vec<_> = request.headers().iter().collect();
         let mut headers: Vec<_> = (headers.iter())
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
-        let got = fronts.get_and_head(&path, &headers).await;
+        let got = transports.get_and_head(&path, &headers).await;
         assert_eq!(got.status(), 200);
         let length = got.body().len().to_string();
         assert_eq!(only(got.headers(), "content-length"), length);
@@ -410,7 +410,7 @@ async fn each_dialect_has_own_etag() {
         let etag = only(got.headers(), "etag").to_owned();
         for (tag, status) in [(etag.as_str(), 304), ("*", 304), ("\"other\"", 200)] {
             headers.push(("if-none-match", tag.as_bytes()));
-            let again = fronts.get_and_head(&path, &headers).await;
+            let again = transports.get_and_head(&path, &headers).await;
             headers.pop();
             assert_eq!(again.status(), status, "{dialect:?} {tag}");
             assert_eq!(only(again.headers(), "etag"), etag);
@@ -423,7 +423,7 @@ async fn each_dialect_has_own_etag() {
     etags.dedup();
     assert_eq!(
         etags.len(),
-        forms::ALL.len(),
+        dialects::ALL.len(),
         "one list is not taken for another"
     );
 }
@@ -432,11 +432,11 @@ async fn each_dialect_has_own_etag() {
 async fn vary_is_sent_when_headers_select_dialect() {
     let layer = layer();
     for (dialect, expected) in [
-        (OpenAi, Some(fronts::VARY_BY_DIALECT)),
-        (Anthropic, Some(fronts::VARY_BY_DIALECT)),
+        (OpenAi, Some(transports::VARY_BY_DIALECT)),
+        (Anthropic, Some(transports::VARY_BY_DIALECT)),
         (Ollama, None),
     ] {
-        let answer = ask(&layer, forms::whole(dialect)).await;
+        let answer = send(&layer, dialects::whole_list(dialect)).await;
         let vary = answer.headers().get("vary");
         assert_eq!(
             vary.map(|vary| vary.to_str().unwrap()),
@@ -449,18 +449,18 @@ async fn vary_is_sent_when_headers_select_dialect() {
 #[tokio::test]
 async fn model_has_bytes_of_list_and_own_etag() {
     let layer = layer();
-    for dialect in forms::WITH_MODELS {
-        let list = ask(&layer, forms::whole(dialect)).await;
+    for dialect in dialects::WITH_MODELS {
+        let list = send(&layer, dialects::whole_list(dialect)).await;
         let list_etag = only(list.headers(), "etag");
         for record in records(dialect, list.body()) {
-            let id = forms::id_of(dialect, &record);
-            let mut request = forms::model(dialect, &id);
-            let one = ask(&layer, request.clone()).await;
+            let id = dialects::id_of(dialect, &record);
+            let mut request = dialects::model(dialect, &id);
+            let one = send(&layer, request.clone()).await;
             assert_eq!(one.body(), record.as_bytes(), "{dialect:?} {id}");
             let etag = one.headers()["etag"].clone();
             assert_ne!(etag, list_etag);
             request.headers_mut().insert("if-none-match", etag.clone());
-            let again = ask(&layer, request).await;
+            let again = send(&layer, request).await;
             assert_eq!((again.status().as_u16(), again.body().len()), (304, 0));
             assert_eq!(again.headers()["etag"], etag);
         }
@@ -469,16 +469,16 @@ async fn model_has_bytes_of_list_and_own_etag() {
 
 #[tokio::test]
 async fn errors_follow_the_dialect() {
-    let down = Provider::source("lab", Script::failing());
+    let down = Provider::source("lab", ScriptedSource::failing());
     let layer = layer();
-    let empty = speaking_all(builder([down])).build().unwrap();
+    let empty = with_all_dialects(builder([down])).build().unwrap();
     let _ = empty.cache().refresh().await;
     for (dialect, not_found, unavailable) in [
         (OpenAi, "model_not_found", "models_unavailable"),
         (Anthropic, "not_found_error", "overloaded_error"),
         (Gemini, "NOT_FOUND", "UNAVAILABLE"),
     ] {
-        let answer = ask(&layer, forms::model(dialect, "house/no \"such\"")).await;
+        let answer = send(&layer, dialects::model(dialect, "house/no \"such\"")).await;
         assert_eq!(answer.status(), 404);
         assert_eq!(only(answer.headers(), "content-type"), "application/json");
         assert_eq!(only(answer.headers(), "cache-control"), "no-store");
@@ -486,8 +486,11 @@ async fn errors_follow_the_dialect() {
         let (message, name) = error(dialect, &answer);
         assert!(message.contains("house/no \"such\""), "{message}");
         assert_eq!(name, not_found, "{dialect:?}");
-        for request in [forms::whole(dialect), forms::model(dialect, "house/known")] {
-            let answer = ask(&empty, request).await;
+        for request in [
+            dialects::whole_list(dialect),
+            dialects::model(dialect, "house/known"),
+        ] {
+            let answer = send(&empty, request).await;
             assert_eq!(answer.status(), 503);
             let seconds: u64 = only(answer.headers(), "retry-after").parse().unwrap();
             assert!((1..=60).contains(&seconds));
@@ -496,7 +499,7 @@ async fn errors_follow_the_dialect() {
         }
     }
     for dialect in [Ollama, Codex] {
-        let answer = ask(&empty, forms::whole(dialect)).await;
+        let answer = send(&empty, dialects::whole_list(dialect)).await;
         assert_eq!(answer.status(), 503);
         assert!(answer.headers().contains_key("retry-after"));
         error(dialect, &answer);
@@ -510,7 +513,7 @@ async fn codex_list_has_one_etag_for_all_codings() {
     use tower_models_cache::View;
 
     let many = (0..200).map(|n| Model::new(format!("model-{n}")));
-    let layer = speaking_all(builder([Provider::fixed("house", many)]))
+    let layer = with_all_dialects(builder([Provider::fixed("house", many)]))
         .views(|request| {
             let is_one = request.headers.contains_key("x-one");
             let one = || View::named("one", |_| true);
@@ -518,24 +521,24 @@ async fn codex_list_has_one_etag_for_all_codings() {
         })
         .build()
         .unwrap();
-    ask(&layer, forms::whole(Codex)).await;
+    send(&layer, dialects::whole_list(Codex)).await;
     // Lists of views are compressed after all others.
-    let mut last = forms::whole(OpenAi);
+    let mut last = dialects::whole_list(OpenAi);
     for (name, value) in [("x-one", "1"), ("accept-encoding", "gzip")] {
         let value = http::HeaderValue::from_static(value);
         last.headers_mut().insert(name, value);
     }
     net::within(async {
-        while fronts::coding(ask(&layer, last.clone()).await.headers()) == "identity" {
+        while transports::coding(send(&layer, last.clone()).await.headers()) == "identity" {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })
     .await;
     let under = |coding: &'static str| {
-        let mut request = forms::whole(Codex);
+        let mut request = dialects::whole_list(Codex);
         let coding = http::HeaderValue::from_static(coding);
         request.headers_mut().insert("accept-encoding", coding);
-        ask(&layer, request)
+        send(&layer, request)
     };
     let plain = under("identity").await;
     for coding in ["br", "gzip", "zstd", "br, *;q=0.1"] {
@@ -549,13 +552,13 @@ async fn codex_list_has_one_etag_for_all_codings() {
     }
     // Others are compressed, once somebody has asked for them.
     for dialect in [Anthropic, Gemini, Ollama] {
-        ask(&layer, forms::whole(dialect)).await;
-        let mut request = forms::whole(dialect);
+        send(&layer, dialects::whole_list(dialect)).await;
+        let mut request = dialects::whole_list(dialect);
         let coding = http::HeaderValue::from_static("gzip");
         request.headers_mut().insert("accept-encoding", coding);
         let got = net::within(async {
             loop {
-                let got = ask(&layer, request.clone()).await;
+                let got = send(&layer, request.clone()).await;
                 if got.headers().contains_key("content-encoding") {
                     break got;
                 }
@@ -563,8 +566,8 @@ async fn codex_list_has_one_etag_for_all_codings() {
             }
         });
         let got = got.await;
-        let plain = ask(&layer, forms::whole(dialect)).await;
-        assert_eq!(fronts::decoded(&got), *plain.body(), "{dialect:?}");
+        let plain = send(&layer, dialects::whole_list(dialect)).await;
+        assert_eq!(transports::decoded(&got), *plain.body(), "{dialect:?}");
         assert_ne!(got.headers()["etag"], plain.headers()["etag"]);
     }
 }
@@ -574,40 +577,41 @@ async fn codex_list_has_one_etag_for_all_codings() {
 #[tokio::test(start_paused = true)]
 async fn query_and_headers_never_trigger_fetch() {
     for mode in MODES {
-        let script = Script::always(["a"]);
-        let provider = Provider::source("lab", script.clone());
-        let (layer, _refresher) = mode.start(speaking_all(builder([provider])));
-        for dialect in forms::ALL {
-            let plain = ask(&layer, forms::whole(dialect)).await;
+        let source = ScriptedSource::always(["a"]);
+        let provider = Provider::source("lab", source.clone());
+        let (layer, _refresher) = mode.start(with_all_dialects(builder([provider])));
+        for dialect in dialects::ALL {
+            let plain = send(&layer, dialects::whole_list(dialect)).await;
             for query in [
                 "refresh=true",
                 "x=%FF&y",
                 "limit=1000&pageSize=1000&lifecycle[]=active",
             ] {
-                let query = format!("{query}&{}", forms::limit(dialect, 1000));
-                let mut request = forms::list(dialect, &query);
+                let query = format!("{query}&{}", dialects::limit(dialect, 1000));
+                let mut request = dialects::list(dialect, &query);
                 let no_cache = http::HeaderValue::from_static("no-cache");
                 request.headers_mut().insert("cache-control", no_cache);
-                let answer = ask(&layer, request).await;
+                let answer = send(&layer, request).await;
                 assert_eq!(answer.body(), plain.body(), "{dialect:?} {query}");
             }
         }
-        calm().await;
-        assert_eq!(script.calls(), 1, "{mode:?}");
+        settle().await;
+        assert_eq!(source.calls(), 1, "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn first_fetch_is_awaited_in_every_dialect() {
-    for dialect in forms::ALL {
-        let (held, gate) = Script::held(["a"]);
+    for dialect in dialects::ALL {
+        let (held, gate) = ScriptedSource::held(["a"]);
         let provider = Provider::source("lab", held);
-        let layer = speaking_all(builder([provider])).build().unwrap();
+        let layer = with_all_dialects(builder([provider])).build().unwrap();
         let open = async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             gate.open(1);
         };
-        let ((answer, took), ()) = tokio::join!(timed(ask(&layer, forms::whole(dialect))), open);
+        let ((answer, took), ()) =
+            tokio::join!(timed(send(&layer, dialects::whole_list(dialect))), open);
         assert_eq!(ids(dialect, answer.body()), ["lab/a"]);
         assert_eq!(took, Duration::from_millis(300), "{dialect:?}");
         let status = only(answer.headers(), "cache-status");
@@ -616,21 +620,21 @@ async fn first_fetch_is_awaited_in_every_dialect() {
             "{dialect:?}"
         );
         // And never again.
-        let (_, took) = timed(ask(&layer, forms::whole(dialect))).await;
+        let (_, took) = timed(send(&layer, dialects::whole_list(dialect))).await;
         assert_eq!(took, Duration::ZERO);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn failed_fetch_is_awaited_in_no_dialect() {
-    let desk = Desk::new(["a"]);
-    let provider = Provider::source("lab", Script::desk(&desk));
-    let layer = speaking_all(builder([provider])).build().unwrap();
+    let shared = SharedList::new(["a"]);
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared));
+    let layer = with_all_dialects(builder([provider])).build().unwrap();
     layer.cache().refresh().await.unwrap();
-    desk.set(Err(ListErrorKind::Status(500)));
+    shared.set(Err(ListErrorKind::Status(500)));
     layer.cache().refresh().await.unwrap_err();
-    for dialect in forms::ALL {
-        let (answer, took) = timed(ask(&layer, forms::whole(dialect))).await;
+    for dialect in dialects::ALL {
+        let (answer, took) = timed(send(&layer, dialects::whole_list(dialect))).await;
         assert_eq!(ids(dialect, answer.body()), ["lab/a"]);
         assert_eq!(took, Duration::ZERO);
         let status = only(answer.headers(), "cache-status");

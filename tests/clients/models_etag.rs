@@ -1,11 +1,11 @@
 //! `ModelsEtagLayer`: on every answer of inference stands the tag of the list as Codex
 //! would get it now.
 
-use crate::support::forms;
+use crate::support::dialects;
 use std::convert::Infallible;
 
-use crate::support::forms::speaking_all;
-use crate::support::{Desk, Script, ask, builder};
+use crate::support::dialects::with_all_dialects;
+use crate::support::{ScriptedSource, SharedList, builder, send};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -46,19 +46,19 @@ async fn chat(layer: &StaticModelsCacheLayer, caller: Option<&'static str>) -> R
 }
 
 async fn etag_of_list(layer: &StaticModelsCacheLayer, caller: Option<&'static str>) -> HeaderValue {
-    let mut request = forms::whole(Codex);
+    let mut request = dialects::whole_list(Codex);
     if let Some(caller) = caller {
         let caller = HeaderValue::from_static(caller);
         request.headers_mut().insert("x-caller", caller);
     }
-    ask(layer, request).await.headers()["etag"].clone()
+    send(layer, request).await.headers()["etag"].clone()
 }
 
 #[tokio::test]
 async fn x_models_etag_matches_current_list() {
-    let desk = Desk::new(["a"]);
-    let provider = Provider::source("lab", Script::desk(&desk));
-    let layer = speaking_all(builder([provider])).build().unwrap();
+    let shared = SharedList::new(["a"]);
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared));
+    let layer = with_all_dialects(builder([provider])).build().unwrap();
     layer.cache().refresh().await.unwrap();
     assert!(
         !chat(&layer, None).await.headers().contains_key(HEADER),
@@ -67,7 +67,7 @@ async fn x_models_etag_matches_current_list() {
 
     let first = etag_of_list(&layer, None).await;
     assert_eq!(chat(&layer, None).await.headers()[HEADER], first);
-    desk.lay(["a", "b"]);
+    shared.set_ids(["a", "b"]);
     layer.cache().refresh().await.unwrap();
     let answer = chat(&layer, None).await;
     assert_ne!(answer.headers()[HEADER], first);
@@ -81,7 +81,7 @@ async fn x_models_etag_matches_current_list() {
 
 #[tokio::test]
 async fn x_models_etag_follows_the_view() {
-    let layer = speaking_all(builder([Provider::fixed(
+    let layer = with_all_dialects(builder([Provider::fixed(
         "house",
         ["a", "b"].map(Model::new),
     )]))
@@ -117,28 +117,31 @@ async fn x_models_etag_follows_the_view() {
 
 #[tokio::test]
 async fn x_models_etag_is_absent_without_list() {
-    let desk = Desk::new(["a"]);
-    let lab = Provider::source("lab", Script::desk(&desk));
+    let shared = SharedList::new(["a"]);
+    let lab = Provider::source("lab", ScriptedSource::shared(&shared));
     let house = Provider::fixed("house", [Model::new("small")]);
     let view = View::named("lab", |model| model.provider() == "lab");
-    let layer = speaking_all(builder([house, lab]).views(move |_| Ok(view.clone())));
+    let layer = with_all_dialects(builder([house, lab]).views(move |_| Ok(view.clone())));
     let layer = layer.build().unwrap();
     layer.cache().refresh().await.unwrap();
     let tag = etag_of_list(&layer, None).await;
     assert_eq!(chat(&layer, None).await.headers()[HEADER], tag);
     // Now its only provider has no list: what there is would be the tag of an empty one.
     let house = Provider::fixed("house", [Model::new("small")]);
-    let lost = Provider::source("lab", Script::failing());
+    let lost = Provider::source("lab", ScriptedSource::failing());
     layer.cache().set_providers([house, lost]).await.unwrap();
     layer.cache().refresh().await.unwrap_err();
-    assert_eq!(ask(&layer, forms::whole(Codex)).await.status(), 503);
+    assert_eq!(
+        send(&layer, dialects::whole_list(Codex)).await.status(),
+        503
+    );
     assert!(!chat(&layer, None).await.headers().contains_key(HEADER));
 }
 
 /// The inner service's body is the answer's: frame by frame, trailers and size included.
 #[tokio::test]
 async fn streamed_body_passes_frame_by_frame() {
-    let layer = speaking_all(builder([Provider::fixed("house", [Model::new("a")])]));
+    let layer = with_all_dialects(builder([Provider::fixed("house", [Model::new("a")])]));
     let layer = layer.build().unwrap();
     let tag = etag_of_list(&layer, None).await;
     let (send, mut frames) = mpsc::unbounded_channel::<Result<Frame<Bytes>, Infallible>>();
@@ -173,7 +176,7 @@ async fn streamed_body_passes_frame_by_frame() {
 
 #[tokio::test]
 async fn errors_and_readiness_pass_through() {
-    let layer = speaking_all(builder([])).build().unwrap();
+    let layer = with_all_dialects(builder([])).build().unwrap();
     let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     let mut service = tower_test::mock::Spawn::new(layer.models_etag().layer(service));
     handle.allow(0);

@@ -4,7 +4,7 @@ use crate::support::net;
 use std::time::Duration;
 
 use crate::support::net::{Server, within};
-use crate::support::{Script, builder, timed};
+use crate::support::{ScriptedSource, builder, timed};
 use axum::{Router, body::Body, routing::post};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -38,7 +38,7 @@ fn app(builder: Builder) -> Router {
         .layer(layer)
 }
 
-async fn send(
+async fn send_to(
     app: &Router,
     request: http::request::Builder,
     body: impl Into<Body>,
@@ -61,7 +61,7 @@ async fn answer(app: &Router, id: &str) -> (StatusCode, HeaderMap, String) {
 }
 
 async fn show(app: &Router, body: impl Into<Body>) -> (StatusCode, Value) {
-    let (status, body) = send(app, Request::post("/api/show"), body).await;
+    let (status, body) = send_to(app, Request::post("/api/show"), body).await;
     (status, serde_json::from_slice(&body).unwrap())
 }
 
@@ -187,7 +187,7 @@ async fn show_of_hidden_model_is_like_unknown() {
         .into_iter()
         .flat_map(|(hidden, unknown)| [hidden, unknown])
     {
-        let slow = Provider::source("slow", Script::hung());
+        let slow = Provider::source("slow", ScriptedSource::hung());
         let app = self::app(few(models().provider(slow)));
         let ((status, ..), took) = timed(answer(&app, "claude-odd")).await;
         assert_eq!((status.as_u16(), took), (200, Duration::ZERO));
@@ -202,7 +202,7 @@ async fn show_is_503_while_view_is_empty() {
     let view = View::named("down", |model| model.provider() == "down");
     let app = self::app(
         models()
-            .provider(Provider::source("down", Script::failing()))
+            .provider(Provider::source("down", ScriptedSource::failing()))
             .views({
                 let view = view.clone();
                 move |_| Ok(view.clone())
@@ -212,7 +212,7 @@ async fn show_is_503_while_view_is_empty() {
     assert_eq!(hidden.0, 503);
     assert!(hidden.1.contains_key("retry-after"));
     assert_eq!(hidden, answer(&app, "down/a").await);
-    let (list, _) = send(&app, Request::get("/api/tags"), Body::empty()).await;
+    let (list, _) = send_to(&app, Request::get("/api/tags"), Body::empty()).await;
     assert_eq!(list, 503);
     // With all lists there, it is known that there is nothing.
     let app = self::app(models().views(move |_| Ok(view.clone())));
@@ -222,7 +222,7 @@ async fn show_is_503_while_view_is_empty() {
 #[tokio::test(start_paused = true)]
 async fn show_waits_for_first_fetch() {
     let dialects = [ClientDialect::OpenAi, ClientDialect::Ollama];
-    let (held, gate) = Script::held(["a"]);
+    let (held, gate) = ScriptedSource::held(["a"]);
     let slow = Provider::source("slow", held);
     let here = Provider::fixed("here", [Model::new("a")]);
     let app = self::app(builder([here, slow]).client_dialects(dialects));
@@ -236,7 +236,7 @@ async fn show_waits_for_first_fetch() {
     let (((status, _), took), ()) = tokio::join!(timed(show(&app, model("slow/a"))), open);
     assert_eq!((status.as_u16(), took), (200, Duration::from_millis(300)));
 
-    let down = Provider::source("down", Script::failing());
+    let down = Provider::source("down", ScriptedSource::failing());
     let app = self::app(builder([down]).client_dialects(dialects));
     let (status, error) = show(&app, model("down/a")).await;
     assert_eq!(status, 503);
@@ -253,7 +253,7 @@ async fn other_requests_pass_through_with_body() {
         (Method::PUT, "/api/show"),
     ] {
         let request = Request::builder().method(method.clone()).uri(path);
-        let (status, body) = send(&app, request, "x".repeat(100_000)).await;
+        let (status, body) = send_to(&app, request, "x".repeat(100_000)).await;
         assert_eq!(
             (status.as_u16(), &body[..]),
             (200, format!("inner {method} 100000").as_bytes())
@@ -261,14 +261,14 @@ async fn other_requests_pass_through_with_body() {
     }
     // The layer does nothing where the dialect is off.
     let off = self::app(models().client_dialects([ClientDialect::OpenAi]));
-    let (_, body) = send(&off, Request::post("/api/show"), "{}").await;
+    let (_, body) = send_to(&off, Request::post("/api/show"), "{}").await;
     assert_eq!(&body[..], b"inner POST 2");
     // And follows its paths.
     let moved = self::app(models().ollama_paths(["/local"]));
     let body = json!({ "model": "lab/unknown" }).to_string();
-    let (_, at_old) = send(&moved, Request::post("/api/show"), body.clone()).await;
+    let (_, at_old) = send_to(&moved, Request::post("/api/show"), body.clone()).await;
     assert!(at_old.starts_with(b"inner POST "));
-    let (status, _) = send(&moved, Request::post("/local/show"), body).await;
+    let (status, _) = send_to(&moved, Request::post("/local/show"), body).await;
     assert_eq!(status, 200);
 }
 

@@ -1,11 +1,11 @@
 //! Pages: together they are the whole list, whatever their size, and also while the list
 //! changes under who turns them.
 
-use crate::support::forms;
+use crate::support::dialects;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::forms::{PAGED, error, ids, json, records, speaking_all};
-use crate::support::{ask, builder};
+use crate::support::dialects::{PAGED, error, ids, json, records, with_all_dialects};
+use crate::support::{builder, send};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
@@ -19,7 +19,7 @@ use ClientDialect::{Anthropic, Gemini};
 fn of_ids<S: AsRef<str>>(ids: impl IntoIterator<Item = S>) -> StaticModelsCacheLayer {
     let models = ids.into_iter().map(|id| Model::new(id.as_ref()));
     let house = Provider::fixed("house", models).prefix(false);
-    speaking_all(builder([house])).build().unwrap()
+    with_all_dialects(builder([house])).build().unwrap()
 }
 
 /// `m-0000` and so on.
@@ -32,7 +32,7 @@ async fn page(
     dialect: ClientDialect,
     query: &str,
 ) -> Response<Bytes> {
-    let answer = ask(layer, forms::list(dialect, query)).await;
+    let answer = send(layer, dialects::list(dialect, query)).await;
     assert_eq!(answer.status(), 200, "{dialect:?} {query}");
     let length = answer.body().len().to_string();
     assert_eq!(answer.headers()["content-length"], length.as_str());
@@ -41,14 +41,14 @@ async fn page(
 
 /// The records of all pages, one after the other.
 async fn turn(layer: &StaticModelsCacheLayer, dialect: ClientDialect, size: usize) -> Vec<String> {
-    let limit = forms::limit(dialect, size);
+    let limit = dialects::limit(dialect, size);
     let (mut all, mut query) = (Vec::new(), limit.clone());
     loop {
         let page = page(layer, dialect, &query).await;
         let got = records(dialect, page.body());
         assert!(got.len() <= size);
         all.extend(got);
-        match forms::next(dialect, &page) {
+        match dialects::next(dialect, &page) {
             Some(next) => query = format!("{limit}&{next}"),
             None => return all,
         }
@@ -154,7 +154,7 @@ async fn gemini_page_size_is_1_to_1000_default_50() {
         assert_eq!(ids(Gemini, answer.body()), all[..size], "{query}");
         assert!(json(&answer)["nextPageToken"].is_string());
     }
-    let token = forms::next(Gemini, &page(&layer, Gemini, "pageSize=1000").await).unwrap();
+    let token = dialects::next(Gemini, &page(&layer, Gemini, "pageSize=1000").await).unwrap();
     let last = page(&layer, Gemini, &format!("pageSize=1000&{token}")).await;
     assert_eq!(ids(Gemini, last.body()), all[1000..]);
     assert_eq!(
@@ -194,8 +194,8 @@ async fn altered_page_token_is_refused() {
         }
     }
     for token in bad {
-        let query = format!("pageToken={}", forms::escaped(&token));
-        let answer = ask(&layer, forms::list(Gemini, &query)).await;
+        let query = format!("pageToken={}", dialects::escaped(&token));
+        let answer = send(&layer, dialects::list(Gemini, &query)).await;
         assert_eq!(answer.status(), 400, "{token}");
         let (_, status) = error(Gemini, &answer);
         assert_eq!(status, "INVALID_ARGUMENT");
@@ -209,7 +209,7 @@ async fn altered_page_token_is_refused() {
 async fn page_token_resumes_after_list_change() {
     let before = of_ids(numbered(10));
     let first = page(&before, Gemini, "pageSize=4").await;
-    let next = forms::next(Gemini, &first).unwrap();
+    let next = dialects::next(Gemini, &first).unwrap();
     // As on a replica that is ahead: m-0003 is gone, and there are others around it.
     let after = of_ids(["m-0000", "m-0001x", "m-0002", "m-0003x", "m-0005", "m-0010"]);
     let second = page(&after, Gemini, &next).await;
@@ -229,14 +229,17 @@ async fn page_token_reveals_nothing_of_its_view() {
     };
     let models = numbered(30).into_iter().map(Model::new);
     let house = Provider::fixed("house", models).prefix(false);
-    let layer = speaking_all(builder([house])).views(view).build().unwrap();
+    let layer = with_all_dialects(builder([house]))
+        .views(view)
+        .build()
+        .unwrap();
     let first = page(&layer, Gemini, "pageSize=5").await;
-    let next = forms::next(Gemini, &first).unwrap();
-    let mut request: Request<Empty<Bytes>> = forms::list(Gemini, &next);
+    let next = dialects::next(Gemini, &first).unwrap();
+    let mut request: Request<Empty<Bytes>> = dialects::list(Gemini, &next);
     request
         .headers_mut()
         .insert("x-few", http::HeaderValue::from_static("1"));
-    let answer = ask(&layer, request).await;
+    let answer = send(&layer, request).await;
     assert_eq!(ids(Gemini, answer.body()), ["m-0011", "m-0021"]);
 }
 
@@ -246,25 +249,25 @@ async fn page_token_reveals_nothing_of_its_view() {
 async fn page_etag_lasts_as_long_as_its_list() {
     let layer = of_ids(numbered(30));
     for dialect in PAGED {
-        let limit = forms::limit(dialect, 10);
+        let limit = dialects::limit(dialect, 10);
         let mut tags = BTreeSet::new();
         let mut query = limit.clone();
         loop {
             let got = page(&layer, dialect, &query).await;
             let tag = got.headers()["etag"].clone();
-            let mut request = forms::list(dialect, &query);
+            let mut request = dialects::list(dialect, &query);
             request.headers_mut().insert("if-none-match", tag.clone());
-            let again = ask(&layer, request).await;
+            let again = send(&layer, request).await;
             assert_eq!(again.status(), 304);
             assert_eq!(again.headers()["etag"], tag);
             assert!(!again.headers().contains_key("content-length"));
             assert!(tags.insert(tag.to_str().unwrap().to_owned()), "{query}");
-            match forms::next(dialect, &got) {
+            match dialects::next(dialect, &got) {
                 Some(next) => query = format!("{limit}&{next}"),
                 None => break,
             }
         }
-        let whole = page(&layer, dialect, &forms::limit(dialect, 1000)).await;
+        let whole = page(&layer, dialect, &dialects::limit(dialect, 1000)).await;
         tags.insert(whole.headers()["etag"].to_str().unwrap().to_owned());
         assert_eq!(tags.len(), 4, "{dialect:?}");
         // In another process, too.
@@ -304,9 +307,9 @@ async fn head_of_page_omits_the_body() {
     let layer = of_ids(numbered(30));
     for dialect in PAGED {
         let got = page(&layer, dialect, "").await;
-        let mut request = forms::list(dialect, "");
+        let mut request = dialects::list(dialect, "");
         *request.method_mut() = http::Method::HEAD;
-        let head = ask(&layer, request).await;
+        let head = send(&layer, request).await;
         assert_eq!(
             (head.status(), head.headers()),
             (got.status(), got.headers())
@@ -319,10 +322,10 @@ async fn head_of_page_omits_the_body() {
 async fn page_shares_bytes_of_the_list() {
     let layer = of_ids(numbered(500));
     for dialect in PAGED {
-        let whole = page(&layer, dialect, &forms::limit(dialect, 1000)).await;
+        let whole = page(&layer, dialect, &dialects::limit(dialect, 1000)).await;
         let whole = whole.body().as_ptr_range();
         let service = layer.service();
-        let request = forms::list(dialect, "");
+        let request = dialects::list(dialect, "");
         let answer = tower::ServiceExt::oneshot(service, request).await.unwrap();
         let (head, mut body) = answer.into_parts();
         let length = http_body::Body::size_hint(&body)
@@ -368,14 +371,14 @@ proptest! {
         run(async {
             let layer = of_ids(&ids);
             for dialect in PAGED {
-                let whole = page(&layer, dialect, &forms::limit(dialect, 1000)).await;
+                let whole = page(&layer, dialect, &dialects::limit(dialect, 1000)).await;
                 let whole = records(dialect, whole.body());
                 assert_eq!(turn(&layer, dialect, size).await, whole);
-                let listed: BTreeSet<_> = whole.iter().map(|one| forms::id_of(dialect, one)).collect();
+                let listed: BTreeSet<_> = whole.iter().map(|one| dialects::id_of(dialect, one)).collect();
                 assert_eq!(listed, ids);
             }
             // And backward.
-            let limit = forms::limit(Anthropic, size);
+            let limit = dialects::limit(Anthropic, size);
             let (mut all, mut query) = (Vec::new(), format!("{limit}&before_id=%F4%8F%BF%BF"));
             loop {
                 let page = page(&layer, Anthropic, &query).await;
@@ -385,7 +388,7 @@ proptest! {
                 let page = json(&page);
                 if page["has_more"] == false { break }
                 let first = page["first_id"].as_str().unwrap();
-                query = format!("{limit}&before_id={}", forms::escaped(first));
+                query = format!("{limit}&before_id={}", dialects::escaped(first));
             }
             let whole = page(&layer, Anthropic, "limit=1000").await;
             assert_eq!(all, records(Anthropic, whole.body()));
@@ -408,7 +411,7 @@ proptest! {
                 Provider::fixed("a", models(&other)),
                 Provider::fixed("bare", models(&other)).prefix(false),
             ];
-            let mut builder = speaking_all(builder(providers)).claude_aliases(claude);
+            let mut builder = with_all_dialects(builder(providers)).claude_aliases(claude);
             // An alias is no glob.
             let alias = alias.filter(|(name, _)| !name.contains(['*', '?', '{', '}']));
             if let Some((name, target)) = alias.filter(|_| !other.is_empty()) {
@@ -417,16 +420,16 @@ proptest! {
             }
             let layer = builder.build().unwrap();
             let snapshot = layer.cache().snapshot();
-            for dialect in forms::ALL {
-                let whole = ask(&layer, forms::whole(dialect)).await;
+            for dialect in dialects::ALL {
+                let whole = send(&layer, dialects::whole_list(dialect)).await;
                 let mut seen = BTreeSet::new();
                 for record in records(dialect, whole.body()) {
-                    let id = forms::id_of(dialect, &record);
+                    let id = dialects::id_of(dialect, &record);
                     assert!(seen.insert(id.clone()), "{id} is listed once");
                     let routed = snapshot.get(&id).expect("is routed");
                     assert_eq!(routed.name(), id);
-                    if forms::WITH_MODELS.contains(&dialect) {
-                        let got = ask(&layer, forms::model(dialect, &id)).await;
+                    if dialects::WITH_MODELS.contains(&dialect) {
+                        let got = send(&layer, dialects::model(dialect, &id)).await;
                         assert_eq!(got.body(), record.as_bytes(), "{dialect:?} {id}");
                     }
                 }
@@ -445,12 +448,12 @@ proptest! {
                 let layer = of_ids(&lists[0]);
                 let mut lists = lists[1..].iter();
                 let (mut shown, mut throughout) = (Vec::new(), lists_of(&layer.cache()));
-                let limit = forms::limit(dialect, size);
+                let limit = dialects::limit(dialect, size);
                 let mut query = limit.clone();
                 loop {
                     let page = page(&layer, dialect, &query).await;
                     shown.extend(ids(dialect, page.body()));
-                    let Some(next) = forms::next(dialect, &page) else { break };
+                    let Some(next) = dialects::next(dialect, &page) else { break };
                     query = format!("{limit}&{next}");
                     if let Some(ids) = lists.next() {
                         let models = ids.iter().map(Model::new);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Script, ask, get};
+use crate::support::{ScriptedSource, get, send};
 use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
 use tower_models_cache::{
@@ -21,7 +21,7 @@ fn builder() -> Builder {
 }
 
 fn lab(name: &str) -> Provider {
-    Provider::source(name, Script::always(["a"]))
+    Provider::source(name, ScriptedSource::always(["a"]))
 }
 
 fn http(name: &str) -> Provider {
@@ -292,8 +292,8 @@ async fn paths_with_common_prefix_are_both_served() {
         let house = Provider::fixed("house", [Model::new("a")]);
         let layer = builder().provider(house).paths(paths).build().unwrap();
         for path in paths {
-            assert_eq!(ask(&layer, get(path)).await.status(), 200, "{path}");
-            let model = ask(&layer, get(&format!("{path}/house/a"))).await;
+            assert_eq!(send(&layer, get(path)).await.status(), 200, "{path}");
+            let model = send(&layer, get(&format!("{path}/house/a"))).await;
             assert_eq!(model.status(), 200, "{path}");
         }
     }

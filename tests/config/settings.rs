@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{ask, get, list};
+use crate::support::{get, list, send};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Uri};
@@ -672,7 +672,7 @@ async fn configured_paths_and_cache_control_apply() {
          [[providers]]\nname = 'house'\nmodels = ['small', 'meta/llama']\ninclude = ['*ll*']",
     )
     .unwrap();
-    let response = ask(&layer, get("/models")).await;
+    let response = send(&layer, get("/models")).await;
     assert_eq!(response.headers()["cache-control"], "no-store");
     let expected = ["house/meta/llama", "house/small"];
     assert_eq!(support::ids(response.body()), expected);
@@ -721,9 +721,9 @@ async fn dialects_names_and_views_follow_the_file() {
     let mut request = get("/v1/models");
     let key = http::HeaderValue::from_static("Bearer k");
     request.headers_mut().insert("authorization", key);
-    let seen = ask(&layer, request).await;
+    let seen = send(&layer, request).await;
     assert_eq!(support::ids(seen.body()), ["fast", "other/small"]);
-    assert_eq!(ask(&layer, get("/local/api/tags")).await.status(), 200);
+    assert_eq!(send(&layer, get("/local/api/tags")).await.status(), 200);
 }
 
 #[test]
@@ -746,7 +746,7 @@ fn glob_view_selects_matching_models() {
 }
 
 async fn list_of(layer: &StaticModelsCacheLayer, path: &str) -> bool {
-    ask(layer, get(path)).await.status() == 200
+    send(layer, get(path)).await.status() == 200
 }
 
 #[test]
@@ -841,7 +841,7 @@ async fn overrides_replace_provider_facts_per_field() {
     )
     .unwrap();
     let record = async |id: &str| {
-        let response = ask(&layer, get(&format!("/v1/models/{id}"))).await;
+        let response = send(&layer, get(&format!("/v1/models/{id}"))).await;
         serde_json::from_slice::<serde_json::Value>(response.body()).unwrap()
     };
     let all = serde_json::json!({"id": "qwen-3", "object": "model", "created": 0,

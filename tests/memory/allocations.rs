@@ -76,15 +76,18 @@ fn encoded_hit_allocates_twice() {
     let _in = runtime.enter();
     let mut service = bench_support::layer(50).layer(bare());
     for coding in ["gzip", "zstd", "br", "gzip, deflate, br, zstd"] {
-        let ask = || with(get(LIST), ACCEPT_ENCODING, coding);
-        let is_encoded =
-            |service: &mut Cached| run(service, ask()).headers().contains_key(CONTENT_ENCODING);
+        let send = || with(get(LIST), ACCEPT_ENCODING, coding);
+        let is_encoded = |service: &mut Cached| {
+            run(service, send())
+                .headers()
+                .contains_key(CONTENT_ENCODING)
+        };
         runtime.block_on(async {
             while !is_encoded(&mut service) {
                 tokio::task::yield_now().await;
             }
         });
-        assert_eq!(allocations(&mut service, ask), 2, "{coding}");
+        assert_eq!(allocations(&mut service, send), 2, "{coding}");
     }
 }
 
@@ -93,9 +96,9 @@ fn not_modified_allocates_twice() {
     let _alone = TURN.blocking_lock();
     for mut service in small_and_large() {
         let etag = service.cache().snapshot().etag().to_owned();
-        let ask = || with(get(LIST), IF_NONE_MATCH, &etag);
-        assert_eq!(run(&mut service, ask()).status(), 304);
-        assert_eq!(allocations(&mut service, ask), 2);
+        let send = || with(get(LIST), IF_NONE_MATCH, &etag);
+        assert_eq!(run(&mut service, send()).status(), 304);
+        assert_eq!(allocations(&mut service, send), 2);
     }
 }
 
@@ -108,9 +111,9 @@ fn model_request_allocates_twice() {
         let etag = found.headers()["etag"].to_str().unwrap().to_owned();
         assert_eq!(allocations(&mut service, || get(MODEL)), 2);
 
-        let ask = || with(get(MODEL), IF_NONE_MATCH, &etag);
-        assert_eq!(run(&mut service, ask()).status(), 304);
-        assert_eq!(allocations(&mut service, ask), 2);
+        let send = || with(get(MODEL), IF_NONE_MATCH, &etag);
+        assert_eq!(run(&mut service, send()).status(), 304);
+        assert_eq!(allocations(&mut service, send), 2);
     }
 }
 

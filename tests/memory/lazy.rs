@@ -1,8 +1,8 @@
 //! A list in another form is rendered when somebody asks for it first, and then once.
 
-use crate::support::forms;
-use crate::support::forms::speaking_all;
-use crate::support::{Desk, Script, ask, builder};
+use crate::support::dialects;
+use crate::support::dialects::with_all_dialects;
+use crate::support::{ScriptedSource, SharedList, builder, send};
 use futures_util::future::join_all;
 use stats_alloc::Region;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ async fn publish(layer: &StaticModelsCacheLayer, models: usize, seed: usize) {
 async fn unused_dialect_adds_no_publication_cost() {
     let _turn = TURN.lock().await;
     let one = still(&[ClientDialect::OpenAi], 1_000);
-    let all = still(&forms::ALL, 1_000);
+    let all = still(&dialects::ALL, 1_000);
     publish(&one, 1_000, 0).await; // what is done once is done
     publish(&all, 1_000, 0).await;
     let plain = allocated(publish(&one, 1_000, 1)).await;
@@ -59,12 +59,12 @@ async fn unused_dialect_adds_no_publication_cost() {
     );
     // And those that were asked for are there at once with the next list.
     for dialect in OTHERS {
-        ask(&all, forms::whole(dialect)).await;
+        send(&all, dialects::whole_list(dialect)).await;
     }
     let after = allocated(publish(&all, 1_000, 2)).await;
     assert!(after > 2 * plain, "{after} bytes, and {plain} without them");
     for dialect in OTHERS {
-        let asked = allocated(ask(&all, forms::whole(dialect))).await;
+        let asked = allocated(send(&all, dialects::whole_list(dialect))).await;
         assert!(asked < plain / 4, "{dialect:?} took {asked} bytes");
     }
 }
@@ -72,11 +72,11 @@ async fn unused_dialect_adds_no_publication_cost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_first_requests_share_one_list() {
     let _turn = TURN.lock().await;
-    let layer = still(&forms::ALL, 5_000);
+    let layer = still(&dialects::ALL, 5_000);
     for dialect in OTHERS {
         let requests = (0..50).map(|_| {
             let service = layer.service();
-            let request = forms::whole(dialect);
+            let request = dialects::whole_list(dialect);
             tokio::spawn(async move {
                 let answer = service.oneshot(request).await.unwrap();
                 let mut body = answer.into_body();
@@ -100,19 +100,19 @@ async fn concurrent_first_requests_share_one_list() {
 #[tokio::test]
 async fn unchanged_list_is_not_rendered_again() {
     let _turn = TURN.lock().await;
-    let desk = Desk::new(["a", "b"]);
-    let provider = Provider::source("lab", Script::desk(&desk));
-    let layer = speaking_all(builder([provider])).build().unwrap();
+    let shared = SharedList::new(["a", "b"]);
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared));
+    let layer = with_all_dialects(builder([provider])).build().unwrap();
     layer.cache().refresh().await.unwrap();
     let mut before = Vec::new();
-    for dialect in forms::ALL {
-        before.push(ask(&layer, forms::whole(dialect)).await);
+    for dialect in dialects::ALL {
+        before.push(send(&layer, dialects::whole_list(dialect)).await);
     }
     // A failure and a success without news are published, with the same lists.
-    desk.set(Err(tower_models_cache::ListErrorKind::Status(500)));
+    shared.set(Err(tower_models_cache::ListErrorKind::Status(500)));
     layer.cache().refresh().await.unwrap_err();
-    for (dialect, before) in forms::ALL.into_iter().zip(&before) {
-        let after = ask(&layer, forms::whole(dialect)).await;
+    for (dialect, before) in dialects::ALL.into_iter().zip(&before) {
+        let after = send(&layer, dialects::whole_list(dialect)).await;
         assert_eq!(after.body().as_ptr(), before.body().as_ptr(), "{dialect:?}");
         assert_eq!(after.headers()["etag"], before.headers()["etag"]);
         let status = &after.headers()["cache-status"];
@@ -121,11 +121,11 @@ async fn unchanged_list_is_not_rendered_again() {
             "{dialect:?}"
         );
     }
-    desk.lay(["a", "b", "c"]);
+    shared.set_ids(["a", "b", "c"]);
     layer.cache().refresh().await.unwrap();
-    for (dialect, before) in forms::ALL.into_iter().zip(&before) {
-        let after = ask(&layer, forms::whole(dialect)).await;
+    for (dialect, before) in dialects::ALL.into_iter().zip(&before) {
+        let after = send(&layer, dialects::whole_list(dialect)).await;
         assert_ne!(after.headers()["etag"], before.headers()["etag"]);
-        assert_eq!(forms::ids(dialect, after.body()).len(), 3);
+        assert_eq!(dialects::ids(dialect, after.body()).len(), 3);
     }
 }

@@ -1,13 +1,13 @@
 //! What views take, and what is done for them: bounded, once, and kept over publications.
 
-use crate::support::forms;
+use crate::support::dialects;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-use crate::support::forms::{ids, speaking_all};
-use crate::support::{Desk, Script, ask, builder};
+use crate::support::dialects::{ids, with_all_dialects};
+use crate::support::{ScriptedSource, SharedList, builder, send};
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use http_body_util::Empty;
@@ -22,7 +22,7 @@ use crate::{GLOBAL, TURN};
 /// Team `n` sees the models whose number leaves `n` when it is divided by `of`.
 fn teams(builder: Builder, of: usize, asked: &Arc<AtomicUsize>) -> Builder {
     let asked = Arc::clone(asked);
-    speaking_all(builder).views(move |request| {
+    with_all_dialects(builder).views(move |request| {
         let team = request.headers.get("x-team").ok_or("no team")?.to_str()?;
         let number: usize = team.parse()?;
         let asked = Arc::clone(&asked);
@@ -73,13 +73,13 @@ async fn thousand_views_stay_within_memory_limit() {
     let house = Provider::fixed("house", models(5_000));
     // Each sees a tenth: 1,000 lists of 500 models, of 60 MB in one form and 160 in two.
     let layer = still(teams(builder([house]), 10, &asked));
-    ask(&layer, by(0, forms::whole(OpenAi))).await;
+    send(&layer, by(0, dialects::whole_list(OpenAi))).await;
     let since = Region::new(GLOBAL);
     for team in 0..1_000 {
-        let answer = ask(&layer, by(team, forms::whole(OpenAi))).await;
+        let answer = send(&layer, by(team, dialects::whole_list(OpenAi))).await;
         assert_eq!(answer.status(), 200);
         if team % 10 == 0 {
-            ask(&layer, by(team, forms::whole(Anthropic))).await;
+            send(&layer, by(team, dialects::whole_list(Anthropic))).await;
         }
         let status = layer.cache().status();
         assert!(status.view_bytes <= bound, "{}", status.view_bytes);
@@ -108,7 +108,7 @@ async fn recently_used_views_are_kept() {
     let asked = Arc::default();
     let house = Provider::fixed("house", models(10));
     let layer = still(teams(builder([house]), 10, &asked).max_views(3));
-    let look = |team| ask(&layer, by(team, forms::whole(OpenAi)));
+    let look = |team| send(&layer, by(team, dialects::whole_list(OpenAi)));
     for team in [1, 2, 3, 1, 4] {
         let answer = look(team).await;
         let expected = format!("house/model-{team:05}");
@@ -132,7 +132,7 @@ async fn one_view_is_kept_beyond_memory_limit() {
     let house = Provider::fixed("house", models(100));
     let layer = still(teams(builder([house]), 2, &asked).max_view_bytes(1));
     for team in [0, 0, 1, 1] {
-        let answer = ask(&layer, by(team, forms::whole(OpenAi))).await;
+        let answer = send(&layer, by(team, dialects::whole_list(OpenAi))).await;
         assert_eq!(ids(OpenAi, answer.body()).len(), 50);
         assert_eq!(layer.cache().status().views, 1);
     }
@@ -143,24 +143,24 @@ async fn one_view_is_kept_beyond_memory_limit() {
 async fn predicate_runs_only_for_changed_models() {
     let _turn = TURN.lock().await;
     let asked: Arc<AtomicUsize> = Arc::default();
-    let desk = Desk::new(["m-1", "m-2", "m-3"]);
-    let script = Script::desk(&desk);
+    let shared = SharedList::new(["m-1", "m-2", "m-3"]);
+    let source = ScriptedSource::shared(&shared);
     let steady = Provider::fixed("steady", models(100));
     let layer = teams(
-        builder([steady, Provider::source("lab", script)]),
+        builder([steady, Provider::source("lab", source)]),
         2,
         &asked,
     );
     let layer = layer.build().unwrap();
     layer.cache().refresh().await.unwrap();
-    let look = || ask(&layer, by(1, forms::whole(OpenAi)));
+    let look = || send(&layer, by(1, dialects::whole_list(OpenAi)));
     for _ in 0..3 {
         assert_eq!(ids(OpenAi, look().await.body()).len(), 52);
     }
-    ask(&layer, by(1, forms::whole(Anthropic))).await;
+    send(&layer, by(1, dialects::whole_list(Anthropic))).await;
     assert_eq!(asked.swap(0, Ordering::Relaxed), 103);
 
-    desk.lay(["m-1", "m-2", "m-5", "m-7"]);
+    shared.set_ids(["m-1", "m-2", "m-5", "m-7"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(
         asked.load(Ordering::Relaxed),
@@ -168,7 +168,7 @@ async fn predicate_runs_only_for_changed_models() {
         "the others' are known, and prepared before"
     );
     for dialect in [OpenAi, Anthropic] {
-        let answer = ask(&layer, by(1, forms::whole(dialect))).await;
+        let answer = send(&layer, by(1, dialects::whole_list(dialect))).await;
         assert_eq!(ids(dialect, answer.body()).len(), 53);
     }
     assert_eq!(asked.swap(0, Ordering::Relaxed), 4);
@@ -184,20 +184,20 @@ async fn predicate_runs_only_for_changed_models() {
 async fn unused_view_is_dropped() {
     let _turn = TURN.lock().await;
     let asked: Arc<AtomicUsize> = Arc::default();
-    let desk = Desk::new(["m-1"]);
-    let provider = Provider::source("lab", Script::desk(&desk));
+    let shared = SharedList::new(["m-1"]);
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared));
     let layer = teams(builder([provider]), 2, &asked).build().unwrap();
     layer.cache().refresh().await.unwrap();
     for team in [1, 2, 3] {
-        ask(&layer, by(team, forms::whole(OpenAi))).await;
+        send(&layer, by(team, dialects::whole_list(OpenAi))).await;
     }
     assert_eq!(layer.cache().status().views, 3);
     for (list, views) in [(["m-2"], 3), (["m-3"], 0)] {
-        desk.lay(list);
+        shared.set_ids(list);
         layer.cache().refresh().await.unwrap();
         assert_eq!(layer.cache().status().views, views);
     }
-    let answer = ask(&layer, by(1, forms::whole(OpenAi))).await;
+    let answer = send(&layer, by(1, dialects::whole_list(OpenAi))).await;
     assert_eq!(ids(OpenAi, answer.body()), ["lab/m-3"]);
 }
 
@@ -209,7 +209,7 @@ async fn memory_limit_includes_compressed_lists() {
     let house = || Provider::fixed("house", models(500));
     let size = {
         let layer = still(teams(builder([house()]), 2, &Arc::default()));
-        ask(&layer, by(0, forms::whole(OpenAi))).await;
+        send(&layer, by(0, dialects::whole_list(OpenAi))).await;
         layer.cache().status().view_bytes
     };
     // Room for two lists as they are rendered, and not for their variants as well.
@@ -217,13 +217,13 @@ async fn memory_limit_includes_compressed_lists() {
     let builder = teams(builder([house()]), 2, &Arc::default());
     let layer = builder.max_view_bytes(bound).build().unwrap();
     for team in [0, 1] {
-        ask(&layer, by(team, forms::whole(OpenAi))).await;
+        send(&layer, by(team, dialects::whole_list(OpenAi))).await;
     }
     loop {
-        let mut request = by(1, forms::whole(OpenAi));
+        let mut request = by(1, dialects::whole_list(OpenAi));
         let gzip = HeaderValue::from_static("gzip");
         request.headers_mut().insert("accept-encoding", gzip);
-        let response = ask(&layer, request).await;
+        let response = send(&layer, request).await;
         if response.headers().contains_key("content-encoding") {
             break;
         }

@@ -21,7 +21,7 @@ use tower_models_cache::{
     Status,
 };
 
-use crate::support::{Gate, MODES, Mode, Script, ask, builder, calm, get, list};
+use crate::support::{Gate, MODES, Mode, ScriptedSource, builder, get, list, send, settle};
 
 /// A request: where it went, and the tag that it named.
 type Asked = (String, Option<String>);
@@ -38,11 +38,11 @@ struct Shelf {
 impl Shelf {
     fn new(catalog: &Value) -> Self {
         let shelf = Self::default();
-        shelf.lay(catalog);
+        shelf.set_catalog(catalog);
         shelf
     }
 
-    fn lay(&self, catalog: &Value) {
+    fn set_catalog(&self, catalog: &Value) {
         self.set(200, catalog.to_string(), None);
     }
 
@@ -134,7 +134,7 @@ async fn catalog_fills_missing_facts() {
         Provider::fixed("star", [model, Model::new("star-5")]),
     )
     .await;
-    let response = ask(&layer, get("/v1/models/star/star-4")).await;
+    let response = send(&layer, get("/v1/models/star/star-4")).await;
     let record: Value = serde_json::from_slice(response.body()).unwrap();
     let expected = json!({"id": "star/star-4", "object": "model", "created": 0,
         "owned_by": "star", "name": "Own", "context_length": 400_000,
@@ -146,7 +146,7 @@ async fn catalog_fills_missing_facts() {
             "input_cache_read": "0.0000000000001"},
         "deprecated": true});
     assert_eq!(record, expected);
-    let response = ask(&layer, get("/v1/models/star/star-5")).await;
+    let response = send(&layer, get("/v1/models/star/star-5")).await;
     let record: Value = serde_json::from_slice(response.body()).unwrap();
     assert_eq!(record.as_object().unwrap().len(), 4, "{record}");
     let status = catalog(&layer);
@@ -299,18 +299,18 @@ async fn late_catalog_is_published_without_waiting() {
             gate: Some(gate.clone()),
             ..Shelf::new(&of("lab", "a", 7))
         };
-        let script = Script::always(["a", "b"]);
+        let source = ScriptedSource::always(["a", "b"]);
         let (layer, _refresher) =
-            mode.start(builder([Provider::source("lab", script)]).catalog(shelf.catalog()));
+            mode.start(builder([Provider::source("lab", source)]).catalog(shelf.catalog()));
         let (ids, took) = support::timed(list(&layer)).await;
         assert_eq!((ids.len(), took), (2, Duration::ZERO), "{mode:?}");
-        calm().await;
+        settle().await;
         assert_eq!(window(&layer, "lab/a"), None);
         assert!(catalog(&layer).fetching);
         let before = layer.cache().snapshot();
         let mut updates = layer.cache().subscribe();
         gate.open(1);
-        calm().await;
+        settle().await;
         assert_eq!(window(&layer, "lab/a"), Some(7));
         assert_ne!(layer.cache().snapshot().etag(), before.etag());
         assert!(updates.next().await.is_some());
@@ -331,12 +331,12 @@ async fn catalog_is_revalidated_per_interval() {
                 .catalog(shelf.catalog().refresh_interval(Duration::from_secs(600))),
         );
         list(&layer).await;
-        calm().await;
+        settle().await;
         assert_eq!(window(&layer, "lab/a"), Some(7), "{mode:?}");
         let first = layer.cache().snapshot();
         tokio::time::sleep(Duration::from_secs(700)).await;
         list(&layer).await;
-        calm().await;
+        settle().await;
         let asked = shelf.asked.lock().unwrap().clone();
         let tags: Vec<_> = asked.iter().map(|(_, tag)| tag.as_deref()).collect();
         assert_eq!(tags, [None, Some("\"1\"")], "{mode:?}");
@@ -408,14 +408,15 @@ async fn failing_catalog_backs_off_alone() {
         let shelf = Shelf::default();
         shelf.set(503, "", None);
         let (layer, _refresher) = mode.start(
-            builder([Provider::source("lab", Script::always(["a"]))]).catalog(shelf.catalog()),
+            builder([Provider::source("lab", ScriptedSource::always(["a"]))])
+                .catalog(shelf.catalog()),
         );
         for _ in 0..1000 {
             assert_eq!(list(&layer).await, ["lab/a"]);
         }
-        calm().await;
+        settle().await;
         assert_eq!(shelf.asked(), 1, "{mode:?}");
-        let response = ask(&layer, get("/v1/models")).await;
+        let response = send(&layer, get("/v1/models")).await;
         let status = response.headers()["cache-status"].to_str().unwrap();
         assert!(
             !status.contains("partial") && !status.contains("stale"),
@@ -427,14 +428,14 @@ async fn failing_catalog_backs_off_alone() {
 #[tokio::test(start_paused = true)]
 async fn catalog_is_not_fetched_per_uncached_request() {
     let shelf = Shelf::new(&of("lab", "a", 7));
-    let layer = builder([Provider::source("lab", Script::always(["a"]))])
+    let layer = builder([Provider::source("lab", ScriptedSource::always(["a"]))])
         .catalog(shelf.catalog())
         .without_cache()
         .build()
         .unwrap();
     for _ in 0..5 {
         list(&layer).await;
-        calm().await;
+        settle().await;
     }
     assert_eq!(shelf.asked(), 1);
     assert_eq!(window(&layer, "lab/a"), Some(7));
@@ -457,10 +458,10 @@ async fn removed_catalog_facts_are_unlisted() {
     let plain = cache.snapshot();
     cache.refresh_catalog().await.unwrap();
     assert_eq!(family("lab/a").as_deref(), Some("f"));
-    shelf.lay(&json!({"lab": {"models": {"b": {"family": "g"}}}}));
+    shelf.set_catalog(&json!({"lab": {"models": {"b": {"family": "g"}}}}));
     cache.refresh_catalog().await.unwrap();
     assert_eq!((family("lab/a"), family("lab/b")), (None, Some("g".into())));
-    shelf.lay(&of("other", "a", 7));
+    shelf.set_catalog(&of("other", "a", 7));
     cache.refresh_catalog().await.unwrap();
     assert_eq!(cache.snapshot().etag(), plain.etag());
     assert_eq!(catalog(&layer).described, 0);
@@ -548,7 +549,7 @@ async fn catalog_has_own_limits() {
         Ok(true)
     );
     assert_eq!(catalog(&layer).models, 2000);
-    shelf.lay(&many(100_001));
+    shelf.set_catalog(&many(100_001));
     let kind = ListErrorKind::TooManyModels;
     assert_eq!(
         layer
@@ -603,7 +604,7 @@ async fn shutdown_ends_catalog_fetch() {
         ..Shelf::new(&of("lab", "a", 7))
     };
     let (layer, refresher) = Mode::Spawn.start(builder([]).catalog(shelf.catalog()));
-    calm().await;
+    settle().await;
     assert!(catalog(&layer).fetching);
     let ((), took) = support::timed(refresher.unwrap().shutdown()).await;
     assert_eq!(took, Duration::ZERO);

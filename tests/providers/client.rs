@@ -546,7 +546,7 @@ async fn log_and_errors_hide_key_and_server_text() {
             let layer = builder.build().unwrap();
             let error = layer.cache().refresh_provider("lab").await.unwrap_err();
             shown += &format!("{error} {error:?} {layer:?} {:?}", layer.cache().status());
-            let answer = support::ask(&layer, support::get("/v1/models")).await;
+            let answer = support::send(&layer, support::get("/v1/models")).await;
             shown += &format!("{answer:?}");
         }
         assert_eq!(server.paths().len(), 3);

@@ -442,7 +442,7 @@ async fn provider_with_persistent_401_backs_off() {
         let (provider, asked) = lab(|_| 401);
         let (layer, _refresher) = mode.start(builder([Hook::default().on(provider, good)]));
         for _ in 0..3600 {
-            support::ask(&layer, support::get("/v1/models")).await;
+            support::send(&layer, support::get("/v1/models")).await;
             sleep(SECOND).await;
         }
         let asked = asked.keys().len();
@@ -620,7 +620,7 @@ async fn token_never_appears_in_output() {
             let status = cache.status();
             shown += &format!("{layer:?} {cache:?} {status:?} {:?}", cache.snapshot());
             shown += &serde_json::to_string(&status).unwrap();
-            let answer = support::ask(&layer, support::get("/v1/models")).await;
+            let answer = support::send(&layer, support::get("/v1/models")).await;
             shown += &format!("{answer:?}");
             shown += &seen.lock().unwrap();
         }

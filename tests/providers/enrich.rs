@@ -13,7 +13,7 @@ use tower_models_cache::{
     StaticModelsCacheLayer,
 };
 
-use crate::support::{Desk, MODES, Mode, Script, ask, builder, calm, get};
+use crate::support::{MODES, Mode, ScriptedSource, SharedList, builder, get, send, settle};
 
 type Describe = dyn Fn(&str, &Model) -> Option<Model> + Send + Sync;
 
@@ -69,7 +69,7 @@ impl Enrich for Clerk {
 
 /// The record of a model, as clients are served it.
 async fn record(layer: &StaticModelsCacheLayer, id: &str) -> Value {
-    let response = ask(layer, get(&format!("/v1/models/{id}"))).await;
+    let response = send(layer, get(&format!("/v1/models/{id}"))).await;
     assert_eq!(response.status(), 200, "{id}");
     serde_json::from_slice(response.body()).unwrap()
 }
@@ -204,12 +204,12 @@ async fn description_does_not_change_id_or_route() {
 #[tokio::test(start_paused = true)]
 async fn enricher_runs_only_for_new_and_changed_models() {
     for mode in MODES {
-        let desk = Desk::new(["a", "b"]);
-        let script = Script::desk(&desk);
+        let shared = SharedList::new(["a", "b"]);
+        let source = ScriptedSource::shared(&shared);
         let clerk = Clerk::of_windows();
         let other = Provider::fixed("house", [Model::new("x")]);
         let (layer, _refresher) =
-            mode.start(builder([Provider::source("lab", script), other]).enrich(clerk.clone()));
+            mode.start(builder([Provider::source("lab", source), other]).enrich(clerk.clone()));
         let cache = layer.cache();
         assert_eq!(clerk.asked(), ["house/x"]);
         cache.refresh().await.unwrap();
@@ -221,12 +221,12 @@ async fn enricher_runs_only_for_new_and_changed_models() {
         assert_eq!(clerk.asked(), [""; 0]);
 
         // What came is asked for, and what stayed is not.
-        desk.lay(["b", "c"]);
+        shared.set_ids(["b", "c"]);
         cache.refresh().await.unwrap();
         assert_eq!(clerk.asked(), ["lab/c"]);
         assert_eq!(record(&layer, "lab/b").await["context_length"], 1000);
         let changed = Model::new("b").with_family("f");
-        desk.set(Ok(ModelList::from_iter([changed, Model::new("c")])));
+        shared.set(Ok(ModelList::from_iter([changed, Model::new("c")])));
         cache.refresh().await.unwrap();
         assert_eq!(clerk.asked(), ["lab/b"]);
         assert_eq!(record(&layer, "lab/b").await["context_length"], 1000);
@@ -248,7 +248,7 @@ async fn new_generation_describes_every_model_once() {
     assert_eq!(cache.snapshot().body().as_ptr(), first.body().as_ptr());
 
     clerk.generation.store(7, Ordering::SeqCst);
-    calm().await;
+    settle().await;
     assert_eq!(cache.snapshot().etag(), first.etag());
     cache.reenrich().await;
     assert_eq!(clerk.asked(), ["lab/a", "lab/b"]);
@@ -282,7 +282,7 @@ async fn panicking_enricher_is_skipped_and_counted() {
             "bad" => panic!("as it was told to"),
             _ => Some(Model::description().with_family("f")),
         });
-        let provider = Provider::source("lab", Script::always(["bad", "good"]));
+        let provider = Provider::source("lab", ScriptedSource::always(["bad", "good"]));
         let (layer, _refresher) = mode.start(
             builder([provider, Provider::fixed("house", [Model::new("x")])])
                 .enrich(Clerk::new(|_, _| {

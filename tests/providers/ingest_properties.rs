@@ -73,11 +73,11 @@ fn run<F: Future>(test: F) -> F::Output {
 // ===== A provider, and a cache of its own =====
 
 type Answer = (u16, Bytes);
-type Script = dyn FnMut(&str) -> Answer + Send;
+type ScriptedSource = dyn FnMut(&str) -> Answer + Send;
 
 /// Answers by the path and query that is asked for.
 #[derive(Clone)]
-struct Host(Arc<Mutex<Script>>);
+struct Host(Arc<Mutex<ScriptedSource>>);
 
 impl Host {
     fn new(answer: impl FnMut(&str) -> Answer + Send + 'static) -> Self {

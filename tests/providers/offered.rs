@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
-use crate::support::{Desk, Script, builder};
+use crate::support::{ScriptedSource, SharedList, builder};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use tower_models_cache::{
     Model, ModelList, ModelsCache, Provider, RecordFlaw, StaticModelsCacheLayer,
@@ -109,12 +109,12 @@ proptest! {
         last in vec(record(), 1..7),
     ) {
         let seen = |history: Vec<Before>| run(async {
-            let desk = Desk::new(["first"]);
-            let provider = Provider::source("lab", Script::desk(&desk));
+            let shared = SharedList::new(["first"]);
+            let provider = Provider::source("lab", ScriptedSource::shared(&shared));
             let cache = cache(builder([provider]).accept_empty(true).build());
             let history = history.into_iter().map(|before| before.list(&last));
             for list in history.chain([ModelList::from(last.clone())]) {
-                desk.set(Ok(list));
+                shared.set(Ok(list));
                 let _ = cache.refresh().await;
             }
             let snapshot = cache.snapshot();
@@ -139,11 +139,11 @@ proptest! {
         });
         let source = || {
             let list = list.clone();
-            let script = Script::new(move |_| {
+            let source = ScriptedSource::new(move |_| {
                 let list = list.clone();
                 async { Ok::<_, Infallible>(ModelList::from(list)) }
             });
-            Provider::source("lab", script)
+            Provider::source("lab", source)
         };
         let (all, whole) = fetched(source());
         let kept = Arc::clone(&keep);
@@ -163,11 +163,11 @@ proptest! {
 /// The models of one provider that lists these, by id.
 fn listed(models: Vec<Model>) -> Vec<(String, Option<u32>)> {
     run(async move {
-        let script = Script::new(move |_| {
+        let source = ScriptedSource::new(move |_| {
             let models = models.clone();
             async { Ok::<_, Infallible>(ModelList::from(models)) }
         });
-        let cache = cache(builder([Provider::source("lab", script)]).build());
+        let cache = cache(builder([Provider::source("lab", source)]).build());
         cache.refresh().await.unwrap();
         let snapshot = cache.snapshot();
         let dates = snapshot.iter().map(|listed| {
@@ -228,11 +228,11 @@ fn date_shared_by_three_models_is_dropped() {
 async fn shared_date_is_detected_before_filter() {
     let dated = |id: &str| Model::new(id).with_created(1_700_000_000);
     let list = ["a", "b", "c"].map(dated);
-    let script = Script::new(move |_| {
+    let source = ScriptedSource::new(move |_| {
         let list = list.clone();
         async { Ok::<_, Infallible>(ModelList::from_iter(list)) }
     });
-    let provider = Provider::source("lab", script).filter(|model| model.id() != "c");
+    let provider = Provider::source("lab", source).filter(|model| model.id() != "c");
     let cache = cache(builder([provider]).build());
     cache.refresh().await.unwrap();
     let snapshot = cache.snapshot();
@@ -247,11 +247,11 @@ async fn shared_date_is_detected_before_filter() {
 #[tokio::test]
 async fn status_counts_filtered_models() {
     let list = ["a", "b", "b", "c\n"].map(Model::new);
-    let script = Script::new(move |_| {
+    let source = ScriptedSource::new(move |_| {
         let list = list.clone();
         async { Ok::<_, Infallible>(ModelList::from_iter(list)) }
     });
-    let provider = Provider::source("lab", script).filter(|model| model.id() == "lab/a");
+    let provider = Provider::source("lab", source).filter(|model| model.id() == "lab/a");
     let cache = cache(builder([provider]).build());
     cache.refresh().await.unwrap();
     let status = &cache.status().providers[0];

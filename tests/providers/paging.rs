@@ -453,7 +453,7 @@ async fn retry_after(style: &'static Style) {
     assert_eq!(upstream.asked(style), [1, 2, 3, 1, 2]);
     // No request asks before that, and each has the whole list.
     for _ in 0..10 {
-        let answer = support::ask(&layer, support::get("/v1/models")).await;
+        let answer = support::send(&layer, support::get("/v1/models")).await;
         assert_eq!(*answer.body(), before.body());
     }
     assert!(upstream.asked(style).is_empty());

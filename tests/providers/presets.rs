@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::support::{Script, builder, log::LOG};
+use crate::support::{ScriptedSource, builder, log::LOG};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
@@ -45,7 +45,7 @@ async fn status_and_log_show_address_without_query() {
         http("base").base_url("https://A.test:8443/address-7f/"),
         http("query").models_path("/address-7f/list?key=hunter7f"),
         Provider::http("host", http_service(&log)),
-        Provider::source("source", Script::failing()),
+        Provider::source("source", ScriptedSource::failing()),
         Provider::fixed("fixed", [Model::new("a")]),
     ];
     let expected = [

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{MODES, ask, builder, calm, get, list};
+use crate::support::{MODES, builder, get, list, send, settle};
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request};
@@ -286,8 +286,8 @@ async fn not_modified_confirms_list_without_publishing() {
         for _ in 0..5 {
             upstream.then([unchanged()]);
             sleep(status(&cache).next_attempt.unwrap()).await;
-            let answer = ask(&layer, get("/v1/models")).await; // in one mode this is what asks
-            calm().await;
+            let answer = send(&layer, get("/v1/models")).await; // in one mode this is what asks
+            settle().await;
             assert_eq!(answer.headers()["etag"], before.etag());
             let now = status(&cache);
             assert!(now.confirmed.unwrap() < SECOND, "{now:?}");
@@ -332,7 +332,7 @@ async fn not_modified_ends_failure() {
     let now = status(&cache);
     assert_eq!((now.failures, now.confirmed), (0, Some(Duration::ZERO)));
     assert!(now.next_attempt.unwrap() >= INTERVAL.mul_f64(0.9));
-    let answer = ask(&layer, get("/v1/models")).await;
+    let answer = send(&layer, get("/v1/models")).await;
     let told = answer.headers()["cache-status"].to_str().unwrap();
     assert!(!told.contains("stale"), "{told}");
 }
@@ -371,11 +371,11 @@ async fn list_expiring_during_304_is_kept() {
         let before = cache.snapshot();
         sleep(DUE).await;
         list(&layer).await;
-        calm().await;
+        settle().await;
         assert_eq!(upstream.asked().len(), 2, "{mode:?}");
         sleep(SECOND * 400 - DUE + SECOND).await;
         // Too old, and nobody knows yet that it holds.
-        let answer = ask(&layer, get("/v1/models")).await;
+        let answer = send(&layer, get("/v1/models")).await;
         assert_eq!(answer.status(), 503, "{mode:?}");
         sleep(SECOND * 100).await;
         assert_eq!(list(&layer).await, ["lab/a"], "{mode:?}");
@@ -668,11 +668,11 @@ async fn validators_do_not_cross_the_cache() {
         let request = Request::get("/v1/models").header(header::IF_NONE_MATCH, "\"client\"");
         request.body(Empty::new()).unwrap()
     };
-    let answer = ask(&layer, request()).await;
+    let answer = send(&layer, request()).await;
     assert_ne!(answer.headers()["etag"], "\"upstream-5d8c\"");
     sleep(DUE).await;
-    ask(&layer, request()).await;
-    calm().await;
+    send(&layer, request()).await;
+    settle().await;
     let asked = upstream.asked();
     let sent: Vec<_> = asked.iter().map(|head| conditions(&head.headers)).collect();
     assert_eq!(sent, [unconditional(), by_tag("\"upstream-5d8c\"")]);

@@ -12,7 +12,7 @@ use std::{
 
 use crate::support::log::LOG;
 use crate::support::net::{Client, Server, empty, within};
-use crate::support::{Script, ids};
+use crate::support::{ScriptedSource, ids};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
 use http_body_util::Empty;
@@ -202,7 +202,7 @@ impl std::error::Error for Telling {}
 // ===== what a client sends and gets =====
 
 /// Every request that is ours, with all that a client must be able to trust us with.
-fn asked_by_a_client() -> Vec<Request<net::RequestBody>> {
+fn client_requests() -> Vec<Request<net::RequestBody>> {
     let paths = [
         "/v1/models",
         "/v1/models/",
@@ -239,7 +239,7 @@ async fn everything_sent_to_a_client(layer: &StaticModelsCacheLayer) -> String {
     let mut all = String::new();
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let mut client = Client::connect(server.addr(), version).await;
-        for request in asked_by_a_client() {
+        for request in client_requests() {
             let response = client.send(request).await;
             all += &format!("{} {:?}", response.status(), response.headers());
             for value in response.headers().values() {
@@ -300,8 +300,8 @@ async fn secrets_never_appear_in_output() {
     let log = &*LOG;
     let upstreams = leaky().await;
     let good = good().await;
-    let telling = Script::new(|_| async { Err(Telling) });
-    let told = Script::new(|_| async {
+    let telling = ScriptedSource::new(|_| async { Err(Telling) });
+    let told = ScriptedSource::new(|_| async {
         let error = ListError::new(ListErrorKind::Refused).with_cause(Telling);
         assert_eq!(
             leaks(&format!("{error} {error:?} {error:#?}")),
@@ -465,7 +465,7 @@ async fn client_request_does_not_reach_local_service() {
         .body(Empty::new())
         .unwrap();
     request.extensions_mut().insert(CLIENT_TOKEN);
-    let response = support::ask(&layer, request).await;
+    let response = support::send(&layer, request).await;
     assert_eq!(ids(response.body()), ["lab/x"]);
     let seen = seen.lock().unwrap();
     let [request] = &seen[..] else {

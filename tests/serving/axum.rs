@@ -4,7 +4,7 @@ use crate::support::net;
 use std::{sync::Arc, time::Duration};
 
 use crate::support::net::{Client, Server, dateless, empty, full, within};
-use crate::support::{Script, ids};
+use crate::support::{ScriptedSource, ids};
 use axum::{
     Router,
     body::Body,
@@ -63,7 +63,7 @@ async fn serves_everything(server: &Server, at: &str) {
         assert_eq!(got.status(), StatusCode::OK, "{at}");
         assert_eq!(got.headers()[header::CONTENT_TYPE], "application/json");
         assert_eq!(ids(got.body()), LISTED);
-        let head = client.ask(Method::HEAD, at).await;
+        let head = client.request(Method::HEAD, at).await;
         assert_eq!(dateless(head.headers()), dateless(got.headers()));
         assert!(head.body().is_empty());
         let again = Request::get(at).header(header::IF_NONE_MATCH, &got.headers()["etag"]);
@@ -88,7 +88,7 @@ async fn serves_everything(server: &Server, at: &str) {
             assert_eq!(got.status(), StatusCode::OK, "{path}");
             let model: serde_json::Value = serde_json::from_slice(got.body()).unwrap();
             assert_eq!(model["id"], id);
-            let head = client.ask(Method::HEAD, &path).await;
+            let head = client.request(Method::HEAD, &path).await;
             assert_eq!(dateless(head.headers()), dateless(got.headers()));
         }
         let unknown = client.get(&format!("{at}/nothing")).await;
@@ -144,17 +144,17 @@ async fn app_route_on_list_path_keeps_other_methods() {
     serves_everything(&server, "/v1/models").await;
     assert_eq!(posts(&server, "/v1/models").await.body(), "created");
     let mut client = Client::connect(server.addr(), Version::HTTP_2).await;
-    let deleted = client.ask(Method::DELETE, "/v1/models/a/b%20c").await;
+    let deleted = client.request(Method::DELETE, "/v1/models/a/b%20c").await;
     assert_eq!(deleted.body(), "a/b c");
-    let put = client.ask(Method::PUT, "/v1/models").await;
+    let put = client.request(Method::PUT, "/v1/models").await;
     assert_eq!(put.status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[tokio::test]
 async fn cloned_layers_share_one_cache() {
-    let script = Script::always(["x"]);
+    let source = ScriptedSource::always(["x"]);
     let (layer, refresher) = StaticModelsCacheLayer::builder()
-        .provider(Provider::source("lab", script.clone()))
+        .provider(Provider::source("lab", source.clone()))
         .spawn()
         .unwrap();
     let mut app = Router::new();
@@ -170,7 +170,7 @@ async fn cloned_layers_share_one_cache() {
         let got = net::get(server.addr(), "/v1/models").await;
         assert_eq!(ids(got.body()), ["lab/x"]);
     }
-    assert_eq!(script.calls(), 1);
+    assert_eq!(source.calls(), 1);
     refresher.shutdown().await;
 }
 
@@ -275,7 +275,7 @@ async fn router_may_be_a_provider() {
 #[tokio::test]
 async fn graceful_shutdown_finishes_pending_request() {
     let shutdown = CancellationToken::new();
-    let hung = Script::hung();
+    let hung = ScriptedSource::hung();
     let tracker = tokio_util::task::TaskTracker::new();
     let (layer, refresher) = StaticModelsCacheLayer::builder()
         .provider(Provider::fixed("house", [Model::new("small")]))

@@ -4,9 +4,9 @@
 use crate::support;
 use std::time::Duration;
 
-use crate::support::Script;
-use crate::support::fronts::{
-    CODINGS, Fronts, VARY, VARY_BY_DIALECT, coding, encoded, error_code, house, only,
+use crate::support::ScriptedSource;
+use crate::support::transports::{
+    CODINGS, Transports, VARY, VARY_BY_DIALECT, coding, encoded, error_code, house, only,
 };
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
@@ -83,16 +83,16 @@ fn assert_not_modified(answer: &Response<Bytes>, found: &Response<Bytes>, why: &
 async fn if_none_match_follows_rfc_9110() {
     let layer = house();
     encoded(&layer).await;
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for (path, name) in targets() {
         let accept = ("accept-encoding", name.as_bytes());
-        let found = fronts.get(path, &[accept]).await;
+        let found = transports.get(path, &[accept]).await;
         let etag = found.headers()[header::ETAG].as_bytes();
         for (lines, matches, why) in TABLE {
             let lines: Vec<Vec<u8>> = lines.iter().map(|line| fill_in(line, etag)).collect();
             let mut headers = vec![accept];
             headers.extend(lines.iter().map(|line| ("if-none-match", &line[..])));
-            let answer = fronts.get_and_head(path, &headers).await;
+            let answer = transports.get_and_head(path, &headers).await;
             let why = format!("{path} as {name}: {why}");
             if *matches {
                 assert_not_modified(&answer, &found, &why);
@@ -114,13 +114,13 @@ fn fill_in(line: &[u8], etag: &[u8]) -> Vec<u8> {
 async fn not_modified_has_required_headers_only() {
     let layer = house();
     encoded(&layer).await;
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for (path, name) in targets() {
         let accept = ("accept-encoding", name.as_bytes());
-        let found = fronts.get(path, &[accept]).await;
+        let found = transports.get(path, &[accept]).await;
         let etag = only(found.headers(), "etag");
         let headers = [accept, ("if-none-match", etag.as_bytes())];
-        let answer = fronts.get_and_head(path, &headers).await;
+        let answer = transports.get_and_head(path, &headers).await;
         assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
         let mut names: Vec<_> = answer.headers().keys().map(|name| name.as_str()).collect();
         names.sort_unstable();
@@ -141,16 +141,16 @@ async fn not_modified_has_required_headers_only() {
 async fn etag_of_other_coding_or_resource_is_no_match() {
     let layer = house();
     encoded(&layer).await;
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     let mut tags = Vec::new();
     for name in CODINGS {
         let accept = ("accept-encoding", name.as_bytes());
-        let list = fronts.get("/v1/models", &[accept]).await;
+        let list = transports.get("/v1/models", &[accept]).await;
         assert_eq!(coding(list.headers()), name);
         tags.push(("/v1/models", name, list.headers()[header::ETAG].clone()));
     }
     for path in ["/v1/models/house/small", "/v1/models/house/large"] {
-        let model = fronts.get(path, &[]).await;
+        let model = transports.get(path, &[]).await;
         tags.push((path, "identity", model.headers()[header::ETAG].clone()));
     }
     for (row, (path, name, _)) in tags.iter().enumerate() {
@@ -159,7 +159,7 @@ async fn etag_of_other_coding_or_resource_is_no_match() {
                 ("accept-encoding", name.as_bytes()),
                 ("if-none-match", etag.as_bytes()),
             ];
-            let status = fronts.get_and_head(path, &headers).await.status();
+            let status = transports.get_and_head(path, &headers).await.status();
             let expected = if row == column {
                 StatusCode::NOT_MODIFIED
             } else {
@@ -173,11 +173,11 @@ async fn etag_of_other_coding_or_resource_is_no_match() {
 #[tokio::test]
 async fn if_modified_since_is_ignored() {
     let layer = house();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     let future = ("if-modified-since", &b"Fri, 31 Dec 2100 23:59:59 GMT"[..]);
     let past = ("if-modified-since", &b"Thu, 01 Jan 1970 00:00:00 GMT"[..]);
     for path in ["/v1/models", "/v1/models/house/small"] {
-        let found = fronts.get(path, &[]).await;
+        let found = transports.get(path, &[]).await;
         let etag = ("if-none-match", found.headers()[header::ETAG].as_bytes());
         let other = ("if-none-match", &b"\"x\""[..]);
         assert!(!found.headers().contains_key(header::LAST_MODIFIED));
@@ -188,7 +188,7 @@ async fn if_modified_since_is_ignored() {
             (&[future, other], StatusCode::OK),
             (&[past, etag], StatusCode::NOT_MODIFIED),
         ] {
-            let answer = fronts.get_and_head(path, headers).await;
+            let answer = transports.get_and_head(path, headers).await;
             assert_eq!(answer.status(), expected, "{path} {headers:?}");
         }
     }
@@ -199,9 +199,9 @@ async fn if_modified_since_is_ignored() {
 #[tokio::test]
 async fn range_and_if_match_are_ignored() {
     let layer = house();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for path in ["/v1/models", "/v1/models/house/small"] {
-        let found = fronts.get(path, &[]).await;
+        let found = transports.get(path, &[]).await;
         assert!(!found.headers().contains_key(header::ACCEPT_RANGES));
         let etag = found.headers()[header::ETAG].as_bytes();
         for headers in [
@@ -213,7 +213,7 @@ async fn range_and_if_match_are_ignored() {
             &[("if-match", b"*")],
             &[("if-unmodified-since", b"Thu, 01 Jan 1970 00:00:00 GMT")],
         ] {
-            let answer = fronts.get_and_head(path, headers).await;
+            let answer = transports.get_and_head(path, headers).await;
             assert_eq!(answer.status(), StatusCode::OK, "{path} {headers:?}");
             assert_eq!(answer.headers(), found.headers(), "{path} {headers:?}");
             assert!(answer.body() == found.body(), "{path} {headers:?}");
@@ -224,8 +224,8 @@ async fn range_and_if_match_are_ignored() {
 #[tokio::test]
 async fn no_cache_request_may_get_304() {
     let layer = house();
-    let mut fronts = Fronts::of(&layer).await;
-    let found = fronts.get("/v1/models", &[]).await;
+    let mut transports = Transports::of(&layer).await;
+    let found = transports.get("/v1/models", &[]).await;
     let etag = found.headers()[header::ETAG].as_bytes();
     for wish in ["no-cache", "no-store", "max-age=0", "only-if-cached"] {
         let headers = [
@@ -233,7 +233,7 @@ async fn no_cache_request_may_get_304() {
             ("cache-control", wish.as_bytes()),
             ("pragma", b"no-cache"),
         ];
-        let answer = fronts.get_and_head("/v1/models", &headers).await;
+        let answer = transports.get_and_head("/v1/models", &headers).await;
         assert_not_modified(&answer, &found, wish);
     }
 }
@@ -242,26 +242,26 @@ async fn no_cache_request_may_get_304() {
 async fn errors_are_never_not_modified() {
     let layer = house();
     encoded(&layer).await;
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     let any = ("if-none-match", &b"*"[..]);
-    let missing = fronts.get_and_head("/v1/models/nothing", &[any]).await;
+    let missing = transports.get_and_head("/v1/models/nothing", &[any]).await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     assert_eq!(error_code(&missing), "model_not_found");
     let nothing = ("accept-encoding", &b"*;q=0"[..]);
-    let refused = fronts.get_and_head("/v1/models", &[any, nothing]).await;
+    let refused = transports.get_and_head("/v1/models", &[any, nothing]).await;
     assert_eq!(refused.status(), StatusCode::NOT_ACCEPTABLE);
 
     // It is left alone for an hour, so the answer is the same for a while.
     let hour = Duration::from_secs(3600);
     let down = move || ListError::new(ListErrorKind::Timeout).with_retry_after(hour);
-    let failing = Script::new(move |_| async move { Err(down()) });
+    let failing = ScriptedSource::new(move |_| async move { Err(down()) });
     let layer = StaticModelsCacheLayer::builder()
         .provider(Provider::source("lab", failing))
         .build()
         .unwrap();
     // The first request waits for the provider, and its answer says so.
-    support::ask(&layer, support::get("/v1/models")).await;
-    let answer = Fronts::of(&layer).await.get("/v1/models", &[any]).await;
+    support::send(&layer, support::get("/v1/models")).await;
+    let answer = Transports::of(&layer).await.get("/v1/models", &[any]).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(error_code(&answer), "models_unavailable");
 }
@@ -269,32 +269,32 @@ async fn errors_are_never_not_modified() {
 #[tokio::test]
 async fn etag_matches_while_models_are_unchanged() {
     let layer = house();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     let cache = layer.cache();
     let one = || Provider::fixed("house", [Model::new("small")]);
     let two = || Provider::fixed("house", [Model::new("small"), Model::new("x")]);
     cache.set_providers([one()]).await.unwrap();
-    let first = fronts.get("/v1/models", &[]).await;
-    let model = fronts.get("/v1/models/house/small", &[]).await;
+    let first = transports.get("/v1/models", &[]).await;
+    let model = transports.get("/v1/models/house/small", &[]).await;
     let asked = |found: &Response<Bytes>| found.headers()[header::ETAG].as_bytes().to_owned();
     let (first_tag, model_tag) = (asked(&first), asked(&model));
 
     cache.set_providers([two()]).await.unwrap();
     let headers = [("if-none-match", &first_tag[..])];
-    let second = fronts.get_and_head("/v1/models", &headers).await;
+    let second = transports.get_and_head("/v1/models", &headers).await;
     assert_eq!(second.status(), StatusCode::OK);
     // This model is what it was.
     let headers = [("if-none-match", &model_tag[..])];
-    let same = fronts
+    let same = transports
         .get_and_head("/v1/models/house/small", &headers)
         .await;
     assert_not_modified(&same, &model, "the model did not change");
 
     cache.set_providers([one()]).await.unwrap();
     let headers = [("if-none-match", &first_tag[..])];
-    let again = fronts.get_and_head("/v1/models", &headers).await;
+    let again = transports.get_and_head("/v1/models", &headers).await;
     assert_not_modified(&again, &first, "the models are again what they were");
     let headers = [("if-none-match", second.headers()[header::ETAG].as_bytes())];
-    let changed = fronts.get_and_head("/v1/models", &headers).await;
+    let changed = transports.get_and_head("/v1/models", &headers).await;
     assert_eq!(changed.status(), StatusCode::OK);
 }

@@ -1,13 +1,13 @@
 //! Whatever a client sends, an answer is true to its own headers.
 
 use crate::support;
-use crate::support::fronts;
 use crate::support::net;
+use crate::support::transports;
 use std::{cell::RefCell, collections::HashMap};
 
-use crate::support::fronts::{coding, decoded, encoded, error_code};
 use crate::support::net::{Server, within};
-use crate::support::{Unasked, ask};
+use crate::support::transports::{coding, decoded, encoded, error_code};
+use crate::support::{Unreachable, send};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
@@ -60,11 +60,11 @@ impl World {
                 if number < 2 {
                     encoded(layer).await;
                 }
-                for coding in fronts::CODINGS {
-                    let list = fronts::list_under(layer, coding).await;
+                for coding in transports::CODINGS {
+                    let list = transports::list_under(layer, coding).await;
                     tags.push(list.headers()["etag"].as_bytes().to_owned());
                 }
-                let model = ask(layer, support::get("/v1/models/p/model-1")).await;
+                let model = send(layer, support::get("/v1/models/p/model-1")).await;
                 tags.extend(
                     model
                         .headers()
@@ -81,12 +81,18 @@ impl World {
         }
     }
 
-    fn ask(&self, layer: usize, method: &Method, uri: Uri, headers: &HeaderMap) -> Response<Bytes> {
+    fn send(
+        &self,
+        layer: usize,
+        method: &Method,
+        uri: Uri,
+        headers: &HeaderMap,
+    ) -> Response<Bytes> {
         let mut request = Request::new(Empty::new());
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = headers.clone();
-        self.runtime.block_on(ask(&self.layers[layer], request))
+        self.runtime.block_on(send(&self.layers[layer], request))
     }
 
     /// Whether the answer is true to itself and to all that came before. Its status
@@ -255,9 +261,9 @@ proptest! {
     ) {
         WORLD.with(|world| {
             let uri = || path.parse().unwrap();
-            let got = world.ask(layer, &Method::GET, uri(), &headers);
+            let got = world.send(layer, &Method::GET, uri(), &headers);
             world.check(layer, &headers, &got);
-            let head = world.ask(layer, &Method::HEAD, uri(), &headers);
+            let head = world.send(layer, &Method::HEAD, uri(), &headers);
             assert_eq!(head.status(), got.status());
             assert_eq!(head.headers(), got.headers());
             assert!(head.body().is_empty());
@@ -275,7 +281,7 @@ proptest! {
             return Ok(());
         };
         WORLD.with(|world| {
-            let answer = world.ask(layer, &method, uri, &headers);
+            let answer = world.send(layer, &method, uri, &headers);
             if method == Method::GET {
                 world.check(layer, &headers, &answer);
             } else {
@@ -311,7 +317,7 @@ proptest! {
         value in any_value(),
     ) {
         WORLD.with(|world| world.runtime.block_on(async {
-            let server = Server::hyper(world.layers[0].layer(Unasked)).await;
+            let server = Server::hyper(world.layers[0].layer(Unreachable)).await;
             for path in &paths {
                 let request = [
                     b"GET ", &path[..], b" HTTP/1.1\r\nhost: x\r\nif-none-match: ", &value,

@@ -4,7 +4,7 @@ use crate::support::net;
 use std::convert::Infallible;
 
 use crate::support::net::{Client, Server, dateless, empty, full, raw};
-use crate::support::{Script, ids, models};
+use crate::support::{ScriptedSource, ids, models};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full};
@@ -54,7 +54,7 @@ async fn connection_is_reused_for_every_response() {
             let length = got.body().len().to_string();
             assert_eq!(got.headers()[header::CONTENT_LENGTH], length, "{path}");
 
-            let head = client.ask(Method::HEAD, path).await;
+            let head = client.request(Method::HEAD, path).await;
             assert_eq!(head.status(), got.status(), "{version:?} {path}");
             assert_eq!(dateless(head.headers()), dateless(got.headers()), "{path}");
             assert!(head.body().is_empty());
@@ -142,7 +142,7 @@ async fn large_list_arrives_complete_repeatedly() {
             let got = client.get("/v1/models").await;
             assert!(got.body() == &expected, "{version:?}");
             assert_eq!(ids(got.body()).len(), 5000);
-            let head = client.ask(Method::HEAD, "/v1/models").await;
+            let head = client.request(Method::HEAD, "/v1/models").await;
             assert_eq!(dateless(head.headers()), dateless(got.headers()));
         }
         assert_eq!(server.connections(), 1);
@@ -170,7 +170,7 @@ async fn first_request_waits_for_list() {
     for version in VERSIONS {
         let (go, gate) = tokio::sync::oneshot::channel::<()>();
         let mut gate = Some(gate);
-        let script = Script::new(move |_| {
+        let source = ScriptedSource::new(move |_| {
             let gate = gate.take();
             async move {
                 if let Some(gate) = gate {
@@ -180,7 +180,7 @@ async fn first_request_waits_for_list() {
             }
         });
         let layer = StaticModelsCacheLayer::builder()
-            .provider(Provider::source("lab", script.clone()))
+            .provider(Provider::source("lab", source.clone()))
             .miss_timeout(std::time::Duration::from_secs(30))
             .fetch_timeout(std::time::Duration::from_secs(60))
             .build()
@@ -188,7 +188,7 @@ async fn first_request_waits_for_list() {
         let server = serve(&layer).await;
         let mut client = Client::connect(server.addr(), version).await;
         let let_go = async {
-            while script.calls() == 0 {
+            while source.calls() == 0 {
                 tokio::task::yield_now().await;
             }
             go.send(()).unwrap();
@@ -202,7 +202,7 @@ async fn first_request_waits_for_list() {
         let second = client.get("/v1/models").await;
         assert_eq!(second.headers()["cache-status"], "tower-models-cache; hit");
         assert_eq!(first.headers()["etag"], second.headers()["etag"]);
-        assert_eq!((script.calls(), server.connections()), (1, 1));
+        assert_eq!((source.calls(), server.connections()), (1, 1));
     }
 }
 

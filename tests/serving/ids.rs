@@ -1,8 +1,8 @@
 //! Ids in paths: each listed one is found by every form in which a client may send it,
 //! and all else is not found. In process, over HTTP/1.1 and over HTTP/2.
 
-use crate::support::ask;
-use crate::support::fronts::{Fronts, decoded, error_code, request};
+use crate::support::send;
+use crate::support::transports::{Transports, decoded, error_code, request};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
@@ -65,7 +65,7 @@ fn escape(id: &str, plain: &str, lower: bool) -> String {
 }
 
 /// How clients write an id into a path.
-fn forms(id: &str) -> Vec<(&'static str, String)> {
+fn dialects(id: &str) -> Vec<(&'static str, String)> {
     let all = |byte: u8| format!("%{byte:02X}");
     vec![
         ("encodeURIComponent", escape(id, "-_.!~*'()", false)),
@@ -95,12 +95,12 @@ async fn listed_id_is_found_in_every_encoding() {
     let list: serde_json::Value = serde_json::from_slice(&layer.cache().snapshot().body()).unwrap();
     let list = list["data"].as_array().unwrap();
     assert_eq!(list.len(), LISTED.len());
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for id in LISTED {
-        for (form, written) in forms(id) {
+        for (form, written) in dialects(id) {
             for end in ["", "?limit=1", "?x=%zz&%"] {
                 let path = format!("/v1/models/{written}{end}");
-                let answer = fronts.get_and_head(&path, &[]).await;
+                let answer = transports.get_and_head(&path, &[]).await;
                 assert_eq!(answer.status(), StatusCode::OK, "{id} by {form}: {path}");
                 let model: serde_json::Value = serde_json::from_slice(&decoded(&answer)).unwrap();
                 assert_eq!(&model, record(list, id), "{form}: {path}");
@@ -113,7 +113,7 @@ async fn listed_id_is_found_in_every_encoding() {
 #[tokio::test]
 async fn listed_id_is_found_unescaped() {
     let layer = layer();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     let mut raw = Vec::new();
     for id in LISTED {
         let path = format!("/v1/models/{id}");
@@ -121,7 +121,7 @@ async fn listed_id_is_found_unescaped() {
         if id.contains(['%', '?', '#']) || Uri::try_from(path.as_bytes()).is_err() {
             continue;
         }
-        let answer = fronts.get_and_head(&path, &[]).await;
+        let answer = transports.get_and_head(&path, &[]).await;
         let model: serde_json::Value = serde_json::from_slice(&decoded(&answer)).unwrap();
         assert_eq!(model["id"], *id);
         raw.push(*id);
@@ -142,7 +142,7 @@ async fn trailing_slash_is_part_of_id_or_ignored() {
         .provider(Provider::fixed("p", ["a", "b/", "c", "c/"].map(Model::new)))
         .build()
         .unwrap();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for (path, expected) in [
         ("p/a", Some("p/a")),
         ("p/a/", Some("p/a")),
@@ -157,7 +157,7 @@ async fn trailing_slash_is_part_of_id_or_ignored() {
         ("p/c%2f", Some("p/c/")),
         ("p/c//", Some("p/c/")),
     ] {
-        let answer = fronts
+        let answer = transports
             .get_and_head(&format!("/v1/models/{path}"), &[])
             .await;
         assert_model(&answer, expected, path);
@@ -177,7 +177,7 @@ fn assert_model(answer: &Response<Bytes>, expected: Option<&str>, what: &str) {
 
 #[tokio::test]
 async fn id_is_decoded_once_and_plus_is_literal() {
-    let mut fronts = Fronts::of(&layer()).await;
+    let mut transports = Transports::of(&layer()).await;
     for (path, expected) in [
         ("house/a+b", Some("house/a+b")),
         ("house/a%2Bb", Some("house/a+b")),
@@ -191,7 +191,7 @@ async fn id_is_decoded_once_and_plus_is_literal() {
         ("%2B", Some("+")),
         ("%20", None),
     ] {
-        let answer = fronts
+        let answer = transports
             .get_and_head(&format!("/v1/models/{path}"), &[])
             .await;
         assert_model(&answer, expected, path);
@@ -200,7 +200,7 @@ async fn id_is_decoded_once_and_plus_is_literal() {
 
 #[tokio::test]
 async fn unknown_id_is_openai_404() {
-    let mut fronts = Fronts::of(&layer()).await;
+    let mut transports = Transports::of(&layer()).await;
     let long = [641, 1923, 1924, 1926, 1927, 4000].map(|length| "a".repeat(length));
     let slashes = "/".repeat(3000);
     let escapes = "%2F".repeat(2000);
@@ -267,7 +267,7 @@ async fn unknown_id_is_openai_404() {
         let what = path.escape_ascii().to_string();
         let path = [b"/v1/models/", path].concat();
         for method in [Method::GET, Method::HEAD] {
-            let answer = fronts.ask(&request(method.clone(), &path, &[])).await;
+            let answer = transports.send(&request(method.clone(), &path, &[])).await;
             assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{what}");
             if method == Method::GET {
                 assert_model(&answer, None, &what);
@@ -281,7 +281,7 @@ async fn longest_possible_path_is_404() {
     for unit in ["a", "/", "%61", "%", "house/small/", "ü"] {
         let path = "/v1/models/".to_owned() + &unit.repeat(65_000 / unit.len());
         let request: Request<Empty<Bytes>> = request(Method::GET, path, &[]).map(|()| Empty::new());
-        assert_model(&ask(&layer(), request).await, None, unit);
+        assert_model(&send(&layer(), request).await, None, unit);
     }
 }
 
@@ -294,11 +294,11 @@ async fn longest_id_is_found_fully_escaped() {
         .build()
         .unwrap();
     let listed = format!("{name}/{id}");
-    let mut fronts = Fronts::of(&layer).await;
-    for (form, written) in forms(&listed) {
+    let mut transports = Transports::of(&layer).await;
+    for (form, written) in dialects(&listed) {
         for end in ["", "/", "%2F"] {
             let path = format!("/v1/models/{written}{end}");
-            let answer = fronts.get_and_head(&path, &[]).await;
+            let answer = transports.get_and_head(&path, &[]).await;
             assert_model(&answer, Some(&listed), &format!("{form}, then {end:?}"));
         }
     }
@@ -306,9 +306,9 @@ async fn longest_id_is_found_fully_escaped() {
 
 #[tokio::test]
 async fn error_quotes_id_as_plain_text() {
-    let mut fronts = Fronts::of(&layer()).await;
+    let mut transports = Transports::of(&layer()).await;
     let path = "/v1/models/%22%7D,%7B%22x%22:%0D%0A%3Cb%3E%00";
-    let answer = fronts.get(path, &[]).await;
+    let answer = transports.get(path, &[]).await;
     assert_eq!(error_code(&answer), "model_not_found");
     let body: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
     assert_eq!(body.as_object().unwrap().len(), 1);

@@ -1,13 +1,13 @@
 //! Under which names models are listed, and that each name leads to its model.
 
-use crate::support::forms;
+use crate::support::dialects;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use crate::support::forms::{ids, speaking_all};
-use crate::support::{Desk, Script, ask, builder, list, timed};
+use crate::support::dialects::{ids, with_all_dialects};
+use crate::support::{ScriptedSource, SharedList, builder, list, send, timed};
 use proptest::{collection, prelude::*};
 use tower_models_cache::{
     Builder, ClientDialect, Model, Prefix, Provider, StaticModelsCacheLayer, View,
@@ -20,7 +20,7 @@ fn fixed<const N: usize>(name: &str, ids: [&str; N], prefix: impl Into<Prefix>) 
 }
 
 async fn listed(layer: &StaticModelsCacheLayer, dialect: ClientDialect) -> Vec<String> {
-    let answer = ask(layer, forms::whole(dialect)).await;
+    let answer = send(layer, dialects::whole_list(dialect)).await;
     assert_eq!(answer.status(), 200);
     ids(dialect, answer.body())
 }
@@ -71,13 +71,13 @@ async fn first_provider_keeps_bare_name_on_conflict() {
 
 #[tokio::test]
 async fn prefix_follows_current_conflicts() {
-    let desk = Desk::new(["x"]);
-    let first = Provider::source("a", Script::desk(&desk)).prefix(Prefix::OnConflict);
+    let shared = SharedList::new(["x"]);
+    let first = Provider::source("a", ScriptedSource::shared(&shared)).prefix(Prefix::OnConflict);
     let second = fixed("b", ["x"], Prefix::OnConflict);
     let layer = builder([first, second]).build().unwrap();
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["x", "b/x"]);
-    desk.lay(["y"]);
+    shared.set_ids(["y"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["y", "x"]);
     assert_eq!(route(&layer, "x"), to("b", "x"));
@@ -86,7 +86,7 @@ async fn prefix_follows_current_conflicts() {
         to("b", "x"),
         "who knew it so finds it still"
     );
-    desk.lay(["x", "y"]);
+    shared.set_ids(["x", "y"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["x", "y", "b/x"]);
 }
@@ -136,25 +136,25 @@ async fn alias_is_listed_first_with_facts_of_model() {
     let model = Model::new("gpt-5")
         .with_display_name("GPT 5")
         .with_context_length(400_000);
-    let layer = speaking_all(builder([Provider::fixed("openai", [model])]))
+    let layer = with_all_dialects(builder([Provider::fixed("openai", [model])]))
         .alias("gpt", "openai/gpt-5")
         .alias("best", "openai/gpt-5")
         .build()
         .unwrap();
     assert_eq!(list(&layer).await, ["gpt", "best", "openai/gpt-5"]);
-    for dialect in forms::ALL {
-        let answer = ask(&layer, forms::whole(dialect)).await;
-        let records = forms::records(dialect, answer.body());
+    for dialect in dialects::ALL {
+        let answer = send(&layer, dialects::whole_list(dialect)).await;
+        let records = dialects::records(dialect, answer.body());
         let of = |id: &str| {
             let record = records
                 .iter()
-                .find(|record| forms::id_of(dialect, record) == id);
+                .find(|record| dialects::id_of(dialect, record) == id);
             record.unwrap().replace(id, "ID")
         };
         assert_eq!(of("gpt"), of("openai/gpt-5"), "{dialect:?}");
         assert_eq!(of("best"), of("openai/gpt-5"), "{dialect:?}");
-        if forms::WITH_MODELS.contains(&dialect) {
-            let one = ask(&layer, forms::model(dialect, "gpt")).await;
+        if dialects::WITH_MODELS.contains(&dialect) {
+            let one = send(&layer, dialects::model(dialect, "gpt")).await;
             assert!(records.iter().any(|record| one.body() == record.as_bytes()));
         }
     }
@@ -172,8 +172,8 @@ async fn alias_is_listed_first_with_facts_of_model() {
 
 #[tokio::test]
 async fn alias_is_listed_while_its_model_is() {
-    let desk = Desk::new(["gpt-5"]);
-    let provider = Provider::source("openai", Script::desk(&desk));
+    let shared = SharedList::new(["gpt-5"]);
+    let provider = Provider::source("openai", ScriptedSource::shared(&shared));
     let shadow = fixed("house", ["gpt", "other"], false);
     let layer = builder([provider, shadow]).alias("gpt", "openai/gpt-5");
     let layer = layer.build().unwrap();
@@ -185,12 +185,12 @@ async fn alias_is_listed_while_its_model_is() {
     assert_eq!(status.aliases[0].target, "openai/gpt-5");
     assert_eq!(status.providers[1].shadowed, 1);
 
-    desk.lay(["gpt-6"]);
+    shared.set_ids(["gpt-6"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["openai/gpt-6", "other"]);
     assert_eq!(route(&layer, "gpt"), None, "and not the house's");
     assert!(!layer.cache().status().aliases[0].listed);
-    desk.lay(["gpt-5", "gpt-6"]);
+    shared.set_ids(["gpt-5", "gpt-6"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(route(&layer, "gpt"), to("openai", "gpt-5"));
 }
@@ -199,19 +199,25 @@ async fn alias_is_listed_while_its_model_is() {
 async fn alias_of_hidden_model_is_hidden() {
     let providers = [fixed("a", ["x"], true), fixed("b", ["y"], true)];
     let view = View::named("b", |model| model.provider() == "b");
-    let layer = speaking_all(builder(providers))
+    let layer = with_all_dialects(builder(providers))
         .alias("one", "a/x")
         .alias("two", "b/y")
         .views(move |_| Ok(view.clone()))
         .build()
         .unwrap();
-    for dialect in forms::ALL {
+    for dialect in dialects::ALL {
         let mut seen = listed(&layer, dialect).await;
         seen.sort();
         assert_eq!(seen, ["b/y", "two"], "{dialect:?}");
     }
-    assert_eq!(ask(&layer, forms::model(OpenAi, "one")).await.status(), 404);
-    assert_eq!(ask(&layer, forms::model(OpenAi, "two")).await.status(), 200);
+    assert_eq!(
+        send(&layer, dialects::model(OpenAi, "one")).await.status(),
+        404
+    );
+    assert_eq!(
+        send(&layer, dialects::model(OpenAi, "two")).await.status(),
+        200
+    );
 }
 
 #[test]
@@ -246,7 +252,7 @@ async fn claude_names_are_listed_for_anthropic_only() {
         fixed("anthropic", ["Claude-Opus"], true),
         fixed("bare", ["claude-openai/gpt-5", "llama"], false),
     ];
-    let layer = speaking_all(builder(providers))
+    let layer = with_all_dialects(builder(providers))
         .claude_aliases(true)
         .build()
         .unwrap();
@@ -267,7 +273,7 @@ async fn claude_names_are_listed_for_anthropic_only() {
         "llama",
     ];
     assert_eq!(listed(&layer, OpenAi).await, own);
-    for dialect in forms::ALL
+    for dialect in dialects::ALL
         .into_iter()
         .filter(|dialect| *dialect != Anthropic)
     {
@@ -288,10 +294,10 @@ async fn claude_names_are_listed_for_anthropic_only() {
     }
     // By either name, one gets the record as it is listed.
     for name in ["claude-llama", "llama"] {
-        let answer = ask(&layer, forms::model(Anthropic, name)).await;
-        assert_eq!(forms::json(&answer)["id"], "claude-llama");
+        let answer = send(&layer, dialects::model(Anthropic, name)).await;
+        assert_eq!(dialects::json(&answer)["id"], "claude-llama");
     }
-    let off = speaking_all(builder([fixed("bare", ["llama"], false)]))
+    let off = with_all_dialects(builder([fixed("bare", ["llama"], false)]))
         .build()
         .unwrap();
     assert_eq!(listed(&off, Anthropic).await, ["llama"]);
@@ -300,9 +306,9 @@ async fn claude_names_are_listed_for_anthropic_only() {
 
 #[tokio::test(start_paused = true)]
 async fn known_model_is_found_without_waiting() {
-    let slow = Provider::source("slow", Script::hung());
+    let slow = Provider::source("slow", ScriptedSource::hung());
     let here = fixed("here", ["a"], true);
-    let layer = speaking_all(builder([here, slow]))
+    let layer = with_all_dialects(builder([here, slow]))
         .claude_aliases(true)
         .build()
         .unwrap();
@@ -313,7 +319,7 @@ async fn known_model_is_found_without_waiting() {
         (Gemini, "models/here%2Fa"),
         (Gemini, "models/here/a/"),
     ] {
-        let asked = ask(&layer, forms::model_at(dialect, path));
+        let asked = send(&layer, dialects::model_at(dialect, path));
         let (answer, took) = timed(asked).await;
         assert_eq!(answer.status(), 200, "{dialect:?} {path}");
         assert_eq!(took, Duration::ZERO, "{dialect:?} {path}");
@@ -322,7 +328,7 @@ async fn known_model_is_found_without_waiting() {
 
 #[tokio::test]
 async fn gemini_name_is_found_with_or_without_prefix() {
-    let layer = speaking_all(builder([fixed("g", ["gemini-x"], false)]))
+    let layer = with_all_dialects(builder([fixed("g", ["gemini-x"], false)]))
         .build()
         .unwrap();
     for path in [
@@ -331,9 +337,9 @@ async fn gemini_name_is_found_with_or_without_prefix() {
         "models%2Fgemini-x",
         "gemini-x/",
     ] {
-        let answer = ask(&layer, forms::model_at(Gemini, path)).await;
+        let answer = send(&layer, dialects::model_at(Gemini, path)).await;
         assert_eq!(answer.status(), 200, "{path}");
-        assert_eq!(forms::json(&answer)["name"], "models/gemini-x");
+        assert_eq!(dialects::json(&answer)["name"], "models/gemini-x");
     }
     for path in [
         "models/models/gemini-x",
@@ -341,7 +347,9 @@ async fn gemini_name_is_found_with_or_without_prefix() {
         "gemini-x:generateContent",
     ] {
         assert_eq!(
-            ask(&layer, forms::model_at(Gemini, path)).await.status(),
+            send(&layer, dialects::model_at(Gemini, path))
+                .await
+                .status(),
             404,
             "{path}"
         );
@@ -381,7 +389,7 @@ proptest! {
             .filter(|(_, target)| !aliases.contains_key(*target))
             .collect();
         let builder = aliases.iter().fold(
-            speaking_all(builder(declared)).claude_aliases(claude),
+            with_all_dialects(builder(declared)).claude_aliases(claude),
             |builder, (name, target)| builder.alias(name.as_str(), target.as_str()),
         );
         let layer = builder.build().unwrap();
@@ -391,7 +399,7 @@ proptest! {
             .build()
             .unwrap();
         let mut by_name = BTreeMap::new();
-        for dialect in forms::ALL {
+        for dialect in dialects::ALL {
             let listed = runtime.block_on(listed(&layer, dialect));
             let unique: BTreeSet<_> = listed.iter().collect();
             prop_assert_eq!(unique.len(), listed.len(), "each name once: {:?}", listed);
@@ -408,7 +416,7 @@ proptest! {
         }
         // Nothing else is retrieved than what is routed, and the other way round.
         for name in &asked {
-            let status = runtime.block_on(ask(&layer, forms::model(OpenAi, name))).status();
+            let status = runtime.block_on(send(&layer, dialects::model(OpenAi, name))).status();
             prop_assert_eq!(status == 200, snapshot.get(name).is_some(), "{}", name);
         }
         // Every model has a name, unless another has it.

@@ -5,11 +5,11 @@ use crate::support;
 use crate::support::net;
 use std::{collections::HashSet, future::Future, sync::mpsc, time::Duration};
 
-use crate::support::fronts::{
-    CODINGS, Fronts, VARY, VARY_BY_DIALECT, coding, decode, decoded, encoded, error_code, house,
-    list_under, only,
+use crate::support::transports::{
+    CODINGS, Transports, VARY, VARY_BY_DIALECT, coding, decode, decoded, encoded, error_code,
+    house, list_under, only,
 };
-use crate::support::{Script, ask, get};
+use crate::support::{ScriptedSource, get, send};
 use http::{StatusCode, header};
 use tower_models_cache::{Model, ModelList, Provider, StaticModelsCacheLayer};
 
@@ -82,9 +82,11 @@ async fn accept_encoding_follows_rfc_9110() {
     let layer = house();
     encoded(&layer).await;
     let identity = layer.cache().snapshot().body();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for (lines, expected, why) in TABLE {
-        let answer = fronts.get_and_head("/v1/models", &accepting(lines)).await;
+        let answer = transports
+            .get_and_head("/v1/models", &accepting(lines))
+            .await;
         assert_eq!(only(answer.headers(), "vary"), VARY, "{why}");
         let Some(expected) = expected else {
             assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE, "{why}");
@@ -119,13 +121,13 @@ async fn each_coding_has_own_etag_and_is_smaller() {
 async fn models_and_errors_are_never_encoded() {
     let layer = house();
     encoded(&layer).await;
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for (lines, _, why) in TABLE {
         for (path, status) in [
             ("/v1/models/house/small", StatusCode::OK),
             ("/v1/models/nothing", StatusCode::NOT_FOUND),
         ] {
-            let answer = fronts.get_and_head(path, &accepting(lines)).await;
+            let answer = transports.get_and_head(path, &accepting(lines)).await;
             assert_eq!(answer.status(), status, "{path}: {why}");
             assert_eq!(coding(answer.headers()), "identity", "{path}: {why}");
             let vary = answer.headers().get(header::VARY);
@@ -138,9 +140,9 @@ async fn models_and_errors_are_never_encoded() {
 #[tokio::test]
 async fn accept_and_accept_language_are_ignored() {
     let layer = house();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for path in ["/v1/models", "/v1/models/house/small", "/v1/models/nothing"] {
-        let plain = fronts.get(path, &[]).await;
+        let plain = transports.get(path, &[]).await;
         for headers in [
             &[("accept", &b"text/html"[..])][..],
             &[("accept", b"text/html;q=1, application/json;q=0")],
@@ -150,7 +152,7 @@ async fn accept_and_accept_language_are_ignored() {
             &[("accept-language", b"xx"), ("accept-charset", b"utf-7")],
             &[("te", b"trailers"), ("accept-ranges", b"none")],
         ] {
-            let answer = fronts.get_and_head(path, headers).await;
+            let answer = transports.get_and_head(path, headers).await;
             assert_eq!(answer.status(), plain.status(), "{path} {headers:?}");
             assert_eq!(answer.headers(), plain.headers(), "{path} {headers:?}");
             assert!(answer.body() == plain.body(), "{path} {headers:?}");
@@ -183,9 +185,11 @@ async fn list_below_1_kib_is_not_encoded() {
         if negotiated {
             encoded(&layer).await;
         }
-        let mut fronts = Fronts::of(&layer).await;
+        let mut transports = Transports::of(&layer).await;
         for (lines, expected, why) in TABLE {
-            let answer = fronts.get_and_head("/v1/models", &accepting(lines)).await;
+            let answer = transports
+                .get_and_head("/v1/models", &accepting(lines))
+                .await;
             let vary = if negotiated { VARY } else { VARY_BY_DIALECT };
             assert_eq!(only(answer.headers(), "vary"), vary, "{why}");
             if negotiated && expected.is_none() {
@@ -257,9 +261,11 @@ fn identity_is_sent_until_compressed() {
     with_one_blocking_thread(async {
         let held = hold().await;
         let layer = built([generation(1)]);
-        let mut fronts = Fronts::of(&layer).await;
+        let mut transports = Transports::of(&layer).await;
         for (lines, _, why) in TABLE {
-            let answer = fronts.get_and_head("/v1/models", &accepting(lines)).await;
+            let answer = transports
+                .get_and_head("/v1/models", &accepting(lines))
+                .await;
             assert_eq!(coding(answer.headers()), "identity", "{why}");
             assert_eq!(only(answer.headers(), "vary"), VARY, "{why}");
             assert!(decoded(&answer) == layer.cache().snapshot().body(), "{why}");
@@ -338,14 +344,14 @@ fn late_encodings_of_old_list_are_discarded() {
 #[test]
 fn health_change_keeps_encodings_and_etags() {
     with_one_blocking_thread(async {
-        let script = Script::new(|call| async move {
+        let source = ScriptedSource::new(|call| async move {
             let models = (0..40).map(|n| Model::new(format!("model-{n}")));
             match call {
                 2 => Err("down"),
                 _ => Ok(ModelList::from_iter(models)),
             }
         });
-        let layer = built([Provider::source("lab", script), generation(1)]);
+        let layer = built([Provider::source("lab", source), generation(1)]);
         let cache = layer.cache();
         cache.refresh().await.unwrap();
         encoded(&layer).await;
@@ -378,7 +384,7 @@ fn model_is_served_during_compression() {
         let _held = hold().await;
         let layer = built([generation(1)]);
         codings_of(&layer).await;
-        let answer = ask(&layer, get("/v1/models/p/model-7-of-1")).await;
+        let answer = send(&layer, get("/v1/models/p/model-7-of-1")).await;
         assert!(decoded(&answer).starts_with(br#"{"id":"p/model-7-of-1","#));
     });
 }

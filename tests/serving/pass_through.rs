@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::support::Script;
+use crate::support::ScriptedSource;
 use crate::support::net::{Client, Server, within};
 use axum::{
     Router,
@@ -141,9 +141,9 @@ fn other_requests_pass_through_unchanged() {
 
 #[tokio::test]
 async fn other_requests_do_not_fetch() {
-    let script = Script::always(["x"]);
+    let source = ScriptedSource::always(["x"]);
     let layer = StaticModelsCacheLayer::builder()
-        .provider(Provider::source("lab", script.clone()))
+        .provider(Provider::source("lab", source.clone()))
         .build()
         .unwrap();
     let inner = service_fn(|_: Request<()>| async {
@@ -155,7 +155,7 @@ async fn other_requests_do_not_fetch() {
         let Ok(_) = service.call(request.body(()).unwrap()).await;
         tokio::task::yield_now().await;
     }
-    assert_eq!(script.calls(), 0);
+    assert_eq!(source.calls(), 0);
 }
 
 // ===== bodies =====

@@ -34,7 +34,7 @@ fn api() -> Router {
     Router::new().route("/v1/chat/completions", post(|| async { "chat" }))
 }
 
-async fn ask<S>(app: S, request: http::request::Builder) -> http::Response<Bytes>
+async fn send<S>(app: S, request: http::request::Builder) -> http::Response<Bytes>
 where
     S: Service<Request, Response = Response, Error = std::convert::Infallible>,
 {
@@ -48,8 +48,8 @@ where
 async fn served_at(app: Router) -> Vec<&'static str> {
     let mut found = Vec::new();
     for path in ["/v1/models", "/api/v1/models"] {
-        let list = ask(app.clone(), http::Request::get(path)).await;
-        let one = ask(
+        let list = send(app.clone(), http::Request::get(path)).await;
+        let one = send(
             app.clone(),
             http::Request::get(format!("{path}/house/small")),
         );
@@ -60,7 +60,7 @@ async fn served_at(app: Router) -> Vec<&'static str> {
         }
     }
     let chat = ["/v1/chat/completions", "/api/v1/chat/completions"];
-    let chat = chat.map(|path| ask(app.clone(), http::Request::post(path)));
+    let chat = chat.map(|path| send(app.clone(), http::Request::post(path)));
     let [top, nested] = futures_util::future::join_all(chat)
         .await
         .try_into()
@@ -121,10 +121,10 @@ async fn auth_guards_list_only_when_outside() {
     let right = api().layer(models("/v1/models")).layer(auth());
     let wrong = api().layer(auth()).layer(models("/v1/models"));
     let list = || http::Request::get("/v1/models");
-    assert_eq!(ask(right.clone(), list()).await.status(), 401);
-    assert_eq!(ask(wrong, list()).await.status(), 200);
+    assert_eq!(send(right.clone(), list()).await.status(), 401);
+    assert_eq!(send(wrong, list()).await.status(), 200);
     let with_key = list().header(header::AUTHORIZATION, "Bearer key");
-    assert_eq!(ask(right, with_key).await.status(), 200);
+    assert_eq!(send(right, with_key).await.status(), 200);
 }
 
 #[tokio::test]
@@ -146,17 +146,17 @@ async fn cors_allows_preflight_and_exposes_etags() {
     let preflight = from(Method::OPTIONS)
         .header(header::ACCESS_CONTROL_REQUEST_METHOD, "GET")
         .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization");
-    let preflight = ask(app.clone(), preflight).await;
+    let preflight = send(app.clone(), preflight).await;
     assert_eq!(preflight.status(), 200);
     let allowed = &preflight.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS];
     assert_eq!(allowed, "authorization,content-type");
 
     // A script sees why it is refused, and the tags of what it gets.
-    let refused = ask(app.clone(), from(Method::GET)).await;
+    let refused = send(app.clone(), from(Method::GET)).await;
     assert_eq!(refused.status(), 401);
     assert_eq!(refused.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
     let list = from(Method::GET).header(header::AUTHORIZATION, "Bearer key");
-    let list = ask(app, list).await;
+    let list = send(app, list).await;
     assert_eq!(list.status(), 200);
     let exposed = &list.headers()[header::ACCESS_CONTROL_EXPOSE_HEADERS];
     assert_eq!(exposed, "etag,x-models-etag");
@@ -169,7 +169,7 @@ async fn axum_serves_layer_around_router() {
         .layer(MapResponseBodyLayer::new(Body::new))
         .layer(models("/v1/models"))
         .service(api());
-    let list = ask(app.clone(), http::Request::get("/v1/models")).await;
+    let list = send(app.clone(), http::Request::get("/v1/models")).await;
     assert_eq!(ids(list.body()), ["house/small"]);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -204,7 +204,7 @@ async fn reqwest_client_is_a_provider_service() {
         .provider(Provider::http("lab", service).base_url(format!("{}/v1", server.url())))
         .build()
         .unwrap();
-    let list = ask(api().layer(layer), http::Request::get("/v1/models")).await;
+    let list = send(api().layer(layer), http::Request::get("/v1/models")).await;
     assert_eq!(ids(list.body()), ["lab/x"]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, convert::Infallible};
 
-use crate::support::{Desk, Script, ask, builder, get};
+use crate::support::{ScriptedSource, SharedList, builder, get, send};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
@@ -104,7 +104,7 @@ fn model() -> impl Strategy<Value = Model> {
 
 /// Checks all that must hold of what a layer lists.
 async fn check(layer: &StaticModelsCacheLayer) -> Result<(), TestCaseError> {
-    let answer = ask(layer, get("/v1/models")).await;
+    let answer = send(layer, get("/v1/models")).await;
     prop_assert_eq!(answer.status(), 200);
     let text = std::str::from_utf8(answer.body()).unwrap();
     let envelope = text.starts_with(r#"{"object":"list","data":["#) && text.ends_with("]}");
@@ -132,13 +132,13 @@ async fn check(layer: &StaticModelsCacheLayer) -> Result<(), TestCaseError> {
         prop_assert_eq!(found.upstream_id(), listed.upstream_id());
 
         let path = format!("/v1/models/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
-        let one = ask(layer, get(&path)).await;
+        let one = send(layer, get(&path)).await;
         prop_assert_eq!(one.status(), 200, "{}", path);
         let whole: serde_json::Value = serde_json::from_slice(one.body()).unwrap();
         prop_assert_eq!(&whole, record);
         let etag = one.headers()["etag"].clone();
         let again = Request::get(&path).header("if-none-match", &etag);
-        let again = ask(layer, again.body(Empty::new()).unwrap()).await;
+        let again = send(layer, again.body(Empty::new()).unwrap()).await;
         prop_assert_eq!(again.status(), 304);
         prop_assert_eq!(&again.headers()["etag"], &etag);
         prop_assert!(again.body().is_empty());
@@ -160,11 +160,11 @@ proptest! {
     ) {
         run(async {
             let providers = NAMES.into_iter().zip(lists).map(|(name, (prefixed, models))| {
-                let script = Script::new(move |_| {
+                let source = ScriptedSource::new(move |_| {
                     let models = models.clone();
                     async { Ok::<_, Infallible>(ModelList::from(models)) }
                 });
-                Provider::source(name, script).prefix(prefixed)
+                Provider::source(name, source).prefix(prefixed)
             });
             // One that is always there: where nothing is, nothing is listed.
             let house = Provider::fixed("house", [Model::new("x")]);
@@ -176,14 +176,14 @@ proptest! {
     #[test]
     fn model_facts_are_served_unchanged(model in model()) {
         run(async {
-            let script = Script::new({
+            let source = ScriptedSource::new({
                 let model = model.clone();
                 move |_| {
                     let list = ModelList::from_iter([model.clone()]);
                     async { Ok::<_, Infallible>(list) }
                 }
             });
-            let layer = builder([Provider::source("lab", script)]).build().unwrap();
+            let layer = builder([Provider::source("lab", source)]).build().unwrap();
             let _ = layer.cache().refresh().await;
             let snapshot = layer.cache().snapshot();
             let Some(listed) = snapshot.iter().next() else {
@@ -275,7 +275,7 @@ fn stable_model() -> impl Strategy<Value = Model> {
 #[derive(Clone)]
 struct Known {
     provider: Provider,
-    desk: Desk,
+    shared: SharedList,
     last_good: Option<ModelList>,
     prefixed: bool,
     named: bool,
@@ -283,11 +283,11 @@ struct Known {
 
 impl Known {
     fn new(name: &str, prefixed: bool) -> Self {
-        let desk = Desk::new([]);
-        desk.set(Err(ListErrorKind::Transport));
+        let shared = SharedList::new([]);
+        shared.set(Err(ListErrorKind::Transport));
         Self {
-            provider: Provider::source(name, Script::desk(&desk)),
-            desk,
+            provider: Provider::source(name, ScriptedSource::shared(&shared)),
+            shared,
             last_good: None,
             prefixed,
             named: false,
@@ -309,9 +309,12 @@ impl Known {
 
     /// One that has never been anything else.
     fn fresh(&self) -> Provider {
-        let desk = Desk::new([]);
-        desk.set(self.last_good.clone().ok_or(ListErrorKind::Transport));
-        self.set(Provider::source(self.provider.name(), Script::desk(&desk)))
+        let shared = SharedList::new([]);
+        shared.set(self.last_good.clone().ok_or(ListErrorKind::Transport));
+        self.set(Provider::source(
+            self.provider.name(),
+            ScriptedSource::shared(&shared),
+        ))
     }
 }
 
@@ -331,7 +334,7 @@ async fn take(step: Step, known: &mut Vec<Known>, layer: &StaticModelsCacheLayer
         Step::Answer(at, models) => {
             let one = &mut known[at % count];
             let list = ModelList::from(models);
-            one.desk.set(Ok(list.clone()));
+            one.shared.set(Ok(list.clone()));
             one.last_good = Some(list);
             cache.refresh_provider(one.provider.name()).await.unwrap();
         }
@@ -341,7 +344,7 @@ async fn take(step: Step, known: &mut Vec<Known>, layer: &StaticModelsCacheLayer
         }
         Step::Fail(at) => {
             let one = &known[at % count];
-            one.desk.set(Err(ListErrorKind::Timeout));
+            one.shared.set(Err(ListErrorKind::Timeout));
             cache
                 .refresh_provider(one.provider.name())
                 .await
@@ -396,7 +399,7 @@ proptest! {
                 prop_assert_eq!(counts(&layer), counts(&fresh));
             }
             let house = Known::new("house", true);
-            house.desk.lay(["x"]);
+            house.shared.set_ids(["x"]);
             known.push(house);
             layer.cache().set_providers(known.iter().map(Known::provider)).await.unwrap();
             check(&layer).await

@@ -3,8 +3,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::support::forms::{self, WITH_MODELS, speaking_all};
-use crate::support::{Script, Unasked, ask, builder, calm, collect, get, models, timed};
+use crate::support::dialects::{self, WITH_MODELS, with_all_dialects};
+use crate::support::{
+    ScriptedSource, Unreachable, builder, collect, get, models, send, settle, timed,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
@@ -33,7 +35,7 @@ fn hook(request: &http::request::Parts) -> Result<View, BoxError> {
 }
 
 fn layer(builder: Builder) -> StaticModelsCacheLayer {
-    speaking_all(builder).views(hook).build().unwrap()
+    with_all_dialects(builder).views(hook).build().unwrap()
 }
 
 fn by(caller: &'static str, mut request: Request<Empty<Bytes>>) -> Request<Empty<Bytes>> {
@@ -46,9 +48,9 @@ fn by(caller: &'static str, mut request: Request<Empty<Bytes>>) -> Request<Empty
 
 /// Every request that the layer answers.
 fn requests(caller: &'static str) -> impl Iterator<Item = Request<Empty<Bytes>>> {
-    let lists = forms::ALL.into_iter().map(forms::whole);
+    let lists = dialects::ALL.into_iter().map(dialects::whole_list);
     let ids = ["lab/a", "lab/b"];
-    let one = move |id| WITH_MODELS.map(|dialect| forms::model(dialect, id));
+    let one = move |id| WITH_MODELS.map(|dialect| dialects::model(dialect, id));
     let gets = lists.chain(ids.into_iter().flat_map(one));
     let gets = gets
         .chain([get("/api/version")])
@@ -63,7 +65,7 @@ fn requests(caller: &'static str) -> impl Iterator<Item = Request<Empty<Bytes>>>
 async fn show(layer: &StaticModelsCacheLayer, caller: &'static str, body: &str) -> Response<Bytes> {
     let body = Full::<Bytes>::from(body.to_owned());
     let request = Request::post("/api/show").header("x-caller", caller);
-    let service = layer.ollama_show().layer(Unasked);
+    let service = layer.ollama_show().layer(Unreachable);
     let Ok(answer) = service.oneshot(request.body(body).unwrap()).await;
     collect(answer).await
 }
@@ -72,7 +74,7 @@ async fn show(layer: &StaticModelsCacheLayer, caller: &'static str, body: &str) 
 async fn answers(layer: &StaticModelsCacheLayer, caller: &'static str) -> Vec<Response<Bytes>> {
     let mut answers = Vec::new();
     for request in requests(caller) {
-        answers.push(ask(layer, request).await);
+        answers.push(send(layer, request).await);
     }
     for body in [r#"{"model":"lab/a"}"#, r#"{"model":"lab/b"}"#, "{"] {
         answers.push(show(layer, caller, body).await);
@@ -91,40 +93,40 @@ const KINDS: [Kind; 2] = [
 #[tokio::test(start_paused = true)]
 async fn denied_caller_causes_no_fetch() {
     for (kind, with) in KINDS {
-        let script = Script::always(["a"]);
-        let layer = layer(with(builder([Provider::source("lab", script.clone())])));
+        let source = ScriptedSource::always(["a"]);
+        let layer = layer(with(builder([Provider::source("lab", source.clone())])));
         for (caller, status) in CLOSED {
             for answer in answers(&layer, caller).await {
                 assert_eq!(answer.status(), status, "{kind} {caller}");
             }
         }
         answers(&layer, "none").await;
-        calm().await;
-        assert_eq!(script.calls(), 0, "{kind}: no first fetch");
+        settle().await;
+        assert_eq!(source.calls(), 0, "{kind}: no first fetch");
 
-        assert_eq!(ask(&layer, get("/v1/models")).await.status(), 200);
-        assert_eq!(script.calls(), 1, "{kind}: one for a caller that sees it");
+        assert_eq!(send(&layer, get("/v1/models")).await.status(), 200);
+        assert_eq!(source.calls(), 1, "{kind}: one for a caller that sees it");
         tokio::time::sleep(Duration::from_secs(3600)).await;
         for (caller, _) in CLOSED {
             answers(&layer, caller).await;
         }
         answers(&layer, "none").await;
-        calm().await;
-        assert_eq!(script.calls(), 1, "{kind}: none when the list is due");
+        settle().await;
+        assert_eq!(source.calls(), 1, "{kind}: none when the list is due");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn denied_caller_does_not_wait() {
     for (kind, with) in KINDS {
-        let lab = Provider::source("lab", Script::hung());
+        let lab = Provider::source("lab", ScriptedSource::hung());
         let layer = layer(with(builder([lab])));
         // Somebody else waits meanwhile.
         let other = tokio::spawn({
             let layer = layer.clone();
-            async move { ask(&layer, get("/v1/models")).await }
+            async move { send(&layer, get("/v1/models")).await }
         });
-        calm().await;
+        settle().await;
         for caller in CLOSED.map(|(caller, _)| caller).into_iter().chain(["none"]) {
             let (_, took) = timed(answers(&layer, caller)).await;
             assert_eq!(took, Duration::ZERO, "{kind} {caller}");
@@ -143,7 +145,7 @@ async fn denied_caller_is_refused_before_body_is_read() {
             Result<Bytes, std::io::Error>,
         >());
         let request = Request::post("/api/show").header("x-caller", caller);
-        let service = layer.ollama_show().layer(Unasked);
+        let service = layer.ollama_show().layer(Unreachable);
         let answer = service.oneshot(request.body(body).unwrap());
         let answer = tokio::time::timeout(Duration::from_secs(60), answer).await;
         let Ok(answer) = answer.expect("the body is not waited for");
@@ -154,10 +156,10 @@ async fn denied_caller_is_refused_before_body_is_read() {
 #[tokio::test(start_paused = true)]
 async fn version_request_does_not_wait_or_fetch() {
     for (kind, with) in KINDS {
-        let script = Script::hung();
-        let layer = layer(with(builder([Provider::source("lab", script.clone())])));
+        let source = ScriptedSource::hung();
+        let layer = layer(with(builder([Provider::source("lab", source.clone())])));
         for request in [get("/api/version"), get("/api/version?refresh=true")] {
-            let (answer, took) = timed(ask(&layer, request)).await;
+            let (answer, took) = timed(send(&layer, request)).await;
             assert_eq!(
                 (answer.status().as_u16(), took),
                 (200, Duration::ZERO),
@@ -165,8 +167,8 @@ async fn version_request_does_not_wait_or_fetch() {
             );
             assert_eq!(answer.headers()["cache-status"], "tower-models-cache; hit");
         }
-        calm().await;
-        assert_eq!(script.calls(), 0, "{kind}");
+        settle().await;
+        assert_eq!(source.calls(), 0, "{kind}");
     }
 }
 
@@ -180,7 +182,7 @@ async fn refusal_reveals_no_providers() {
                 Err("down")
             }
         };
-        Provider::source("lab", Script::new(answer))
+        Provider::source("lab", ScriptedSource::new(answer))
     };
     let house = || Provider::fixed("house", [Model::new("small")]);
     let mut seen: Vec<Vec<(StatusCode, HeaderMap, Bytes)>> = Vec::new();
@@ -217,15 +219,18 @@ async fn refusal_reveals_no_providers() {
 /// A predicate that panics is a failed hook, also where a request waited before it was asked.
 #[tokio::test(start_paused = true)]
 async fn failed_predicate_is_error_not_hit() {
-    let (held, gate) = Script::held(["a"]);
+    let (held, gate) = ScriptedSource::held(["a"]);
     let layer = layer(builder([Provider::source("lab", held)]));
     gate.open(usize::MAX >> 4);
     let mut seen = BTreeSet::new();
     for dialect in WITH_MODELS {
-        for request in [forms::whole(dialect), forms::model(dialect, "lab/a")] {
+        for request in [
+            dialects::whole_list(dialect),
+            dialects::model(dialect, "lab/a"),
+        ] {
             let mut request = by("broken", request);
             request.headers_mut().remove("cache-control");
-            let answer = ask(&layer, request).await;
+            let answer = send(&layer, request).await;
             assert_eq!(answer.status(), 500, "{dialect:?}");
             let status = answer.headers()["cache-status"].to_str().unwrap();
             seen.insert(status.to_owned());

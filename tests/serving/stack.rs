@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Script, ids};
+use crate::support::{ScriptedSource, ids};
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -91,7 +91,7 @@ fn get(path: &str) -> In {
     request(Method::GET, path, &[])
 }
 
-async fn ask<S, B>(service: &S, request: In) -> Response<Bytes>
+async fn send<S, B>(service: &S, request: In) -> Response<Bytes>
 where
     S: Service<In, Response = Response<B>, Error: fmt::Debug> + Clone,
     B: Body<Error: fmt::Debug>,
@@ -108,12 +108,12 @@ where
     S: Service<In, Response = Response<B>, Error: fmt::Debug> + Clone,
     B: Body<Error: fmt::Debug>,
 {
-    let list = ask(service, get("/v1/models")).await;
+    let list = send(service, get("/v1/models")).await;
     assert_eq!(list.status(), StatusCode::OK);
     assert_eq!(list.body(), &expected());
     let length = list.body().len().to_string();
     assert_eq!(list.headers()[header::CONTENT_LENGTH], length);
-    let head = ask(service, request(Method::HEAD, "/v1/models", &[])).await;
+    let head = send(service, request(Method::HEAD, "/v1/models", &[])).await;
     let mut promised = list.headers().clone();
     if !head.headers().contains_key(header::VARY) {
         // tower-http's compression does not look at what has no body.
@@ -123,13 +123,13 @@ where
     assert!(head.body().is_empty());
     let etag = list.headers()[header::ETAG].to_str().unwrap();
     let again = [(header::IF_NONE_MATCH, etag)];
-    let again = ask(service, request(Method::GET, "/v1/models", &again)).await;
+    let again = send(service, request(Method::GET, "/v1/models", &again)).await;
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
     assert!(again.body().is_empty());
     assert!(!again.headers().contains_key(header::CONTENT_LENGTH));
-    let model = ask(service, get("/v1/models/house/small-7")).await;
+    let model = send(service, get("/v1/models/house/small-7")).await;
     assert!(model.body().starts_with(br#"{"id":"house/small-7""#));
-    let other = ask(service, request(Method::POST, "/v1/models", &[])).await;
+    let other = send(service, request(Method::POST, "/v1/models", &[])).await;
     assert!(other.body().starts_with(b"inside POST /v1/models"));
 }
 
@@ -255,7 +255,7 @@ async fn two_layers_serve_their_own_lists() {
     let stack = ServiceBuilder::new().layer(house()).layer(mine);
     let service = stack.service(service_fn(inside));
     serves_everything(&service).await;
-    let list = ask(&service, get("/mine/models")).await;
+    let list = send(&service, get("/mine/models")).await;
     assert_eq!(ids(list.body()), ["mine/x"]);
 }
 
@@ -273,7 +273,7 @@ async fn layer_with_boxed_bodies_can_be_optional() {
             false => Either::Right(plain),
         };
         let service = ServiceBuilder::new().layer(layer);
-        let answer = ask(&service.service(service_fn(inside)), get("/v1/models")).await;
+        let answer = send(&service.service(service_fn(inside)), get("/v1/models")).await;
         assert_eq!(answer.body() == &expected(), enabled);
     }
 }
@@ -286,7 +286,7 @@ async fn inner_timeout_does_not_affect_list() {
         .layer(house())
         .layer(TimeoutLayer::new(Duration::from_secs(1)));
     let service = stack.service(hung);
-    let list = ask(&service, get("/v1/models")).await;
+    let list = send(&service, get("/v1/models")).await;
     assert_eq!(list.body(), &expected());
     let error = service.oneshot(get("/x")).await.unwrap_err();
     assert!(error.is::<tower::timeout::error::Elapsed>());
@@ -294,12 +294,12 @@ async fn inner_timeout_does_not_affect_list() {
 
 #[tokio::test(start_paused = true)]
 async fn outer_timeout_does_not_cancel_fetch() {
-    let script = Script::new(|_| async {
+    let source = ScriptedSource::new(|_| async {
         tokio::time::sleep(Duration::from_millis(1200)).await;
         Ok::<_, Infallible>(support::models(["x"]))
     });
     let layer = StaticModelsCacheLayer::builder()
-        .provider(Provider::source("lab", script.clone()))
+        .provider(Provider::source("lab", source.clone()))
         .build()
         .unwrap();
     let stack = ServiceBuilder::new()
@@ -309,9 +309,9 @@ async fn outer_timeout_does_not_cancel_fetch() {
     let error = service.clone().oneshot(get("/v1/models")).await;
     assert!(error.unwrap_err().is::<tower::timeout::error::Elapsed>());
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let list = ask(&service, get("/v1/models")).await;
+    let list = send(&service, get("/v1/models")).await;
     assert_eq!(ids(list.body()), ["lab/x"]);
-    assert_eq!(script.calls(), 1);
+    assert_eq!(source.calls(), 1);
 
     // tower-http's answers instead of failing.
     let answering = tower_http::timeout::TimeoutLayer::with_status_code(
@@ -319,14 +319,14 @@ async fn outer_timeout_does_not_cancel_fetch() {
         Duration::from_secs(1),
     );
     let hung = StaticModelsCacheLayer::builder()
-        .provider(Provider::source("lab", Script::hung()))
+        .provider(Provider::source("lab", ScriptedSource::hung()))
         .build()
         .unwrap();
     let service = ServiceBuilder::new()
         .layer(answering)
         .layer(hung)
         .service(service_fn(inside));
-    let timed_out = ask(&service, get("/v1/models")).await;
+    let timed_out = send(&service, get("/v1/models")).await;
     assert_eq!(timed_out.status(), StatusCode::GATEWAY_TIMEOUT);
     let inside_of = ServiceBuilder::new().layer(house()).layer(answering);
     serves_everything(&inside_of.service(service_fn(inside))).await;
@@ -346,7 +346,7 @@ async fn saturated_inner_limit_delays_only_the_layer() {
 
     assert!(waits.ready().now_or_never().is_none());
     let models = layer.service();
-    assert_eq!(ask(&models, get("/v1/models")).await.body(), &expected());
+    assert_eq!(send(&models, get("/v1/models")).await.body(), &expected());
     drop(holds);
     assert!(waits.ready().now_or_never().is_some());
 }
@@ -440,10 +440,10 @@ async fn outer_compression_keeps_list_and_etag() {
         .layer(CompressionLayer::new())
         .layer(house());
     let service = stack.service(service_fn(inside));
-    let plain = ask(&service, get("/v1/models")).await;
+    let plain = send(&service, get("/v1/models")).await;
     for coding in ["gzip", "br", "zstd", "deflate", "identity", "gzip;q=0, br"] {
         let accepted = [(header::ACCEPT_ENCODING, coding)];
-        let coded = ask(&service, request(Method::GET, "/v1/models", &accepted)).await;
+        let coded = send(&service, request(Method::GET, "/v1/models", &accepted)).await;
         assert_eq!(coded.status(), StatusCode::OK);
         assert_eq!(decoded(&coded), expected(), "{coding}");
         let vary = coded.headers()[header::VARY].to_str().unwrap();
@@ -467,15 +467,15 @@ async fn outer_compression_keeps_list_and_etag() {
             (header::ACCEPT_ENCODING, coding),
             (header::IF_NONE_MATCH, etag),
         ];
-        let again = ask(&service, request(Method::GET, "/v1/models", &again)).await;
+        let again = send(&service, request(Method::GET, "/v1/models", &again)).await;
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         assert!(again.body().is_empty());
         assert!(!again.headers().contains_key(header::CONTENT_ENCODING));
 
-        let head = ask(&service, request(Method::HEAD, "/v1/models", &accepted)).await;
+        let head = send(&service, request(Method::HEAD, "/v1/models", &accepted)).await;
         assert!(head.body().is_empty());
         assert_eq!(head.headers()[header::ETAG], etag);
-        let model = ask(
+        let model = send(
             &service,
             request(Method::GET, "/v1/models/house/small-1", &accepted),
         );
@@ -491,10 +491,10 @@ async fn inner_compression_does_not_affect_list() {
         .layer(CompressionLayer::new());
     let service = stack.service(service_fn(inside));
     let gzip = [(header::ACCEPT_ENCODING, "gzip")];
-    let other = ask(&service, request(Method::GET, "/x", &gzip)).await;
+    let other = send(&service, request(Method::GET, "/x", &gzip)).await;
     assert_eq!(other.headers()[header::CONTENT_ENCODING], "gzip");
     assert!(decoded(&other).starts_with(b"inside GET /x"));
-    let list = ask(&service, request(Method::GET, "/v1/models", &gzip)).await;
+    let list = send(&service, request(Method::GET, "/v1/models", &gzip)).await;
     assert_eq!(decoded(&list), expected());
 }
 
@@ -516,7 +516,7 @@ async fn cors_applies_to_list_only_when_outside() {
         .layer(CorsLayer::very_permissive())
         .layer(house());
     let outside = stack.service(service_fn(inside));
-    let answer = ask(&outside, preflight()).await;
+    let answer = send(&outside, preflight()).await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()[&allowed], "https://chat.example");
     assert_eq!(
@@ -524,7 +524,7 @@ async fn cors_applies_to_list_only_when_outside() {
         "authorization"
     );
     assert!(answer.body().is_empty());
-    let answer = ask(&outside, list()).await;
+    let answer = send(&outside, list()).await;
     assert_eq!(answer.headers()[&allowed], "https://chat.example");
     assert_eq!(answer.body(), &expected());
 
@@ -533,9 +533,9 @@ async fn cors_applies_to_list_only_when_outside() {
         .layer(house())
         .layer(CorsLayer::very_permissive());
     let inside = stack.service(service_fn(inside));
-    let answer = ask(&inside, preflight()).await;
+    let answer = send(&inside, preflight()).await;
     assert_eq!(answer.headers()[&allowed], "https://chat.example");
-    let answer = ask(&inside, list()).await;
+    let answer = send(&inside, list()).await;
     assert!(!answer.headers().contains_key(&allowed));
 }
 
@@ -555,9 +555,9 @@ async fn trace_sees_list_only_when_outside() {
     };
     let stack = ServiceBuilder::new().layer(trace()).layer(house());
     let outside = stack.service(service_fn(inside));
-    ask(&outside, get("/v1/models")).await;
-    ask(&outside, get("/x")).await;
-    ask(&outside, get("/v1/models/nothing")).await;
+    send(&outside, get("/v1/models")).await;
+    send(&outside, get("/x")).await;
+    send(&outside, get("/v1/models/nothing")).await;
     assert_eq!(*ended.lock().unwrap(), [200, 200, 404]);
 }
 
@@ -571,11 +571,11 @@ async fn auth_protects_list_only_when_outside() {
         B: Body<Error: fmt::Debug>,
     {
         let known = request(Method::GET, "/v1/models", token);
-        assert_eq!(ask(&service, known).await.body(), &expected());
+        assert_eq!(send(&service, known).await.body(), &expected());
         for path in ["/v1/models", "/v1/models/house/small-1", "/x"] {
             let wrong = [(header::AUTHORIZATION, "Bearer another")];
             for headers in [&[][..], &wrong] {
-                let refused = ask(&service, request(Method::GET, path, headers)).await;
+                let refused = send(&service, request(Method::GET, path, headers)).await;
                 if list_is_public && path != "/x" {
                     assert_eq!(refused.status(), StatusCode::OK);
                 } else {
@@ -596,8 +596,8 @@ async fn auth_protects_list_only_when_outside() {
     let alone = ServiceBuilder::new().layer(bearer);
     let alone = alone.service(house().service());
     let known = request(Method::GET, "/v1/models", &token);
-    assert_eq!(ask(&alone, known).await.body(), &expected());
-    assert_eq!(ask(&alone, get("/v1/models")).await.status(), 401);
+    assert_eq!(send(&alone, known).await.body(), &expected());
+    assert_eq!(send(&alone, get("/v1/models")).await.status(), 401);
 
     let check = |request: In| async move {
         let given = request.headers().get(header::AUTHORIZATION);
@@ -625,17 +625,17 @@ async fn set_header_affects_list_only_when_outside() {
     ));
 
     let stack = ServiceBuilder::new().layer(layer()).layer(house());
-    let list = ask(&stack.service(service_fn(inside)), get("/v1/models")).await;
+    let list = send(&stack.service(service_fn(inside)), get("/v1/models")).await;
     assert_eq!(list.headers()[&mark], "marked");
     let stack = ServiceBuilder::new().layer(house()).layer(layer());
     let service = stack.service(service_fn(inside));
     assert!(
-        !ask(&service, get("/v1/models"))
+        !send(&service, get("/v1/models"))
             .await
             .headers()
             .contains_key(&mark)
     );
-    assert_eq!(ask(&service, get("/x")).await.headers()[&mark], "marked");
+    assert_eq!(send(&service, get("/x")).await.headers()[&mark], "marked");
 
     // The operator has the last word on what we set.
     let public = HeaderValue::from_static("public, max-age=60");
@@ -649,7 +649,7 @@ async fn set_header_affects_list_only_when_outside() {
             value.clone(),
         ))
         .layer(house());
-    let list = ask(&stack.service(service_fn(inside)), get("/v1/models")).await;
+    let list = send(&stack.service(service_fn(inside)), get("/v1/models")).await;
     assert_eq!(list.headers()[header::CACHE_CONTROL], public);
     assert_ne!(list.headers()[header::ETAG], value);
 }
@@ -668,13 +668,13 @@ async fn catch_panic_keeps_list_available() {
     let inside = stack.service(service_fn(inside));
     for _ in 0..2 {
         for answer in [
-            ask(&outside, get("/panic")).await,
-            ask(&inside, get("/panic")).await,
+            send(&outside, get("/panic")).await,
+            send(&inside, get("/panic")).await,
         ] {
             assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
         }
-        assert_eq!(ask(&outside, get("/v1/models")).await.body(), &expected());
-        assert_eq!(ask(&inside, get("/v1/models")).await.body(), &expected());
+        assert_eq!(send(&outside, get("/v1/models")).await.body(), &expected());
+        assert_eq!(send(&inside, get("/v1/models")).await.body(), &expected());
     }
 }
 
@@ -690,16 +690,16 @@ async fn normalize_path_trims_list_path_only_outside() {
     let within = stack.service(service_fn(inside));
     // It takes several slashes at either end for one, which we do not.
     for path in ["/v1/models/", "/v1/models///", "//v1/models"] {
-        let list = ask(&outside, get(path)).await;
+        let list = send(&outside, get(path)).await;
         assert_eq!(list.body(), &expected(), "{path}");
     }
-    let list = ask(&within, get("/v1/models/")).await;
+    let list = send(&within, get("/v1/models/")).await;
     assert_eq!(list.body(), &expected());
-    let missed = ask(&within, get("//v1/models")).await;
+    let missed = send(&within, get("//v1/models")).await;
     assert!(missed.body().starts_with(b"inside GET /v1/models "));
     for answer in [
-        ask(&outside, get("/x/")).await,
-        ask(&within, get("/x/")).await,
+        send(&outside, get("/x/")).await,
+        send(&within, get("/x/")).await,
     ] {
         assert!(answer.body().starts_with(b"inside GET /x "));
     }

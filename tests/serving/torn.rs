@@ -10,9 +10,9 @@ use std::{
     },
 };
 
-use crate::support::fronts::{CODINGS, VARY, coding, decoded, list_under, only};
 use crate::support::net::within;
-use crate::support::{Script, ids};
+use crate::support::transports::{CODINGS, VARY, coding, decoded, list_under, only};
+use crate::support::{ScriptedSource, ids};
 use bytes::Bytes;
 use http::Response;
 use tokio::task::{JoinSet, yield_now};
@@ -176,7 +176,7 @@ async fn readers_see_complete_lists_during_refresh() {
     let generation = Arc::new(AtomicUsize::new(0));
     let source = |count| {
         let generation = Arc::clone(&generation);
-        Script::new(move |_| {
+        ScriptedSource::new(move |_| {
             let generation = generation.load(Ordering::SeqCst);
             async move { Ok::<_, Infallible>(ModelList::from_iter(models(count, generation))) }
         })

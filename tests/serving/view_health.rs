@@ -1,9 +1,9 @@
 //! What the headers tell a view's caller of the providers: those of which it sees a model,
 //! and no others.
 
-use crate::support::forms::{self, WITH_MODELS, speaking_all};
-use crate::support::fronts::only;
-use crate::support::{Script, ask, builder, models};
+use crate::support::dialects::{self, WITH_MODELS, with_all_dialects};
+use crate::support::transports::only;
+use crate::support::{ScriptedSource, builder, models, send};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Empty;
@@ -18,7 +18,7 @@ fn moody(name: &str, good: fn(usize) -> bool) -> Provider {
             Err("down")
         }
     };
-    Provider::source(name, Script::new(answer))
+    Provider::source(name, ScriptedSource::new(answer))
 }
 
 fn stale(name: &str) -> Provider {
@@ -30,7 +30,7 @@ fn house() -> Provider {
 }
 
 fn layer(builder: Builder) -> StaticModelsCacheLayer {
-    let builder = speaking_all(builder)
+    let builder = with_all_dialects(builder)
         .alias("best", "a/x")
         .expose_incomplete(true);
     let hook = |request: &http::request::Parts| {
@@ -73,12 +73,12 @@ async fn check(
     expected: (Option<&str>, &str),
 ) {
     let mut requests = Vec::new();
-    for dialect in forms::ALL {
-        requests.push(forms::whole(dialect));
-        requests.push(forms::list(dialect, &forms::limit(dialect, 1)));
+    for dialect in dialects::ALL {
+        requests.push(dialects::whole_list(dialect));
+        requests.push(dialects::list(dialect, &dialects::limit(dialect, 1)));
     }
     for dialect in WITH_MODELS {
-        requests.extend(ids.iter().map(|id| forms::model(dialect, id)));
+        requests.extend(ids.iter().map(|id| dialects::model(dialect, id)));
     }
     for request in requests {
         for method in [Method::GET, Method::HEAD] {
@@ -90,7 +90,7 @@ async fn check(
                     request.headers_mut().insert("if-none-match", condition);
                 }
                 let uri = request.uri().clone();
-                let answer = ask(layer, request).await;
+                let answer = send(layer, request).await;
                 assert!(
                     matches!(answer.status().as_u16(), 200 | 304),
                     "{caller:?} {uri}"
@@ -171,7 +171,7 @@ async fn error_in_view_names_no_provider() {
     layer.cache().refresh().await.unwrap_err();
     for dialect in WITH_MODELS {
         for id in ["a/x", "best", "none"] {
-            let answer = ask(&layer, by(Some("house"), forms::model(dialect, id))).await;
+            let answer = send(&layer, by(Some("house"), dialects::model(dialect, id))).await;
             assert_eq!(answer.status(), 404);
             assert_eq!(
                 told(&answer),
@@ -188,9 +188,9 @@ async fn error_in_view_names_no_provider() {
     for _ in 0..2 {
         let _ = layer.cache().refresh().await;
     }
-    let unknown = ask(
+    let unknown = send(
         &layer,
-        by(Some("house"), forms::model(WITH_MODELS[0], "none")),
+        by(Some("house"), dialects::model(WITH_MODELS[0], "none")),
     )
     .await;
     assert_eq!(

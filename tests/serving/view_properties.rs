@@ -6,8 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use crate::support::forms::{self, WITH_MODELS, speaking_all};
-use crate::support::{Unasked, ask, builder, collect};
+use crate::support::dialects::{self, WITH_MODELS, with_all_dialects};
+use crate::support::{Unreachable, builder, collect, send};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{Empty, Full};
@@ -140,16 +140,16 @@ async fn records(
     dialect: ClientDialect,
     size: usize,
 ) -> BTreeMap<String, String> {
-    let limit = forms::limit(dialect, size);
+    let limit = dialects::limit(dialect, size);
     let (mut all, mut query) = (BTreeMap::new(), limit.clone());
     loop {
-        let page = ask(layer, by(view, forms::list(dialect, &query))).await;
+        let page = send(layer, by(view, dialects::list(dialect, &query))).await;
         assert_eq!(page.status(), 200);
-        for record in forms::records(dialect, page.body()) {
-            let twice = all.insert(forms::id_of(dialect, &record), record);
+        for record in dialects::records(dialect, page.body()) {
+            let twice = all.insert(dialects::id_of(dialect, &record), record);
             assert!(twice.is_none(), "{twice:?} is listed twice");
         }
-        let Some(next) = forms::next(dialect, &page) else {
+        let Some(next) = dialects::next(dialect, &page) else {
             return all;
         };
         query = format!("{limit}&{next}");
@@ -159,7 +159,7 @@ async fn records(
 async fn shows(layer: &StaticModelsCacheLayer, view: usize, name: &str) -> bool {
     let body = Full::<Bytes>::from(json!({ "model": name }).to_string());
     let request = Request::post("/api/show").header("x-view", view.to_string());
-    let service = layer.ollama_show().layer(Unasked);
+    let service = layer.ollama_show().layer(Unreachable);
     let Ok(answer) = service.oneshot(request.body(body).unwrap()).await;
     is_there(&collect(answer).await)
 }
@@ -190,7 +190,7 @@ fn layer(
         Provider::fixed(name.as_str(), models).prefix(*prefix)
     });
     let builder = aliases.iter().fold(
-        speaking_all(builder(declared)).claude_aliases(claude),
+        with_all_dialects(builder(declared)).claude_aliases(claude),
         |builder, (name, target)| builder.alias(name, target),
     );
     let views = Arc::new(views);
@@ -217,7 +217,7 @@ async fn check(
     // that may not.
     let mut names: BTreeSet<String> = more.iter().cloned().collect();
     let mut listed_for_all = BTreeMap::new();
-    for dialect in forms::ALL {
+    for dialect in dialects::ALL {
         let listed: BTreeSet<_> = records(&layer, 0, dialect, 1000)
             .await
             .into_keys()
@@ -249,9 +249,9 @@ async fn check(
 
     for (number, (view, rule)) in views.iter().zip(&rules).enumerate() {
         let mut lists = BTreeMap::new();
-        for dialect in forms::ALL {
+        for dialect in dialects::ALL {
             let list = records(&layer, number, dialect, 1000).await;
-            if forms::PAGED.contains(&dialect) {
+            if dialects::PAGED.contains(&dialect) {
                 let in_pages = records(&layer, number, dialect, 2).await;
                 assert_eq!(in_pages, list, "{rule:?} {dialect:?}");
             }
@@ -291,14 +291,14 @@ async fn check(
                 assert_eq!(list.contains_key(name), listed, "{told}, in {dialect}");
             }
             for dialect in WITH_MODELS {
-                let answer = ask(&layer, by(number, forms::model(dialect, name))).await;
+                let answer = send(&layer, by(number, dialects::model(dialect, name))).await;
                 assert_eq!(is_there(&answer), is_seen, "{told}, by {dialect:?}");
                 if let Some(record) = lists[dialect.name()].get(name) {
                     assert_eq!(answer.body(), record.as_bytes(), "{told}, by {dialect:?}");
                 }
-                let mut head = by(number, forms::model(dialect, name));
+                let mut head = by(number, dialects::model(dialect, name));
                 *head.method_mut() = Method::HEAD;
-                let head = ask(&layer, head).await;
+                let head = send(&layer, head).await;
                 assert_eq!(head.status(), answer.status(), "{told}, by {dialect:?}");
                 assert_eq!(head.headers(), answer.headers(), "{told}, by {dialect:?}");
             }

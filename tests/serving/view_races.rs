@@ -1,6 +1,6 @@
 //! A view never holds a model that its predicate refuses, whatever is published meanwhile.
 
-use crate::support::forms;
+use crate::support::dialects;
 use std::{
     sync::{
         Arc,
@@ -9,8 +9,8 @@ use std::{
     thread,
 };
 
-use crate::support::forms::speaking_all;
-use crate::support::{ask, builder};
+use crate::support::dialects::with_all_dialects;
+use crate::support::{builder, send};
 use http::HeaderValue;
 use tower_models_cache::{ClientDialect, Model, Provider, View};
 
@@ -43,7 +43,9 @@ fn hidden_models_stay_hidden_during_changes() {
             _ => View::all(),
         })
     };
-    let layer = speaking_all(builder(providers(0))).views(hook).max_views(1);
+    let layer = with_all_dialects(builder(providers(0)))
+        .views(hook)
+        .max_views(1);
     let layer = layer.build().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let looked = Arc::new(AtomicUsize::new(0));
@@ -58,16 +60,21 @@ fn hidden_models_stay_hidden_during_changes() {
                 let mut turn = reader;
                 while !stop.load(Ordering::Relaxed) {
                     turn += 1;
-                    let dialect = forms::ALL[turn % 5];
+                    let dialect = dialects::ALL[turn % 5];
                     let caller = ["open", "a", "all"][turn % 3];
                     let size = [3, 1_000][turn % 2];
-                    let query = forms::limit(dialect, size);
-                    let mut request = forms::list(dialect, &query);
+                    let query = dialects::limit(dialect, size);
+                    let mut request = dialects::list(dialect, &query);
                     let caller_value = HeaderValue::from_static(caller);
                     request.headers_mut().insert("x-caller", caller_value);
-                    let answer = runtime.block_on(ask(&layer, request));
+                    let answer = runtime.block_on(send(&layer, request));
                     assert_eq!(answer.status(), 200);
-                    check(caller, dialect, size, &forms::ids(dialect, answer.body()));
+                    check(
+                        caller,
+                        dialect,
+                        size,
+                        &dialects::ids(dialect, answer.body()),
+                    );
                     looked.fetch_add(1, Ordering::Relaxed);
                 }
             })
@@ -111,7 +118,7 @@ fn check(caller: &str, dialect: ClientDialect, size: usize, ids: &[String]) {
     let mut expected: Vec<_> = (snapshot.iter().map(|model| model.id().into_owned()))
         .filter(|id| sees(id))
         .collect();
-    if forms::PAGED.contains(&dialect) {
+    if dialects::PAGED.contains(&dialect) {
         expected.sort();
         expected.truncate(size);
     }

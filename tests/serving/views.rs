@@ -2,7 +2,7 @@
 //! them not there.
 
 use crate::support;
-use crate::support::forms;
+use crate::support::dialects;
 use crate::support::log;
 use std::{
     sync::{
@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use crate::support::forms::{error, ids, speaking_all};
-use crate::support::{Desk, Script, ask, builder, calm, timed};
+use crate::support::dialects::{error, ids, with_all_dialects};
+use crate::support::{ScriptedSource, SharedList, builder, send, settle, timed};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::Empty;
@@ -48,7 +48,9 @@ fn providers() -> [Provider; 2] {
 }
 
 fn viewed(builder: Builder) -> StaticModelsCacheLayer {
-    let builder = speaking_all(builder).views(hook).view_headers([CALLER]);
+    let builder = with_all_dialects(builder)
+        .views(hook)
+        .view_headers([CALLER]);
     builder.build().unwrap()
 }
 
@@ -75,15 +77,15 @@ async fn caller_sees_its_view_in_every_dialect() {
         ("house", &["house/large", "house/small"]),
         ("small", &["house/small", "lab/small"]),
     ] {
-        for dialect in forms::ALL {
-            let answer = ask(&layer, by(caller, forms::whole(dialect))).await;
+        for dialect in dialects::ALL {
+            let answer = send(&layer, by(caller, dialects::whole_list(dialect))).await;
             assert_eq!(answer.status(), 200);
             let seen = sorted(ids(dialect, answer.body()));
             assert_eq!(seen, expected, "{caller} {dialect:?}");
         }
-        for dialect in forms::WITH_MODELS {
+        for dialect in dialects::WITH_MODELS {
             for id in ["house/large", "house/small", "lab/small", "lab/tiny"] {
-                let answer = ask(&layer, by(caller, forms::model(dialect, id))).await;
+                let answer = send(&layer, by(caller, dialects::model(dialect, id))).await;
                 let status = if expected.contains(&id) { 200 } else { 404 };
                 assert_eq!(answer.status(), status, "{caller} {dialect:?} {id}");
             }
@@ -122,15 +124,15 @@ async fn view_hook_sees_request_extensions() {
 #[tokio::test]
 async fn model_has_same_bytes_in_every_view() {
     let layer = viewed(builder(providers()));
-    for dialect in forms::ALL {
-        let all = ask(&layer, forms::whole(dialect)).await;
-        let all = forms::records(dialect, all.body());
-        let few = ask(&layer, by("small", forms::whole(dialect))).await;
-        let few = forms::records(dialect, few.body());
+    for dialect in dialects::ALL {
+        let all = send(&layer, dialects::whole_list(dialect)).await;
+        let all = dialects::records(dialect, all.body());
+        let few = send(&layer, by("small", dialects::whole_list(dialect))).await;
+        let few = dialects::records(dialect, few.body());
         assert!(few.len() == 2 && few.iter().all(|record| all.contains(record)));
-        if forms::WITH_MODELS.contains(&dialect) {
-            let one = ask(&layer, by("small", forms::model(dialect, "lab/small"))).await;
-            let own = ask(&layer, forms::model(dialect, "lab/small")).await;
+        if dialects::WITH_MODELS.contains(&dialect) {
+            let one = send(&layer, by("small", dialects::model(dialect, "lab/small"))).await;
+            let own = send(&layer, dialects::model(dialect, "lab/small")).await;
             assert_eq!(one.headers(), own.headers(), "{dialect:?}");
             assert_eq!(one.body(), own.body(), "{dialect:?}");
         }
@@ -140,19 +142,19 @@ async fn model_has_same_bytes_in_every_view() {
 #[tokio::test]
 async fn each_view_has_own_etag_and_vary() {
     let layer = viewed(builder(providers()));
-    for dialect in forms::ALL {
+    for dialect in dialects::ALL {
         let mut tags = Vec::new();
         for caller in ["all", "none", "house", "small"] {
-            let answer = ask(&layer, by(caller, forms::whole(dialect))).await;
+            let answer = send(&layer, by(caller, dialects::whole_list(dialect))).await;
             let vary = answer.headers()["vary"].to_str().unwrap().to_owned();
             assert!(vary.split(", ").any(|name| name == "x-caller"), "{vary}");
             tags.push((caller, answer.headers()["etag"].clone()));
         }
         for (caller, tag) in &tags {
             for (other, _) in &tags {
-                let mut request = by(other, forms::whole(dialect));
+                let mut request = by(other, dialects::whole_list(dialect));
                 request.headers_mut().insert("if-none-match", tag.clone());
-                let status = ask(&layer, request).await.status();
+                let status = send(&layer, request).await.status();
                 let expected = if caller == other { 304 } else { 200 };
                 assert_eq!(status, expected, "{caller}'s tag, {other}'s list");
             }
@@ -160,7 +162,7 @@ async fn each_view_has_own_etag_and_vary() {
     }
     // Nobody is told apart where there are no views.
     let layer = builder(providers()).build().unwrap();
-    let answer = ask(&layer, forms::whole(ClientDialect::OpenAi)).await;
+    let answer = send(&layer, dialects::whole_list(ClientDialect::OpenAi)).await;
     assert!(
         !answer.headers()["vary"]
             .to_str()
@@ -169,7 +171,7 @@ async fn each_view_has_own_etag_and_vary() {
     );
     // And by `authorization` where nothing else is said.
     let layer = builder(providers()).views(hook).build().unwrap();
-    let answer = ask(&layer, forms::whole(ClientDialect::OpenAi)).await;
+    let answer = send(&layer, dialects::whole_list(ClientDialect::OpenAi)).await;
     assert!(
         answer.headers()["vary"]
             .to_str()
@@ -182,14 +184,14 @@ async fn each_view_has_own_etag_and_vary() {
 async fn denied_caller_gets_error_in_its_dialect() {
     let layer = viewed(builder(providers()));
     for (caller, status) in [("denied", 403), ("stranger", 401)] {
-        for dialect in forms::ALL {
-            let mut requests = vec![forms::whole(dialect)];
-            if forms::WITH_MODELS.contains(&dialect) {
-                requests.push(forms::model(dialect, "house/small"));
-                requests.push(forms::model(dialect, "no/such"));
+        for dialect in dialects::ALL {
+            let mut requests = vec![dialects::whole_list(dialect)];
+            if dialects::WITH_MODELS.contains(&dialect) {
+                requests.push(dialects::model(dialect, "house/small"));
+                requests.push(dialects::model(dialect, "no/such"));
             }
             for request in requests {
-                let answer = ask(&layer, by(caller, request)).await;
+                let answer = send(&layer, by(caller, request)).await;
                 assert_eq!(answer.status(), status);
                 let challenge = answer.headers().get("www-authenticate");
                 assert_eq!(challenge.is_some(), status == 401);
@@ -235,15 +237,15 @@ fn seen_of(answer: &Response<Bytes>, id: &str) -> (StatusCode, http::HeaderMap, 
 
 #[tokio::test]
 async fn hidden_model_is_404_like_unknown() {
-    let down = || Provider::source("down", Script::failing());
+    let down = || Provider::source("down", ScriptedSource::failing());
     for with_gap in [false, true] {
         let gap = with_gap.then(down);
         let layer = viewed(named(builder(providers().into_iter().chain(gap))));
         let _ = layer.cache().refresh().await;
-        for dialect in forms::WITH_MODELS {
+        for dialect in dialects::WITH_MODELS {
             for method in [Method::GET, Method::HEAD] {
                 let of = |id: &str, condition: Option<&'static str>| {
-                    let mut request = by("house", forms::model(dialect, id));
+                    let mut request = by("house", dialects::model(dialect, id));
                     *request.method_mut() = method.clone();
                     if let Some(condition) = condition {
                         let condition = HeaderValue::from_static(condition);
@@ -253,8 +255,8 @@ async fn hidden_model_is_404_like_unknown() {
                 };
                 for condition in [None, Some("*")] {
                     for (hidden, unknown) in HIDDEN {
-                        let refused = ask(&layer, of(hidden, condition)).await;
-                        let missing = ask(&layer, of(unknown, condition)).await;
+                        let refused = send(&layer, of(hidden, condition)).await;
+                        let missing = send(&layer, of(unknown, condition)).await;
                         let told = format!("{method} {dialect:?} {hidden}");
                         assert_eq!(refused.status(), 404, "{told}");
                         let expected = seen_of(&missing, unknown);
@@ -262,7 +264,7 @@ async fn hidden_model_is_404_like_unknown() {
                     }
                 }
                 for seen in SEEN {
-                    let answer = ask(&layer, of(seen, None)).await;
+                    let answer = send(&layer, of(seen, None)).await;
                     assert_eq!(answer.status(), 200, "{method} {dialect:?} {seen}");
                 }
             }
@@ -276,16 +278,16 @@ async fn hidden_model_waits_like_unknown() {
         .into_iter()
         .flat_map(|(hidden, unknown)| [hidden, unknown])
     {
-        for dialect in forms::WITH_MODELS {
-            let hung = Provider::source("slow", Script::hung());
+        for dialect in dialects::WITH_MODELS {
+            let hung = Provider::source("slow", ScriptedSource::hung());
             let layer = viewed(named(builder(providers().into_iter().chain([hung]))));
             for seen in SEEN {
                 let (answer, took) =
-                    timed(ask(&layer, by("house", forms::model(dialect, seen)))).await;
+                    timed(send(&layer, by("house", dialects::model(dialect, seen)))).await;
                 assert_eq!((answer.status().as_u16(), took), (200, Duration::ZERO));
             }
-            let request = by("house", forms::model(dialect, id));
-            let (answer, took) = timed(ask(&layer, request)).await;
+            let request = by("house", dialects::model(dialect, id));
+            let (answer, took) = timed(send(&layer, request)).await;
             assert_eq!(answer.status(), 404);
             assert_eq!(took, Duration::from_millis(1500), "{id} {dialect:?}");
         }
@@ -294,10 +296,11 @@ async fn hidden_model_waits_like_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn denied_caller_waits_for_no_provider() {
-    let layer = viewed(builder([Provider::source("slow", Script::hung())]));
+    let layer = viewed(builder([Provider::source("slow", ScriptedSource::hung())]));
     for caller in ["denied", "stranger", "error", "panic"] {
-        for dialect in forms::ALL {
-            let (answer, took) = timed(ask(&layer, by(caller, forms::whole(dialect)))).await;
+        for dialect in dialects::ALL {
+            let (answer, took) =
+                timed(send(&layer, by(caller, dialects::whole_list(dialect)))).await;
             assert!(answer.status().as_u16() >= 400);
             assert_eq!(took, Duration::ZERO, "{caller} {dialect:?}");
         }
@@ -309,13 +312,13 @@ async fn failed_view_hook_reveals_nothing() {
     let log = log::LOG.clone();
     let layer = viewed(builder(providers()));
     for caller in ["error", "panic", "broken"] {
-        for dialect in forms::ALL {
-            let mut requests = vec![forms::whole(dialect)];
-            if forms::WITH_MODELS.contains(&dialect) {
-                requests.push(forms::model(dialect, "house/small"));
+        for dialect in dialects::ALL {
+            let mut requests = vec![dialects::whole_list(dialect)];
+            if dialects::WITH_MODELS.contains(&dialect) {
+                requests.push(dialects::model(dialect, "house/small"));
             }
             for request in requests {
-                let answer = ask(&layer, by(caller, request)).await;
+                let answer = send(&layer, by(caller, request)).await;
                 assert_eq!(answer.status(), 500, "{caller} {dialect:?}");
                 let text = String::from_utf8_lossy(answer.body());
                 for hidden in ["house", "small", "secret"] {
@@ -331,37 +334,44 @@ async fn failed_view_hook_reveals_nothing() {
     assert!(log.contains("a hook failed") && log.contains("a view's predicate panicked"));
     assert!(!log.contains("secret"));
     // And the others go on.
-    let answer = ask(&layer, by("house", forms::whole(ClientDialect::OpenAi))).await;
+    let answer = send(
+        &layer,
+        by("house", dialects::whole_list(ClientDialect::OpenAi)),
+    )
+    .await;
     assert_eq!(answer.status(), 200);
 }
 
 #[tokio::test]
 async fn predicate_panicking_later_reveals_nothing() {
-    let desk = Desk::new(["a"]);
-    let provider = Provider::source("lab", Script::desk(&desk));
+    let shared = SharedList::new(["a"]);
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared));
     let view = View::named("fragile", |model| {
         assert!(model.model().id() != "b", "b is too much");
         true
     });
-    let builder = speaking_all(builder([provider]));
+    let builder = with_all_dialects(builder([provider]));
     let layer = builder.views(move |_| Ok(view.clone())).build().unwrap();
     layer.cache().refresh().await.unwrap();
-    for dialect in forms::ALL {
-        assert_eq!(ask(&layer, forms::whole(dialect)).await.status(), 200);
-    }
-    desk.lay(["a", "b"]);
-    layer.cache().refresh().await.unwrap();
-    for dialect in forms::ALL {
+    for dialect in dialects::ALL {
         assert_eq!(
-            ask(&layer, forms::whole(dialect)).await.status(),
+            send(&layer, dialects::whole_list(dialect)).await.status(),
+            200
+        );
+    }
+    shared.set_ids(["a", "b"]);
+    layer.cache().refresh().await.unwrap();
+    for dialect in dialects::ALL {
+        assert_eq!(
+            send(&layer, dialects::whole_list(dialect)).await.status(),
             500,
             "{dialect:?}"
         );
     }
-    desk.lay(["a"]);
+    shared.set_ids(["a"]);
     layer.cache().refresh().await.unwrap();
-    for dialect in forms::ALL {
-        let answer = ask(&layer, forms::whole(dialect)).await;
+    for dialect in dialects::ALL {
+        let answer = send(&layer, dialects::whole_list(dialect)).await;
         assert_eq!(ids(dialect, answer.body()), ["lab/a"], "{dialect:?}");
     }
 }
@@ -381,14 +391,14 @@ async fn callers_of_same_view_share_one_list() {
         })
         .build()
         .unwrap();
-    let request = || forms::whole(ClientDialect::OpenAi);
-    let first = ask(&layer, request()).await;
+    let request = || dialects::whole_list(ClientDialect::OpenAi);
+    let first = send(&layer, request()).await;
     assert_eq!(asked.load(Ordering::Relaxed), 4);
     for key in ["a", "b", "c"] {
         let mut request = request();
         let key = HeaderValue::from_str(key).unwrap();
         request.headers_mut().insert("authorization", key);
-        let other = ask(&layer, request).await;
+        let other = send(&layer, request).await;
         assert_eq!(other.body(), first.body());
         assert_eq!(
             other.body().as_ptr(),
@@ -402,12 +412,16 @@ async fn callers_of_same_view_share_one_list() {
 
 #[tokio::test]
 async fn view_none_is_200_while_provider_is_missing() {
-    for script in [Script::always(["a"]), Script::failing(), Script::hung()] {
+    for source in [
+        ScriptedSource::always(["a"]),
+        ScriptedSource::failing(),
+        ScriptedSource::hung(),
+    ] {
         for partial in [true, false] {
-            let provider = Provider::source("lab", script.clone());
+            let provider = Provider::source("lab", source.clone());
             let layer = viewed(builder([provider]).serve_partial(partial));
-            for dialect in forms::ALL {
-                let answer = ask(&layer, by("none", forms::whole(dialect))).await;
+            for dialect in dialects::ALL {
+                let answer = send(&layer, by("none", dialects::whole_list(dialect))).await;
                 assert_eq!(answer.status(), 200, "{dialect:?}");
                 assert!(ids(dialect, answer.body()).is_empty());
                 let status = &answer.headers()["cache-status"];
@@ -416,8 +430,8 @@ async fn view_none_is_200_while_provider_is_missing() {
                     "nothing is missing in it"
                 );
             }
-            for dialect in forms::WITH_MODELS {
-                let answer = ask(&layer, by("none", forms::model(dialect, "lab/a"))).await;
+            for dialect in dialects::WITH_MODELS {
+                let answer = send(&layer, by("none", dialects::model(dialect, "lab/a"))).await;
                 assert_eq!(answer.status(), 404, "{dialect:?}");
             }
         }
@@ -428,51 +442,52 @@ async fn view_none_is_200_while_provider_is_missing() {
 /// for the truth.
 #[tokio::test]
 async fn empty_view_is_503_while_provider_is_missing() {
-    let desk = Desk::new(["tiny"]);
-    desk.set(Err(ListErrorKind::Status(500)));
+    let shared = SharedList::new(["tiny"]);
+    shared.set(Err(ListErrorKind::Status(500)));
     let [house, _] = providers();
-    let lab = Provider::source("lab", Script::desk(&desk));
+    let lab = Provider::source("lab", ScriptedSource::shared(&shared));
     // One view is kept at a time: what another needs is prepared again.
     let layer = viewed(builder([house, lab]).max_views(1));
     let _ = layer.cache().refresh().await;
     for _ in 0..2 {
-        for dialect in forms::ALL {
+        for dialect in dialects::ALL {
             for method in [Method::GET, Method::HEAD] {
                 let of = |caller, mut request: Request<Empty<Bytes>>| {
                     *request.method_mut() = method.clone();
                     by(caller, request)
                 };
                 let told = format!("{method} {dialect:?}");
-                let list = ask(&layer, of("lab", forms::whole(dialect))).await;
+                let list = send(&layer, of("lab", dialects::whole_list(dialect))).await;
                 assert_eq!(list.status(), 503, "{told}");
                 assert!(list.headers().contains_key("retry-after"), "{told}");
                 let status = &list.headers()["cache-status"];
                 assert_eq!(status, "tower-models-cache; detail=unavailable");
                 for (caller, expected) in [("all", 200), ("house", 200), ("none", 200)] {
-                    let list = ask(&layer, of(caller, forms::whole(dialect))).await;
+                    let list = send(&layer, of(caller, dialects::whole_list(dialect))).await;
                     assert_eq!(list.status(), expected, "{told} {caller}");
                 }
-                if !forms::WITH_MODELS.contains(&dialect) {
+                if !dialects::WITH_MODELS.contains(&dialect) {
                     continue;
                 }
                 // Nobody knows whether there is such a model, hidden ones included.
                 for id in ["lab/tiny", "lab/none", "house/small", "none"] {
-                    let answer = ask(&layer, of("lab", forms::model(dialect, id))).await;
+                    let answer = send(&layer, of("lab", dialects::model(dialect, id))).await;
                     assert_eq!(answer.status(), 503, "{told} {id}");
                     assert_eq!(answer.headers(), list.headers(), "{told} {id}");
                 }
-                let small = ask(&layer, of("house", forms::model(dialect, "house/small"))).await;
+                let small =
+                    send(&layer, of("house", dialects::model(dialect, "house/small"))).await;
                 assert_eq!(small.status(), 200);
-                let tiny = ask(&layer, of("house", forms::model(dialect, "lab/tiny"))).await;
+                let tiny = send(&layer, of("house", dialects::model(dialect, "lab/tiny"))).await;
                 assert_eq!(tiny.status(), 404);
             }
         }
     }
     // An empty list of all providers is the truth.
-    desk.lay([]);
+    shared.set_ids([]);
     layer.cache().refresh().await.unwrap();
-    for dialect in forms::ALL {
-        let list = ask(&layer, by("lab", forms::whole(dialect))).await;
+    for dialect in dialects::ALL {
+        let list = send(&layer, by("lab", dialects::whole_list(dialect))).await;
         assert_eq!(list.status(), 200, "{dialect:?}");
         assert!(ids(dialect, list.body()).is_empty());
     }
@@ -480,39 +495,42 @@ async fn empty_view_is_503_while_provider_is_missing() {
 
 #[tokio::test(start_paused = true)]
 async fn empty_list_is_503_while_provider_is_missing() {
-    for script in [Script::failing(), Script::hung()] {
+    for source in [ScriptedSource::failing(), ScriptedSource::hung()] {
         let empty = Provider::fixed("empty", []);
-        let lab = Provider::source("lab", script);
+        let lab = Provider::source("lab", source);
         let layer = viewed(builder([empty, lab]));
         for _ in 0..2 {
-            for dialect in forms::ALL {
-                let list = ask(&layer, forms::whole(dialect)).await;
+            for dialect in dialects::ALL {
+                let list = send(&layer, dialects::whole_list(dialect)).await;
                 assert_eq!(list.status(), 503, "{dialect:?}");
                 assert!(list.headers().contains_key("retry-after"));
             }
-            for dialect in forms::WITH_MODELS {
-                let one = ask(&layer, forms::model(dialect, "lab/a")).await;
+            for dialect in dialects::WITH_MODELS {
+                let one = send(&layer, dialects::model(dialect, "lab/a")).await;
                 assert_eq!(one.status(), 503, "{dialect:?}");
             }
         }
     }
     let layer = viewed(builder([Provider::fixed("empty", [])]));
-    for dialect in forms::ALL {
-        assert_eq!(ask(&layer, forms::whole(dialect)).await.status(), 200);
+    for dialect in dialects::ALL {
+        assert_eq!(
+            send(&layer, dialects::whole_list(dialect)).await.status(),
+            200
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn views_never_trigger_fetch() {
-    let script = Script::always(["a"]);
-    let layer = viewed(builder([Provider::source("lab", script.clone())]));
+    let source = ScriptedSource::always(["a"]);
+    let layer = viewed(builder([Provider::source("lab", source.clone())]));
     for caller in ["all", "none", "house", "small", "denied", "error", "broken"] {
-        for dialect in forms::ALL {
-            ask(&layer, by(caller, forms::whole(dialect))).await;
+        for dialect in dialects::ALL {
+            send(&layer, by(caller, dialects::whole_list(dialect))).await;
         }
     }
-    calm().await;
-    assert_eq!(script.calls(), 1);
+    settle().await;
+    assert_eq!(source.calls(), 1);
 }
 
 #[tokio::test]

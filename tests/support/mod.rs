@@ -7,11 +7,11 @@
     reason = "each test file uses its part of it, measures by the paused clock, and fails by panicking"
 )]
 
-pub mod forms;
-pub mod fronts;
+pub mod dialects;
 pub mod log;
 pub mod net;
 pub mod paged;
+pub mod transports;
 
 use std::{
     convert::Infallible,
@@ -35,25 +35,25 @@ use tower_models_cache::{
     ResponseBody, StaticModelsCache, StaticModelsCacheLayer,
 };
 
-type Answer = Pin<Box<dyn Future<Output = Result<ModelList, BoxError>> + Send>>;
+type ListFuture = Pin<Box<dyn Future<Output = Result<ModelList, BoxError>> + Send>>;
 
 /// A source that answers by a script, which is given the number of the call (from
 /// 1 on), and counts the calls, and those of them that are not over.
 #[derive(Clone)]
-pub struct Script {
+pub struct ScriptedSource {
     calls: Arc<AtomicUsize>,
     alive: Arc<AtomicUsize>,
-    answer: Arc<Mutex<dyn FnMut(usize) -> Answer + Send>>,
+    answer: Arc<Mutex<dyn FnMut(usize) -> ListFuture + Send>>,
 }
 
-impl Script {
+impl ScriptedSource {
     pub fn new<F, Fut, E>(mut answer: F) -> Self
     where
         F: FnMut(usize) -> Fut + Send + 'static,
         Fut: Future<Output = Result<ModelList, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        let answer = move |call| -> Answer {
+        let answer = move |call| -> ListFuture {
             let answer = answer(call);
             Box::pin(async { answer.await.map_err(Into::into) })
         };
@@ -83,21 +83,21 @@ impl Script {
     pub fn held<const N: usize>(ids: [&'static str; N]) -> (Self, Gate) {
         let gate = Gate::default();
         let opened = gate.clone();
-        let script = Self::new(move |_| {
+        let source = Self::new(move |_| {
             let opened = opened.clone();
             async move {
                 opened.passed().await;
                 Ok::<_, Infallible>(models(ids))
             }
         });
-        (script, gate)
+        (source, gate)
     }
 
     /// A source that has what the desk lists at the moment, or fails.
-    pub fn desk(desk: &Desk) -> Self {
-        let desk = desk.clone();
+    pub fn shared(shared: &SharedList) -> Self {
+        let shared = shared.clone();
         Self::new(move |_| {
-            let answer = desk.read();
+            let answer = shared.read();
             async move { answer.map_err(ListError::from) }
         })
     }
@@ -134,14 +134,14 @@ impl Gate {
 
 /// What a provider has at the moment, to be changed by the test.
 #[derive(Clone)]
-pub struct Desk(Arc<Mutex<Result<ModelList, ListErrorKind>>>);
+pub struct SharedList(Arc<Mutex<Result<ModelList, ListErrorKind>>>);
 
-impl Desk {
+impl SharedList {
     pub fn new<const N: usize>(ids: [&str; N]) -> Self {
         Self(Arc::new(Mutex::new(Ok(models(ids)))))
     }
 
-    pub fn lay<const N: usize>(&self, ids: [&str; N]) {
+    pub fn set_ids<const N: usize>(&self, ids: [&str; N]) {
         self.set(Ok(models(ids)));
     }
 
@@ -162,16 +162,16 @@ impl Drop for Alive {
     }
 }
 
-impl Service<ListModels> for Script {
+impl Service<ListModels> for ScriptedSource {
     type Response = ModelList;
     type Error = BoxError;
-    type Future = Answer;
+    type Future = ListFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: ListModels) -> Answer {
+    fn call(&mut self, _: ListModels) -> ListFuture {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         self.alive.fetch_add(1, Ordering::SeqCst);
         let alive = Alive(Arc::clone(&self.alive));
@@ -221,7 +221,7 @@ pub fn builder(providers: impl IntoIterator<Item = Provider>) -> Builder {
 }
 
 /// Lets everything happen that takes no time. Under a paused clock only.
-pub async fn calm() {
+pub async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
@@ -239,9 +239,9 @@ pub async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
 
 /// An inner service that must not be asked.
 #[derive(Clone, Debug)]
-pub struct Unasked;
+pub struct Unreachable;
 
-impl<B> Service<Request<B>> for Unasked {
+impl<B> Service<Request<B>> for Unreachable {
     type Response = Response<Empty<Bytes>>;
     type Error = Infallible;
     type Future = std::future::Ready<Result<Self::Response, Infallible>>;
@@ -260,11 +260,11 @@ pub fn get(uri: &str) -> Request<Empty<Bytes>> {
 }
 
 /// The layer's answer, with its whole body.
-pub async fn ask(
+pub async fn send(
     layer: &StaticModelsCacheLayer,
     request: Request<Empty<Bytes>>,
 ) -> Response<Bytes> {
-    let service: StaticModelsCache<Unasked> = layer.layer(Unasked);
+    let service: StaticModelsCache<Unreachable> = layer.layer(Unreachable);
     let Ok(response) = service.oneshot(request).await;
     collect(response).await
 }
@@ -277,7 +277,7 @@ pub async fn collect(response: Response<ResponseBody<Empty<Bytes>>>) -> Response
 
 /// The ids that the layer lists.
 pub async fn list(layer: &StaticModelsCacheLayer) -> Vec<String> {
-    let response = ask(layer, get("/v1/models")).await;
+    let response = send(layer, get("/v1/models")).await;
     assert_eq!(response.status(), 200, "{response:?}");
     ids(response.body())
 }

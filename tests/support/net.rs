@@ -186,13 +186,13 @@ impl Client {
         Response::from_parts(head, body)
     }
 
-    pub async fn ask(&mut self, method: Method, path: &str) -> Response<Bytes> {
+    pub async fn request(&mut self, method: Method, path: &str) -> Response<Bytes> {
         let request = Request::builder().method(method).uri(path);
         self.send(request.body(empty()).unwrap()).await
     }
 
     pub async fn get(&mut self, path: &str) -> Response<Bytes> {
-        self.ask(Method::GET, path).await
+        self.request(Method::GET, path).await
     }
 }
 

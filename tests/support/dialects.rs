@@ -32,7 +32,7 @@ pub const WITH_MODELS: [ClientDialect; 3] = [
 ];
 
 /// With all dialects on.
-pub fn speaking_all(builder: Builder) -> Builder {
+pub fn with_all_dialects(builder: Builder) -> Builder {
     builder.client_dialects(ALL)
 }
 
@@ -61,7 +61,7 @@ pub fn list(dialect: ClientDialect, query: &str) -> Request<Empty<Bytes>> {
 }
 
 /// A request for the whole list, in one page where it has them.
-pub fn whole(dialect: ClientDialect) -> Request<Empty<Bytes>> {
+pub fn whole_list(dialect: ClientDialect) -> Request<Empty<Bytes>> {
     list(dialect, limit(dialect, 1000).as_str())
 }
 
@@ -169,7 +169,7 @@ pub fn error(dialect: ClientDialect, answer: &Response<Bytes>) -> (String, Strin
 }
 
 /// The headers that are the same whenever the list is.
-pub fn lasting(headers: &HeaderMap) -> HeaderMap {
+pub fn without_cache_status(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     headers.remove("cache-status");
     headers

@@ -16,21 +16,22 @@ use tower::Layer;
 use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
 
 use super::{
-    Unasked, ask,
+    Unreachable,
     net::{Client, Server, dateless, empty, within},
+    send,
 };
 
 /// A layer, and a server in front of it with a connection of each version.
-pub struct Fronts {
+pub struct Transports {
     pub layer: StaticModelsCacheLayer,
     pub server: Server,
     http1: Client,
     http2: Client,
 }
 
-impl Fronts {
+impl Transports {
     pub async fn of(layer: &StaticModelsCacheLayer) -> Self {
-        let server = Server::hyper(layer.layer(Unasked)).await;
+        let server = Server::hyper(layer.layer(Unreachable)).await;
         Self {
             layer: layer.clone(),
             http1: Client::connect(server.addr(), Version::HTTP_11).await,
@@ -40,8 +41,8 @@ impl Fronts {
     }
 
     /// The answer, which is the same whichever way the request goes.
-    pub async fn ask(&mut self, request: &Request<()>) -> Response<Bytes> {
-        let answer = ask(&self.layer, with_body(request, Empty::new())).await;
+    pub async fn send(&mut self, request: &Request<()>) -> Response<Bytes> {
+        let answer = send(&self.layer, with_body(request, Empty::new())).await;
         for client in [&mut self.http1, &mut self.http2] {
             let other = client.send(with_body(request, empty())).await;
             let way = other.version();
@@ -54,13 +55,13 @@ impl Fronts {
     }
 
     pub async fn get(&mut self, path: &str, headers: &[(&str, &[u8])]) -> Response<Bytes> {
-        self.ask(&request(Method::GET, path, headers)).await
+        self.send(&request(Method::GET, path, headers)).await
     }
 
     /// The answer to a `GET`, to which that to a `HEAD` is the same but for the body.
     pub async fn get_and_head(&mut self, path: &str, headers: &[(&str, &[u8])]) -> Response<Bytes> {
         let got = self.get(path, headers).await;
-        let head = self.ask(&request(Method::HEAD, path, headers)).await;
+        let head = self.send(&request(Method::HEAD, path, headers)).await;
         assert_eq!(head.status(), got.status(), "{path} {headers:?}");
         assert_eq!(head.headers(), got.headers(), "{path} {headers:?}");
         assert!(head.body().is_empty());
@@ -105,7 +106,7 @@ pub fn house() -> StaticModelsCacheLayer {
 pub async fn list_under(layer: &StaticModelsCacheLayer, coding: &str) -> Response<Bytes> {
     let headers = [("accept-encoding", coding.as_bytes())];
     let request = request(Method::GET, "/v1/models", &headers);
-    ask(layer, with_body(&request, Empty::new())).await
+    send(layer, with_body(&request, Empty::new())).await
 }
 
 /// Comes back when the list is served under codings.
