@@ -1,4 +1,4 @@
-//! The example gateway, run as users run it: a process, asked over HTTP.
+//! The example gateway, run as users run it: a process that serves HTTP.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -33,7 +33,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Ends a test that would hang. Nothing that is promised here is as slow as that.
+/// Turns a test that hangs into one that fails. Nothing in these tests is this slow.
 const SAFETY: Duration = Duration::from_secs(30);
 
 // ===== The process =====
@@ -41,7 +41,7 @@ const SAFETY: Duration = Duration::from_secs(30);
 struct Gateway {
     process: Child,
     address: SocketAddr,
-    /// Open for as long as the process may print.
+    /// Kept open while the process may print.
     _stdout: Lines<BufReader<ChildStdout>>,
 }
 
@@ -109,7 +109,7 @@ impl Gateway {
         self
     }
 
-    /// How many models of each provider are listed.
+    /// The number of listed models per provider.
     async fn status(&self) -> BTreeMap<String, u64> {
         let status = self.get("/status").await;
         let status = json_of(status.body());
@@ -139,12 +139,12 @@ fn json_of(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap()
 }
 
-// ===== A provider of the test's own =====
+// ===== A provider of the test =====
 
-/// Lists its models, `x:1` alone by default, and answers each chat as the test tells it to.
+/// Lists its models, by default only `x:1`, and responds to each chat as the test defines.
 struct Lab {
     base_url: String,
-    /// The chats that came, as they came.
+    /// The chats as received.
     chats: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
     answers: mpsc::UnboundedSender<Response<Body>>,
     _server: JoinSet<()>,
@@ -205,7 +205,7 @@ fn file(test: &str, text: &str) -> PathBuf {
     file
 }
 
-// ===== The list =====
+// ===== List =====
 
 #[tokio::test]
 async fn demo_lists_three_upstreams_exactly() {
@@ -232,7 +232,7 @@ async fn demo_lists_three_upstreams_exactly() {
         let (provider, _) = id.split_once('/').unwrap_or_default();
         *of_provider.entry(provider.to_owned()).or_default() += 1;
     }
-    // An alias and the declared ones stand without a provider's name.
+    // An alias and declared models have no provider prefix.
     let sizes = [("", 8), ("acme", 120), ("bazaar", 350), ("cellar", 5)];
     let sizes = sizes.map(|(name, size)| (name.to_owned(), size));
     assert_eq!(of_provider, BTreeMap::from(sizes));
@@ -248,7 +248,8 @@ async fn async_openai_reads_every_demo_model() {
     let list = client.models().list().await.unwrap();
     assert_eq!((list.object.as_str(), list.data.len()), ("list", 483));
     for model in list.data {
-        // It puts the id into the path as it is, but for what its URL library escapes.
+        // The client puts the id into the path unescaped, except for what its URL library
+        // escapes.
         let mut id = model.id.replace('%', "%25");
         for (sign, escape) in [("?", "%3F"), ("#", "%23")] {
             id = id.replace(sign, escape);
@@ -301,7 +302,7 @@ async fn demo_serves_every_dialect() {
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(json_of(answer.body())[list][0][id], first, "{path}");
     }
-    // What no provider said: by the catalogue, and by an override.
+    // Facts that no provider reported: from the catalog, and from an override.
     let of = |id: &str| format!("/v1/models/{id}");
     let known = json_of(gateway.get(&of("acme/quill-3-mini")).await.body());
     assert_eq!(known["context_length"], 192_000);
@@ -354,7 +355,7 @@ async fn key_selects_view_of_list_and_chat() {
     let list = json_of(list.await.body());
     assert_eq!(list["has_more"], true);
     assert_eq!(list["first_id"], "claude-bazaar/fernhill/flint-1:free");
-    // What it may not see is answered as what there is not.
+    // A hidden model is indistinguishable from an unknown one.
     let send = |model: &str, key: &'static str| {
         let body = json!({ "model": model, "messages": [] }).to_string();
         let chat = Request::post("/v1/chat/completions").header("x-api-key", key);
@@ -367,8 +368,8 @@ async fn key_selects_view_of_list_and_chat() {
     assert_eq!(text(&hidden).replace(":8b", ":9b"), text(&unknown));
 }
 
-/// The bug: a model that a view excludes was reached by an alias and by a `claude-` name, in
-/// list, retrieval, show and chat; and those names of a model that a view includes were 404.
+/// Regression: a model that a view excludes was reachable by an alias and by a `claude-` name, in
+/// list, retrieval, show and chat; and those names of an included model were 404.
 #[tokio::test]
 async fn view_applies_to_every_name_of_a_model() {
     let lab = Lab::listing(&["secret", "other"]).await;
@@ -570,7 +571,7 @@ async fn stream_chunks_are_forwarded_as_received() {
     assert!(!answer.headers().contains_key("set-cookie"));
     let mut body = answer.into_body();
     for part in ["data: 1\n\n", "data: 2\n", "\n", "da", "ta: [DONE]\n\n"] {
-        // The next is not sent before this one has arrived.
+        // The next chunk is not sent before this one has arrived.
         parts.send(part).unwrap();
         let frame = timeout(SAFETY, body.frame()).await.unwrap();
         assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), part);
@@ -640,7 +641,7 @@ async fn unroutable_chat_is_openai_error() {
     }
     assert!(lab.chats.lock().unwrap().is_empty());
 
-    // Of what a provider refuses to the gateway, the client hears no more than that.
+    // The client learns only that the provider refused the gateway.
     for status in [401, 403, 307] {
         refused(status, "no such key: key-of-the-lab");
         let answer = gateway.chat(known).await;
@@ -648,7 +649,7 @@ async fn unroutable_chat_is_openai_error() {
         assert!(!format!("{answer:?}").contains("key-of-the-lab"));
         assert_eq!(json_of(answer.body())["error"]["type"], "api_error");
     }
-    // What it refuses to the client is the client's to see.
+    // An error about the client's own request is passed on.
     refused(429, r#"{"error":"slow down"}"#);
     let answer = gateway.chat(known).await;
     assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
@@ -675,7 +676,7 @@ async fn gateway_is_ready_after_first_provider() {
         json_of(answer.body()),
         json!({ "ready": false, "models": 0 })
     );
-    // A model may be one of those that are not known yet.
+    // The model may belong to a provider that has no list yet.
     let answer = gateway.chat(r#"{"model":"hung/x"}"#).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers().contains_key("retry-after"));
@@ -693,14 +694,14 @@ async fn gateway_is_ready_after_first_provider() {
     assert_eq!(gateway.get("/healthz").await.status(), StatusCode::OK);
 }
 
-// ===== The end =====
+// ===== Shutdown =====
 
 #[tokio::test]
 async fn sigterm_ends_gateway_with_hung_provider() {
     let hung = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = hung.local_addr().unwrap();
     let lab = Lab::open().await;
-    // Whoever waits for the hung provider waits for longer than this test may take.
+    // Waiting for the hung provider would exceed the timeout of this test.
     let table = format!(
         "[static_models_cache]\nfetch_timeout = \"1h\"\n\
          [[providers]]\nname = \"hung\"\nbase_url = \"http://{address}\"\ntimeout = \"1h\"\n{}",
@@ -716,8 +717,7 @@ async fn sigterm_ends_gateway_with_hung_provider() {
     .await
     .unwrap();
 
-    // A client that holds a connection, one in the middle of a request, and a stream
-    // that never ends.
+    // A client with an idle connection, one in the middle of a request, and an endless stream.
     let mut idle = TcpStream::connect(gateway.address).await.unwrap();
     idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
         .await
@@ -741,7 +741,7 @@ async fn sigterm_ends_gateway_with_hung_provider() {
     assert_eq!(gateway.terminate().await.code(), Some(0));
 }
 
-// ===== Bad files =====
+// ===== Invalid files =====
 
 async fn refused(test: &str, text: &str) -> Output {
     let mut command = gateway();
@@ -760,7 +760,7 @@ async fn invalid_file_exits_2_naming_line_and_field() {
             "providers",
         ),
         ("listen =\n".to_owned(), 1, "listen"),
-        // No such field.
+        // Unknown fields.
         ("\n\nlisten_on = 5\n".to_owned(), 3, "listen_on"),
         (
             format!("{provider}api_key = \"hunter2\"\n"),
@@ -772,7 +772,7 @@ async fn invalid_file_exits_2_naming_line_and_field() {
             2,
             "static_models_cache.refresh",
         ),
-        // Of another type.
+        // Wrong types.
         ("listen = \"here\"".to_owned(), 1, "listen"),
         (
             format!("{provider}\n{provider}headers = \"hunter2\""),
@@ -805,7 +805,7 @@ async fn invalid_file_exits_2_naming_line_and_field() {
             2,
             "static_models_cache.views.a.include",
         ),
-        // Not what can be built.
+        // Settings that cannot be built.
         (
             "[static_models_cache]\nrefresh_interval = \"5m\"\nmiss_timeout = \"0s\"\n".to_owned(),
             3,
@@ -894,7 +894,7 @@ async fn missing_file_exits_2() {
 async fn sample_file_is_valid() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateway.toml");
     let sample = std::fs::read_to_string(sample).unwrap();
-    // The same, with nobody behind it: no test calls the real ones.
+    // The same file with unreachable addresses: no test calls the real providers.
     let sample = sample.replace("https://", "http://127.0.0.1:9/");
     let sample = sample.replace("localhost:11434", "127.0.0.1:9");
     for key in [Some("OPENAI_API_KEY"), None] {

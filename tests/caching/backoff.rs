@@ -1,4 +1,4 @@
-//! A provider that fails is left alone, by the refresher and by requests alike.
+//! A failing provider is backed off, by the refresher and by requests alike.
 
 use std::{
     sync::{Arc, Mutex},
@@ -18,10 +18,10 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const INTERVAL: Duration = Duration::from_secs(300);
 const REQUESTS: u32 = 10_000;
-/// Between two of 10,000 requests in an hour.
+/// The time between two of 10,000 requests per hour.
 const GAP: Duration = Duration::from_millis(360);
 
-/// A provider that always fails, and when it was called.
+/// A provider that always fails, and the times of its calls.
 fn failing() -> (Provider, Arc<Mutex<Vec<Duration>>>) {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&calls);
@@ -33,8 +33,8 @@ fn failing() -> (Provider, Arc<Mutex<Vec<Duration>>>) {
     (Provider::source("lab", source), calls)
 }
 
-/// The pauses that are documented: 1 s, doubling, of which the upper half is taken at
-/// random; and once that reaches the interval, the interval give or take a tenth.
+/// The documented pauses: 1 s, doubling with each failure, of which the upper half is random;
+/// once the pause reaches the interval, the interval with a jitter of a tenth.
 fn pauses(seed: u64) -> impl Iterator<Item = Duration> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..).map(move |failure| {
@@ -47,7 +47,7 @@ fn pauses(seed: u64) -> impl Iterator<Item = Duration> {
     })
 }
 
-/// When a failing provider is called within an hour, if a call can only begin on a
+/// The times at which a failing provider is called within an hour, if a call can only start on a
 /// multiple of `grid`.
 fn schedule(seed: u64, grid: Duration) -> Vec<Duration> {
     let mut calls = vec![Duration::ZERO];
@@ -58,7 +58,7 @@ fn schedule(seed: u64, grid: Duration) -> Vec<Duration> {
         if next >= HOUR {
             return calls;
         }
-        // The one in the air lands before the next can begin.
+        // The fetch in flight completes before the next one can start.
         calls.push(next.max(*calls.last().unwrap()));
     }
     unreachable!("there is always another pause")
@@ -89,15 +89,15 @@ async fn refresher_and_requests_share_one_backoff() {
         let (layer, _refresher) = builder([provider]).jitter_seed(seed).spawn().unwrap();
         an_hour_of_requests(&layer).await;
         let calls = calls.lock().unwrap().clone();
-        // Timers have a resolution of a millisecond.
+        // Timers have a resolution of one millisecond.
         assert_eq!(calls, schedule(seed, Duration::from_millis(1)));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn call_count_is_bounded_for_every_seed() {
-    // Without any jitter there would be 1 + 9 calls while the pause grows to 300 s
-    // (1 + 2 + ... + 256 = 511 s), and 1 + 3089 / 300 after that.
+    // Without jitter there are 1 + 9 calls while the pause grows to 300 s (1 + 2 + ... + 256 =
+    // 511 s), and 1 + 3089 / 300 after that.
     const LEAST: usize = 10 + 10;
     for seed in 0..20 {
         for mode in MODES {
@@ -259,8 +259,8 @@ async fn retry_after_is_read_from_http_response() {
     assert_eq!(answer.headers()["retry-after"], "60");
 }
 
-/// A regression: a clone with other options, as a reloaded configuration gives it,
-/// made the provider due within its interval.
+/// Regression: a clone with changed options, as after a configuration reload, made the provider
+/// due within its interval.
 #[tokio::test(start_paused = true)]
 async fn retry_after_survives_changed_options() {
     for mode in MODES {
@@ -289,9 +289,9 @@ async fn backoff_applies_without_cache() {
     }
 }
 
-// ===== Never more often than a healthy one =====
+// ===== Never more often than a healthy provider =====
 
-/// How often a provider is called in the last hours of a day, with the refresher.
+/// Counts the calls of a provider during a day with the refresher, after the first hour.
 async fn calls_a_day(seed: u64, builder: Builder, source: &ScriptedSource) -> usize {
     let (_layer, _refresher) = builder.jitter_seed(seed).spawn().unwrap();
     sleep(HOUR).await; // until the backoff has reached the interval
@@ -300,7 +300,7 @@ async fn calls_a_day(seed: u64, builder: Builder, source: &ScriptedSource) -> us
     source.calls() - before
 }
 
-/// A regression: a failing provider was asked twice as often as a healthy one, for ever.
+/// Regression: a failing provider was fetched twice as often as a healthy one.
 #[tokio::test(start_paused = true)]
 async fn failing_provider_is_not_fetched_more_often() {
     for seed in 0..10 {
@@ -320,7 +320,7 @@ async fn failing_provider_is_not_fetched_more_often() {
     }
 }
 
-/// A regression: a wrong key was tried 580 times a day.
+/// Regression: a wrong key was sent 580 times a day.
 #[tokio::test(start_paused = true)]
 async fn refused_credential_is_tried_once_per_interval() {
     for kind in [

@@ -1,5 +1,4 @@
-//! A refresher that has ended is reported: in the log once, in the status, and in every
-//! response.
+//! A refresher that has ended is reported: once in the log, in the status, and in every response.
 
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ fn logged(level: &str) -> usize {
     log.lines().filter(is_meant).count()
 }
 
-/// A regression: `let (layer, _) = ..` was 503 for ever, without a word.
+/// Regression: `let (layer, _) = ..` responded 503 forever, without a log line.
 #[tokio::test(start_paused = true)]
 async fn dropped_refresher_is_reported() {
     let _ = &*LOG;
@@ -73,7 +72,7 @@ async fn list_reports_stopped_refresher() {
     assert_eq!((logged("WARN"), logged("INFO")), (1, 0));
 }
 
-/// What was asked for is no warning.
+/// A requested end is not a warning.
 #[tokio::test(start_paused = true)]
 async fn cancelled_refresher_is_logged_as_info() {
     let _ = &*LOG;
@@ -106,7 +105,7 @@ async fn cancelled_refresher_is_logged_as_info() {
     assert_eq!((logged("WARN"), logged("INFO")), (0, 3));
 }
 
-/// Where the layer goes first nobody is left to be told.
+/// No report is logged when the layer is dropped first.
 #[tokio::test(start_paused = true)]
 async fn refresher_ends_silently_after_its_layer() {
     let _ = &*LOG;
@@ -162,7 +161,7 @@ fn spawn_fails_on_runtime_without_timer() {
     assert_eq!(error.field(), "runtime");
 }
 
-/// A regression: such requests panicked.
+/// Regression: such requests panicked.
 #[test]
 fn request_on_runtime_without_timer_is_503() {
     let _ = &*LOG;

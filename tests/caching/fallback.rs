@@ -1,4 +1,4 @@
-//! A declared list stands in for one that the provider never had.
+//! A declared list is the fallback of a provider that never had a list.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -50,8 +50,7 @@ async fn fallback_is_listed_for_provider_without_list() {
     }
 }
 
-/// A regression: with any other failure nothing was listed, for ever, although the models
-/// were declared.
+/// Regression: with any failure but 404 no models were listed, although a fallback was declared.
 #[tokio::test(start_paused = true)]
 async fn fallback_covers_every_failure_kind() {
     for code in (300..600).filter(|code| ![404, 405, 501].contains(code)) {
@@ -75,8 +74,7 @@ async fn fallback_covers_every_failure_kind() {
     }
 }
 
-/// A regression: a 404 while the provider was being deployed replaced its list by the
-/// declared one.
+/// Regression: a 404 during a deployment of the provider replaced its list by the fallback.
 #[tokio::test(start_paused = true)]
 async fn fetched_list_is_not_replaced_by_fallback() {
     for kind in [
@@ -95,7 +93,7 @@ async fn fetched_list_is_not_replaced_by_fallback() {
             shared.set(Err(kind));
             layer.cache().refresh().await.unwrap_err();
             assert_eq!(list(&layer).await, ["lab/a", "lab/b"], "{mode:?} {kind:?}");
-            // Nor when it became too old to be served.
+            // The fallback is not used after the list expires either.
             sleep(25 * HOUR).await;
             layer.cache().refresh().await.unwrap_err();
             assert_eq!(layer.cache().status().models, 0, "{mode:?} {kind:?}");
@@ -120,7 +118,7 @@ async fn fetched_list_replaces_fallback_permanently() {
     assert_eq!(list(&layer).await, ["lab/own"]);
 }
 
-/// A regression: an empty 200 hid the declared list, and there was no error.
+/// Regression: an empty 200 hid the fallback, and no error was reported.
 #[tokio::test(start_paused = true)]
 async fn empty_list_does_not_hide_fallback() {
     for accepts in [false, true] {
@@ -134,7 +132,7 @@ async fn empty_list_does_not_hide_fallback() {
     }
 }
 
-/// A regression: once `max_stale` had dropped a list, an empty one was accepted.
+/// Regression: once `max_stale` had dropped a list, an empty one was accepted.
 #[tokio::test(start_paused = true)]
 async fn empty_list_is_refused_after_max_stale() {
     for mode in MODES {
@@ -155,7 +153,7 @@ async fn empty_list_is_refused_after_max_stale() {
     }
 }
 
-/// What the filter keeps of a list does not decide whether the provider had models.
+/// Whether the provider had models is decided before the filter.
 #[tokio::test(start_paused = true)]
 async fn empty_list_is_refused_after_filter_kept_none() {
     let shared = SharedList::new(["a"]);
@@ -167,7 +165,7 @@ async fn empty_list_is_refused_after_filter_kept_none() {
     assert_eq!(error.kind(), ListErrorKind::Empty);
 }
 
-// ===== Shrunk lists =====
+// ===== Shrunken lists =====
 
 fn many(count: usize) -> ModelList {
     (0..count).map(|n| Model::new(format!("m{n:03}"))).collect()
@@ -200,7 +198,7 @@ async fn shrunken_list_is_accepted_on_second_fetch() {
             }
             assert_eq!(first.unwrap_err().kind(), ListErrorKind::Shrunk, "{case}");
             assert_eq!(list(&layer).await.len(), before, "{case}");
-            // Asked for again after the backoff, not only after the interval.
+            // The second fetch happens after the backoff, not only after the interval.
             sleep(Duration::from_secs(2)).await;
             list(&layer).await;
             settle().await;
@@ -261,7 +259,7 @@ async fn shrink_check_is_configurable() {
     }
 }
 
-/// The first answer of a source that failed before is judged by nothing.
+/// The first list after failures is accepted at any length.
 #[tokio::test(start_paused = true)]
 async fn first_list_may_have_any_length() {
     let source = ScriptedSource::new(|call| async move {

@@ -1,5 +1,5 @@
-//! Shared work is a flight: callers that leave, runtimes that end and code that does not
-//! return hold up nothing but themselves.
+//! Shared work runs as a flight: dropped callers, ended runtimes and user code that never returns
+//! delay only themselves.
 
 use std::{
     pin::pin,
@@ -27,7 +27,7 @@ use crate::support::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// So many models that work on them leaves the async workers.
+/// Enough models that rendering them moves to a blocking thread.
 const MANY: usize = 5_000;
 
 fn many(seed: usize) -> ModelList {
@@ -39,9 +39,9 @@ fn lab(source: &ScriptedSource) -> Provider {
     Provider::source("lab", source.clone())
 }
 
-// ===== Callers that leave =====
+// ===== Dropped callers =====
 
-/// A regression: each client that hung up left a rendering behind, and the next one began
+/// Regression: each client that disconnected left a rendering behind, and the next one started
 /// another.
 #[tokio::test]
 async fn disconnected_clients_share_one_rendering() {
@@ -66,7 +66,7 @@ async fn disconnected_clients_share_one_rendering() {
     assert_eq!(asked.load(Ordering::SeqCst), MANY);
 }
 
-/// A regression: the future held the turn to publish.
+/// Regression: an unpolled future held the publish lock.
 #[tokio::test]
 async fn unpolled_publication_blocks_nothing() {
     let shared = SharedList::new([]);
@@ -94,7 +94,8 @@ async fn unpolled_publication_blocks_nothing() {
     idle.await;
 }
 
-/// Counted by the generation of an enricher, which is read once a publication.
+/// Publications are counted by reads of an enricher's generation, which is read once per
+/// publication.
 #[tokio::test(start_paused = true)]
 async fn simultaneous_lists_share_one_publication() {
     struct Publications(Arc<AtomicUsize>);
@@ -126,14 +127,14 @@ async fn simultaneous_lists_share_one_publication() {
         }
         assert_eq!(list(&layer).await.len(), 64);
         let after = published.load(Ordering::SeqCst);
-        // The first list, and all that came while it was published.
+        // The first list, and all lists that arrive while it is published.
         assert!(after - before <= 3, "{mode:?}: {}", after - before);
     }
 }
 
-// ===== Runtimes that end, or stand still =====
+// ===== Runtimes that end or are not driven =====
 
-/// Blocks the first publication after it was armed, off the async workers.
+/// Blocks the first publication after it is armed, on a blocking thread.
 #[derive(Clone)]
 struct Block {
     armed: Arc<AtomicBool>,
@@ -180,8 +181,8 @@ fn multi_thread() -> runtime::Runtime {
         .unwrap()
 }
 
-/// A regression: a list that was taken in and not published when its runtime ended was
-/// never published, while every later fetch of it succeeded.
+/// Regression: a list that was stored but not published when its runtime ended was never
+/// published, although every later fetch of it succeeded.
 #[test]
 fn request_publishes_list_of_ended_runtime() {
     let (block, entered, release) = Block::new();
@@ -204,7 +205,7 @@ fn request_publishes_list_of_ended_runtime() {
     });
 }
 
-/// Runs a layer on a runtime that is then driven no more: what it spawned stands still.
+/// Starts work on a runtime that is never driven again: spawned tasks make no progress.
 fn stranded(start: impl FnOnce(&ModelsCache), layer: &StaticModelsCacheLayer) -> runtime::Runtime {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -228,7 +229,8 @@ fn paused() -> runtime::Runtime {
         .unwrap()
 }
 
-/// A regression: such a fetch held its provider for ever, and its permit those of others.
+/// Regression: such a fetch occupied its provider forever, and its permit blocked other
+/// providers.
 #[test]
 fn fetch_on_idle_runtime_ends_at_deadline() {
     let source = ScriptedSource::new(|call| async move {
@@ -259,7 +261,7 @@ fn fetch_on_idle_runtime_ends_at_deadline() {
     });
 }
 
-/// `refresh` is bounded likewise: it looks itself.
+/// `refresh` polls the deadline itself, so it is bounded as well.
 #[test]
 fn refresh_joining_stuck_fetch_ends_at_deadline() {
     let source = ScriptedSource::hung();
@@ -272,7 +274,7 @@ fn refresh_joining_stuck_fetch_ends_at_deadline() {
     });
 }
 
-/// A regression: compression was off for ever once the runtime that compressed was gone.
+/// Regression: compression stayed off once the runtime that compressed had ended.
 #[cfg(feature = "compression")]
 #[test]
 fn compression_resumes_after_runtime_shutdown() {
@@ -282,7 +284,7 @@ fn compression_resumes_after_runtime_shutdown() {
         .enable_all()
         .build()
         .unwrap();
-    // Begins to compress, and ends before it has.
+    // Starts to compress; the runtime ends before compression completes.
     runtime.block_on(async { send(&layer, get("/v1/models")).await });
     drop(runtime);
     let encoded = async || {
@@ -300,9 +302,9 @@ fn compression_resumes_after_runtime_shutdown() {
     });
 }
 
-// ===== Code of others that does not return =====
+// ===== User code that never returns =====
 
-/// A regression: such a filter held its provider for ever.
+/// Regression: a filter that never returned occupied its provider forever.
 #[tokio::test(start_paused = true)]
 async fn hung_filter_is_abandoned_at_deadline() {
     let (block, entered, release) = Block::new();
@@ -325,19 +327,19 @@ async fn hung_filter_is_abandoned_at_deadline() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
-    // What the late one brought settles nothing.
+    // The late result is discarded.
     assert_eq!(layer.cache().snapshot().etag(), etag);
     assert!(layer.cache().snapshot().get("lab/model-2-00000").is_some());
 }
 
-/// Yields until something has happened on another thread. The clock stands still.
+/// Yields until a condition is set by another thread. The paused clock does not advance.
 async fn yield_until(happened: impl Fn() -> bool) {
     while !happened() {
         tokio::task::yield_now().await;
     }
 }
 
-/// A regression: one view's predicate kept every other list from being published.
+/// Regression: the predicate of one view kept every other list from being published.
 #[tokio::test(start_paused = true)]
 async fn hung_predicate_is_abandoned_at_deadline() {
     let (block, entered, release) = Block::new();
@@ -382,7 +384,7 @@ async fn hung_predicate_is_abandoned_at_deadline() {
     release.send(()).unwrap();
 }
 
-/// A hung view's callers wait for it, and no one else.
+/// Only callers of the hung view wait for it.
 #[tokio::test(start_paused = true)]
 async fn hung_rendering_is_abandoned() {
     let (block, _entered, release) = Block::new();
@@ -406,10 +408,10 @@ async fn hung_rendering_is_abandoned() {
     assert_eq!(list(&layer).await.len(), MANY);
 }
 
-// ===== Lists that are too old =====
+// ===== Expired lists =====
 
-/// The next attempt counts as the first again: requests wait for it, because there is
-/// nothing to serve.
+/// The next fetch counts as the first again: requests wait for it, because there is no list to
+/// serve.
 #[tokio::test(start_paused = true)]
 async fn request_waits_for_fetch_after_list_expired() {
     let gate = Gate::default();
@@ -426,7 +428,7 @@ async fn request_waits_for_fetch_after_list_expired() {
     });
     let layer = builder([lab(&source)]).build().unwrap();
     assert_eq!(list(&layer).await.len(), 1);
-    // Nothing came for longer than `max_stale`.
+    // Longer than `max_stale` without a request.
     sleep(25 * 3600 * SECOND).await;
     let (answer, took) = timed(async {
         let answer = send(&layer, get("/v1/models"));
@@ -440,7 +442,7 @@ async fn request_waits_for_fetch_after_list_expired() {
     assert_eq!((answer.status().as_u16(), took), (200, SECOND));
 }
 
-/// The same while an ordinary refresh is in flight: it becomes one that is waited for.
+/// The same while an ordinary refresh is in flight: requests then wait for that refresh.
 #[tokio::test(start_paused = true)]
 async fn request_waits_when_list_expires_in_refresh() {
     let (source, gate) = ScriptedSource::held(["a"]);

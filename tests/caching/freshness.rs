@@ -1,7 +1,7 @@
-//! What an answer says of its age and of what it lacks: `Cache-Status` (RFC 9211),
-//! `Cache-Control`, `x-models-incomplete` and `Retry-After`.
+//! How responses report age and missing providers: `Cache-Status` (RFC 9211), `Cache-Control`,
+//! `x-models-incomplete` and `Retry-After`.
 //!
-//! Time is paused: it goes by only where a test says so, or where all wait for it.
+//! Time is paused: it advances only where a test advances it, or while all tasks wait for it.
 
 use crate::support;
 use std::{convert::Infallible, time::Duration};
@@ -29,7 +29,7 @@ fn house() -> Provider {
     Provider::fixed("house", [Model::new("small")])
 }
 
-/// A provider that gives its list at the calls that `good` picks, and fails at others.
+/// A provider that succeeds on the calls that `good` selects and fails on the others.
 fn moody(name: &str, good: fn(usize) -> bool) -> Provider {
     let answer = move |call| async move {
         if good(call) {
@@ -41,7 +41,7 @@ fn moody(name: &str, good: fn(usize) -> bool) -> Provider {
     Provider::source(name, ScriptedSource::new(answer))
 }
 
-/// A provider that takes its time.
+/// A provider that responds after `delay`.
 fn slow(name: &str, delay: Duration) -> Provider {
     let answer = move |_| async move {
         sleep(delay).await;
@@ -64,7 +64,7 @@ async fn send_with(
     support::send(layer, request.map(|()| Empty::new())).await
 }
 
-/// The cache's own part of `Cache-Status`.
+/// The part of `Cache-Status` after the name of the cache.
 fn status(answer: &Response<Bytes>) -> &str {
     let status = only(answer.headers(), "cache-status");
     status.strip_prefix("tower-models-cache; ").unwrap()
@@ -147,7 +147,7 @@ async fn list_older_than_max_stale_is_partial() {
     assert!(layer.cache().refresh().await.is_err());
     assert_eq!(list_status(&layer).await, "hit; detail=stale");
     advance(SECOND * 1000).await;
-    // It is this request that finds it: what it sees may be the list of before.
+    // This request detects the expiry: it may still see the previous list.
     list_status(&layer).await;
     sleep(SECOND / 100).await;
     assert_eq!(list_status(&layer).await, "hit; detail=partial");
@@ -291,7 +291,7 @@ async fn incomplete_providers_are_named_in_list_order() {
     assert_eq!(incomplete(answer.headers()), None, "all are there");
 }
 
-/// Reads a list of strings with parameters, as RFC 8941, section 4.2.1, has it.
+/// Parses a list of strings with parameters, as RFC 8941, section 4.2.1, defines it.
 fn structured_list(text: &str) -> Vec<(String, String)> {
     let mut members = Vec::new();
     let mut rest = text;
@@ -338,7 +338,7 @@ async fn incomplete_header_encodes_unusual_names() {
 
 // ===== 503 =====
 
-/// What a 503 says, and how long it tells the client to wait.
+/// Checks a 503 and returns its `Retry-After`.
 fn unavailable(answer: &Response<Bytes>) -> Duration {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     let status = status(answer);
@@ -414,7 +414,7 @@ async fn partial_list_is_503_when_partial_is_off() {
         let any = [("if-none-match", &b"*"[..])];
         unavailable(&send_with(&layer, Method::GET, "/v1/models", &any).await);
     }
-    // What is known is known; of the rest nobody can say that it does not exist.
+    // A known model is served; any other model may still exist.
     let known = send(&layer, "/v1/models/house/small").await;
     assert_eq!(known.status(), StatusCode::OK);
     unavailable(&send(&layer, "/v1/models/lab/x").await);

@@ -1,4 +1,4 @@
-//! A provider that hangs, fails, panics or lies delays and alters no other.
+//! A provider that hangs, fails, panics or sends nonsense does not delay or change any other.
 
 use crate::support;
 use std::{
@@ -21,7 +21,7 @@ use tower_models_cache::{ListErrorKind, Model, Provider, Readiness, StaticModels
 const SECOND: Duration = Duration::from_secs(1);
 const MISS_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// A byte a second, for ever.
+/// A body of one byte per second, without end.
 struct Drip(Pin<Box<Sleep>>);
 
 impl Drip {
@@ -61,7 +61,7 @@ fn garbage() -> AnyBody {
     Either::Left(Full::new(bytes.into()))
 }
 
-/// One of each kind, with what their failure is told as.
+/// One broken provider of each kind, with the error kind it is reported as.
 fn rogues() -> Vec<(Provider, ListErrorKind)> {
     let panicking_future = ScriptedSource::new(|_| async {
         settle().await;
@@ -114,7 +114,7 @@ fn rogues() -> Vec<(Provider, ListErrorKind)> {
     ]
 }
 
-/// The rogues, with a good provider before, among and after them.
+/// The broken providers, with a healthy provider before, among and after them.
 fn crowd() -> Vec<Provider> {
     let good = |name| Provider::source(name, ScriptedSource::always(["a"]));
     let mut crowd = vec![good("first")];
@@ -198,7 +198,7 @@ async fn request_does_not_wait_after_failed_fetch() {
     for mode in MODES {
         let (layer, _refresher) = mode.start(builder(crowd()));
         list(&layer).await;
-        // Through several failed attempts of each.
+        // Through several failed fetches of each.
         for _ in 0..600 {
             let (answer, took) = timed(send(&layer, get("/v1/models"))).await;
             assert_eq!(took, Duration::ZERO, "{mode:?}");
@@ -227,7 +227,7 @@ async fn hung_provider_does_not_delay_shutdown() {
     let (layer, refresher) = builder(crowd()).spawn().unwrap();
     let (ready, took) = timed(layer.cache().ready(Readiness::AnyProvider)).await;
     assert!(ready && took == Duration::ZERO);
-    // Each was attempted once, at the latest by the deadline of a fetch.
+    // Each was fetched once, at the latest by the fetch deadline.
     let (ready, took) = timed(layer.cache().ready(Readiness::Attempted)).await;
     assert!(ready && took == SECOND * 15, "{took:?}");
     let ((), took) = timed(refresher.shutdown()).await;
@@ -242,7 +242,7 @@ async fn hung_providers_do_not_starve_healthy_one() {
         let (layer, _refresher) = mode.start(builder((0..40).map(hung).chain([good])));
         let (ready, took) = timed(layer.cache().ready(Readiness::AnyProvider)).await;
         assert!(ready);
-        // Sixteen at once, and a place is held for 250 ms at the most.
+        // Sixteen fetches run at once, each for at most 250 ms.
         assert_eq!(took, SECOND / 2, "{mode:?}");
         assert_eq!(list(&layer).await, ["good/a"]);
     }

@@ -1,4 +1,4 @@
-//! Readiness, and caches that only handles use: no refresher, no requests.
+//! Readiness, and caches that are used only through handles: no refresher, no requests.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn lab(source: &ScriptedSource) -> Builder {
     builder([Provider::source("lab", source.clone())])
 }
 
-/// A regression: without a refresher it waited for ever after one failed attempt.
+/// Regression: without a refresher, `ready` waited forever after one failed fetch.
 #[tokio::test(start_paused = true)]
 async fn ready_retries_until_list_is_fetched() {
     for mode in MODES {
@@ -28,7 +28,7 @@ async fn ready_retries_until_list_is_fetched() {
         let (ready, took) = timed(layer.cache().ready(Readiness::AnyProvider)).await;
         assert!(ready, "{mode:?}");
         assert_eq!(source.calls(), 4, "{mode:?}");
-        // 1 s, 2 s and 4 s, each at least half.
+        // Pauses of 1 s, 2 s and 4 s, each at least half of that.
         assert!(
             (3 * SECOND..8 * SECOND).contains(&took),
             "{mode:?} {took:?}"
@@ -51,7 +51,7 @@ async fn ready_ends_when_cache_is_dropped() {
     }
 }
 
-/// A regression: nothing ever began, was renewed or expired.
+/// Regression: without requests and a refresher, nothing was fetched, refreshed or expired.
 #[tokio::test(start_paused = true)]
 async fn handle_alone_keeps_list_fresh() {
     let shared = SharedList::new(["a"]);
@@ -84,7 +84,7 @@ fn handle_is_readable_outside_runtime() {
     assert!(!layer.cache().is_ready(Readiness::Attempted));
 }
 
-/// The one for a probe: it does not take every replica out of service at once.
+/// `Attempted` is for health probes: it does not take every replica out of service at once.
 #[tokio::test(start_paused = true)]
 async fn attempted_stays_true_after_list_expires() {
     for mode in MODES {

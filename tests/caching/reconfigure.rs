@@ -1,4 +1,4 @@
-//! Other providers take the place of those there are, all at once.
+//! `set_providers` replaces all providers atomically.
 
 use crate::support;
 use std::{
@@ -25,7 +25,7 @@ fn fixed<const N: usize>(name: &str, ids: [&str; N]) -> Provider {
     Provider::fixed(name, ids.map(Model::new))
 }
 
-/// Every listed id routes to the provider that has it, and nothing else does.
+/// Checks that every listed id routes to its provider, and that nothing else is routed.
 fn agree(snapshot: &ModelsSnapshot) {
     let ids = support::ids(&snapshot.body());
     assert_eq!(ids.len(), snapshot.len());
@@ -183,7 +183,7 @@ async fn changed_provider_starts_over() {
         let before = source.calls();
         layer.cache().set_providers([changed]).await.unwrap();
         assert_eq!(layer.cache().status().models, 0);
-        // Its first attempt is waited for again.
+        // Requests wait for its first fetch again.
         assert_eq!(list(&layer).await.len(), 1);
         assert_eq!(source.calls() - before, calls);
     }
@@ -262,7 +262,7 @@ async fn rejected_configuration_changes_nothing() {
     }
 }
 
-/// The filter of a declared list is code of others too.
+/// The filter of a declared list is user code as well.
 #[tokio::test(start_paused = true)]
 async fn filter_may_panic_or_use_the_cache() {
     let layer = builder([fixed("house", ["x"])]).build().unwrap();
@@ -297,8 +297,8 @@ async fn reconfiguration_is_one_update() {
     }
 }
 
-/// Two configurations, none of whose models the other has, and a reader on each
-/// worker that must never see a part of both.
+/// Two configurations without a common model, and one reader per worker that must never see
+/// models of both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn readers_never_see_mixed_configurations() {
     const ROUNDS: usize = 200;
@@ -356,8 +356,8 @@ async fn readers_never_see_mixed_configurations() {
     }
 }
 
-/// Everything at once, on several threads: what is listed and where it goes agree
-/// in every snapshot, and at the end all is as it was set last.
+/// All operations at once, on several threads: in every snapshot the list and the routes agree,
+/// and the last configuration is in effect at the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn listing_and_routing_agree_under_concurrency() {
     let shared = SharedList::new(["a"]);

@@ -1,4 +1,4 @@
-//! What renews a list, what replaces it, and what preserves it.
+//! When lists are refreshed, replaced and kept.
 
 use std::{
     convert::Infallible,
@@ -32,7 +32,7 @@ fn shared(ids: [&'static str; 2]) -> (SharedList, ScriptedSource) {
     (shared, source)
 }
 
-/// A source that takes its time, and answers with what lay there when it was asked.
+/// A source that reads the shared list when it is called and responds after `delay`.
 fn slow(shared: &SharedList, delay: Duration) -> ScriptedSource {
     let shared = shared.clone();
     ScriptedSource::new(move |_| {
@@ -48,7 +48,7 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
     cache.status().providers.remove(0)
 }
 
-// ===== The schedule =====
+// ===== Schedule =====
 
 #[tokio::test(start_paused = true)]
 async fn refresher_fetches_once_per_jittered_interval() {
@@ -139,8 +139,8 @@ async fn provider_timeout_overrides_default() {
     assert_eq!(took, [SECOND * 2, SECOND * 15]);
 }
 
-/// A regression: with caching off every list was due at once again, and the
-/// refresher asked without end.
+/// Regression: without a cache every list was due again at once, and the refresher fetched in a
+/// loop.
 #[tokio::test(start_paused = true)]
 async fn refresher_does_not_fetch_without_cache() {
     for mode in MODES {
@@ -169,7 +169,7 @@ async fn request_without_cache_waits_for_fetch() {
             assert_eq!(listed, [format!("lab/{}", ids[0])], "{mode:?}");
             assert_eq!(took, SECOND);
         }
-        // At the same time: one call.
+        // Concurrent requests share one call.
         let before = source.calls();
         let herd = (0..100).map(|_| list(&layer));
         let (_, took) = timed(join_all(herd)).await;
@@ -179,7 +179,7 @@ async fn request_without_cache_waits_for_fetch() {
         assert_eq!(list(&layer).await, ["lab/d"], "{mode:?}");
         let before = source.calls();
         sleep(SECOND * 2).await; // longer than the first pause
-        // A later failure is not waited for.
+        // Requests do not wait for a fetch after a failure.
         let (listed, took) = timed(list(&layer)).await;
         assert_eq!((listed, took), (vec!["lab/d".to_owned()], Duration::ZERO));
         settle().await;
@@ -207,7 +207,7 @@ async fn request_without_cache_waits_miss_timeout() {
     }
 }
 
-// ===== What replaces, and what preserves =====
+// ===== Replaced and kept lists =====
 
 #[tokio::test(start_paused = true)]
 async fn failure_keeps_list_and_success_replaces_it() {
@@ -293,7 +293,7 @@ async fn unconfirmed_list_is_dropped_after_max_stale() {
         sleep(HOUR - confirmed - SECOND).await;
         assert_eq!(list(&layer).await.len(), 3, "{mode:?}");
         sleep(SECOND * 2).await;
-        // The first request already does not see it.
+        // Not even the first request sees the expired list.
         assert_eq!(list(&layer).await, ["house/x"], "{mode:?}");
         assert_eq!(status(&layer.cache()).confirmed, None);
         shared.set_ids(["c"]);
@@ -302,8 +302,8 @@ async fn unconfirmed_list_is_dropped_after_max_stale() {
     }
 }
 
-/// A regression: the first request after a quiet time got the list of before once
-/// more, however old, when the provider was failing.
+/// Regression: the first request after an idle time got the expired list once more when the
+/// provider was failing.
 #[tokio::test(start_paused = true)]
 async fn expired_list_is_not_served_after_idle_time() {
     for failed_before in [false, true] {
@@ -346,7 +346,7 @@ async fn declared_list_does_not_expire() {
     }
 }
 
-/// A regression: a list of the same models kept what was counted of the first.
+/// Regression: a list of the same models kept the counts of the first fetch.
 #[tokio::test(start_paused = true)]
 async fn status_counts_last_fetch_of_unchanged_list() {
     let source = ScriptedSource::new(|call| async move {
@@ -427,8 +427,8 @@ async fn order_and_duplicates_do_not_change_bytes() {
     assert_eq!(created, [1_600_000_000, 0, 0, 0, 0]);
 }
 
-/// Invariant 8. A regression: a date never counted as a change, so replicas with different
-/// histories kept different bytes.
+/// Invariant 8. Regression: a changed date was not a change, so replicas with different histories
+/// served different bytes.
 #[tokio::test(start_paused = true)]
 async fn changed_date_is_published() {
     let (old, older) = (1_700_000_000, 1_600_000_000);
@@ -491,7 +491,7 @@ async fn etag_changes_with_every_served_fact() {
     }
 }
 
-// ===== The handle =====
+// ===== Handle =====
 
 #[tokio::test(start_paused = true)]
 async fn refresh_reports_failures_and_publishes_rest() {
@@ -509,7 +509,7 @@ async fn refresh_reports_failures_and_publishes_rest() {
         assert_eq!(names, ["bad"]);
         assert_eq!(error.to_string(), "provider bad: the source failed");
         assert_eq!(layer.cache().snapshot().len(), 2);
-        // Due or not, backing off or not.
+        // `refresh` calls every provider, due or not, backed off or not.
         assert_eq!((good.calls(), bad.calls()), (round, round));
     }
 }
@@ -555,8 +555,8 @@ async fn invalidated_list_is_served_until_replaced() {
     }
 }
 
-/// A regression: the fetch in the air, which may have read what was there before,
-/// counted as the one that was asked for.
+/// Regression: the fetch in flight, which may have read the previous list, counted as the
+/// requested refresh.
 #[tokio::test(start_paused = true)]
 async fn list_invalidated_in_flight_is_fetched_again() {
     for mode in MODES {
@@ -583,7 +583,7 @@ async fn list_invalidated_in_flight_is_fetched_again() {
         settle().await;
         assert_eq!(list(&layer).await, ["lab/new"], "{mode:?}");
         assert_eq!(source.calls(), 3);
-        // And once is enough.
+        // One more fetch is enough.
         sleep(SECOND * 60).await;
         list(&layer).await;
         settle().await;

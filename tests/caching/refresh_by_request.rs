@@ -1,4 +1,4 @@
-//! A client makes the cache ask the providers only where the operator allows it.
+//! A client can trigger a fetch only where the operator allows it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tower_models_cache::{Builder, ListErrorKind, Provider, StaticModelsCacheLaye
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Those with this header may.
+/// Requests with this header may trigger a fetch.
 const OPERATOR: &str = "x-operator";
 
 fn allowing(builder: Builder) -> Builder {
@@ -112,7 +112,7 @@ async fn no_cache_requests_share_one_fetch() {
     }
     assert_eq!(took, Duration::from_millis(1500), "the miss timeout");
     assert_eq!(held.calls(), 2);
-    // Everybody else is answered meanwhile.
+    // Other requests are served meanwhile.
     let (_, took) = timed(send(&layer, get("/v1/models"))).await;
     assert_eq!(took, Duration::ZERO);
     gate.open(1);

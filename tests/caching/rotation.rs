@@ -1,5 +1,5 @@
-//! A provider of the same name and address keeps its list when its credential or its
-//! options change.
+//! A provider with the same name and address keeps its list when its credential or its options
+//! change.
 
 use std::{
     convert::Infallible,
@@ -21,7 +21,7 @@ use crate::support::{MODES, builder, get, ids, list, send, settle};
 const SECOND: Duration = Duration::from_secs(1);
 const BASE: &str = "https://api.example.com/v1";
 
-/// An upstream that lists what a key may see: `good-*` keys see one model each.
+/// An upstream whose list depends on the key: each `good-*` key sees one model of its own.
 #[derive(Clone, Default)]
 struct Upstream {
     keys: Arc<Mutex<Vec<String>>>,
@@ -73,7 +73,7 @@ async fn cache_status(layer: &tower_models_cache::StaticModelsCacheLayer) -> Hea
     send(layer, get("/v1/models")).await.headers()["cache-status"].clone()
 }
 
-/// A regression: rotating a key took the provider out of list and routing.
+/// Regression: rotating a key removed the provider from the list and from routing.
 #[tokio::test(start_paused = true)]
 async fn new_key_keeps_list_until_fetched() {
     for mode in MODES {
@@ -106,7 +106,7 @@ async fn new_key_keeps_list_until_fetched() {
     }
 }
 
-/// A regression: a wrong new key kept the provider out.
+/// Regression: a wrong new key removed the provider.
 #[tokio::test(start_paused = true)]
 async fn wrong_key_keeps_list_until_max_stale() {
     for mode in MODES {
@@ -156,7 +156,7 @@ async fn new_key_resets_backoff() {
     }
 }
 
-/// What the old key sees must not be listed once the new one is set.
+/// A list fetched with the old key must not be served once the new key is set.
 #[tokio::test(start_paused = true)]
 async fn fetch_with_old_key_is_discarded() {
     let gate = Arc::new(Semaphore::new(0));
@@ -178,8 +178,8 @@ async fn fetch_with_old_key_is_discarded() {
     assert_eq!(upstream.calls(), 2);
 }
 
-/// Options decide what is read of an answer, and a filter what is listed of it: the list
-/// is kept, and what the filter leaves out goes at once.
+/// Options decide how a response is read, and a filter which models are listed: the list is kept,
+/// and filtered models are removed at once.
 #[tokio::test(start_paused = true)]
 async fn changed_options_keep_list_and_apply_filter() {
     for mode in MODES {
@@ -233,7 +233,7 @@ async fn changed_address_starts_without_list() {
     assert_eq!(layer.cache().status().models, 0);
 }
 
-/// A regression: the old interval went on to be the longest pause of a failing provider.
+/// Regression: the old interval remained the longest pause of a failing provider.
 #[tokio::test(start_paused = true)]
 async fn changed_interval_caps_backoff_immediately() {
     for mode in MODES {

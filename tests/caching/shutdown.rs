@@ -1,4 +1,4 @@
-//! The end comes at once, whatever is in the air, and nothing comes after it.
+//! Shutdown completes at once, whatever is in flight, and no task runs after it.
 
 use crate::support;
 use std::{convert::Infallible, time::Duration};
@@ -16,7 +16,7 @@ use tower_models_cache::{
 const SECOND: Duration = Duration::from_secs(1);
 const FLIGHTS: usize = 50;
 
-/// Fifty hung providers, and one that is there.
+/// Fifty hung providers and one declared list.
 struct Crowd {
     hung: ScriptedSource,
     tasks: TaskTracker,
@@ -25,7 +25,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Started, with all fetches in the air.
+    /// Starts the layer, with all fetches in flight.
     async fn start(set: impl FnOnce(Builder) -> Builder) -> Self {
         let hung = ScriptedSource::hung();
         let provider = |index| Provider::source(format!("hung-{index}"), hung.clone());
@@ -77,7 +77,7 @@ async fn shutdown_completes_at_once_and_ends_tasks() {
     assert_eq!(alive(), before);
 }
 
-/// Ends a crowd in some way, and sees that it is over without time going by.
+/// Ends a crowd with the given function and checks that all tasks end without any time passing.
 async fn ends(crowd: Crowd, end: impl FnOnce(StaticModelsCacheLayer, Refresher)) {
     let Crowd {
         hung,
@@ -130,7 +130,7 @@ async fn dropped_refresher_ends_all_tasks() {
         kept = Some((layer, refresher));
     })
     .await;
-    // A shutdown that nobody waits for is one too.
+    // A shutdown future that is dropped unpolled is a shutdown as well.
     ends(Crowd::start(|builder| builder).await, |layer, refresher| {
         drop(refresher.shutdown());
         drop(layer);
@@ -150,7 +150,7 @@ async fn last_layer_ends_detached_refresher() {
         drop((layer, clone, handle, service));
     })
     .await;
-    // A handle keeps it alive as a layer does; a snapshot and a subscription do not.
+    // A handle keeps the refresher alive, as a layer does; a snapshot and a subscription do not.
     let crowd = Crowd::start(|builder| builder).await;
     let (tasks, hung) = (crowd.tasks.clone(), crowd.hung.clone());
     let handle = crowd.layer.cache();
@@ -243,7 +243,7 @@ async fn shutdown_wakes_handle_waiters() {
     let error = refresh.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ListErrorKind::Cancelled);
     assert!(!ready.await.unwrap());
-    // And afterwards nothing waits.
+    // Later calls do not wait either.
     cache.refresh().await.unwrap_err();
     assert!(!cache.ready(Readiness::AnyProvider).await);
     cache.invalidate("hung");
@@ -311,7 +311,7 @@ async fn layer_with_cancelled_token_never_fetches() {
     }
 }
 
-/// On several threads, at every moment of a fetch and its publication.
+/// On several threads, at every point of a fetch and its publication.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn shutdown_completes_at_any_point() {
     for round in 0..200 {

@@ -1,4 +1,4 @@
-//! However many ask, a provider is called once, and whoever leaves cancels nothing.
+//! Concurrent requests share one call per provider, and a dropped caller cancels nothing.
 
 use crate::support;
 use std::convert::Infallible;
@@ -15,7 +15,7 @@ use tower_test::mock;
 const PROVIDERS: usize = 10;
 const CALLERS: usize = 1000;
 
-/// Providers that answer each call when the gate lets them.
+/// Providers that answer each call when the gate opens.
 fn held() -> (Vec<ScriptedSource>, Vec<Provider>, Gate) {
     let gate = Gate::default();
     let sources: Vec<_> = (0..PROVIDERS)
@@ -111,7 +111,7 @@ async fn abandoned_fetch_completes_and_is_stored() {
     }
 }
 
-/// Lets a caller begin.
+/// Polls a request until it waits.
 async fn calm_once(caller: &JoinHandle<Response<Bytes>>) {
     tokio::task::yield_now().await;
     assert!(!caller.is_finished());
@@ -252,7 +252,7 @@ async fn concurrent_requests_send_one_http_request() {
         for answer in join_all(herd).await {
             assert_eq!(support::ids(answer.unwrap().body()), ["lab/a"]);
         }
-        // It was ready for another request, and none came.
+        // It was ready for another request, and none arrived.
         let another = tokio::time::timeout(std::time::Duration::from_secs(60), async {
             handle.next_request().await
         });
@@ -295,8 +295,8 @@ async fn http_service_is_not_called_until_ready() {
     }
 }
 
-/// A regression: between a fetch's end and its publication, which takes a while for
-/// a list that is long, requests were told that there was nothing.
+/// Regression: between the end of a fetch and its publication, which takes a while for a long
+/// list, requests got an empty cache.
 #[tokio::test(start_paused = true)]
 async fn request_waits_while_first_list_is_published() {
     for mode in MODES {

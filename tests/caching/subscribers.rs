@@ -1,5 +1,5 @@
-//! Code of others runs under no lock: a tracing subscriber may use the cache that it is
-//! told about.
+//! User code never runs under a lock: a `tracing` subscriber may use the cache whose event it
+//! handles.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use tracing_subscriber::{
 
 use crate::support::{MODES, ScriptedSource, SharedList, builder, get, send, settle};
 
-/// Uses everything of the cache that takes its lock, at each event of the crate.
+/// Uses every method of the cache that takes its lock, on each event of the crate.
 #[derive(Clone, Default)]
 struct Meddler {
     cache: Arc<OnceLock<ModelsCache>>,
@@ -44,7 +44,7 @@ impl<S: Subscriber> Layer<S> for Meddler {
     }
 }
 
-/// A regression: a subscriber that read the status at an event deadlocked the process.
+/// Regression: a subscriber that read the status on an event deadlocked the process.
 #[tokio::test(start_paused = true)]
 async fn subscriber_may_use_the_cache() {
     for mode in MODES {

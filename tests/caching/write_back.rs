@@ -1,4 +1,4 @@
-//! What a miss fetched is kept, and nothing is fetched again before it is due.
+//! A fetched list is stored, and nothing is fetched again before it is due.
 
 use crate::support;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn no_fetch_until_refresh_is_due() {
             miss.headers()["cache-status"],
             "tower-models-cache; fwd=miss; stored"
         );
-        // The interval less its jitter.
+        // The interval minus its jitter.
         for _ in 0..269 {
             let hit = send(&layer, get("/v1/models")).await;
             assert_eq!(hit.headers()["cache-status"], "tower-models-cache; hit");
@@ -30,7 +30,7 @@ async fn no_fetch_until_refresh_is_due() {
             sleep(SECOND).await;
         }
         assert_eq!(source.calls(), 1, "{mode:?}");
-        // The interval with its jitter.
+        // The interval plus its jitter.
         sleep(SECOND * 62).await;
         list(&layer).await;
         settle().await;
@@ -109,8 +109,8 @@ async fn request_waits_when_no_list_exists() {
     }
 }
 
-/// Where nothing runs in the background, such as in a module for wasm, a list that
-/// only a refresher filled stayed empty for ever.
+/// Regression: without background tasks, such as in a wasm module, a list that only a refresher
+/// could fetch stayed empty forever.
 #[tokio::test(start_paused = true)]
 async fn requests_refresh_lists_without_refresher() {
     let sources = [["a"], ["b"], ["c"]].map(ScriptedSource::always);
@@ -128,7 +128,7 @@ async fn requests_refresh_lists_without_refresher() {
     }
 }
 
-/// Nothing that a runtime took with it is waited for by the next.
+/// A new runtime does not wait for work that ended with the previous one.
 #[test]
 fn refresh_lost_with_runtime_is_restarted() {
     let source = ScriptedSource::new(|call| async move {

@@ -1,4 +1,4 @@
-//! The list in each client's form: which form a request gets, and what stands in it.
+//! The list in each client dialect: how a dialect is selected, and its exact content.
 
 use crate::support::dialects;
 use crate::support::transports;
@@ -18,7 +18,7 @@ use tower_models_cache::{
 
 use ClientDialect::{Anthropic, Codex, Gemini, Ollama, OpenAi};
 
-/// A model of which all is known, and one of which nothing is.
+/// A model with all facts known, and one with none.
 fn known_and_unknown() -> [Model; 2] {
     let known = Model::new("known")
         .with_created(1_700_000_000)
@@ -38,7 +38,7 @@ fn layer() -> StaticModelsCacheLayer {
     with_all_dialects(builder([provider])).build().unwrap()
 }
 
-/// The list as a value, with its records in the order of the dialect.
+/// The list as a JSON value, with its records in the order of the dialect.
 async fn list_in(dialect: ClientDialect) -> Value {
     let answer = send(&layer(), dialects::list(dialect, "")).await;
     assert_eq!(answer.status(), 200);
@@ -46,7 +46,7 @@ async fn list_in(dialect: ClientDialect) -> Value {
     json(&answer)
 }
 
-// ===== What stands in each =====
+// ===== Content of each dialect =====
 
 #[tokio::test]
 async fn openai_envelope_is_exact() {
@@ -203,9 +203,9 @@ async fn list_without_providers_is_empty_per_dialect() {
     }
 }
 
-// ===== Which of them =====
+// ===== Selection of the dialect =====
 
-/// Says what reached it.
+/// Reports the request that reached it.
 fn inner() -> axum::Router {
     axum::Router::new().fallback(|request: axum::extract::Request| async move {
         format!("inner {} {}", request.method(), request.uri())
@@ -225,7 +225,7 @@ async fn through(
     Response::from_parts(head, body.collect().await.unwrap().to_bytes())
 }
 
-/// By what a list's records are told apart.
+/// The key of the records in a list of this dialect.
 fn form_of(body: &[u8]) -> Option<ClientDialect> {
     let list: Value = serde_json::from_slice(body).ok()?;
     let has = |list: &Value, field: &str| list[0].get(field).is_some();
@@ -301,7 +301,7 @@ async fn disabled_dialect_is_skipped() {
             let got = form_of(answer.body());
             let expected = match (asked, on) {
                 _ if *asked == on => Some(on),
-                // Nothing but a header or a parameter tells these from OpenAI's.
+                // Only a header or a query parameter distinguishes these from OpenAI's.
                 (Anthropic | Codex, OpenAi) => Some(OpenAi),
                 _ => None,
             };
@@ -522,7 +522,7 @@ async fn codex_list_has_one_etag_for_all_codings() {
         .build()
         .unwrap();
     send(&layer, dialects::whole_list(Codex)).await;
-    // Lists of views are compressed after all others.
+    // Lists of views are compressed last.
     let mut last = dialects::whole_list(OpenAi);
     for (name, value) in [("x-one", "1"), ("accept-encoding", "gzip")] {
         let value = http::HeaderValue::from_static(value);
@@ -550,7 +550,7 @@ async fn codex_list_has_one_etag_for_all_codings() {
         assert_eq!(other.headers()["etag"], plain.headers()["etag"]);
         assert_eq!(other.body(), plain.body());
     }
-    // Others are compressed, once somebody has asked for them.
+    // Other dialects are compressed after their first request.
     for dialect in [Anthropic, Gemini, Ollama] {
         send(&layer, dialects::whole_list(dialect)).await;
         let mut request = dialects::whole_list(dialect);
@@ -619,7 +619,7 @@ async fn first_fetch_is_awaited_in_every_dialect() {
             status, "tower-models-cache; fwd=miss; stored",
             "{dialect:?}"
         );
-        // And never again.
+        // Later requests do not wait again.
         let (_, took) = timed(send(&layer, dialects::whole_list(dialect))).await;
         assert_eq!(took, Duration::ZERO);
     }

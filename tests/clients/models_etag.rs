@@ -1,5 +1,5 @@
-//! `ModelsEtagLayer`: on every answer of inference stands the tag of the list as Codex
-//! would get it now.
+//! `ModelsEtagLayer`: every inference response carries the `ETag` of the list as Codex would get
+//! it now.
 
 use crate::support::dialects;
 use std::convert::Infallible;
@@ -22,7 +22,7 @@ const HEADER: &str = "x-models-etag";
 
 async fn chat(layer: &StaticModelsCacheLayer, caller: Option<&'static str>) -> Response<Body> {
     let inner = tower::service_fn(|request: Request<Body>| async move {
-        // It comes as it was sent.
+        // The body is returned as it was sent.
         assert_eq!(request.headers()["x-mark"], "1");
         let stale = HeaderValue::from_static("\"of another list\"");
         Ok::<_, Infallible>(
@@ -126,7 +126,7 @@ async fn x_models_etag_is_absent_without_list() {
     layer.cache().refresh().await.unwrap();
     let tag = etag_of_list(&layer, None).await;
     assert_eq!(chat(&layer, None).await.headers()[HEADER], tag);
-    // Now its only provider has no list: what there is would be the tag of an empty one.
+    // Now the only provider of the view has no list: the tag would be that of an empty list.
     let house = Provider::fixed("house", [Model::new("small")]);
     let lost = Provider::source("lab", ScriptedSource::failing());
     layer.cache().set_providers([house, lost]).await.unwrap();
@@ -138,7 +138,7 @@ async fn x_models_etag_is_absent_without_list() {
     assert!(!chat(&layer, None).await.headers().contains_key(HEADER));
 }
 
-/// The inner service's body is the answer's: frame by frame, trailers and size included.
+/// The body of the inner service passes frame by frame, with trailers and size hint.
 #[tokio::test]
 async fn streamed_body_passes_frame_by_frame() {
     let layer = with_all_dialects(builder([Provider::fixed("house", [Model::new("a")])]));
@@ -160,7 +160,7 @@ async fn streamed_body_passes_frame_by_frame() {
         "nothing was sent yet"
     );
     for part in ["data: 1\n\n", "da", "ta: 2\n", "\n", "data: [DONE]\n\n"] {
-        // The next is not sent before this one has arrived.
+        // The next frame is not sent before this one has arrived.
         send.send(Ok(Frame::data(part.into()))).unwrap();
         let frame = body.frame().now_or_never().expect("is not held back");
         assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), part);

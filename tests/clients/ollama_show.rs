@@ -1,4 +1,4 @@
-//! `OllamaShowLayer`: `POST /api/show` tells what is known of a model that is listed.
+//! `OllamaShowLayer`: `POST /api/show` returns the known facts of a listed model.
 
 use crate::support::net;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn models() -> Builder {
     builder([provider]).client_dialects([ClientDialect::OpenAi, ClientDialect::Ollama])
 }
 
-/// With an inner service that says back what it is sent.
+/// An app whose inner service echoes the request.
 fn app(builder: Builder) -> Router {
     let layer = builder.build().unwrap();
     let echo =
@@ -49,7 +49,7 @@ async fn send_to(
     (head.status, body.collect().await.unwrap().to_bytes())
 }
 
-/// The whole answer about one model.
+/// The response for one model.
 async fn answer(app: &Router, id: &str) -> (StatusCode, HeaderMap, String) {
     let body = Body::from(json!({ "model": id }).to_string());
     let request = Request::post("/api/show").body(body).unwrap();
@@ -122,7 +122,7 @@ async fn show_of_unknown_model_is_ollama_error() {
         assert_eq!(got, status, "{:.60}", body);
         assert_eq!(error, json!({ "error": says }));
     }
-    // One that breaks off in the middle.
+    // A body that is truncated.
     let broken = futures_util::stream::iter([
         Ok(Bytes::from_static(b"{\"model\":\"lab/qwen3:8b\"}")),
         Err(std::io::Error::other("broke off")),
@@ -155,7 +155,7 @@ async fn show_of_hidden_model_is_404() {
     }
 }
 
-/// Names that lead to a model that is hidden, and names of the same length that lead nowhere.
+/// Names of a hidden model, and unknown names of the same length.
 const HIDDEN: [(&str, &str); 4] = [
     ("lab/qwen3:8b", "lab/qwen3:9b"),
     ("fast", "fasd"),
@@ -214,7 +214,7 @@ async fn show_is_503_while_view_is_empty() {
     assert_eq!(hidden, answer(&app, "down/a").await);
     let (list, _) = send_to(&app, Request::get("/api/tags"), Body::empty()).await;
     assert_eq!(list, 503);
-    // With all lists there, it is known that there is nothing.
+    // With all lists present, the view is known to be empty.
     let app = self::app(models().views(move |_| Ok(view.clone())));
     assert_eq!(answer(&app, "lab/unknown").await.0, 404);
 }
@@ -259,11 +259,11 @@ async fn other_requests_pass_through_with_body() {
             (200, format!("inner {method} 100000").as_bytes())
         );
     }
-    // The layer does nothing where the dialect is off.
+    // The layer does nothing when the dialect is disabled.
     let off = self::app(models().client_dialects([ClientDialect::OpenAi]));
     let (_, body) = send_to(&off, Request::post("/api/show"), "{}").await;
     assert_eq!(&body[..], b"inner POST 2");
-    // And follows its paths.
+    // It follows the configured paths.
     let moved = self::app(models().ollama_paths(["/local"]));
     let body = json!({ "model": "lab/unknown" }).to_string();
     let (_, at_old) = send_to(&moved, Request::post("/api/show"), body.clone()).await;

@@ -1,5 +1,5 @@
-//! Pages: together they are the whole list, whatever their size, and also while the list
-//! changes under who turns them.
+//! Pages together are the whole list, for every page size, also while the list changes between
+//! pages.
 
 use crate::support::dialects;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +22,7 @@ fn of_ids<S: AsRef<str>>(ids: impl IntoIterator<Item = S>) -> StaticModelsCacheL
     with_all_dialects(builder([house])).build().unwrap()
 }
 
-/// `m-0000` and so on.
+/// The ids `m-0000` and so on.
 fn numbered(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("m-{n:04}")).collect()
 }
@@ -39,7 +39,7 @@ async fn page(
     answer
 }
 
-/// The records of all pages, one after the other.
+/// The records of all pages, in order.
 async fn turn(layer: &StaticModelsCacheLayer, dialect: ClientDialect, size: usize) -> Vec<String> {
     let limit = dialects::limit(dialect, size);
     let (mut all, mut query) = (Vec::new(), limit.clone());
@@ -90,7 +90,7 @@ async fn anthropic_limit_is_1_to_1000_default_20() {
         assert_eq!(page["first_id"], all[0].as_str());
         assert_eq!(page["last_id"], all[size - 1].as_str());
     }
-    // All up to a thousand at once.
+    // A thousand records in one page.
     let layer = of_ids(&all[..1000]);
     let answer = page(&layer, Anthropic, "limit=1000").await;
     assert_eq!(ids(Anthropic, answer.body()), all[..1000]);
@@ -108,13 +108,13 @@ async fn anthropic_cursors_go_both_ways() {
         ("before_id=m-0003&limit=2", 1..3, true),
         ("before_id=m-0002&limit=2", 0..2, false),
         ("before_id=m-0000&limit=2", 0..0, false),
-        // Of ids that there are not, whatever came after them or before.
+        // Cursors that are unknown ids, wherever they would sort.
         ("after_id=m-0003x&limit=1", 4..5, true),
         ("before_id=m-0003x&limit=1", 3..4, true),
         ("after_id=a&limit=2", 0..2, true),
         ("after_id=z&limit=2", 10..10, false),
         ("before_id=z&limit=2", 8..10, true),
-        // Empty is not there; both at once is after.
+        // An empty cursor is ignored; with both cursors, `after_id` applies.
         ("after_id=&limit=2", 0..2, true),
         ("after_id=m-0003&before_id=m-0009&limit=2", 4..6, true),
     ] {
@@ -201,7 +201,7 @@ async fn altered_page_token_is_refused() {
         assert_eq!(status, "INVALID_ARGUMENT");
         assert_eq!(answer.headers()["cache-control"], "no-store");
     }
-    // An empty one is none, as clients send for the first page.
+    // An empty token is ignored: clients send it for the first page.
     assert_eq!(page(&layer, Gemini, "pageToken=").await.status(), 200);
 }
 
@@ -210,7 +210,7 @@ async fn page_token_resumes_after_list_change() {
     let before = of_ids(numbered(10));
     let first = page(&before, Gemini, "pageSize=4").await;
     let next = dialects::next(Gemini, &first).unwrap();
-    // As on a replica that is ahead: m-0003 is gone, and there are others around it.
+    // A newer list, as on another replica: m-0003 is removed, and models around it are added.
     let after = of_ids(["m-0000", "m-0001x", "m-0002", "m-0003x", "m-0005", "m-0010"]);
     let second = page(&after, Gemini, &next).await;
     assert_eq!(ids(Gemini, second.body()), ["m-0003x", "m-0005", "m-0010"]);
@@ -243,7 +243,7 @@ async fn page_token_reveals_nothing_of_its_view() {
     assert_eq!(ids(Gemini, answer.body()), ["m-0011", "m-0021"]);
 }
 
-// ===== Both =====
+// ===== Both dialects =====
 
 #[tokio::test]
 async fn page_etag_lasts_as_long_as_its_list() {
@@ -270,7 +270,7 @@ async fn page_etag_lasts_as_long_as_its_list() {
         let whole = page(&layer, dialect, &dialects::limit(dialect, 1000)).await;
         tags.insert(whole.headers()["etag"].to_str().unwrap().to_owned());
         assert_eq!(tags.len(), 4, "{dialect:?}");
-        // In another process, too.
+        // The tag is the same in another process.
         let other = of_ids(numbered(30));
         let first = page(&other, dialect, &limit).await;
         assert!(tags.contains(first.headers()["etag"].to_str().unwrap()));
@@ -288,7 +288,7 @@ async fn different_pages_have_different_etags() {
         "after_id=m-0009&limit=10",
         "after_id=m-0008&limit=10",
         "after_id=m-0019&limit=11",
-        // The same models, of which one page says that there are more and one that not.
+        // The same records, but only one of the two pages has a next page.
         "before_id=m-0010&limit=10",
         "before_id=m-0029x&limit=10",
         "after_id=z",
@@ -348,9 +348,9 @@ async fn page_shares_bytes_of_the_list() {
     }
 }
 
-// ===== Whatever the ids and the sizes =====
+// ===== Arbitrary ids and page sizes =====
 
-/// Ids as they come, many of which begin alike.
+/// Ids with many common prefixes.
 fn id() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-c]{1,3}(/[a-c]{1,2}){0,2}",
@@ -377,7 +377,7 @@ proptest! {
                 let listed: BTreeSet<_> = whole.iter().map(|one| dialects::id_of(dialect, one)).collect();
                 assert_eq!(listed, ids);
             }
-            // And backward.
+            // Backward as well.
             let limit = dialects::limit(Anthropic, size);
             let (mut all, mut query) = (Vec::new(), format!("{limit}&before_id=%F4%8F%BF%BF"));
             loop {
@@ -412,7 +412,7 @@ proptest! {
                 Provider::fixed("bare", models(&other)).prefix(false),
             ];
             let mut builder = with_all_dialects(builder(providers)).claude_aliases(claude);
-            // An alias is no glob.
+            // An alias must not be a glob.
             let alias = alias.filter(|(name, _)| !name.contains(['*', '?', '{', '}']));
             if let Some((name, target)) = alias.filter(|_| !other.is_empty()) {
                 let target = target.get(&other.iter().collect::<Vec<_>>()).to_string();

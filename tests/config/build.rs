@@ -1,5 +1,4 @@
-//! What cannot work is an error when the layer is built, which names field, value
-//! and what would be accepted.
+//! An invalid setting is a build error that names the field, the value and what is accepted.
 
 use std::time::Duration;
 
@@ -188,8 +187,8 @@ fn unlistable_declared_models_are_refused() {
     accepted(builder().provider(Provider::fixed("house", [])));
 }
 
-/// A regression: what a provider without a list falls back to was looked at for
-/// the first time when it was needed, and never listed then.
+/// Regression: a fallback was validated only when it was needed, and an invalid one was never
+/// listed.
 #[test]
 fn unlistable_fallback_is_refused() {
     for provider in [lab("lab"), http("lab")] {
@@ -259,7 +258,7 @@ fn invalid_address_is_refused_without_echo() {
     accepted(builder().provider(good));
 }
 
-/// A regression: the list was requested below them, and 404 for ever.
+/// Regression: the list was requested below an endpoint URL, which is always 404.
 #[test]
 fn endpoint_as_base_url_is_refused() {
     for end in [
@@ -284,7 +283,7 @@ fn endpoint_as_base_url_is_refused() {
     accepted(builder().provider(elsewhere.models_path("/openai/list")));
 }
 
-/// A regression: the path that begins with the other's text was never served.
+/// Regression: a path that starts with another path's text was never served.
 #[tokio::test]
 async fn paths_with_common_prefix_are_both_served() {
     let mounts = ["/v1/models", "/v1/models-mine"];
@@ -411,7 +410,7 @@ fn max_stale_below_interval_is_refused() {
 
 // ===== Settings without effect =====
 
-/// A regression: a key on a source was dropped without a word.
+/// Regression: a key on a source was dropped silently.
 #[test]
 fn http_setters_on_other_providers_are_refused() {
     type Set = fn(Provider) -> Provider;
@@ -443,7 +442,7 @@ fn http_setters_on_other_providers_are_refused() {
     for (setter, set) in setters {
         let field = format!("providers.lab.{setter}");
         for provider in [lab("lab"), Provider::fixed("lab", [Model::new("a")])] {
-            // The first one is named.
+            // The error names the first setting.
             let set = set(provider).bearer(Secret::new("hunter2"));
             let value = "set for a provider that is not fetched over HTTP";
             let built = builder().provider(set.clone());

@@ -1,4 +1,4 @@
-//! Settings and providers, as they stand in a file.
+//! Settings and providers as written in a file.
 
 use crate::support;
 use std::{
@@ -16,12 +16,12 @@ use tower_models_cache::{
     StaticModelsCacheLayer, View,
 };
 
-/// The settings in a text, or why there are none.
+/// Parses the settings.
 fn read(text: &str) -> Result<StaticModelsCacheConfig, String> {
     toml::from_str(text).map_err(|error| error.to_string())
 }
 
-/// What becomes of a text, up to the layer.
+/// Parses the settings and builds the layer.
 fn build(text: &str) -> Result<StaticModelsCacheLayer, String> {
     let text_of = |error: BuildError| error.to_string();
     let builder = read(text)?.builder().map_err(text_of)?;
@@ -32,7 +32,7 @@ fn provider(text: &str) -> ProviderConfig {
     toml::from_str(text).unwrap()
 }
 
-/// A service that lists `models` and keeps the last request's head.
+/// A service that lists `models` and records the head of the last request.
 #[derive(Clone, Default)]
 struct Upstream(Arc<Mutex<Vec<(Uri, HeaderMap)>>>);
 
@@ -66,7 +66,7 @@ fn layer(providers: impl IntoIterator<Item = Provider>) -> StaticModelsCacheLaye
 
 #[test]
 fn error_names_field_and_accepted_values() {
-    // What is wrong with the file as such says serde, with the line.
+    // serde reports syntax and type errors, with the line.
     let rows = [
         // Fields and types.
         (
@@ -208,13 +208,13 @@ fn error_names_field_and_accepted_values() {
             "[aliases]\n'gpt-*' = 'a/b'",
             r#"aliases is "gpt-*", expected one name of one model"#,
         ),
-        // Names of models.
+        // Model names.
         ("[aliases]\n'' = 'a/b'", r#"aliases is "", expected"#),
         (
             "[[providers]]\nname = 'a'\nprefix = 'sometimes'",
             r#"invalid value: string "sometimes", expected true, false or "on-conflict""#,
         ),
-        // Bounds and headers.
+        // Limits and headers.
         (
             "max_concurrent_fetches = 0",
             "max_concurrent_fetches is 0, expected 1 to 65536",
@@ -232,7 +232,7 @@ fn error_names_field_and_accepted_values() {
             r#"cache_control = "a\nb""#,
             r#"cache_control is "a\nb", expected a header value"#,
         ),
-        // Names of providers.
+        // Provider names.
         (
             "[[providers]]\nname = ''\nmodels = ['a']",
             r#"providers.name is "", expected 1 to 128 bytes"#,
@@ -317,7 +317,7 @@ fn error_names_field_and_accepted_values() {
     }
 }
 
-/// A regression: `${VAR}` was sent to the provider as it is.
+/// Regression: `${VAR}` was sent to the provider literally.
 #[test]
 fn unexpanded_variable_is_refused() {
     let lab = "[[providers]]\nname = 'a'\nbase_url = 'https://a.test'\n";
@@ -372,7 +372,7 @@ fn unexpanded_variable_is_refused() {
         ("[catalog]\nfile = '${X}/a.json'".to_owned(), "catalog.file"),
     ];
     for (text, field) in rows {
-        // When the file is loaded, before anything is built.
+        // Detected when the file is loaded, before anything is built.
         let error = read(&text).unwrap().builder().unwrap_err();
         assert_eq!(error.field(), field, "{text}");
         assert!(
@@ -383,7 +383,7 @@ fn unexpanded_variable_is_refused() {
     let secret = of_lab("headers = { x-api-key = 'hunter2 ${LAB_KEY}' }");
     let error = read(&secret).unwrap().builder().unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
-    // Instructions are text for a model.
+    // Instructions are prompt text, where `${` is allowed.
     let codex = "client_dialects = ['openai', 'codex']\ncodex_instructions = 'read ${HOME}'";
     assert!(build(codex).is_ok());
 }
@@ -422,7 +422,7 @@ async fn declared_list_keeps_address_without_fetch() {
         Some("https://api.perplexity.ai/v1")
     );
 
-    // With an address and without `list`, `models` remain the fallback.
+    // With an address and without `list`, `models` is the fallback.
     let fetched = provider("name = 'lab'\nmodels = ['a']\nlist = 'fetched'");
     let layer = layer([upstream.provider(&fetched, 200, "c")]);
     layer.cache().refresh().await.unwrap();
@@ -860,7 +860,7 @@ async fn overrides_replace_provider_facts_per_field() {
     assert!(record("QWEN-3").await["family"].is_null());
 }
 
-/// Invariant 16: an override that matches nothing is in the status.
+/// Invariant 16: an override that matches no model is in the status.
 #[test]
 fn status_counts_models_per_override() {
     let layer = build(

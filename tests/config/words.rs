@@ -1,4 +1,4 @@
-//! What users write and read: words for kinds, keys and globs of every type, errors.
+//! What users write and read: words for enum variants, keys and globs of every type, errors.
 
 use std::{collections::HashSet, error::Error, time::Duration};
 
@@ -111,7 +111,7 @@ fn every_variant_has_a_distinct_word() {
     for dialect in dialects {
         assert_eq!(dialect.to_string().parse::<ClientDialect>(), Ok(dialect));
     }
-    // Names of files, where a hyphen is usual.
+    // File names, which usually have hyphens.
     let presets: Vec<_> = Preset::ALL.iter().map(|preset| preset.as_str()).collect();
     are_words(&presets, "-");
     assert_eq!(Dialect::AzureDeployments.as_str(), "azure-deployments");
@@ -152,7 +152,7 @@ fn list_models_is_constructible() {
     assert_eq!(request.max_bytes(), 4);
 }
 
-/// That it compiles is the promise: `None` has one type.
+/// This must compile: `None` needs one type.
 #[cfg(feature = "client")]
 #[test]
 #[expect(
@@ -193,7 +193,7 @@ fn key_accepts_secret_string_or_none() {
     }
 }
 
-/// That it compiles is the promise: `[]` has one type.
+/// This must compile: `[]` needs one type.
 #[cfg(feature = "globs")]
 #[test]
 #[expect(
@@ -212,7 +212,7 @@ fn globs_accept_array_slice_vec_or_none() {
         View::globs(&texts[..], []),
         View::globs(texts.clone(), []),
     ] {
-        // Views of the same globs are one view.
+        // Views with the same globs are one view.
         let expected = format!("{:?}", View::globs(["a/*"], []).unwrap());
         assert_eq!(format!("{:?}", view.unwrap()), expected);
     }

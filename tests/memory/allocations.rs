@@ -1,7 +1,7 @@
-//! What a request allocates, and what a list holds.
+//! Allocations per request, and bytes held per list.
 //!
-//! The allocator counts for all threads. Only one test runs at a time, and each figure
-//! of a request is the least of many: what the test runner allocates meanwhile is not ours.
+//! The allocator counts for all threads. Only one test runs at a time, and each figure of a
+//! request is the minimum of many, so allocations of the test runner do not count.
 
 use crate::bench_support;
 use std::sync::LazyLock;
@@ -22,8 +22,8 @@ fn bare() -> Constant {
     Constant::plain("{}".into())
 }
 
-/// A service with few models, and one with many, of a list under no coding: a cache
-/// that is shut down answers from what is there, and makes no variants.
+/// A service with few models and one with many, both uncompressed: a cache that is shut down
+/// serves its list and does not compress it.
 fn small_and_large() -> [Cached; 2] {
     static BOTH: LazyLock<[Cached; 2]> = LazyLock::new(|| {
         [50, 50_000].map(|models| {
@@ -39,7 +39,7 @@ fn small_and_large() -> [Cached; 2] {
     BOTH.clone()
 }
 
-/// The allocations of one call, without those of making the request.
+/// The allocations of one call, without those for the request itself.
 fn allocations<S, B>(service: &mut S, make: impl Fn() -> Incoming) -> usize
 where
     S: Service<Incoming, Response = http::Response<B>, Error = std::convert::Infallible>,
@@ -129,11 +129,11 @@ fn forwarded_request_allocates_nothing() {
     }
 }
 
-/// What a cache holds once its providers gave 5,000 models of about 300 bytes each.
+/// Memory of a cache with 5,000 models of about 300 bytes each.
 ///
-/// The declared lists stand for fetched ones. They are made before the count begins,
-/// for the caller handed them over and may hold them still; the cache's own copy of
-/// each is what a fetched list would be. No variants are made: nothing was asked yet.
+/// Declared lists replace fetched ones. They are made before the count starts, because the caller
+/// may still hold them; the cache's own copy has the size of a fetched list. Nothing is
+/// compressed: no request was sent yet.
 #[test]
 fn list_memory_is_at_most_three_times_body() {
     let _alone = TURN.blocking_lock();
@@ -151,13 +151,13 @@ fn list_memory_is_at_most_three_times_body() {
     assert!(held <= 3 * served, "{held} bytes are held for {served}");
 }
 
-/// The same for a fetched list of 5,000 models as rich as OpenRouter's: of what was read
-/// nothing is held that is not served.
+/// The same for a fetched list of 5,000 models as rich as OpenRouter's: only what is served is
+/// held.
 #[test]
 fn rich_list_memory_is_at_most_three_times_body() {
     let _alone = TURN.blocking_lock();
     let body = bytes::Bytes::from(bench_support::rich::openrouter(5_000));
-    // One that looks at its root before the next task: no variants are begun.
+    // A runtime that polls its root future before the next task: compression does not start.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .event_interval(1)
         .enable_time()

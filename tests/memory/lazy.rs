@@ -1,4 +1,4 @@
-//! A list in another form is rendered when somebody asks for it first, and then once.
+//! The list of a dialect is rendered on its first request, and once.
 
 use crate::support::dialects;
 use crate::support::dialects::with_all_dialects;
@@ -11,7 +11,7 @@ use tower_models_cache::{ClientDialect, Model, Provider, StaticModelsCacheLayer}
 
 use crate::{GLOBAL, TURN};
 
-/// All but the first, which is always there.
+/// All dialects but the first, which is always rendered.
 const OTHERS: [ClientDialect; 4] = [
     ClientDialect::Anthropic,
     ClientDialect::Gemini,
@@ -19,7 +19,7 @@ const OTHERS: [ClientDialect; 4] = [
     ClientDialect::Codex,
 ];
 
-/// A cache that is shut down publishes what it is told to, and compresses nothing.
+/// A cache that is shut down still publishes, and does not compress.
 fn still(dialects: &[ClientDialect], models: usize) -> StaticModelsCacheLayer {
     let stop = CancellationToken::new();
     stop.cancel();
@@ -31,7 +31,7 @@ fn still(dialects: &[ClientDialect], models: usize) -> StaticModelsCacheLayer {
         .unwrap()
 }
 
-/// How many bytes are asked for while the future goes on.
+/// The number of bytes allocated while the future runs.
 async fn allocated(work: impl Future) -> usize {
     let region = Region::new(GLOBAL);
     work.await;
@@ -57,7 +57,7 @@ async fn unused_dialect_adds_no_publication_cost() {
         with_all < plain + plain / 20,
         "{with_all} bytes, and {plain} without them"
     );
-    // And those that were asked for are there at once with the next list.
+    // Dialects that were requested are rendered with the next list.
     for dialect in OTHERS {
         send(&all, dialects::whole_list(dialect)).await;
     }
@@ -84,7 +84,7 @@ async fn concurrent_first_requests_share_one_list() {
                 while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
                     frames.push(frame.unwrap().into_data().unwrap());
                 }
-                // A page has its head in a piece of its own; the records are shared.
+                // The head of a page is a frame of its own; the records are shared.
                 let records = frames.iter().max_by_key(|frame| frame.len()).unwrap();
                 records.as_ptr() as usize
             })
@@ -108,7 +108,7 @@ async fn unchanged_list_is_not_rendered_again() {
     for dialect in dialects::ALL {
         before.push(send(&layer, dialects::whole_list(dialect)).await);
     }
-    // A failure and a success without news are published, with the same lists.
+    // A failure and an unchanged success are published with the same lists.
     shared.set(Err(tower_models_cache::ListErrorKind::Status(500)));
     layer.cache().refresh().await.unwrap_err();
     for (dialect, before) in dialects::ALL.into_iter().zip(&before) {

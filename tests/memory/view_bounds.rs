@@ -1,4 +1,4 @@
-//! What views take, and what is done for them: bounded, once, and kept over publications.
+//! Memory and work per view: limited, done once, and kept across publications.
 
 use crate::support::dialects;
 use std::sync::{
@@ -19,7 +19,7 @@ use ClientDialect::{Anthropic, OpenAi};
 
 use crate::{GLOBAL, TURN};
 
-/// Team `n` sees the models whose number leaves `n` when it is divided by `of`.
+/// Team `n` sees the models whose number is `n` modulo `of`.
 fn teams(builder: Builder, of: usize, asked: &Arc<AtomicUsize>) -> Builder {
     let asked = Arc::clone(asked);
     with_all_dialects(builder).views(move |request| {
@@ -51,7 +51,7 @@ fn models(count: usize) -> impl Iterator<Item = Model> {
     })
 }
 
-/// A cache that is shut down renders what is asked for, and compresses nothing.
+/// A cache that is shut down renders on request and does not compress.
 fn still(builder: Builder) -> StaticModelsCacheLayer {
     let stop = CancellationToken::new();
     stop.cancel();
@@ -71,7 +71,7 @@ async fn thousand_views_stay_within_memory_limit() {
     let bound = 64 << 20; // as by default
     let asked = Arc::default();
     let house = Provider::fixed("house", models(5_000));
-    // Each sees a tenth: 1,000 lists of 500 models, of 60 MB in one form and 160 in two.
+    // Each view sees a tenth: 1,000 lists of 500 models, 60 MB in one dialect and 160 MB in two.
     let layer = still(teams(builder([house]), 10, &asked));
     send(&layer, by(0, dialects::whole_list(OpenAi))).await;
     let since = Region::new(GLOBAL);
@@ -88,7 +88,7 @@ async fn thousand_views_stay_within_memory_limit() {
     let held = held(&since);
     let status = layer.cache().status();
     assert!(held <= bound + bound / 8, "{held} bytes are held");
-    // What is said is what is held, give or take what an allocator's block has spare.
+    // The reported size matches the held memory, except for the allocator's slack.
     assert!(
         held <= status.view_bytes + status.view_bytes / 8,
         "{held} {}",
@@ -120,7 +120,7 @@ async fn recently_used_views_are_kept() {
         look(team).await;
     }
     assert_eq!(asked.load(Ordering::Relaxed), before, "they are kept");
-    // Who was let go is answered as before.
+    // An evicted view is served as before.
     assert_eq!(ids(OpenAi, look(2).await.body()), ["house/model-00002"]);
     assert_eq!(asked.load(Ordering::Relaxed), before + 10);
 }
@@ -173,7 +173,7 @@ async fn predicate_runs_only_for_changed_models() {
     }
     assert_eq!(asked.swap(0, Ordering::Relaxed), 4);
 
-    // Nothing changed: nothing is asked, and the lists are the same.
+    // Without a change, no predicate runs and the lists are the same.
     let before = look().await;
     layer.cache().refresh().await.unwrap();
     assert_eq!(look().await.body().as_ptr(), before.body().as_ptr());
@@ -201,7 +201,7 @@ async fn unused_view_is_dropped() {
     assert_eq!(ids(OpenAi, answer.body()), ["lab/m-3"]);
 }
 
-/// The bound counts compressed variants, which come later.
+/// The limit includes compressed lists, which are added later.
 #[cfg(feature = "compression")]
 #[tokio::test]
 async fn memory_limit_includes_compressed_lists() {
@@ -212,7 +212,7 @@ async fn memory_limit_includes_compressed_lists() {
         send(&layer, by(0, dialects::whole_list(OpenAi))).await;
         layer.cache().status().view_bytes
     };
-    // Room for two lists as they are rendered, and not for their variants as well.
+    // Room for two rendered lists, but not for their compressed forms.
     let bound = 2 * size + size / 50;
     let builder = teams(builder([house()]), 2, &Arc::default());
     let layer = builder.max_view_bytes(bound).build().unwrap();

@@ -1,6 +1,5 @@
-//! Requests to AWS are signed anew each time, with credentials that are kept until they
-//! expire or are refused. That the signature is right is shown beside the code, by AWS's
-//! own test case.
+//! Requests to AWS are signed one by one, with credentials that are kept until they expire or are
+//! refused. The signature itself is tested beside the code, with AWS's own test case.
 
 use std::{
     collections::HashSet,
@@ -24,7 +23,7 @@ const PAGES: [&str; 2] = [
     r#"{"inferenceProfileSummaries":[{"inferenceProfileId":"us.vendor.model-v1:0"}]}"#,
 ];
 
-/// A region of Bedrock that refuses the first so many requests.
+/// A Bedrock region that refuses its first requests.
 #[derive(Clone, Default)]
 struct Region {
     refuses: usize,
@@ -73,7 +72,7 @@ impl Region {
         self.fetches.load(Ordering::SeqCst)
     }
 
-    /// The addresses, and the keys that signed for them.
+    /// The addresses, and the access keys that signed the requests.
     fn asked(&self) -> Vec<(String, String)> {
         let asked = self.asked.lock().unwrap();
         let key = |headers: &HeaderMap| {
@@ -111,7 +110,7 @@ async fn each_page_is_signed_with_cached_credentials() {
     let address = "https://bedrock.eu-central-1.amazonaws.com/inference-profiles?maxResults=1000";
     assert_eq!(asked[0].0, address);
     assert_eq!(asked[1].0, format!("{address}&nextToken=A%2F%2B%3D"));
-    // Another address, another signature.
+    // Another address needs another signature.
     let signatures: HashSet<_> = region.asked.lock().unwrap()[..2]
         .iter()
         .map(|(_, headers)| headers["authorization"].clone())

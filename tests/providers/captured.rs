@@ -1,7 +1,7 @@
-//! Real lists, as providers sent them: from the folder that `MODELS_CAPTURES` names.
+//! Real lists as providers sent them, from the directory in `MODELS_CAPTURES`.
 //!
-//! The captures are not part of the crate. Without the variable these tests read
-//! nothing; `samples` shows the same on small lists that are.
+//! The captures are not part of the crate. Without the variable these tests read nothing;
+//! `samples` tests the same with small lists that are part of the crate.
 
 use std::{convert::Infallible, fs, path::PathBuf};
 
@@ -10,11 +10,11 @@ use http::{Request, Response};
 use http_body_util::{Empty, Full};
 use tower_models_cache::{Dialect, ListErrorKind, Provider, StaticModelsCacheLayer};
 
-/// How many models there are, and how many of them are duplicates; or a failure.
+/// The number of models and of duplicates among them, or a failure.
 pub(crate) type Outcome = Result<(usize, usize), ListErrorKind>;
 
-/// A capture: its file, the dialect it is configured with, the dialect that is found when
-/// none is, and what it comes to: so many models, less so many duplicates, or a failure.
+/// A capture: its file, its configured dialect, the dialect that is detected without
+/// configuration, and the result: the number of models and of duplicates, or a failure.
 type Capture = (&'static str, &'static str, &'static str, Outcome);
 
 const CAPTURES: &[Capture] = &[
@@ -194,7 +194,7 @@ fn captures() -> Option<PathBuf> {
     std::env::var_os("MODELS_CAPTURES").map(PathBuf::from)
 }
 
-/// A provider with this capture as its first page; if that names a next one, it is empty.
+/// A provider with this capture as its first page; a next page, if there is one, is empty.
 pub(crate) fn layer(body: Vec<u8>, dialect: &str) -> StaticModelsCacheLayer {
     let body = Bytes::from(body);
     let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
@@ -242,7 +242,7 @@ async fn captures_are_read_in_set_or_auto_dialect() {
     }
 }
 
-/// Reads the list under the configured dialect, and under the one that is detected.
+/// Reads the list in the configured dialect and in the detected one.
 pub(crate) async fn assert_is_read(
     name: &str,
     body: &[u8],
@@ -341,7 +341,7 @@ async fn captures_of_two_days_differ_only_by_content() {
         let other = second.get(&model.id()).expect("the ids are the same");
         other.model() != model.model()
     });
-    // 57 had a date of their end on the first day, and none on the second.
+    // 57 models had a deprecation date on the first day, and none on the second.
     assert_eq!(changed.count(), 57);
 }
 
@@ -354,7 +354,7 @@ async fn truncated_captured_list_is_a_failure() {
     }
 }
 
-/// Cuts the list off at several places.
+/// Truncates the list at several positions.
 pub(crate) async fn assert_truncation_fails(name: &str, body: &[u8], dialect: &str) {
     let body = body.trim_ascii_end();
     for end in [body.len() - 1, body.len() / 2, 1] {

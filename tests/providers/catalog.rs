@@ -1,5 +1,5 @@
-//! The catalogue: which record describes which model, and what comes of one that is late,
-//! broken or gone.
+//! The catalog: which record describes which model, and the effects of a catalog that is late,
+//! invalid or unavailable.
 
 use crate::support;
 use std::{
@@ -23,10 +23,10 @@ use tower_models_cache::{
 
 use crate::support::{Gate, MODES, Mode, ScriptedSource, builder, get, list, send, settle};
 
-/// A request: where it went, and the tag that it named.
+/// A request: its URI, and its `If-None-Match`.
 type Asked = (String, Option<String>);
 
-/// Where a catalogue lies, to be changed by the test.
+/// A server with a catalog that the test can change.
 #[derive(Clone, Default)]
 struct Shelf {
     answer: Arc<Mutex<(u16, String, Option<&'static str>)>>,
@@ -84,7 +84,7 @@ impl Shelf {
     }
 }
 
-/// A catalogue with one model, of which this window is known.
+/// A catalog with one model, of which this context length is known.
 fn of(provider: &str, id: &str, window: u64) -> Value {
     json!({ provider: { "models": { id: { "limit": { "context": window } } } } })
 }
@@ -116,7 +116,7 @@ async fn with(catalog: &Value, provider: Provider) -> StaticModelsCacheLayer {
     layer
 }
 
-// ===== Which record =====
+// ===== Matching records =====
 
 #[tokio::test(start_paused = true)]
 async fn catalog_fills_missing_facts() {
@@ -241,16 +241,17 @@ async fn ids_match_exactly_or_after_vendor() {
     let layer = with(&all, Provider::fixed("shop", models)).await;
     let snapshot = layer.cache().snapshot();
     for (id, window, priced) in [
-        // The provider's own records: prices and all.
+        // Records under the provider's own name: all facts, with prices.
         ("star/own", Some(5), true),
         ("rest", Some(7), true),
         ("up", Some(8), true),
-        // Records of the same model elsewhere: what does not depend on where.
+        // Records of the same model under other providers: only facts that do not depend on the
+        // provider.
         ("star/star-4", Some(1), false),
         ("star/alike", Some(3), false),
         ("star/x/y", Some(4), false),
         ("nobody/rest", Some(7), false),
-        // Two that differ, or none.
+        // Two records that differ, or none.
         ("star/both", None, false),
         ("star-4", None, false),
         ("STAR/star-4", None, false),
@@ -289,7 +290,7 @@ async fn operator_and_provider_override_catalog() {
     assert_eq!(model.prices(), Some(&own));
 }
 
-// ===== When it comes, and when it does not =====
+// ===== Fetching the catalog =====
 
 #[tokio::test(start_paused = true)]
 async fn late_catalog_is_published_without_waiting() {

@@ -1,4 +1,4 @@
-//! The crate's own client, against real servers on this machine.
+//! The HTTP client of the crate, against real servers on loopback.
 
 use crate::support;
 use std::{
@@ -29,7 +29,7 @@ use tower_models_cache::{ListErrorKind, ModelsCache, Provider, Secret, StaticMod
 const LIST: &str = r#"{"object":"list","data":[{"id":"large"},{"id":"meta/small"}]}"#;
 const KEY: &str = "sk-hunter2";
 
-/// A server on this machine, and the requests that reached it. It ends with the test.
+/// A server on loopback that records its requests. It stops when it is dropped.
 struct Server {
     host: String,
     seen: Arc<Mutex<Vec<(Uri, HeaderMap)>>>,
@@ -77,12 +77,12 @@ fn lab(url: impl Into<String>) -> Provider {
     Provider::openai("lab", url, Secret::new(KEY))
 }
 
-/// How a fetch fails.
+/// The error of a failed fetch.
 async fn failure(cache: &ModelsCache) -> ListErrorKind {
     cache.refresh_provider("lab").await.unwrap_err().kind()
 }
 
-/// Ends a test that hangs: no promise, and far from what any of them takes.
+/// Turns a test that hangs into one that fails. The timeout is not a promise.
 async fn in_time<F: Future>(test: F) -> F::Output {
     let end = Duration::from_secs(30);
     tokio::time::timeout(end, test).await.expect("hangs")
@@ -141,7 +141,7 @@ async fn key_is_sent_in_configured_header() {
 async fn gzip_br_and_zstd_responses_are_decoded() {
     in_time(async {
         for coding in ["gzip", "br", "zstd"] {
-            // Larger than what the server leaves alone, and chosen by us alone.
+            // Too large to be sent uncompressed, and the coding is chosen by us.
             let data: Vec<_> = (0..500).map(|n| format!(r#"{{"id":"m{n:03}"}}"#)).collect();
             let body = format!(r#"{{"object":"list","data":[{}]}}"#, data.join(","));
             let bytes = compress(coding, body).await;
@@ -194,7 +194,7 @@ async fn gzip_bomb_is_refused_by_decoded_size() {
             layer.cache()
         };
         assert_eq!(failure(&bounded(BOUND)).await, ListErrorKind::TooLarge);
-        // It is the bound that refused it, and nothing else.
+        // Only the limit can have refused it.
         assert!(bounded(5 * BOUND).refresh().await.is_ok());
     })
     .await;
@@ -323,7 +323,7 @@ async fn hung_server_fails_at_deadline() {
             .route("/v1/models", get(std::future::pending::<String>))
             .route("/body/models", get(drip));
         let server = Server::start(app).await;
-        // One that takes the connection and says nothing, to TLS neither.
+        // A server that accepts the connection and never sends a byte, not even for TLS.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent = silent.local_addr().unwrap();
         for url in [
@@ -350,7 +350,7 @@ async fn shutdown_closes_connection_to_hung_server() {
             asked.send(()).await.unwrap();
             std::future::pending::<String>().await
         };
-        // The route keeps no copy of what the one call of it holds.
+        // The route keeps no copy of what its one call holds.
         let hung = Arc::new(Mutex::new(Some(hung)));
         let once = move || {
             let hung = hung.lock().unwrap().take().unwrap();
@@ -367,7 +367,7 @@ async fn shutdown_closes_connection_to_hung_server() {
     .await;
 }
 
-/// Headers at once, and a byte now and then.
+/// Sends headers at once, and a byte now and then.
 async fn drip() -> Response {
     let bytes = futures_util::stream::unfold((), |()| async {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -388,8 +388,8 @@ async fn refused_connection_is_transport_error() {
     .await;
 }
 
-/// Also: that TLS works at all, and without a crypto provider that the process has
-/// chosen; with two compiled in, as here, there is no other default.
+/// This also shows that TLS works, and without a process-wide crypto provider: with two compiled
+/// in, as here, there is no other default.
 #[tokio::test]
 async fn self_signed_certificate_is_refused() {
     use rustls::{ServerConfig, ServerConnection, crypto::ring, pki_types::PrivateKeyDer};
@@ -524,7 +524,7 @@ fn error_for_invalid_key_names_the_header() {
 async fn log_and_errors_hide_key_and_server_text() {
     let log = &*LOG;
     in_time(async {
-        // A server that says back what it was told, as body, header and redirect.
+        // A server that echoes the key in body, header and redirect.
         let echo = |request: Request| async move {
             let key = request.headers()["authorization"].clone();
             let text = key.to_str().unwrap().replace(' ', "-");

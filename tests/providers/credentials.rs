@@ -1,5 +1,5 @@
-//! A token that changes: fetched when it is needed, kept while it is good, on every page,
-//! and shown to nobody.
+//! Tokens that expire: fetched when needed, kept while valid, sent with every page, and never
+//! shown.
 
 use crate::support;
 use std::{
@@ -29,9 +29,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-// ===== Providers, and hooks that give tokens =====
+// ===== Providers and token hooks =====
 
-/// The requests that reached a provider: where, and with which credential.
+/// The requests that reached a provider: URI and credential.
 #[derive(Clone, Default)]
 struct Asked(Arc<Mutex<Vec<(Uri, String)>>>);
 
@@ -47,13 +47,13 @@ impl Asked {
         key
     }
 
-    /// The credentials since the last look.
+    /// The credentials since the last call.
     fn keys(&self) -> Vec<String> {
         let asked = std::mem::take(&mut *self.0.lock().unwrap());
         asked.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// Which page each request was for, by its cursor, and the credentials.
+    /// The cursor and the credential of each page request.
     fn pages(&self) -> Vec<(String, String)> {
         let asked = std::mem::take(&mut *self.0.lock().unwrap());
         let page = |(uri, key): (Uri, String)| {
@@ -67,7 +67,8 @@ impl Asked {
     }
 }
 
-/// A provider whose status, for a credential, `judge` says, with a list of one page.
+/// A provider with a list of one page, which responds to a credential with the status that
+/// `judge` returns.
 fn lab(judge: impl Fn(&str) -> u16 + Clone + Send + Sync + 'static) -> (Provider, Asked) {
     let asked = Asked::default();
     let keep = asked.clone();
@@ -84,7 +85,7 @@ fn open(_: &str) -> u16 {
     200
 }
 
-/// A provider with three pages, in Anthropic's form.
+/// A provider with three pages in Anthropic's dialect.
 fn paged(judge: impl Fn(&str, &str) -> u16 + Clone + Send + Sync + 'static) -> (Provider, Asked) {
     let asked = Asked::default();
     let keep = asked.clone();
@@ -109,7 +110,7 @@ fn paged(judge: impl Fn(&str, &str) -> u16 + Clone + Send + Sync + 'static) -> (
     (provider, asked)
 }
 
-/// How often a hook was called. Its first token is `t1`, then `t2` and so on.
+/// Counts the calls of a hook, whose tokens are `t1`, `t2` and so on.
 #[derive(Clone, Default)]
 struct Hook(Arc<AtomicUsize>);
 
@@ -118,7 +119,7 @@ impl Hook {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// The provider with this hook, which makes of its token what `make` says.
+    /// The provider with this hook, whose tokens are made by `make`.
     fn on<F, Fut>(&self, provider: Provider, make: F) -> Provider
     where
         F: Fn(AccessToken) -> Fut + Send + Sync + 'static,
@@ -137,7 +138,7 @@ async fn good(token: AccessToken) -> Result<AccessToken, BoxError> {
 }
 
 fn cache(provider: Provider) -> ModelsCache {
-    // A handle keeps its cache, and nothing renews it here but the test.
+    // A handle keeps its cache alive, and only the test refreshes it.
     builder([provider]).build().unwrap().cache()
 }
 
@@ -153,7 +154,7 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
     cache.status().providers.remove(0)
 }
 
-// ===== How long a token is kept =====
+// ===== Lifetime of a token =====
 
 #[tokio::test(start_paused = true)]
 async fn token_is_renewed_shortly_before_expiry() {
@@ -212,7 +213,7 @@ async fn token_is_kept_only_until_expiry() {
     }
 }
 
-/// It was made before it came: how long is not known.
+/// The token was made before it arrived, at an unknown time.
 #[tokio::test(start_paused = true)]
 async fn token_lifetime_includes_fetch_time() {
     let (provider, _) = lab(open);
@@ -289,7 +290,7 @@ async fn token_replaces_key() {
     assert_eq!(asked.keys(), ["Bearer t1"]);
 }
 
-// ===== A hook that gives none =====
+// ===== Hooks that fail =====
 
 #[tokio::test(start_paused = true)]
 async fn failed_token_hook_keeps_list() {
@@ -382,8 +383,8 @@ async fn hung_token_hook_fails_at_fetch_deadline() {
     }
 }
 
-/// A regression: a token that no header can hold was never sent, so never refused, and
-/// kept for ever.
+/// Regression: a token that is not a valid header value was never sent, so never refused, and
+/// kept forever.
 #[tokio::test(start_paused = true)]
 async fn unsendable_token_is_not_kept() {
     for bad in ["", "t1\n", "t1\u{2014}"] {
@@ -405,7 +406,7 @@ async fn unsendable_token_is_not_kept() {
     }
 }
 
-// ===== A token that is refused =====
+// ===== Refused tokens =====
 
 #[tokio::test(start_paused = true)]
 async fn request_is_retried_with_new_token_after_401() {
@@ -414,7 +415,7 @@ async fn request_is_retried_with_new_token_after_401() {
     let cache = cache(hook.on(provider, good));
     refresh(&cache).await;
     assert_eq!(asked.keys(), ["Bearer t1", "Bearer t2"]);
-    // Which is the one that is kept.
+    // The new token is kept.
     refresh(&cache).await;
     assert_eq!(
         (asked.keys(), hook.calls()),
@@ -431,7 +432,7 @@ async fn persistent_401_is_retried_once() {
     for fetch in 1..=3 {
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(401));
         assert_eq!(asked.keys().len(), 2, "fetch {fetch}");
-        // One that was refused is not sent again by the next fetch.
+        // A refused token is not sent again by the next fetch.
         assert_eq!(hook.calls(), 2 * fetch);
     }
 }
@@ -465,7 +466,7 @@ async fn other_statuses_keep_the_token() {
 
 #[tokio::test(start_paused = true)]
 async fn page_with_401_is_retried_alone() {
-    // t1 is good for one page.
+    // t1 is accepted for one page only.
     let (provider, asked) = paged(|page, key| match (page, key) {
         ("first", _) => 200,
         (_, "Bearer t1") => 401,
@@ -482,7 +483,7 @@ async fn page_with_401_is_retried_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn every_page_may_be_retried_once() {
-    // Every token is good for one page.
+    // Every token is accepted for one page only.
     let used = Arc::new(Mutex::new(std::collections::HashSet::new()));
     let (provider, asked) = paged(move |_, key| {
         let is_new = used.lock().unwrap().insert(key.to_owned());
@@ -495,7 +496,7 @@ async fn every_page_may_be_retried_once() {
     let expected = expected.map(|(page, key)| (page.to_owned(), format!("Bearer t{key}")));
     assert_eq!(asked.pages(), expected);
 
-    // And twice is a failure, of which nothing is committed.
+    // A second refusal of the same page is a failure, and nothing is stored.
     let (provider, asked) = paged(|page, _| if page == "b" { 401 } else { 200 });
     let cache = self::cache(Hook::default().on(provider, good));
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(401));
@@ -526,7 +527,7 @@ async fn refused_static_key_is_not_retried() {
     assert_eq!(asked.keys(), ["Bearer sk-1"]);
 }
 
-// ===== Where a token may go, and where it shows =====
+// ===== Where tokens may be sent and shown =====
 
 #[cfg(feature = "client")]
 #[test]
@@ -563,7 +564,7 @@ fn token_over_plain_http_needs_opt_in() {
 
 const SECRET: &str = "ya29-hunter2";
 
-/// A hook's error that quotes the token.
+/// The error of a hook that quotes the token.
 struct Telling;
 
 impl fmt::Debug for Telling {
@@ -597,7 +598,7 @@ async fn token_never_appears_in_output() {
         for code in [200, 401] {
             let seen = Arc::new(Mutex::new(String::new()));
             let sight = Arc::clone(&seen);
-            // A service may log what it is asked.
+            // A service may log its requests.
             let service = service_fn(move |request: Request<Empty<Bytes>>| {
                 *sight.lock().unwrap() += &format!("{request:?}");
                 tracing::info!(?request, "asked");

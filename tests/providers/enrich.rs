@@ -1,5 +1,4 @@
-//! What is known of models beside what their providers tell: who goes before whom, and
-//! how often anybody is asked.
+//! Facts beside those of the providers: precedence, and how often an enricher runs.
 
 use std::sync::{
     Arc, Mutex,
@@ -17,7 +16,7 @@ use crate::support::{MODES, Mode, ScriptedSource, SharedList, builder, get, send
 
 type Describe = dyn Fn(&str, &Model) -> Option<Model> + Send + Sync;
 
-/// An enricher that notes what it is asked for.
+/// An enricher that records which models it describes.
 #[derive(Clone)]
 struct Clerk {
     asked: Arc<Mutex<Vec<String>>>,
@@ -34,7 +33,7 @@ impl Clerk {
         }
     }
 
-    /// One that knows a window, which grows with the generation.
+    /// An enricher that knows a context length, which grows with the generation.
     fn of_windows() -> Self {
         let clerk = Self::new(|_, _| None);
         let generation = Arc::clone(&clerk.generation);
@@ -47,7 +46,7 @@ impl Clerk {
         }
     }
 
-    /// What it was asked for since the last time, sorted.
+    /// The models described since the last call, sorted.
     fn asked(&self) -> Vec<String> {
         let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
         asked.sort();
@@ -67,7 +66,7 @@ impl Enrich for Clerk {
     }
 }
 
-/// The record of a model, as clients are served it.
+/// The record of a model as clients get it.
 async fn record(layer: &StaticModelsCacheLayer, id: &str) -> Value {
     let response = send(layer, get(&format!("/v1/models/{id}"))).await;
     assert_eq!(response.status(), 200, "{id}");
@@ -82,7 +81,7 @@ fn prices(prompt: &str, completion: Option<&str>) -> Prices {
     }
 }
 
-/// A description whose every fact tells who gave it.
+/// A description in which every fact identifies its source.
 fn facts(who: u64) -> Model {
     let name = format!("from {who}");
     Model::description()
@@ -220,7 +219,7 @@ async fn enricher_runs_only_for_new_and_changed_models() {
         }
         assert_eq!(clerk.asked(), [""; 0]);
 
-        // What came is asked for, and what stayed is not.
+        // New models are described, and unchanged ones are not.
         shared.set_ids(["b", "c"]);
         cache.refresh().await.unwrap();
         assert_eq!(clerk.asked(), ["lab/c"]);
@@ -256,7 +255,7 @@ async fn new_generation_describes_every_model_once() {
     let second = cache.snapshot();
     assert_ne!(second.etag(), first.etag());
 
-    // Another one that says the same: nothing is rendered again.
+    // Another enricher with the same facts: nothing is rendered again.
     let same = Clerk::new(|_, _| Some(Model::description().with_context_length(1007)));
     let layer = builder([Provider::fixed("lab", ["a", "b"].map(Model::new))])
         .enrich(same.clone())

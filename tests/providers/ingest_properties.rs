@@ -1,4 +1,4 @@
-//! What holds of every dialect, whatever a provider answers.
+//! Properties of every dialect, for every response of a provider.
 
 use std::{
     collections::BTreeMap,
@@ -70,12 +70,12 @@ fn run<F: Future>(test: F) -> F::Output {
         .block_on(test)
 }
 
-// ===== A provider, and a cache of its own =====
+// ===== A provider and its cache =====
 
 type Answer = (u16, Bytes);
 type ScriptedSource = dyn FnMut(&str) -> Answer + Send;
 
-/// Answers by the path and query that is asked for.
+/// Responds by the requested path and query.
 #[derive(Clone)]
 struct Host(Arc<Mutex<ScriptedSource>>);
 
@@ -95,7 +95,7 @@ impl Host {
     }
 }
 
-/// A cache of one provider, whose answer is laid out by the test.
+/// A cache with one provider, whose response the test sets.
 struct Lab {
     cache: tower_models_cache::ModelsCache,
     body: Arc<Mutex<Bytes>>,
@@ -117,7 +117,7 @@ impl Lab {
         Self { cache, body }
     }
 
-    /// What is listed once the provider has answered so.
+    /// The list after the provider has sent this response.
     async fn fetch(&self, body: impl Into<Bytes>) -> Result<ModelsSnapshot, ListErrorKind> {
         *self.body.lock().unwrap() = body.into();
         let fetched = self.cache.refresh_provider("lab").await;
@@ -128,12 +128,12 @@ impl Lab {
 
 // ===== Lists =====
 
-/// What the test wants to say of a model, in whatever dialect.
+/// The facts of a model, independent of the dialect.
 #[derive(Clone, Debug)]
 struct Facts {
     context: u32,
     name: String,
-    /// Seconds since the epoch, and long ago.
+    /// Seconds since the epoch, long ago.
     created: u32,
 }
 
@@ -147,7 +147,7 @@ fn models(count: impl Into<prop::collection::SizeRange>) -> impl Strategy<Value 
     });
     let id = "[a-zü][a-z0-9ü.:-]{0,7}[a-z0-9]";
     btree_map(id, facts, count).prop_map(|mut models: Models| {
-        // No two dates are the same: one date for all would be none.
+        // All dates differ: a date shared by all models would be dropped.
         for (day, facts) in (0..).zip(models.values_mut()) {
             facts.created = 1_500_000_000 + day * 86_400;
         }
@@ -160,7 +160,7 @@ fn rfc3339(seconds: u32) -> String {
     moment.to_string()
 }
 
-/// A record of this model.
+/// The record of this model in a dialect.
 fn record(dialect: &str, id: &str, facts: &Facts) -> Value {
     let Facts {
         context,
@@ -221,7 +221,7 @@ fn record(dialect: &str, id: &str, facts: &Facts) -> Value {
     }
 }
 
-/// Whether a record tells the context length, and whether it tells a name.
+/// Whether a record of the dialect has a context length, and whether it has a name.
 fn tells(dialect: &str) -> (bool, bool) {
     let record = |context, name: &str| {
         let name = name.to_owned();
@@ -241,7 +241,7 @@ fn records(dialect: &str, models: &Models) -> Vec<Value> {
     models.iter().map(record).collect()
 }
 
-/// The answer with these records, which is the whole list.
+/// The response with these records, as a complete list.
 fn whole(dialect: &str, records: Vec<Value>) -> Value {
     let count = records.len();
     match dialect {
@@ -272,9 +272,9 @@ fn list(dialect: &str, models: &Models) -> String {
     whole(dialect, records(dialect, models)).to_string()
 }
 
-// ===== Another spelling of the same =====
+// ===== Other spellings of the same value =====
 
-/// The same value with its fields in another order, other spaces and other escapes.
+/// The same value with another order of fields, other spaces and other escapes.
 fn spelled(value: &Value, random: &mut Rng) -> String {
     let mut out = String::new();
     spell(value, random, &mut out);
@@ -341,7 +341,7 @@ fn spell_text(text: &str, random: &mut Rng, out: &mut String) {
     out.push('"');
 }
 
-// ===== What must hold of a page, and of what is published =====
+// ===== Invariants of a page and of a published list =====
 
 fn check_page(page: &ModelPage, bytes: &[u8]) {
     assert!(2 * (page.models().len() + page.skipped()) <= bytes.len());
@@ -428,7 +428,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Something that goes wrong on the way, or was never right.
+/// A way to damage a list.
 #[derive(Clone, Debug)]
 enum Damage {
     Flip(Index, u8),
@@ -436,9 +436,9 @@ enum Damage {
     Insert(Index, Vec<u8>),
     Double(Index, usize),
     Cut(Index),
-    /// Another value in the place of one.
+    /// Replaces one value by another.
     Swap(Index, Vec<u8>),
-    /// A field twice, with this value the second time.
+    /// Repeats a field, with this value the second time.
     Again(Index, Vec<u8>),
 }
 
@@ -491,7 +491,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 
 impl Damage {
     fn apply(&self, bytes: &mut Vec<u8>) {
-        // Where a field's value stands, as far as a colon tells.
+        // The position of a field's value, found by its colon.
         let values = |bytes: &[u8]| -> Vec<(usize, usize)> {
             let colons = (0..bytes.len()).filter(|at| bytes[*at] == b':');
             let end = |from: usize| {
@@ -612,9 +612,9 @@ proptest! {
     }
 }
 
-// ===== What changes a list, and what does not =====
+// ===== Changes of a list =====
 
-/// What some providers send with each answer anew.
+/// Fields that some providers change with every response.
 fn volatile(dialect: &str, record: &mut Value, random: &mut Rng) {
     let number = random.u32(..);
     record["permission"] = json!([{"id": format!("modelperm-{number}"), "created": number}]);
@@ -635,7 +635,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let mut random = Rng::with_seed(seed);
-        // The same answer later, and on another replica.
+        // The same response later, and on another replica.
         let mut answer = |models: &Models| {
             let mut records = records(dialect, models);
             for record in &mut records {
@@ -660,7 +660,7 @@ proptest! {
             let second = lab.fetch(later.clone()).await.unwrap();
             prop_assert_eq!(second.etag(), first.etag(), "{}", later);
             prop_assert!(news.next().now_or_never().is_none());
-            // The very bytes: nothing was rendered again.
+            // The same buffer: nothing was rendered again.
             prop_assert_eq!(second.body().as_ptr(), first.body().as_ptr(), "{}", later);
             Ok(())
         })?;
@@ -703,7 +703,7 @@ proptest! {
 
 // ===== Pages =====
 
-/// A host that has these records in pages that end at `ends`, by a cursor.
+/// A server that has these records in pages that end at `ends`, by a cursor.
 fn in_pages(records: &[Value], ends: &[usize], fails: Option<(usize, Answer)>) -> Host {
     let records = records.to_vec();
     let mut ends = Vec::from_iter(ends.iter().copied().filter(|end| *end < records.len()));

@@ -1,5 +1,5 @@
-//! A provider's response is judged by what it offered: dates, duplicates and counts do not
-//! depend on the operator's filter, nor on what was seen before.
+//! A response is judged by what it offers: dates, duplicates and counts depend neither on the
+//! operator's filter nor on previous responses.
 
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
@@ -34,7 +34,7 @@ fn run<F: Future>(test: F) -> F::Output {
     runtime.block_on(test)
 }
 
-/// A record with few ids, dates and facts, so that they often coincide.
+/// A record with few possible ids, dates and facts, so that they often coincide.
 fn record() -> impl Strategy<Value = Model> {
     let now = unix_now();
     let dates = [
@@ -67,7 +67,7 @@ fn record() -> impl Strategy<Value = Model> {
     })
 }
 
-/// What a replica saw before: other models, or the same ones with another date.
+/// What a replica saw before: other models, or the same models with another date.
 #[derive(Clone, Debug)]
 enum Before {
     Other(Vec<Model>),
@@ -160,7 +160,7 @@ proptest! {
     }
 }
 
-/// The models of one provider that lists these, by id.
+/// The models of one provider with these records, by id.
 fn listed(models: Vec<Model>) -> Vec<(String, Option<u32>)> {
     run(async move {
         let source = ScriptedSource::new(move |_| {
@@ -203,7 +203,7 @@ fn implausible_date_is_dropped() {
             assert_eq!(found[0].1, expected, "{created} of {}", models.len());
         }
     }
-    // The operator's own dates are his to choose.
+    // Dates that the operator declares are not checked.
     let fixed = Provider::fixed("house", [Model::new("a").with_created(1)]);
     let snapshot = cache(builder([fixed]).build()).snapshot();
     assert_eq!(snapshot.get("house/a").unwrap().model().created(), Some(1));
@@ -219,11 +219,11 @@ fn date_shared_by_three_models_is_dropped() {
     assert_eq!(dates(&["a"]), 1);
     assert_eq!(dates(&["a", "b"]), 2);
     assert_eq!(dates(&["a", "b", "c"]), 0);
-    // A model that is listed twice is one model.
+    // A model that is listed twice counts once.
     assert_eq!(dates(&["a", "b", "b", "b"]), 2);
 }
 
-/// A regression: with a filter that left two of three models, their shared date was kept.
+/// Regression: with a filter that kept two of three models, their shared date was kept.
 #[tokio::test]
 async fn shared_date_is_detected_before_filter() {
     let dated = |id: &str| Model::new(id).with_created(1_700_000_000);

@@ -1,5 +1,5 @@
-//! A list in pages is had whole or not at all, however a provider pages and wherever it
-//! breaks off: over real sockets, by the crate's own client.
+//! A paged list is fetched completely or not at all, for every way of paging and at every point
+//! of failure: over real sockets, with the HTTP client of the crate.
 
 use crate::support;
 use crate::support::paged;
@@ -34,7 +34,7 @@ const KEY: &str = "sk-hunter2";
 const PATH: &str = "/v1/list";
 const SECOND: Duration = Duration::from_secs(1);
 
-// ===== A server, and what it was asked =====
+// ===== A server that records its requests =====
 
 enum Reply {
     Answer(Response<Body>),
@@ -59,7 +59,7 @@ fn page(body: impl Into<Bytes>) -> Reply {
     reply(200, body).into()
 }
 
-/// A server on a socket, and the requests that reached it, in their order.
+/// A server on a socket that records its requests in order.
 struct Upstream {
     server: Server,
     requests: Arc<Mutex<Vec<request::Parts>>>,
@@ -85,7 +85,7 @@ impl Upstream {
         Self { server, requests }
     }
 
-    /// One that answers each page of a list by its number.
+    /// A server that responds to each page by its number.
     async fn paging(
         style: &'static Style,
         answer: impl Fn(usize) -> Reply + Send + Sync + 'static,
@@ -97,12 +97,12 @@ impl Upstream {
         .await
     }
 
-    /// One that has these pages.
+    /// A server with these pages.
     async fn having(style: &'static Style, pages: &'static [&[&str]]) -> Self {
         Self::paging(style, move |number| leaf(style, pages, number)).await
     }
 
-    /// The URIs that were asked for since the last look, each with the key.
+    /// The URIs requested since the last call, each with the key.
     fn uris(&self) -> Vec<Uri> {
         let requests = std::mem::take(&mut *self.requests.lock().unwrap());
         let uri = |head: request::Parts| {
@@ -114,7 +114,7 @@ impl Upstream {
         requests.into_iter().map(uri).collect()
     }
 
-    /// The pages that were asked for since the last look, as they should be.
+    /// The page numbers requested since the last call.
     fn asked(&self, style: &Style) -> Vec<usize> {
         let number = |uri: Uri| {
             assert_eq!(uri.path(), PATH);
@@ -150,7 +150,7 @@ async fn failure(cache: &ModelsCache) -> ProviderError {
     cache.refresh_provider("lab").await.unwrap_err()
 }
 
-/// The last segment of each id that is listed.
+/// The last segment of each listed id.
 fn names(cache: &ModelsCache) -> Vec<String> {
     let snapshot = cache.snapshot();
     let name = |id: &str| id.rsplit('/').next().unwrap().to_owned();
@@ -161,7 +161,7 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
     cache.status().providers.remove(0)
 }
 
-// ===== Bodies that break off, never come, or never end =====
+// ===== Truncated, missing and endless bodies =====
 
 fn streamed(
     head: http::response::Builder,
@@ -171,11 +171,11 @@ fn streamed(
     head.body(BodyExt::boxed(body)).unwrap()
 }
 
-/// The first half of a body. Then the connection is gone.
+/// Sends the first half of a body and closes the connection.
 fn cut(body: String) -> Response<Body> {
     let half = Bytes::from(body).split_to(20);
     let chunks = stream::iter([Ok(half), Err("cut".into())]);
-    // Only once the half is on its way.
+    // Only after the half has been sent.
     let chunks = chunks.then(|chunk| async {
         tokio::task::yield_now().await;
         chunk
@@ -207,7 +207,7 @@ fn zipped(body: impl Into<Bytes>) -> Response<Body> {
     response
 }
 
-// ===== What holds of every style =====
+// ===== Every style of paging =====
 
 async fn whole(style: &'static Style) {
     let upstream = Upstream::having(style, &[&["m1", "m2"], &["m3"], &["m4", "m5"], &["m6"]]).await;
@@ -217,13 +217,13 @@ async fn whole(style: &'static Style) {
     assert_eq!(upstream.asked(style), [1, 2, 3, 4]);
     let status = status(&cache);
     assert_eq!((status.models, status.skipped), (6, 0));
-    // And again from the first page, not from where it ended.
+    // The next refresh starts from the first page again.
     cache.refresh().await.unwrap();
     assert_eq!(upstream.asked(style), [1, 2, 3, 4]);
 }
 
 async fn loops(style: &'static Style) {
-    /// Which page a page names as its next.
+    /// The next page that a page names.
     type Names = fn(usize) -> usize;
     let itself: Names = |_| 2;
     let alternating: Names = |number| if number == 2 { 3 } else { 2 };
@@ -240,7 +240,7 @@ async fn loops(style: &'static Style) {
     }
 }
 
-/// A proxy that drops the query, a server that does not know the parameter.
+/// A proxy that drops the query, or a server that does not know the parameter.
 async fn ignored(style: &'static Style) {
     let upstream = Upstream::paging(style, |_| page(style.page(1, &["m1"], 2))).await;
     let cache = upstream.layer(style, as_it_is).cache();
@@ -335,7 +335,7 @@ async fn too_many_models(style: &'static Style) {
     assert_eq!(cache.snapshot().len(), 6);
 }
 
-/// A few KB on the wire, and far more than the bound when they are decoded.
+/// A few KB on the wire, and far more than the limit when decoded.
 async fn bomb(style: &'static Style) {
     const BOUND: usize = 64 * 1024;
     let last = style.page(2, &["m2"], None);
@@ -352,7 +352,7 @@ async fn bomb(style: &'static Style) {
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::TooLarge);
     assert_eq!(upstream.asked(style), [1, 2]);
     assert!(cache.snapshot().is_empty());
-    // It is the bound that refused it, and nothing else.
+    // Only the limit can have refused it.
     let cache = upstream
         .layer(style, |builder| builder.max_bytes(65 * BOUND))
         .cache();
@@ -360,7 +360,7 @@ async fn bomb(style: &'static Style) {
     assert_eq!(names(&cache), ["m1", "m2"]);
 }
 
-/// What becomes of page two, and of the list then.
+/// Page two as given, and the error of the list.
 type Midway = (fn(String) -> Reply, ListErrorKind);
 
 const MIDWAY: [Midway; 11] = [
@@ -368,7 +368,7 @@ const MIDWAY: [Midway; 11] = [
     (|_| reply(503, "{}").into(), ListErrorKind::Status(503)),
     (|_| reply(404, "{}").into(), ListErrorKind::Status(404)),
     (|_| reply(401, "{}").into(), ListErrorKind::Status(401)),
-    // Nothing was asked that it could answer.
+    // No request was sent that it could respond to.
     (|_| reply(304, "").into(), ListErrorKind::Status(304)),
     (|body| cut(body).into(), ListErrorKind::Transport),
     (|body| cut_by_length(body).into(), ListErrorKind::Transport),
@@ -385,7 +385,7 @@ const MIDWAY: [Midway; 11] = [
         ListErrorKind::NotJson,
     ),
     (|_| page(r#"{"error":"slow down"}"#), ListErrorKind::Refused),
-    // An object without anything is a page of Google's APIs, which leave out what is empty.
+    // An empty object is a page of Google's APIs, which omit empty fields.
     (|_| page(r#"{"ok":true}"#), ListErrorKind::NotAList),
 ];
 
@@ -451,7 +451,7 @@ async fn retry_after(style: &'static Style) {
     let pause = status(&cache).next_attempt.unwrap();
     assert!(pause > SECOND * 2000 && pause <= SECOND * 3000, "{pause:?}");
     assert_eq!(upstream.asked(style), [1, 2, 3, 1, 2]);
-    // No request asks before that, and each has the whole list.
+    // No request is sent before that, and every client request gets the complete list.
     for _ in 0..10 {
         let answer = support::send(&layer, support::get("/v1/models")).await;
         assert_eq!(*answer.body(), before.body());
@@ -536,7 +536,7 @@ styles! {
     vertex: VERTEX,
 }
 
-// ===== What is more to be said =====
+// ===== Particular dialects =====
 
 #[tokio::test]
 async fn more_pages_without_cursor_is_a_failure() {
@@ -569,7 +569,7 @@ async fn more_pages_without_cursor_is_a_failure() {
     .await;
 }
 
-/// Where the dialect was found, and not set: a later page may not show which it is.
+/// When the dialect is detected: a later page may not show which one it is.
 #[tokio::test]
 async fn later_pages_use_dialect_of_first_page() {
     within(async {
@@ -597,7 +597,7 @@ async fn later_pages_use_dialect_of_first_page() {
     .await;
 }
 
-/// A list whose first page names this link, and whose second is the last.
+/// A list whose first page has this link, and whose second page is the last.
 async fn linking(link: impl Fn(&str) -> String + Send + Sync + 'static) -> Upstream {
     let own = Arc::new(Mutex::new(String::new()));
     let host = Arc::clone(&own);
@@ -685,7 +685,7 @@ async fn link_to_another_origin_is_refused() {
             assert_eq!(upstream.uris(), ["/v1/list"], "{form:?}");
             assert!(cache.snapshot().is_empty());
         }
-        // A path at the same origin, however it looks.
+        // A path of the same origin that looks like another one.
         for form in ["/\\OTHER/v1/list", "/.//OTHER/v1/list", "/v1/@OTHER"] {
             let upstream = linking(away(form)).await;
             let cache = upstream.layer(&paged::OPENROUTER, as_it_is).cache();
@@ -696,7 +696,7 @@ async fn link_to_another_origin_is_refused() {
             );
             assert_eq!(upstream.uris().len(), 2, "{form:?}");
         }
-        // Nor by a redirect of page two.
+        // A redirect of page two is refused too.
         for code in [301, 302, 303, 307, 308] {
             let upstream = Upstream::paging(&paged::ANTHROPIC, move |number| match number {
                 1 => page(paged::ANTHROPIC.page(1, &["m1"], 2)),
@@ -718,7 +718,7 @@ async fn link_to_another_origin_is_refused() {
     .await;
 }
 
-/// The bomb has no end at all: whoever waited for it, or kept it, would never be done.
+/// The bomb is endless: waiting for it, or storing it, would never complete.
 #[tokio::test]
 async fn endless_gzip_bomb_is_abandoned_at_limit() {
     within(async {
@@ -738,7 +738,7 @@ async fn endless_gzip_bomb_is_abandoned_at_limit() {
                 let _held = &held;
                 Ok::<_, BoxError>(chunk())
             });
-            // The server never pauses otherwise: client and server share a thread.
+            // The server never yields otherwise: client and server share a thread.
             let chunks = chunks.then(|chunk| async {
                 tokio::task::yield_now().await;
                 chunk
@@ -790,10 +790,10 @@ async fn hung_second_page_fails_at_deadline() {
     .await;
 }
 
-/// The deadline is one for all pages: it does not begin anew with each.
+/// One deadline covers all pages: it does not start again with each page.
 #[tokio::test(start_paused = true)]
 async fn deadline_covers_all_pages() {
-    /// How long until the headers and until the body of page two, and when it ends.
+    /// The delays of the headers and of the body of page two, and the expected end.
     const FOREVER: Duration = Duration::from_secs(1 << 20);
     for (pause, (head, body), end) in [
         (SECOND * 4, (FOREVER, FOREVER), SECOND * 9),

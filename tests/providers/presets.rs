@@ -1,5 +1,4 @@
-//! What a preset asks, and with which key: a table of all of them, against a service
-//! that writes down what it is asked.
+//! The request and the key of every preset, against a service that records what it receives.
 
 use std::{
     collections::HashSet,
@@ -15,7 +14,7 @@ use tower_models_cache::{BuildError, Dialect, Model, Preset, Provider, Secret};
 
 const KEY: &str = "sk-7d1f";
 
-/// A service that keeps what it was asked, and has no list.
+/// A service that records its requests and has no list.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<(String, HeaderMap)>>>);
 
@@ -94,13 +93,13 @@ fn http_service(
     })
 }
 
-/// Where its key goes.
+/// Where the key is sent.
 enum Key {
     Bearer,
     In(&'static str),
 }
 
-/// Name, base URL to be set, address asked, key, and what else the provider must see.
+/// Name, base URL to set, requested address, key, and further required headers.
 type Row = (
     &'static str,
     Option<&'static str>,
@@ -126,7 +125,7 @@ const PRESETS: &[Row] = &[
     ),
     (
         "azure-deployments",
-        // What people have at hand is the address of inference.
+        // The address of the inference API, which is what users have at hand.
         Some("https://res.openai.azure.com/openai/v1"),
         "https://res.openai.azure.com/openai/deployments?api-version=2023-03-15-preview",
         Key::In("api-key"),
@@ -375,7 +374,7 @@ const PRESETS: &[Row] = &[
     ),
     (
         "ollama",
-        // The base URL of the same server's OpenAI API, as people have it.
+        // The base URL of the same server's OpenAI API, which is what users have at hand.
         Some("http://10.0.0.7:11434/v1"),
         "http://10.0.0.7:11434/api/tags",
         Key::Bearer,
@@ -501,7 +500,7 @@ async fn preset_sends_documented_request() {
     }
 }
 
-/// Whether there is no address that could be a default.
+/// Whether the preset has no default address.
 fn is_of_each_customer(preset: Preset) -> bool {
     [
         "azure",
@@ -582,7 +581,7 @@ async fn explicit_settings_override_preset() {
         "https://generativelanguage.googleapis.com/v1/models?pageSize=5"
     );
 
-    // What people have at hand is often the address of another API of the same provider.
+    // Users often have the address of another API of the same provider at hand.
     for (preset, base, address) in [
         (
             Preset::DeepSeek,
@@ -623,7 +622,7 @@ async fn explicit_settings_override_preset() {
     assert_eq!(uri, "http://localhost:11434/v1/models");
 }
 
-/// A list that was taken from one address is not another address's.
+/// A list fetched from one address is not kept for another address.
 #[tokio::test]
 async fn preset_at_another_address_is_a_new_provider() {
     let service = tower::service_fn(|request: Request<Empty<Bytes>>| {
@@ -643,7 +642,7 @@ async fn preset_at_another_address_is_a_new_provider() {
         .await
         .unwrap();
     assert_eq!((listed, layer.cache().snapshot().len()), (1, 1));
-    // The very base URL of the preset, but set: then the list lies where OpenAI's does.
+    // The preset's own base URL, set explicitly: then the list path is that of OpenAI.
     let moved = provider.base_url("https://api.deepseek.com");
     layer.cache().set_providers([moved]).await.unwrap();
     assert!(layer.cache().snapshot().is_empty());

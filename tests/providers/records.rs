@@ -1,5 +1,5 @@
-//! What becomes of a provider's records: which are listed, what is kept of them, what is
-//! counted, and which answers are no lists at all.
+//! The records of a provider: which are listed, which facts are kept, what is counted, and which
+//! responses are not lists.
 
 use std::{
     convert::Infallible,
@@ -16,7 +16,7 @@ use tower_models_cache::{
     ProviderStatus, RecordFlaw, StaticModelsCacheLayer,
 };
 
-/// What a provider answers at the moment, page by page.
+/// The current response of a provider, page by page.
 #[derive(Clone, Default)]
 struct Answers(Arc<Mutex<Vec<Vec<u8>>>>);
 
@@ -47,7 +47,7 @@ async fn fed(provider: Provider) -> (StaticModelsCacheLayer, ProviderStatus) {
     (layer, status)
 }
 
-/// The list of a provider that gives this answer.
+/// The list of a provider with this response.
 async fn listed(answer: &[u8]) -> (StaticModelsCacheLayer, ProviderStatus) {
     let answers = Answers::default();
     answers.set([answer]);
@@ -94,7 +94,7 @@ async fn missing_later_page_is_a_failure() {
         .fallback([tower_models_cache::Model::new("declared")]);
     let layer = builder([provider]).build().unwrap();
     let error = layer.cache().refresh().await.unwrap_err();
-    // A failure, not a provider that has no list.
+    // This is a failure, not a provider without a list.
     assert_eq!(error.failures()[0].kind(), ListErrorKind::Status(404));
     assert_eq!(layer.cache().status().providers[0].failures, 1);
 }
@@ -126,7 +126,7 @@ async fn wrapping_custom_dialect_reads_later_pages() {
     assert_eq!(status.dialect, Some("wrapped"));
 }
 
-// ===== Flaws =====
+// ===== Malformed records =====
 
 #[tokio::test]
 async fn malformed_records_are_skipped_and_counted() {
@@ -273,7 +273,7 @@ async fn extra_field_with_bidi_controls_is_dropped() {
     assert_eq!((model.get("aliases"), model.get("license")), (None, None));
 }
 
-// ===== What is no list =====
+// ===== Responses that are not lists =====
 
 #[tokio::test]
 async fn non_list_response_keeps_list() {
@@ -353,7 +353,7 @@ async fn oversized_array_in_record_is_dropped() {
     assert_eq!((model.get("aliases"), model.get("features")), (None, None));
 }
 
-// ===== What is kept =====
+// ===== Facts that are kept =====
 
 const RICH: &[u8] = br#"{"data":[{
     "id":"vendor/rich","object":"model","created":1700000000,"owned_by":"vendor","name":"Vendor: Rich",

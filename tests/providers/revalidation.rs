@@ -1,5 +1,5 @@
-//! A list that its provider vouches for by a validator (RFC 9110, section 13) is asked for
-//! with it, and kept by a 304: where it came from, for whom, and for nothing else.
+//! A list with a validator (RFC 9110, section 13) is fetched conditionally and confirmed by a
+//! 304: only from the same address, for the same credential, for the same list.
 
 use crate::support;
 use std::{
@@ -32,9 +32,9 @@ const A: &str = r#"{"object":"list","data":[{"id":"a"}]}"#;
 const B: &str = r#"{"object":"list","data":[{"id":"b"}]}"#;
 const NONE: &str = r#"{"object":"list","data":[]}"#;
 
-// ===== A provider that answers by a script =====
+// ===== A provider with scripted responses =====
 
-/// What a provider answers with, and after how long.
+/// A response of the provider, and its delay.
 #[derive(Clone, Debug)]
 struct Reply {
     status: u16,
@@ -77,7 +77,7 @@ impl Reply {
     }
 }
 
-/// A service that answers its calls by a list, and keeps what it was asked.
+/// A service that sends a list of responses and records its requests.
 #[derive(Clone, Default)]
 struct Upstream {
     replies: Arc<Mutex<Vec<Reply>>>,
@@ -95,12 +95,12 @@ impl Upstream {
         self.replies.lock().unwrap().extend(replies);
     }
 
-    /// What was asked since the last look.
+    /// The requests since the last call.
     fn asked(&self) -> Vec<request::Parts> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 
-    /// The conditions of the one request since the last look.
+    /// The conditions of the only request since the last call.
     fn conditions(&self) -> Conditions {
         let asked = self.asked();
         let [head] = &asked[..] else {
@@ -172,7 +172,7 @@ impl Service<Request<Empty<Bytes>>> for Upstream {
     }
 }
 
-/// A body, which nobody has to look at under a 304.
+/// A body that must not be read under a 304.
 struct Once {
     text: Option<&'static str>,
     is_forbidden: bool,
@@ -204,7 +204,7 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
     cache.status().providers.remove(0)
 }
 
-// ===== What is sent =====
+// ===== Conditional requests =====
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -272,7 +272,7 @@ async fn validator_is_of_last_response() {
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/b"]);
 }
 
-// ===== What a 304 does =====
+// ===== Effects of a 304 =====
 
 #[tokio::test(start_paused = true)]
 async fn not_modified_confirms_list_without_publishing() {
@@ -307,7 +307,7 @@ async fn not_modified_confirms_list_without_publishing() {
     }
 }
 
-/// What the last answer with a body had of records that cannot be read is still so.
+/// The counts of malformed records are those of the last response with a body.
 #[tokio::test(start_paused = true)]
 async fn not_modified_keeps_record_counts() {
     const FLAWED: &str = r#"{"object":"list","data":[{"id":"a"},{"id":7}]}"#;
@@ -355,7 +355,7 @@ async fn every_uncached_request_revalidates() {
     }
 }
 
-/// A regression could be: the list is gone while the provider says that it still holds.
+/// The list must not expire while the provider confirms it.
 #[tokio::test(start_paused = true)]
 async fn list_expiring_during_304_is_kept() {
     for mode in MODES {
@@ -374,7 +374,7 @@ async fn list_expiring_during_304_is_kept() {
         settle().await;
         assert_eq!(upstream.asked().len(), 2, "{mode:?}");
         sleep(SECOND * 400 - DUE + SECOND).await;
-        // Too old, and nobody knows yet that it holds.
+        // Expired, while the confirmation is in flight.
         let answer = send(&layer, get("/v1/models")).await;
         assert_eq!(answer.status(), 503, "{mode:?}");
         sleep(SECOND * 100).await;
@@ -400,7 +400,7 @@ async fn expired_list_is_fetched_unconditionally() {
     }
 }
 
-// ===== Where a validator is never sent, and a 304 never believed =====
+// ===== Validators that are not sent, and 304s that are refused =====
 
 #[tokio::test(start_paused = true)]
 async fn unsolicited_304_is_a_failure() {
@@ -426,7 +426,7 @@ async fn changed_address_or_key_drops_validator() {
         provider.bearer(Secret::new("sk-one"))
     };
     type Other = fn(Provider) -> Provider;
-    // And whether the list is kept meanwhile, as it is of the same address.
+    // And whether the list is kept meanwhile, as it is for the same address.
     let others: [(usize, Other); 8] = [
         (0, |provider| provider.base_url("https://two.test/v1")),
         (0, |provider| provider.base_url("http://one.test/v1")),
@@ -436,7 +436,7 @@ async fn changed_address_or_key_drops_validator() {
             let name = HeaderName::from_static("openai-organization");
             provider.header(name, HeaderValue::from_static("org-two"))
         }),
-        // It is not known for whom its tokens are.
+        // It is unknown whether its tokens are for the same account.
         (1, |provider| {
             provider.token(|| async { Ok::<_, BoxError>(AccessToken::new("sk-one")) })
         }),
@@ -445,7 +445,7 @@ async fn changed_address_or_key_drops_validator() {
     ];
     for (kept, other) in others {
         let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged(), ok(A).etag("\"1\"")]);
-        // The same service for all: it is what was set that makes the difference.
+        // All use the same service: only the settings differ.
         let provider = upstream.provider();
         let cache = builder([base(provider.clone())]).build().unwrap().cache();
         refresh(&cache).await;
@@ -458,7 +458,7 @@ async fn changed_address_or_key_drops_validator() {
         for head in upstream.asked() {
             assert_eq!(conditions(&head.headers), unconditional());
         }
-        // And back again: nothing of the first is left.
+        // And back again: nothing of the first provider is left.
         upstream.then([ok(A)]);
         cache.set_providers([base(provider.clone())]).await.unwrap();
         refresh(&cache).await;
@@ -480,7 +480,7 @@ async fn changed_listing_options_keep_validator() {
     assert_eq!(support::ids(&cache.snapshot().body()), ["a"]);
 }
 
-/// A token for each hour.
+/// A new token each hour.
 fn rotating(provider: Provider) -> Provider {
     let hours = Arc::new(Mutex::new(0));
     provider.token(move || {
@@ -540,7 +540,7 @@ async fn refused_token_drops_validator() {
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/b"]);
 }
 
-/// Credentials that are the same again, fetched anew.
+/// The same token, fetched again.
 #[tokio::test(start_paused = true)]
 async fn unchanged_token_keeps_validator() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged()]);
@@ -572,7 +572,7 @@ async fn paged_list_has_no_validator() {
         vec![none(), none()],
         vec![none()],
         vec![by_tag("\"3\"")],
-        // Asked with that of the one page, and not a second time.
+        // Fetched with the validator of the single page, and only once.
         vec![by_tag("\"3\""), none()],
         vec![none()],
     ] {
@@ -603,7 +603,7 @@ async fn refused_list_keeps_previous_validator() {
     for (bad, kind) in [
         (reply(500, A), ListErrorKind::Status(500)),
         (reply(412, ""), ListErrorKind::Status(412)),
-        // A part of the list, and what is not the list.
+        // A part of the list, and responses that are not the list.
         (reply(206, B), ListErrorKind::Status(206)),
         (reply(201, B), ListErrorKind::Status(201)),
         (reply(202, B), ListErrorKind::Status(202)),
@@ -613,7 +613,7 @@ async fn refused_list_keeps_previous_validator() {
         (ok("{}"), ListErrorKind::NotAList),
         (ok(r#"{"error":"no"}"#), ListErrorKind::Refused),
         (ok(A).after(SECOND * 60), ListErrorKind::Timeout),
-        // Empty after full.
+        // An empty list after a full one.
         (ok(NONE), ListErrorKind::Empty),
     ] {
         let bad = bad.etag("\"bad\"").modified(DATE);
@@ -685,7 +685,7 @@ async fn validators_do_not_cross_the_cache() {
     assert!(!shown.contains("5d8c"), "{shown}");
 }
 
-/// A regression: `ETag: *` was sent back as `If-None-Match: *`, which every list matches.
+/// Regression: `ETag: *` was sent back as `If-None-Match: *`, which matches every list.
 #[tokio::test(start_paused = true)]
 async fn invalid_validator_is_never_sent() {
     for (tag, date) in [
@@ -716,7 +716,7 @@ async fn response_transformed_by_proxy_is_accepted() {
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/a"]);
 }
 
-/// A regression: more digits than fit, and a list, counted as no `Retry-After` at all.
+/// Regression: a number with too many digits, and a list of values, counted as no `Retry-After`.
 #[tokio::test(start_paused = true)]
 async fn overlong_retry_after_is_capped() {
     for value in [
@@ -737,11 +737,11 @@ async fn overlong_retry_after_is_capped() {
     }
 }
 
-// ===== Young models =====
+// ===== Recent models =====
 
-/// A model that just came out has no date at first, for it may be the time of the request.
-/// Confirmed for ever, the list would never learn it, and differ from that of a replica
-/// that was started later.
+/// A model that was just released has no date at first, because its date may be that of the
+/// request. If the list were confirmed forever, it would never get the date and would differ from
+/// that of a replica started later.
 #[tokio::test(start_paused = true)]
 async fn list_with_doubtful_date_has_no_validator() {
     for (age, conditional) in [(600, false), (3 * 3600, true)] {

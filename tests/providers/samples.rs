@@ -1,5 +1,5 @@
-//! Small lists in the wire formats of real providers, made up for these tests: what
-//! `captured` shows of real lists is shown here wherever the tests run.
+//! Small lists in the wire formats of real providers, written for these tests, which run
+//! everywhere. `captured` tests the same with real lists.
 
 use tower_models_cache::{ListErrorKind, ModelsSnapshot};
 
@@ -8,9 +8,9 @@ use crate::captured::{Outcome, assert_is_read, assert_truncation_fails, layer};
 struct Sample {
     name: &'static str,
     body: &'static str,
-    /// The dialect that is configured.
+    /// The configured dialect.
     configured: &'static str,
-    /// The dialect that is detected when none is configured.
+    /// The dialect that is detected without configuration.
     detected: &'static str,
     outcome: Outcome,
 }
@@ -99,7 +99,7 @@ async fn sampled_models_are_listed_by_upstream_id() {
             "publishers/google/models/osprey-2-flash-002",
             "google",
         ),
-        // The provider's id ends in a space, which no client could send.
+        // The provider's id ends in a space, which no client can send.
         ("tgi", "acme/Avocet-8B", "acme/Avocet-8B ", "acme/Avocet-8B"),
         ("gpustack", "plover", "plover", "captured"),
         (
@@ -142,7 +142,7 @@ async fn samples_of_two_days_differ_only_by_content() {
         let other = second.get(&model.id()).expect("the ids are the same");
         other.model() != model.model()
     });
-    // Two had a date of deprecation on Monday.
+    // Two models had a deprecation date on Monday.
     assert_eq!(changed.count(), 2);
 }
 

@@ -1,4 +1,4 @@
-//! Nothing that is secret leaves the process, and nothing of a client reaches a provider.
+//! No secret leaves the process, and nothing of a client's request reaches a provider.
 
 use crate::support;
 use crate::support::net;
@@ -48,8 +48,7 @@ const SECRETS: [&str; 6] = [
     CLIENT_HEADER,
 ];
 
-/// Which of the secrets are in this text: in capitals or not, as text or as a list
-/// of bytes.
+/// The secrets that occur in this text: in any case, as text or as a list of bytes.
 fn leaks(text: &str) -> Vec<&'static str> {
     let text = text.to_ascii_lowercase();
     let written = |secret: &&&str| {
@@ -61,8 +60,7 @@ fn leaks(text: &str) -> Vec<&'static str> {
 
 // ===== providers =====
 
-/// A provider on a socket of its own: keeps what it was asked, and answers with
-/// what `answer` makes of it.
+/// A provider on its own socket: records its requests and responds as `answer` defines.
 struct Upstream {
     addr: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -114,7 +112,7 @@ fn json(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }
 
-/// Providers that all know the key and cannot keep it, each in a way of its own.
+/// Providers that all know the key and leak it, each in its own way.
 async fn leaky() -> Vec<(&'static str, Upstream)> {
     let echo_401 = Upstream::start(|asked| {
         let head = format!("401 No {KEY}\r\nwww-authenticate: Bearer realm=\"{KEY}\"");
@@ -162,7 +160,7 @@ async fn leaky() -> Vec<(&'static str, Upstream)> {
     ]
 }
 
-/// A good provider over HTTP, and what it is asked with.
+/// A healthy HTTP provider, and the request that it gets.
 async fn good() -> Upstream {
     let list = r#"{"object":"list","data":[{"id":"small"}]}"#;
     Upstream::start(|_| with_body("200 OK", list)).await
@@ -182,7 +180,7 @@ fn provider(name: &str, upstream: &Upstream) -> Provider {
         .header(HeaderName::from_static("x-api-key"), KEY.parse().unwrap())
 }
 
-/// An error that tells everything to who asks it.
+/// An error whose `Display` and `Debug` leak everything.
 struct Telling;
 
 impl fmt::Debug for Telling {
@@ -199,9 +197,9 @@ impl fmt::Display for Telling {
 
 impl std::error::Error for Telling {}
 
-// ===== what a client sends and gets =====
+// ===== requests and responses of a client =====
 
-/// Every request that is ours, with all that a client must be able to trust us with.
+/// Every request that the layer handles, with all kinds of confidential data.
 fn client_requests() -> Vec<Request<net::RequestBody>> {
     let paths = [
         "/v1/models",
@@ -230,7 +228,7 @@ fn client_requests() -> Vec<Request<net::RequestBody>> {
     requests
 }
 
-/// Asks everything, and gives all that came: status lines, headers and bodies.
+/// Sends every request and returns everything received: status lines, headers and bodies.
 async fn everything_sent_to_a_client(layer: &StaticModelsCacheLayer) -> String {
     let inner = service_fn(|request: Request<hyper::body::Incoming>| async move {
         Err::<http::Response<Empty<Bytes>>, _>(format!("{} reached it", request.uri().path()))
@@ -243,7 +241,7 @@ async fn everything_sent_to_a_client(layer: &StaticModelsCacheLayer) -> String {
             let response = client.send(request).await;
             all += &format!("{} {:?}", response.status(), response.headers());
             for value in response.headers().values() {
-                // Not by `Debug`, which hides what is marked as sensitive.
+                // Not by `Debug`, which hides sensitive values.
                 all += &String::from_utf8_lossy(value.as_bytes());
             }
             all += &String::from_utf8_lossy(response.body());
@@ -275,7 +273,7 @@ async fn searched_log_contains_every_level() {
     tokio::spawn(async { tracing::debug!("control-task-a3") })
         .await
         .unwrap();
-    // And other crates' too: the client's, under the providers.
+    // Events of other crates too: of the HTTP client of the providers.
     let upstream = good().await;
     let layer = StaticModelsCacheLayer::builder()
         .provider(provider("good", &upstream))
@@ -309,11 +307,11 @@ async fn secrets_never_appear_in_output() {
         );
         Err(error)
     });
-    // Nobody listens there.
+    // No server listens at this address.
     let dead = Provider::http("dead", client())
         .base_url("http://127.0.0.1:1/v1")
         .header(header::AUTHORIZATION, HeaderValue::from_static(KEY));
-    // As Google's API takes it.
+    // As Google's API accepts it.
     let by_query = provider("by-query", &good).models_path(format!("/v1/models?key={KEY}"));
     let builder = StaticModelsCacheLayer::builder()
         .providers(upstreams.iter().map(|(name, up)| provider(name, up)))
@@ -335,7 +333,7 @@ async fn secrets_never_appear_in_output() {
 
     seen += &everything_sent_to_a_client(&layer).await;
 
-    // Each failed, and its kind is told: the run was the one that was meant.
+    // Each provider failed with the expected kind, so every intended case was run.
     let error = within(cache.refresh()).await.unwrap_err();
     let failed: Vec<_> = error.failures().iter().map(|it| it.provider()).collect();
     let every = upstreams.iter().map(|(name, _)| *name);
@@ -415,7 +413,7 @@ async fn error_for_invalid_setting_hides_secret() {
 #[tokio::test]
 async fn client_request_does_not_reach_provider() {
     let upstream = good().await;
-    // Waiting, on demand and without_cache: whoever's request begins the fetch.
+    // By a waiting request, on demand and without a cache.
     let on_demand = StaticModelsCacheLayer::builder()
         .provider(provider("good", &upstream))
         .build();

@@ -35,7 +35,7 @@ fn at<const N: usize>(paths: [&str; N]) -> StaticModelsCacheLayer {
 
 const LISTED: [&str; 5] = ["house/small", "50%", "a/b c", "x:1", "ü"];
 
-/// Every listed model, as it may stand in a path.
+/// Every listed model, as a path segment.
 const WRITTEN: [(&str, &str); 8] = [
     ("house/small", "house/small"),
     ("house%2Fsmall", "house/small"),
@@ -55,7 +55,7 @@ fn api() -> Router {
     Router::new().route("/v1/chat/completions", post(completions))
 }
 
-/// Whether the whole list and every model is at this place, for every version.
+/// Checks that the whole list and every model are served at this path, over every HTTP version.
 async fn serves_everything(server: &Server, at: &str) {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let mut client = Client::connect(server.addr(), version).await;
@@ -74,9 +74,9 @@ async fn serves_everything(server: &Server, at: &str) {
         expected.remove(header::CONTENT_LENGTH);
         let mut sent = dateless(again.headers());
         if version == Version::HTTP_2 {
-            // axum writes the length of the empty body into the 304 of a route.
-            // hyper takes it out again over HTTP/1.1 alone. Not ours to help:
-            // of an unknown length, tower-http would compress it.
+            // axum adds the length of the empty body to the 304 of a route, and hyper removes it
+            // over HTTP/1.1 only. We cannot prevent it: tower-http would compress a body of
+            // unknown length.
             let length = sent.remove(header::CONTENT_LENGTH);
             assert!(length.is_none_or(|length| length == "0"));
         }
@@ -124,7 +124,7 @@ async fn router_layer_serves_list_beside_routes() {
     let post = posts(&server, "/v1/chat/completions").await;
     assert_eq!(post.body(), "/v1/chat/completions /v1/chat/completions 5");
     assert_eq!(net::get(server.addr(), "/v1/files").await.body(), "files");
-    // No route takes it, and the list is no route.
+    // No route matches, and the list is not a route.
     assert_eq!(posts(&server, "/v1/models").await.status(), 404);
 }
 
@@ -192,7 +192,7 @@ async fn nested_router_with_fallback_strips_prefix() {
 
 #[tokio::test]
 async fn nested_router_without_fallback_needs_a_route() {
-    // axum drops the layers of a nested router's default fallback with it.
+    // axum drops the layers of a nested router together with its default fallback.
     let without = Router::new().nest("/api", api().layer(house()));
     serves_no_list(&Server::axum(without).await, "/api/v1/models").await;
 
@@ -298,7 +298,7 @@ async fn graceful_shutdown_finishes_pending_request() {
     let serve = serve.with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let served = tokio::spawn(async move { serve.await.unwrap() });
 
-    // It waits for a provider that never answers.
+    // It waits for a provider that never responds.
     let in_hand = tokio::spawn(async move { net::get(addr, "/v1/models").await });
     within(request_arrived.notified()).await;
     shutdown.cancel();

@@ -1,5 +1,5 @@
-//! `If-None-Match` and the other preconditions (RFC 9110, section 13), in process, over
-//! HTTP/1.1 and over HTTP/2: all three give each answer.
+//! `If-None-Match` and the other preconditions (RFC 9110, section 13), in process, over HTTP/1.1
+//! and over HTTP/2, which all give the same response.
 
 use crate::support;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use tower_models_cache::{ListError, ListErrorKind, Model, Provider, StaticModelsCacheLayer};
 
-/// Field lines, in which `@` stands for the tag with its quotes; whether they match; why.
+/// Field lines, in which `@` is replaced by the quoted tag; whether they match; the rule.
 type Row = (&'static [&'static [u8]], bool, &'static str);
 
 #[rustfmt::skip]
@@ -39,7 +39,7 @@ const TABLE: &[Row] = &[
     (&[b"*", b"\"x\""], false, "nor does one beside another line"),
     (&[b""], false, "an empty line"),
     (&[b",,"], false, "no members"),
-    // Malformed members are not there, and spoil no others.
+    // Malformed members are ignored and do not affect others.
     (&[b"w/@"], false, "the mark is W/"),
     (&[b"W/ @"], false, "and stands before the quote"),
     (&[b"@@"], false, "two tags without a comma"),
@@ -57,14 +57,14 @@ const TABLE: &[Row] = &[
     (&[b"W/, @"], true, "after a mark without a tag"),
 ];
 
-/// What can be asked for with a tag: the list under each coding, and one model.
+/// The resources with a tag: the list under each coding, and one model.
 fn targets() -> impl Iterator<Item = (&'static str, &'static str)> {
     let lists = CODINGS.map(|coding| ("/v1/models", coding));
     let models = CODINGS.map(|coding| ("/v1/models/house/small", coding));
     lists.into_iter().chain(models)
 }
 
-/// The header set of a 304 is that of the 200, but for what describes the body.
+/// The headers of a 304 are those of the 200, without those that describe the body.
 fn assert_not_modified(answer: &Response<Bytes>, found: &Response<Bytes>, why: &str) {
     assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{why}");
     assert!(answer.body().is_empty(), "{why}");
@@ -194,8 +194,8 @@ async fn if_modified_since_is_ignored() {
     }
 }
 
-/// A cache may leave `If-Match` alone (section 13.1.1), and whoever has no ranges the
-/// rest of them (section 14.2).
+/// A cache may ignore `If-Match` (section 13.1.1), and a server without range support may ignore
+/// `Range` and `If-Range` (section 14.2).
 #[tokio::test]
 async fn range_and_if_match_are_ignored() {
     let layer = house();
@@ -251,7 +251,7 @@ async fn errors_are_never_not_modified() {
     let refused = transports.get_and_head("/v1/models", &[any, nothing]).await;
     assert_eq!(refused.status(), StatusCode::NOT_ACCEPTABLE);
 
-    // It is left alone for an hour, so the answer is the same for a while.
+    // The provider is backed off for an hour, so the response does not change meanwhile.
     let hour = Duration::from_secs(3600);
     let down = move || ListError::new(ListErrorKind::Timeout).with_retry_after(hour);
     let failing = ScriptedSource::new(move |_| async move { Err(down()) });
@@ -259,7 +259,7 @@ async fn errors_are_never_not_modified() {
         .provider(Provider::source("lab", failing))
         .build()
         .unwrap();
-    // The first request waits for the provider, and its answer says so.
+    // The first request waits for the provider, and its response reports that.
     support::send(&layer, support::get("/v1/models")).await;
     let answer = Transports::of(&layer).await.get("/v1/models", &[any]).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -283,7 +283,7 @@ async fn etag_matches_while_models_are_unchanged() {
     let headers = [("if-none-match", &first_tag[..])];
     let second = transports.get_and_head("/v1/models", &headers).await;
     assert_eq!(second.status(), StatusCode::OK);
-    // This model is what it was.
+    // This model is unchanged.
     let headers = [("if-none-match", &model_tag[..])];
     let same = transports
         .get_and_head("/v1/models/house/small", &headers)

@@ -1,4 +1,4 @@
-//! Whatever a client sends, an answer is true to its own headers.
+//! Whatever a client sends, a response agrees with its own headers.
 
 use crate::support;
 use crate::support::net;
@@ -20,13 +20,13 @@ use tokio::{
 use tower::Layer;
 use tower_models_cache::{ClientDialect, Model, Provider, StaticModelsCacheLayer};
 
-/// Layers with their lists in place: with variants, without, and without models.
+/// Layers with published lists: compressed, uncompressed, and without models.
 struct World {
     runtime: Runtime,
     layers: Vec<StaticModelsCacheLayer>,
-    /// Every tag there is, for requests.
+    /// Every known tag, for use in requests.
     tags: Vec<Vec<u8>>,
-    /// The bytes that came with each tag, over the whole run.
+    /// The body of each tag, over the whole run.
     seen: RefCell<HashMap<Vec<u8>, (Bytes, String)>>,
 }
 
@@ -95,8 +95,8 @@ impl World {
         self.runtime.block_on(send(&self.layers[layer], request))
     }
 
-    /// Whether the answer is true to itself and to all that came before. Its status
-    /// is one that may be.
+    /// Checks a response against its own headers and against all previous responses, and that its
+    /// status is an expected one.
     fn check(&self, layer: usize, headers: &HeaderMap, answer: &Response<Bytes>) {
         let list = self.layers[layer].cache().snapshot().body();
         match answer.status() {
@@ -144,7 +144,7 @@ thread_local! {
     static WORLD: World = World::new();
 }
 
-// ===== What clients send =====
+// ===== Requests =====
 
 const NAMES: [&str; 14] = [
     "if-none-match",
@@ -168,7 +168,7 @@ fn any_value() -> impl Strategy<Value = Vec<u8>> {
     vec(byte, 0..60)
 }
 
-/// A value out of pieces that mean something to some header, true tags among them.
+/// A value made of pieces that are significant in some header, including valid tags.
 fn telling_value() -> impl Strategy<Value = Vec<u8>> {
     let pieces = select(vec![
         "\"",
@@ -231,7 +231,7 @@ fn method() -> impl Strategy<Value = Method> {
     select(vec![Method::GET, Method::HEAD])
 }
 
-/// Paths below the mount, as bytes on the wire. Some of them are no URI.
+/// Paths below the list path, as bytes on the wire. Some are not valid URIs.
 fn path() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         3 => select(vec![
@@ -292,13 +292,13 @@ proptest! {
     }
 }
 
-/// What comes back on the wire for these bytes, until the server closes.
+/// Writes these bytes and reads until the server closes the connection.
 async fn wire(server: &Server, request: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.addr()).await.unwrap();
     stream.write_all(request).await.unwrap();
     stream.shutdown().await.unwrap();
     let mut answer = Vec::new();
-    // A server that had enough may cut the connection off.
+    // A server may close the connection before it has read everything.
     let _ = within(stream.read_to_end(&mut answer)).await;
     answer
 }
@@ -310,7 +310,7 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// No client library stands between, which would send only what is a URI.
+    /// The bytes are written without a client library, which would send only valid URIs.
     #[test]
     fn arbitrary_bytes_never_cause_5xx(
         paths in vec(path(), 4),

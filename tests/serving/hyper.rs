@@ -1,4 +1,4 @@
-//! The layer on bare hyper, over real sockets, HTTP/1.1 and HTTP/2.
+//! The layer on bare hyper, over real sockets, with HTTP/1.1 and HTTP/2.
 
 use crate::support::net;
 use std::convert::Infallible;
@@ -25,7 +25,7 @@ fn of(models: impl IntoIterator<Item = Model>) -> StaticModelsCacheLayer {
         .unwrap()
 }
 
-/// The layer around a service that answers with the request's body.
+/// The layer around a service that echoes the request body.
 async fn serve(layer: &StaticModelsCacheLayer) -> Server {
     let echo = service_fn(|request: Request<Incoming>| async {
         let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -156,7 +156,7 @@ async fn stalled_reader_does_not_block_other_streams() {
     let server = serve(&layer).await;
     let mut client = Client::connect(server.addr(), Version::HTTP_2).await;
     let list = || Request::get("/v1/models").body(empty()).unwrap();
-    // Its window fills, and nobody reads.
+    // The flow-control window fills, and the client does not read.
     let stalled = client.start(list()).await;
     drop(client.start(list()).await);
     let one = client.get("/v1/models/house/model-with-a-name-7").await;

@@ -1,5 +1,5 @@
-//! Ids in paths: each listed one is found by every form in which a client may send it,
-//! and all else is not found. In process, over HTTP/1.1 and over HTTP/2.
+//! Ids in paths: each listed id is found in every encoding that a client may send, and any other
+//! id is 404. In process, over HTTP/1.1 and over HTTP/2.
 
 use crate::support::send;
 use crate::support::transports::{Transports, decoded, error_code, request};
@@ -8,7 +8,7 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
 use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
 
-/// As providers name them, and as nobody should.
+/// Ids of real providers, and difficult ones.
 const LISTED: &[&str] = &[
     "house/small",
     "house/llama-3.1:8b@q4_K_M",
@@ -64,7 +64,7 @@ fn escape(id: &str, plain: &str, lower: bool) -> String {
     id.bytes().map(escape).collect()
 }
 
-/// How clients write an id into a path.
+/// The ways in which clients write an id into a path.
 fn dialects(id: &str) -> Vec<(&'static str, String)> {
     let all = |byte: u8| format!("%{byte:02X}");
     vec![
@@ -84,7 +84,7 @@ fn dialects(id: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The model's record inside the list.
+/// The record of the model in the list.
 fn record<'a>(list: &'a [serde_json::Value], id: &str) -> &'a serde_json::Value {
     list.iter().find(|model| model["id"] == id).unwrap()
 }
@@ -109,7 +109,7 @@ async fn listed_id_is_found_in_every_encoding() {
     }
 }
 
-/// SDKs that put the id into the URL as it is, as far as it can stand there.
+/// SDKs that put the id into the URL unescaped, as far as that is a valid path.
 #[tokio::test]
 async fn listed_id_is_found_unescaped() {
     let layer = layer();
@@ -117,7 +117,7 @@ async fn listed_id_is_found_unescaped() {
     let mut raw = Vec::new();
     for id in LISTED {
         let path = format!("/v1/models/{id}");
-        // Escapes, a query and a fragment are not what they seem.
+        // Escapes, a query and a fragment have another meaning in a URL.
         if id.contains(['%', '?', '#']) || Uri::try_from(path.as_bytes()).is_err() {
             continue;
         }
@@ -206,7 +206,7 @@ async fn unknown_id_is_openai_404() {
     let escapes = "%2F".repeat(2000);
     let hidden = "house/small".to_owned() + &"/".repeat(2000);
     let mut paths: Vec<&[u8]> = vec![
-        // Nearly.
+        // Almost a listed id.
         b"house",
         b"house/",
         b"/house/small",
@@ -224,7 +224,7 @@ async fn unknown_id_is_openai_404() {
         b"house/small/.",
         b"...",
         b"a/b+c",
-        // What an escape cannot be.
+        // Invalid escapes.
         b"%",
         b"%2",
         b"%zz",
@@ -234,7 +234,7 @@ async fn unknown_id_is_openai_404() {
         b"%%",
         b"%%41",
         b"%u0061",
-        // What text cannot be.
+        // Invalid UTF-8.
         b"%FF",
         b"%C3",
         b"%C3%28",
@@ -242,14 +242,14 @@ async fn unknown_id_is_openai_404() {
         b"%C0%AF",
         b"%F5%80%80%80",
         b"house/%80",
-        // What no id has.
+        // Characters that no id has.
         b"%00",
         b"house/small%00",
         b"%0D%0Aset-cookie:%20x=y",
         b"%1B%5B2J",
         b"%E2%80%AE",
         b"%7F",
-        // What somebody may try.
+        // Attacks.
         b"..%2f..%2f..%2fetc%2fpasswd",
         b"%2e%2e%2e",
         b"%3Cscript%3E",

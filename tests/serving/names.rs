@@ -1,4 +1,4 @@
-//! Under which names models are listed, and that each name leads to its model.
+//! The names under which models are listed, each of which leads to its model.
 
 use crate::support::dialects;
 use std::{
@@ -53,7 +53,7 @@ async fn first_provider_keeps_bare_name_on_conflict() {
         ("b/x", to("b", "x")),
         ("c/x", to("c", "x")),
         ("w", to("d", "w")),
-        // Every model of one that is prefixed on conflict is found behind its prefix.
+        // Every model of a provider with `Prefix::OnConflict` is found behind its prefix.
         ("a/x", to("a", "x")),
         ("b/z", to("b", "z")),
         ("d/w", None),
@@ -103,7 +103,7 @@ async fn prefixed_name_wins_over_equal_id() {
     assert_eq!(route(&layer, "b/p/y"), to("b", "p/y"));
 }
 
-/// Found by the property below: `a/b` stood twice in the list.
+/// Regression, found by the property below: `a/b` was listed twice.
 #[tokio::test]
 async fn prefix_does_not_take_name_of_own_model() {
     let layer = builder([fixed("a", ["a/b", "b"], Prefix::OnConflict)]).alias("b", "a/none");
@@ -243,7 +243,7 @@ fn build_error_names_invalid_alias() {
     }
 }
 
-// ===== Names for clients that look for `claude` =====
+// ===== Names for clients that require `claude` =====
 
 #[tokio::test]
 async fn claude_names_are_listed_for_anthropic_only() {
@@ -261,7 +261,7 @@ async fn claude_names_are_listed_for_anthropic_only() {
         "claude-llama",
         "claude-openai/gpt-5",
         "openai/claude-like",
-        // Its new name is another's own.
+        // Its additional name is the name of another model.
         "openai/gpt-5",
     ];
     assert_eq!(listed(&layer, Anthropic).await, expected);
@@ -292,7 +292,7 @@ async fn claude_names_are_listed_for_anthropic_only() {
     ] {
         assert_eq!(route(&layer, name), expected, "{name}");
     }
-    // By either name, one gets the record as it is listed.
+    // Either name returns the record as listed.
     for name in ["claude-llama", "llama"] {
         let answer = send(&layer, dialects::model(Anthropic, name)).await;
         assert_eq!(dialects::json(&answer)["id"], "claude-llama");
@@ -356,7 +356,7 @@ async fn gemini_name_is_found_with_or_without_prefix() {
     }
 }
 
-// ===== Whatever the names =====
+// ===== Arbitrary names =====
 
 fn part() -> impl Strategy<Value = String> {
     "(claude-)?[ab]{1,2}(/[ab]{1,2})?"
@@ -414,12 +414,12 @@ proptest! {
                 prop_assert!(before.is_none_or(|before| before == to), "one name, one model");
             }
         }
-        // Nothing else is retrieved than what is routed, and the other way round.
+        // A model is retrieved if and only if it is routed.
         for name in &asked {
             let status = runtime.block_on(send(&layer, dialects::model(OpenAi, name))).status();
             prop_assert_eq!(status == 200, snapshot.get(name).is_some(), "{}", name);
         }
-        // Every model has a name, unless another has it.
+        // Every model has a name, unless another model has that name.
         let models: usize = providers.values().map(|(_, ids)| ids.len()).sum();
         let status = layer.cache().status();
         let shadowed: usize = status.providers.iter().map(|one| one.shadowed).sum();

@@ -1,5 +1,5 @@
-//! `Accept-Encoding` and `Accept` (RFC 9110, section 12.5), in process, over HTTP/1.1
-//! and over HTTP/2; and when the variants of a list come and go.
+//! `Accept-Encoding` and `Accept` (RFC 9110, section 12.5), in process, over HTTP/1.1 and over
+//! HTTP/2; and when compressed lists appear and are dropped.
 
 use crate::support;
 use crate::support::net;
@@ -13,7 +13,7 @@ use crate::support::{ScriptedSource, get, send};
 use http::{StatusCode, header};
 use tower_models_cache::{Model, ModelList, Provider, StaticModelsCacheLayer};
 
-/// Field lines; the coding that is served, if any; why.
+/// Field lines, the expected coding if the list is served, and the rule.
 type Row = (&'static [&'static [u8]], Option<&'static str>, &'static str);
 
 #[rustfmt::skip]
@@ -53,7 +53,7 @@ const TABLE: &[Row] = &[
     (&[b"gzip", b"br"], Some("br"), "lines are one list"),
     (&[b"gzip;q=0.5", b"", b"br;q=0.4"], Some("gzip"), "on three lines"),
     (&[b"br", b"*;q=0"], Some("br"), "a refusal on another line"),
-    // Malformed members are not there.
+    // Malformed members are ignored.
     (&[b"br;q=2, gzip"], Some("gzip"), "a weight above one"),
     (&[b"br;q=0.1234, gzip;q=0.1"], Some("gzip"), "too exact a weight"),
     (&[b"br;q=x, gzip;q=0.1"], Some("gzip"), "a weight that is none"),
@@ -61,7 +61,7 @@ const TABLE: &[Row] = &[
     (&[b"\"br\", b r, br\xff, gzip;q=0.1"], Some("gzip"), "names that are none"),
     (&[b"identity;q=zero"], Some("identity"), "a refusal that is none"),
     (&[b",;,;q=0,,"], Some("identity"), "nothing of sense"),
-    // Nothing is left.
+    // Nothing is acceptable.
     (&[b"*;q=0"], None, "everything refused"),
     (&[b"identity;q=0"], None, "identity refused, and nothing else named"),
     (&[b"identity;q=0, deflate"], None, "only a coding that there is none of"),
@@ -160,7 +160,7 @@ async fn accept_and_accept_language_are_ignored() {
     }
 }
 
-/// A layer whose list has exactly so many bytes.
+/// A layer whose list has exactly this many bytes.
 async fn of_length(bytes: usize) -> StaticModelsCacheLayer {
     let model = |padding| Model::new("x").with_extra("o", "o".repeat(padding));
     let of = |padding| {
@@ -174,8 +174,8 @@ async fn of_length(bytes: usize) -> StaticModelsCacheLayer {
     layer
 }
 
-/// A list below 1 KiB has one representation, which is sent whatever the client says of
-/// others (RFC 9110, section 12.5, lets a server disregard a preference).
+/// A list below 1 KiB has one representation, which is sent whatever `Accept-Encoding` says (RFC
+/// 9110, section 12.5, lets a server disregard a preference).
 #[tokio::test]
 async fn list_below_1_kib_is_not_encoded() {
     for (layer, negotiated) in [
@@ -203,9 +203,9 @@ async fn list_below_1_kib_is_not_encoded() {
     }
 }
 
-// ===== When the variants come and go =====
+// ===== Lifetime of compressed lists =====
 
-/// A runtime whose one thread for blocking work can be held: nothing is compressed then.
+/// A runtime with one blocking thread, which can be occupied so that nothing is compressed.
 fn with_one_blocking_thread<F: Future>(test: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(1)
@@ -215,7 +215,7 @@ fn with_one_blocking_thread<F: Future>(test: F) -> F::Output {
         .block_on(net::within(test))
 }
 
-/// While it is there, no compression begins.
+/// No compression starts while this is alive.
 struct Held(#[allow(dead_code, reason = "is there to be dropped")] mpsc::Sender<()>);
 
 async fn hold() -> Held {
@@ -244,7 +244,8 @@ fn built(providers: impl IntoIterator<Item = Provider>) -> StaticModelsCacheLaye
         .unwrap()
 }
 
-/// The list under each of the codings is that of the snapshot; the codings that it has.
+/// Checks that the list under every coding is that of the snapshot, and returns the available
+/// codings.
 async fn codings_of(layer: &StaticModelsCacheLayer) -> [String; 4] {
     let mut codings = CODINGS.map(String::from);
     for name in &mut codings {
@@ -291,7 +292,7 @@ async fn encodings_become_available_together() {
                 {
                     let answer = list_under(&layer, name).await;
                     let is_encoded = coding(answer.headers()) == name;
-                    // They may come in between, but not without one another.
+                    // They may appear between two requests, but only together.
                     assert!(is_encoded || !there.contains(&true), "{name} is not there");
                     there.push(is_encoded);
                 }
@@ -333,7 +334,8 @@ fn late_encodings_of_old_list_are_discarded() {
         let cache = layer.cache();
         cache.set_providers([generation(2)]).await.unwrap();
         drop(held);
-        // Those of the first list come first: `codings_of` looks at what each is of.
+        // The encodings of the first list complete first: `codings_of` checks which list they are
+        // of.
         while codings_of(&layer).await != CODINGS {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

@@ -1,4 +1,5 @@
-//! What is not ours reaches the inner service, and comes back, as if we were not there.
+//! Requests that the layer does not handle reach the inner service unchanged, and so do its
+//! responses on the way back.
 
 use crate::support::net;
 use std::{
@@ -43,7 +44,7 @@ fn house() -> StaticModelsCacheLayer {
 
 // ===== heads =====
 
-/// Near misses by path, under every method, and other methods on our own paths.
+/// Paths close to ours under every method, and other methods on our paths.
 fn not_ours() -> Vec<(Method, &'static str)> {
     let paths = [
         "/",
@@ -85,7 +86,7 @@ fn not_ours() -> Vec<(Method, &'static str)> {
     requests
 }
 
-/// A value that no request and no response has by chance.
+/// A value that no request or response has by accident.
 #[derive(Clone, Debug, PartialEq)]
 struct Marker(u32);
 
@@ -110,7 +111,7 @@ fn other_requests_pass_through_unchanged() {
             *response.version_mut() = Version::HTTP_10;
             *response.headers_mut() = headers();
             response.extensions_mut().insert(Marker(2));
-            // Neither of them has to be Send.
+            // Neither body has to be `Send`.
             std::future::ready(Ok::<_, Rc<str>>(response))
         });
         let mut service = house().layer(inner);
@@ -162,7 +163,7 @@ async fn other_requests_do_not_fetch() {
 
 type Step = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
 
-/// A body that does as it is told; neither `Sync` nor `Unpin`.
+/// A body with scripted frames, neither `Sync` nor `Unpin`.
 struct Scripted {
     steps: RefCell<VecDeque<Step>>,
     polls: Rc<RefCell<usize>>,
@@ -259,7 +260,7 @@ fn inner_body_is_polled_frame_by_frame() {
     );
 }
 
-/// A body that is fed frame by frame.
+/// A body whose frames are sent through a channel.
 fn fed() -> (
     mpsc::UnboundedSender<Result<Frame<Bytes>, BoxError>>,
     net::RequestBody,
@@ -268,7 +269,7 @@ fn fed() -> (
     let frames = stream::unfold(frames, |mut frames| async {
         Some((frames.recv().await?, frames))
     });
-    // The body of a request is boxed as `Sync`, which an unfolded stream is.
+    // Request bodies are boxed as `Sync`, which this stream is.
     (feed, BodyExt::boxed(StreamBody::new(frames)))
 }
 
@@ -279,7 +280,7 @@ async fn next_data(body: &mut Incoming) -> Bytes {
 
 #[tokio::test]
 async fn frames_and_trailers_stream_both_ways() {
-    // As a gRPC server does it: answers while the request goes on.
+    // Like a gRPC server: responds while the request body is still streaming.
     let echo = service_fn(|request: Request<Incoming>| async {
         Ok::<_, Infallible>(Response::new(request.into_body()))
     });
@@ -375,7 +376,7 @@ async fn websocket_upgrade_passes_through() {
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
 
-        // A text frame of two bytes, under a mask of zeros (RFC 6455, section 5.2).
+        // A text frame of two bytes, with a zero mask (RFC 6455, section 5.2).
         stream.write_all(b"\x81\x82\0\0\0\0hi").await.unwrap();
         let mut answer = [0; 11];
         within(stream.read_exact(&mut answer)).await.unwrap();
@@ -422,8 +423,7 @@ type Sent = Request<&'static str>;
 type Mocked = mock::Mock<&'static str, Response<Full<Bytes>>>;
 type Handle = mock::Handle<&'static str, Response<Full<Bytes>>>;
 
-/// The layer around a mock, which is told the path alone: a mock wants requests
-/// that can be compared.
+/// The layer around a mock, which gets only the path, because a mock compares requests.
 fn mocked() -> (
     mock::Spawn<impl Service<Sent, Response = StatusCode, Error = BoxError> + Clone>,
     Handle,
@@ -454,7 +454,7 @@ async fn readiness_follows_inner_service() {
     let answer = service.call(request("/x"));
     assert_request_eq!(handle, "/x").send_response(Response::new(Full::default()));
     assert_eq!(answer.await.unwrap(), StatusCode::OK);
-    // The one that was allowed is used up.
+    // The one permit is used up.
     assert!(service.poll_ready::<Sent>().is_pending());
 }
 
@@ -476,7 +476,7 @@ async fn list_response_keeps_reserved_readiness() {
 
 #[tokio::test]
 async fn call_uses_the_instance_polled_ready() {
-    // A mock panics when it is called without having been ready, as a clone is.
+    // A mock panics when it is called without having been polled ready, as a fresh clone is.
     let (mut service, mut handle) = mocked();
     handle.allow(10);
     for _ in 0..10 {

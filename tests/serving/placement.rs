@@ -1,4 +1,5 @@
-//! The README's advice on axum: where the layer goes, with which `paths`, and what goes around it.
+//! The README's advice on axum: where to add the layer, with which `paths`, and which layers go
+//! around it.
 
 use axum::{
     Router,
@@ -44,7 +45,7 @@ where
     http::Response::from_parts(head, body)
 }
 
-/// Where the list is, of the places where it could be.
+/// The paths at which the list is served, out of the possible ones.
 async fn served_at(app: Router) -> Vec<&'static str> {
     let mut found = Vec::new();
     for path in ["/v1/models", "/api/v1/models"] {
@@ -76,14 +77,14 @@ async fn list_is_served_where_readme_says() {
     // Router::layer
     assert_eq!(served_at(api().layer(models(short))).await, [short]);
 
-    // Router::route_layer runs for routes that match, and the list is not one.
+    // `Router::route_layer` runs for matched routes, and the list is not a route.
     assert_eq!(served_at(api().route_layer(models(short))).await, [""; 0]);
 
-    // Around a router that nests another
+    // Around a router that nests another one
     let app = Router::new().nest("/api", api()).layer(models(long));
     assert_eq!(served_at(app).await, [long]);
 
-    // On a nested router: only together with a fallback of its own
+    // On a nested router: only together with a fallback on that router
     let inside = api().layer(models(short));
     assert_eq!(served_at(Router::new().nest("/api", inside)).await, [""; 0]);
     let inside = api()
@@ -99,7 +100,7 @@ async fn list_is_served_where_readme_says() {
     let app = Router::new().fallback_service(models(short).layer(api()));
     assert_eq!(served_at(app).await, [short]);
 
-    // Routes of its own, also nested
+    // Routes of the service, also nested
     let service = models(short).service();
     let routes = api()
         .route_service("/v1/models", service.clone())
@@ -142,7 +143,7 @@ async fn cors_allows_preflight_and_exposes_etags() {
         let request = http::Request::builder().method(method).uri("/v1/models");
         request.header(header::ORIGIN, "https://chat.test")
     };
-    // A preflight carries no credentials.
+    // A preflight request carries no credentials.
     let preflight = from(Method::OPTIONS)
         .header(header::ACCESS_CONTROL_REQUEST_METHOD, "GET")
         .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization");
@@ -151,7 +152,7 @@ async fn cors_allows_preflight_and_exposes_etags() {
     let allowed = &preflight.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS];
     assert_eq!(allowed, "authorization,content-type");
 
-    // A script sees why it is refused, and the tags of what it gets.
+    // A script can read the status of a refusal, and the tags of a response.
     let refused = send(app.clone(), from(Method::GET)).await;
     assert_eq!(refused.status(), 401);
     assert_eq!(refused.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");

@@ -1,4 +1,4 @@
-//! What holds for every set of providers, every history and every upstream body.
+//! Properties of every set of providers, every history and every upstream body.
 
 use std::{collections::HashSet, convert::Infallible};
 
@@ -24,8 +24,8 @@ fn run<F: Future>(test: F) -> F::Output {
         .block_on(test)
 }
 
-/// Ids that clash with each other behind the prefixes of `NAMES`, and ids that are
-/// awkward in JSON, in a path or in both.
+/// Ids that collide with each other behind the prefixes of `NAMES`, and ids that are difficult in
+/// JSON, in a path or in both.
 fn id() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[abü]",
@@ -40,7 +40,7 @@ fn id() -> impl Strategy<Value = String> {
 
 const NAMES: [&str; 5] = ["a", "b", "ü x", "\"", "%2F?#"];
 
-/// Whether a text can be an id, or a name that people are shown.
+/// Whether a text is valid as an id or as a display name.
 fn is_bad(text: &str) -> bool {
     let bad = |c: char| {
         c.is_control()
@@ -102,7 +102,7 @@ fn model() -> impl Strategy<Value = Model> {
     })
 }
 
-/// Checks all that must hold of what a layer lists.
+/// Checks all invariants of what a layer lists.
 async fn check(layer: &StaticModelsCacheLayer) -> Result<(), TestCaseError> {
     let answer = send(layer, get("/v1/models")).await;
     prop_assert_eq!(answer.status(), 200);
@@ -144,7 +144,7 @@ async fn check(layer: &StaticModelsCacheLayer) -> Result<(), TestCaseError> {
         prop_assert!(again.body().is_empty());
         records.push(one.into_body());
     }
-    // The list is its models, byte for byte.
+    // The list is the concatenation of its models, byte for byte.
     let joined = records.join(&b","[..]);
     let whole = [&br#"{"object":"list","data":["#[..], &joined, b"]}"].concat();
     prop_assert_eq!(answer.body(), &whole);
@@ -166,7 +166,7 @@ proptest! {
                 });
                 Provider::source(name, source).prefix(prefixed)
             });
-            // One that is always there: where nothing is, nothing is listed.
+            // A provider that always has a model: an entirely empty list would be a 503.
             let house = Provider::fixed("house", [Model::new("x")]);
             let layer = builder(providers.chain([house])).build().unwrap();
             check(&layer).await
@@ -187,13 +187,14 @@ proptest! {
             let _ = layer.cache().refresh().await;
             let snapshot = layer.cache().snapshot();
             let Some(listed) = snapshot.iter().next() else {
-                // Refused for its id, and for nothing else.
+                // Rejected for its id alone.
                 prop_assert!(model.id().is_empty() || is_bad(model.id()));
                 return Ok(());
             };
             let owner = model.owned_by().filter(|owner| !is_bad(owner));
             let name = model.display_name().filter(|name| !is_bad(name));
-            // A date of today is dropped as the date of the request, one before 2015 as none.
+            // Today's date is dropped as the date of the request, and one before 2015 as
+            // implausible.
             let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
             let kept = |at: &u32| *at >= 1_420_070_400 && u64::from(*at) + 2 * 3600 < now;
             let dropped = |at: &u32| *at < 1_420_070_400 || u64::from(*at) >= now;
@@ -229,7 +230,7 @@ proptest! {
     }
 }
 
-/// The set as JSON; null where there is none.
+/// The set as JSON, or null if it is empty.
 fn to_json(set: Modalities) -> serde_json::Value {
     if set.is_empty() {
         return serde_json::Value::Null;
@@ -237,9 +238,9 @@ fn to_json(set: Modalities) -> serde_json::Value {
     serde_json::to_value(set).unwrap()
 }
 
-// ===== Publication in steps =====
+// ===== Incremental publication =====
 
-/// What happens to the providers, picked by position.
+/// An event for some provider, selected by position.
 #[derive(Clone, Debug)]
 enum Step {
     Answer(usize, Vec<Model>),
@@ -266,7 +267,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Few ids, so that they clash and come back.
+/// Few ids, so that they collide and reappear.
 fn stable_model() -> impl Strategy<Value = Model> {
     let id = prop_oneof!["[abc]", "(a|b|ü x)/[ab]", "(a|b)/(a|b)/[ab]"];
     (id, option::of(1..3_u64)).prop_map(|(id, tokens)| Model::new(id).with_context_length(tokens))
@@ -307,7 +308,7 @@ impl Known {
         self.set(self.provider.clone())
     }
 
-    /// One that has never been anything else.
+    /// A layer that never had another configuration.
     fn fresh(&self) -> Provider {
         let shared = SharedList::new([]);
         shared.set(self.last_good.clone().ok_or(ListErrorKind::Transport));
@@ -318,7 +319,7 @@ impl Known {
     }
 }
 
-/// Takes a step, and says whether the set of providers has changed.
+/// Performs a step and returns whether the set of providers has changed.
 async fn take(step: Step, known: &mut Vec<Known>, layer: &StaticModelsCacheLayer) -> bool {
     let cache = layer.cache();
     let count = known.len();
@@ -409,7 +410,7 @@ proptest! {
 
 // ===== Hostile bytes =====
 
-/// Bytes from nonsense to nearly a list.
+/// Bytes from nonsense to almost a list.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let good = r#"{"object":"list","data":[{"id":"a","object":"model","created":1,"owned_by":"x"},{"id":"b"}]}"#;
     let cut = move |(at, with): (usize, Vec<u8>)| {

@@ -1,5 +1,5 @@
-//! A caller that sees nothing costs no fetch, waits for nothing, and learns nothing of the
-//! providers. Neither does a request that needs no list.
+//! A caller that sees nothing causes no fetch, does not wait, and learns nothing about the
+//! providers. The same holds for a request that needs no list.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -13,7 +13,7 @@ use http_body_util::{Empty, Full};
 use tower::{Layer, ServiceExt};
 use tower_models_cache::{BoxError, Builder, Model, Provider, StaticModelsCacheLayer, View};
 
-/// Callers that may not even know whether there is a list, and the status that each gets.
+/// Callers that may not even learn whether there is a list, with the status that each gets.
 const CLOSED: [(&str, u16); 4] = [
     ("denied", 403),
     ("stranger", 401),
@@ -46,7 +46,7 @@ fn by(caller: &'static str, mut request: Request<Empty<Bytes>>) -> Request<Empty
     request
 }
 
-/// Every request that the layer answers.
+/// Every request that the layer responds to.
 fn requests(caller: &'static str) -> impl Iterator<Item = Request<Empty<Bytes>>> {
     let lists = dialects::ALL.into_iter().map(dialects::whole_list);
     let ids = ["lab/a", "lab/b"];
@@ -70,7 +70,7 @@ async fn show(layer: &StaticModelsCacheLayer, caller: &'static str, body: &str) 
     collect(answer).await
 }
 
-/// All answers to a caller.
+/// All responses to a caller.
 async fn answers(layer: &StaticModelsCacheLayer, caller: &'static str) -> Vec<Response<Bytes>> {
     let mut answers = Vec::new();
     for request in requests(caller) {
@@ -84,7 +84,7 @@ async fn answers(layer: &StaticModelsCacheLayer, caller: &'static str) -> Vec<Re
 
 type Kind = (&'static str, fn(Builder) -> Builder);
 
-/// Layers without a refresher, whose requests renew the lists.
+/// Layers without a refresher, whose requests refresh the lists.
 const KINDS: [Kind; 2] = [
     ("build", |builder| builder.allow_refresh(|_| true)),
     ("without_cache", Builder::without_cache),
@@ -121,7 +121,7 @@ async fn denied_caller_does_not_wait() {
     for (kind, with) in KINDS {
         let lab = Provider::source("lab", ScriptedSource::hung());
         let layer = layer(with(builder([lab])));
-        // Somebody else waits meanwhile.
+        // Another caller waits meanwhile.
         let other = tokio::spawn({
             let layer = layer.clone();
             async move { send(&layer, get("/v1/models")).await }
@@ -136,7 +136,7 @@ async fn denied_caller_does_not_wait() {
     }
 }
 
-/// A body that never ends, of which not a byte is needed to refuse.
+/// A body that never ends; no byte of it is needed to refuse the request.
 #[tokio::test(start_paused = true)]
 async fn denied_caller_is_refused_before_body_is_read() {
     let layer = layer(builder([]));
@@ -216,7 +216,7 @@ async fn refusal_reveals_no_providers() {
     }
 }
 
-/// A predicate that panics is a failed hook, also where a request waited before it was asked.
+/// A predicate that panics is a failed hook, also after a request has waited.
 #[tokio::test(start_paused = true)]
 async fn failed_predicate_is_error_not_hit() {
     let (held, gate) = ScriptedSource::held(["a"]);

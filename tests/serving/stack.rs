@@ -1,4 +1,4 @@
-//! The layer in stacks of tower and tower-http, under and over each of their layers.
+//! The layer in stacks of tower and tower-http, inside and outside of each of their layers.
 
 use crate::support;
 use std::{
@@ -61,13 +61,13 @@ fn expected() -> Bytes {
     house().cache().snapshot().body()
 }
 
-/// The inner service: says where the request came to, and panics on `/panic`.
+/// The inner service: reports the request that reached it, and panics on `/panic`.
 async fn inside(request: In) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
     assert_ne!(path, "/panic", "was told to");
     let marks = request.headers().get("x-mark").map(HeaderValue::as_bytes);
     let marks = String::from_utf8(marks.unwrap_or_default().to_vec()).unwrap();
-    // Long enough to be worth a compression.
+    // Long enough to be compressed.
     let told = format!(
         "inside {} {path} {marks}{}",
         request.method(),
@@ -101,8 +101,8 @@ where
     Response::from_parts(head, body.collect().await.unwrap().to_bytes())
 }
 
-/// Whether the list, a model of it, its HEAD, its 304 and the inner service are
-/// all reached through this stack.
+/// Checks that the list, a model, HEAD, a 304 and the inner service are all reachable through
+/// this stack.
 async fn serves_everything<S, B>(service: &S)
 where
     S: Service<In, Response = Response<B>, Error: fmt::Debug> + Clone,
@@ -116,7 +116,7 @@ where
     let head = send(service, request(Method::HEAD, "/v1/models", &[])).await;
     let mut promised = list.headers().clone();
     if !head.headers().contains_key(header::VARY) {
-        // tower-http's compression does not look at what has no body.
+        // tower-http's compression ignores responses without a body.
         promised.remove(header::VARY);
     }
     assert_eq!(head.headers(), &promised);
@@ -135,7 +135,7 @@ where
 
 // ===== tower =====
 
-/// An error that is nobody else's.
+/// An error type that only this test has.
 #[derive(Debug, PartialEq)]
 struct Ours(Cell<u8>);
 
@@ -157,8 +157,7 @@ async fn inner_error_keeps_its_type() {
     assert_eq!(service.call(ours).await.unwrap().status(), StatusCode::OK);
 }
 
-/// Neither `Sync` nor `Unpin` nor `Send`, with data that only a service of its own
-/// kind takes.
+/// Neither `Sync` nor `Unpin` nor `Send`, with a data type of its own.
 struct Odd {
     _not_sync: Cell<()>,
     _not_send: std::rc::Rc<()>,
@@ -313,7 +312,7 @@ async fn outer_timeout_does_not_cancel_fetch() {
     assert_eq!(ids(list.body()), ["lab/x"]);
     assert_eq!(source.calls(), 1);
 
-    // tower-http's answers instead of failing.
+    // tower-http's timeout responds instead of failing.
     let answering = tower_http::timeout::TimeoutLayer::with_status_code(
         StatusCode::GATEWAY_TIMEOUT,
         Duration::from_secs(1),
@@ -360,10 +359,10 @@ async fn list_response_keeps_inner_permit() {
     let Ok(list) = one.ready().await.unwrap().call(get("/v1/models")).await;
     assert_eq!(list.status(), StatusCode::OK);
     assert!(other.ready().now_or_never().is_none());
-    // The same instance uses what it has reserved, and then gives it back ...
+    // The same instance uses its reserved permit and then releases it ...
     let Ok(_) = one.ready().await.unwrap().call(get("/x")).await;
     assert!(other.ready().now_or_never().is_some());
-    // ... and so does one that is dropped, as servers do with theirs.
+    // ... and so does an instance that is dropped, as servers do with theirs.
     let mut third = one.clone();
     drop(other);
     let Ok(_) = one.ready().await.unwrap().call(get("/v1/models")).await;
@@ -396,8 +395,8 @@ async fn outer_limit_counts_list_requests() {
 
 // ===== tower-http =====
 
-/// Puts a layer outside of ours, then inside, and looks whether both stacks still
-/// serve everything. What the layer itself does is the caller's to test.
+/// Checks that both stacks serve everything, with the layer outside of ours and inside. The
+/// effect of the layer itself is tested by the caller.
 macro_rules! serves_under_and_over {
     ($layer:expr) => {{
         let under = ServiceBuilder::new().layer($layer).layer(house());
@@ -460,7 +459,7 @@ async fn outer_compression_keeps_list_and_etag() {
             None => assert!(expected.is_some()),
         }
 
-        // The validator that came with it is answered by a 304 of no body at all.
+        // The tag of a compressed response is matched by a 304 without a body.
         let etag = coded.headers()[header::ETAG].to_str().unwrap();
         assert_eq!(etag, plain.headers()[header::ETAG]);
         let again = [
@@ -528,7 +527,7 @@ async fn cors_applies_to_list_only_when_outside() {
     assert_eq!(answer.headers()[&allowed], "https://chat.example");
     assert_eq!(answer.body(), &expected());
 
-    // Inside, the preflight comes through to it, but the list never passes it.
+    // Inside, the preflight reaches the CORS layer, but the list never passes through it.
     let stack = ServiceBuilder::new()
         .layer(house())
         .layer(CorsLayer::very_permissive());
@@ -637,7 +636,7 @@ async fn set_header_affects_list_only_when_outside() {
     );
     assert_eq!(send(&service, get("/x")).await.headers()[&mark], "marked");
 
-    // The operator has the last word on what we set.
+    // Layers outside may replace the headers that we set.
     let public = HeaderValue::from_static("public, max-age=60");
     let stack = ServiceBuilder::new()
         .layer(SetResponseHeaderLayer::overriding(
@@ -688,7 +687,7 @@ async fn normalize_path_trims_list_path_only_outside() {
     let outside = stack.service(service_fn(inside));
     let stack = ServiceBuilder::new().layer(house()).layer(trim());
     let within = stack.service(service_fn(inside));
-    // It takes several slashes at either end for one, which we do not.
+    // It treats several slashes at either end as one, which we do not.
     for path in ["/v1/models/", "/v1/models///", "//v1/models"] {
         let list = send(&outside, get(path)).await;
         assert_eq!(list.body(), &expected(), "{path}");

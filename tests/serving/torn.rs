@@ -1,5 +1,5 @@
-//! Readers while lists change as fast as they can be published: each answer is of one
-//! piece, whatever its coding. No clock decides anything here.
+//! Readers while lists change as fast as they can be published: each response is from one list,
+//! whatever its coding. No clock is involved.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,14 +20,14 @@ use tower_models_cache::{Model, ModelList, Provider, StaticModelsCacheLayer};
 
 const READERS: usize = 8;
 const PUBLICATIONS: usize = 200;
-/// The writer stops at every so manieth list until the readers have had its variants.
+/// After this many lists, the writer waits until the readers have read the compressed ones.
 const REST: usize = 40;
 
-/// The providers, with how many models each has.
+/// The providers, with the number of models of each.
 const PROVIDERS: [(&str, usize); 3] = [("a", 20), ("b", 1), ("c", 40)];
 
-/// The models of a generation, each of which says which that is. Their number says it
-/// too, so that no list is the beginning of another.
+/// The models of a generation, which is part of each id. Their number depends on it too, so that
+/// no list is a prefix of another.
 fn models(count: usize, generation: usize) -> impl Iterator<Item = Model> {
     let count = count + generation % 7;
     (0..count).map(move |n| {
@@ -35,7 +35,7 @@ fn models(count: usize, generation: usize) -> impl Iterator<Item = Model> {
     })
 }
 
-/// The one generation of each provider's models, if there is one for each.
+/// The generation of each provider's models, which must be the same for all of them.
 fn generations(list: &[u8]) -> BTreeMap<String, usize> {
     let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for id in ids(list) {
@@ -54,18 +54,18 @@ fn generations(list: &[u8]) -> BTreeMap<String, usize> {
     found.into_iter().map(one).collect()
 }
 
-/// What all readers have seen together.
+/// What all readers have seen.
 #[derive(Default)]
 struct Seen {
-    /// Bytes and coding, by tag.
+    /// Body and coding by tag.
     answers: Mutex<HashMap<String, (Bytes, String)>>,
-    /// Answers under each of the codings.
+    /// The number of responses under each coding.
     codings: [AtomicUsize; 4],
     over: AtomicBool,
 }
 
 impl Seen {
-    /// Checks an answer against itself and all others, and gives its list.
+    /// Checks a response against its headers and all previous ones, and returns its list.
     fn take(&self, answer: &Response<Bytes>, asked: &str) -> Vec<u8> {
         let served = coding(answer.headers());
         assert!(served == asked || served == "identity", "{served}");
@@ -82,7 +82,7 @@ impl Seen {
         list
     }
 
-    /// Waits until the readers have had more answers under each coding but identity.
+    /// Waits until the readers have read another list under each coding but identity.
     async fn more_of_each_coding(&self) {
         let seen = || self.codings.each_ref().map(|n| n.load(Ordering::SeqCst));
         let before = seen();
@@ -99,8 +99,8 @@ impl Seen {
     }
 }
 
-/// Reads until it is over, and once more then. Each reader asks for the codings in an
-/// order of its own, and sees no provider go back.
+/// Reads until the writer has finished, and once more after that. Each reader requests the
+/// codings in a different order and never sees a provider go back.
 async fn read(layer: StaticModelsCacheLayer, seen: Arc<Seen>, number: usize, together: bool) {
     let mut last: BTreeMap<String, usize> = BTreeMap::new();
     let mut is_last = false;
@@ -127,7 +127,7 @@ async fn read(layer: StaticModelsCacheLayer, seen: Arc<Seen>, number: usize, tog
     assert!(last.values().all(|&n| n == PUBLICATIONS), "{last:?}");
 }
 
-/// Starts the readers, publishes every generation, and waits for them.
+/// Starts the readers, publishes every generation and joins the readers.
 async fn publish_all<F>(layer: StaticModelsCacheLayer, together: bool, publish: F)
 where
     F: AsyncFn(usize),
@@ -142,7 +142,7 @@ where
         if generation % REST == 0 {
             seen.more_of_each_coding().await;
         }
-        // A reader that failed ends the test, which would wait for it.
+        // A reader that failed ends the test, which would wait for it otherwise.
         if let Some(failed) = readers.try_join_next() {
             failed.unwrap();
         }

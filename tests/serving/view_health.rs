@@ -1,5 +1,4 @@
-//! What the headers tell a view's caller of the providers: those of which it sees a model,
-//! and no others.
+//! Response headers in a view report only the providers of which the view has a model.
 
 use crate::support::dialects::{self, WITH_MODELS, with_all_dialects};
 use crate::support::transports::only;
@@ -9,7 +8,7 @@ use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Empty;
 use tower_models_cache::{Builder, Model, Provider, StaticModelsCacheLayer, View};
 
-/// A provider that gives its list at the calls that `good` picks, and fails at others.
+/// A provider that succeeds on the calls that `good` selects and fails on the others.
 fn moody(name: &str, good: fn(usize) -> bool) -> Provider {
     let answer = move |call| async move {
         if good(call) {
@@ -55,7 +54,7 @@ fn by(caller: Option<&'static str>, mut request: Request<Empty<Bytes>>) -> Reque
     request
 }
 
-/// What an answer says of the providers: their names, and the cache's own word.
+/// What a response reports of the providers: their names, and the detail of `Cache-Status`.
 fn told(answer: &Response<Bytes>) -> (Option<&str>, &str) {
     let named = answer.headers().contains_key("x-models-incomplete");
     let status = only(answer.headers(), "cache-status");
@@ -65,7 +64,8 @@ fn told(answer: &Response<Bytes>) -> (Option<&str>, &str) {
     )
 }
 
-/// That every answer of lists and models tells a caller the same, whatever the form.
+/// Checks that every response for lists and models reports the same to a caller, in every
+/// dialect.
 async fn check(
     layer: &StaticModelsCacheLayer,
     caller: Option<&'static str>,
@@ -101,7 +101,7 @@ async fn check(
     }
 }
 
-/// The bug: a view's answers named every provider that was stale or missing.
+/// Regression: responses in a view named every stale or missing provider.
 #[tokio::test(start_paused = true)]
 async fn view_reports_only_visible_stale_providers() {
     for asked_before in [false, true] {
@@ -158,7 +158,7 @@ async fn missing_provider_is_never_named_in_view() {
         )
         .await;
         check(&layer, Some("house"), &["house/small"], (None, partial)).await;
-        // It lacks nothing.
+        // Nothing is missing in it.
         check(&layer, Some("none"), &[], (None, "hit")).await;
     }
 }

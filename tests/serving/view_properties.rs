@@ -1,5 +1,5 @@
-//! A view judges the model, not the name: whichever name leads to a model, the lists, the
-//! retrieval, `POST /api/show` and routing give one verdict (invariant 13).
+//! A view judges the model, not the name: whichever name leads to a model, lists, retrieval,
+//! `POST /api/show` and routing agree (invariant 13).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use tower_models_cache::{ClientDialect, Model, Prefix, Provider, StaticModelsCac
 
 // ===== Views =====
 
-/// A glob whose meaning is plain.
+/// A glob with an obvious meaning.
 #[derive(Clone, Debug)]
 enum Pattern {
     Exact(String),
@@ -51,13 +51,13 @@ enum Rule {
     Include(Pattern),
     Exclude(Pattern),
     Id(String),
-    /// A predicate that reads the name, which must not tell it more than the id does.
+    /// A predicate that reads the name, which must not reveal more than the id.
     Name(String),
     Provider(String),
     Large,
 }
 
-/// A model, and the id that it is listed under.
+/// A model, and the id under which it is listed.
 struct Known<'a> {
     own: &'a str,
     provider: &'a str,
@@ -82,7 +82,7 @@ impl Rule {
         }
     }
 
-    /// Whether the model is seen, by what the rule says alone.
+    /// Whether the rule alone shows the model.
     fn sees(&self, model: &Known<'_>) -> bool {
         let prefixed = format!("{}/{}", model.provider, model.upstream);
         match self {
@@ -133,7 +133,7 @@ fn by(view: usize, mut request: Request<Empty<Bytes>>) -> Request<Empty<Bytes>> 
     request
 }
 
-/// All records of a list, by the name each is listed under, read in pages of this size.
+/// All records of a list by their listed name, read in pages of this size.
 async fn records(
     layer: &StaticModelsCacheLayer,
     view: usize,
@@ -172,7 +172,7 @@ fn is_there(answer: &Response<Bytes>) -> bool {
     }
 }
 
-// ===== The property =====
+// ===== Property =====
 
 type Providers = BTreeMap<String, (Prefix, BTreeMap<String, bool>)>;
 
@@ -213,8 +213,7 @@ async fn check(
     let layer = layer(providers, aliases, claude, views.clone());
     let snapshot = layer.cache().snapshot();
 
-    // Every name that is listed anywhere, every other that may lead to a model, and some
-    // that may not.
+    // Every listed name, every other name that may lead to a model, and some unknown names.
     let mut names: BTreeSet<String> = more.iter().cloned().collect();
     let mut listed_for_all = BTreeMap::new();
     for dialect in dialects::ALL {
@@ -237,7 +236,7 @@ async fn check(
     let led: Vec<_> = names.iter().map(|name| format!("claude-{name}")).collect();
     names.extend(led);
 
-    // The models by what they are, and the one id that each is listed under.
+    // The models, and the one id under which each is listed.
     let mut own = BTreeMap::new();
     for name in &listed_for_all["openai"] {
         if !aliases.contains_key(name) {

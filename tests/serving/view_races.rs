@@ -1,4 +1,4 @@
-//! A view never holds a model that its predicate refuses, whatever is published meanwhile.
+//! A view never shows a model that its predicate rejects, whatever is published meanwhile.
 
 use crate::support::dialects;
 use std::{
@@ -14,8 +14,8 @@ use crate::support::{builder, send};
 use http::HeaderValue;
 use tower_models_cache::{ClientDialect, Model, Provider, View};
 
-/// In round `n`, `a` lists the even numbers below 12 + n % 7 and `b` the odd ones; what is
-/// secret of them moves from round to round, from one provider to the other.
+/// In round `n`, `a` lists the even numbers below 12 + n % 7 and `b` the odd ones. Which of them
+/// are secret changes with each round, from one provider to the other.
 fn providers(round: usize) -> [Provider; 2] {
     let of = |odd: usize| {
         let numbers = (0..12 + round % 7).filter(move |number| number % 2 == odd);
@@ -102,7 +102,7 @@ fn hidden_models_stay_hidden_during_changes() {
     }
 }
 
-/// That the list is one that some single publication gives to that caller.
+/// Checks that the list is the caller's view of a single publication.
 fn check(caller: &str, dialect: ClientDialect, size: usize, ids: &[String]) {
     let round = |id: &String| id.rsplit('-').next().unwrap().parse::<usize>().unwrap();
     let Some(round) = ids.first().map(round) else {

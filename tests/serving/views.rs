@@ -1,5 +1,5 @@
-//! Who sees what: a hook maps each request to a view, and what a caller may not see is for
-//! them not there.
+//! Views: a hook selects a view for each request, and a model outside of the view is
+//! indistinguishable from an unknown one.
 
 use crate::support;
 use crate::support::dialects;
@@ -23,7 +23,7 @@ use tower_models_cache::{
 
 const CALLER: HeaderName = HeaderName::from_static("x-caller");
 
-/// By what callers are told apart here, as an authentication layer would.
+/// Selects the view by a header, as an authentication layer would.
 fn hook(request: &Parts) -> Result<View, BoxError> {
     let caller = request.headers.get(CALLER);
     Ok(match caller.map(|caller| caller.to_str().unwrap()) {
@@ -160,7 +160,7 @@ async fn each_view_has_own_etag_and_vary() {
             }
         }
     }
-    // Nobody is told apart where there are no views.
+    // Without views, `Vary` does not name `authorization`.
     let layer = builder(providers()).build().unwrap();
     let answer = send(&layer, dialects::whole_list(ClientDialect::OpenAi)).await;
     assert!(
@@ -169,7 +169,7 @@ async fn each_view_has_own_etag_and_vary() {
             .unwrap()
             .contains("authorization")
     );
-    // And by `authorization` where nothing else is said.
+    // With views, `Vary` names `authorization` by default.
     let layer = builder(providers()).views(hook).build().unwrap();
     let answer = send(&layer, dialects::whole_list(ClientDialect::OpenAi)).await;
     assert!(
@@ -209,7 +209,7 @@ fn denial_with_success_status_panics() {
     let _ = View::denied(StatusCode::OK);
 }
 
-/// Names that lead to models of `lab`, and names of the same length that lead nowhere.
+/// Names of models of `lab`, and unknown names of the same length.
 const HIDDEN: [(&str, &str); 4] = [
     ("lab/tiny", "lab/tinz"),
     ("mini", "minj"),
@@ -225,7 +225,7 @@ fn named(builder: Builder) -> Builder {
     builder.alias("big", "house/large").claude_aliases(true)
 }
 
-/// All of an answer that a caller can look at, with the id of its own request left out.
+/// All parts of a response that a caller can observe, with the requested id replaced.
 fn seen_of(answer: &Response<Bytes>, id: &str) -> (StatusCode, http::HeaderMap, String) {
     let body = String::from_utf8(answer.body().to_vec()).unwrap();
     (
@@ -333,7 +333,7 @@ async fn failed_view_hook_reveals_nothing() {
     let log = log.text();
     assert!(log.contains("a hook failed") && log.contains("a view's predicate panicked"));
     assert!(!log.contains("secret"));
-    // And the others go on.
+    // Other callers are not affected.
     let answer = send(
         &layer,
         by("house", dialects::whole_list(ClientDialect::OpenAi)),
@@ -380,7 +380,7 @@ async fn predicate_panicking_later_reveals_nothing() {
 async fn callers_of_same_view_share_one_list() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    // A view made anew for each request, as by a hook that knows policies by their names.
+    // A new view for each request, as from a hook that identifies policies by name.
     let layer = builder(providers())
         .views(move |_| {
             let count = Arc::clone(&count);
@@ -438,15 +438,15 @@ async fn view_none_is_200_while_provider_is_missing() {
     }
 }
 
-/// The bug: a view whose only provider was missing got an empty 200, which a client takes
-/// for the truth.
+/// Regression: a view whose only provider was missing got an empty 200, which clients take for a
+/// complete list.
 #[tokio::test]
 async fn empty_view_is_503_while_provider_is_missing() {
     let shared = SharedList::new(["tiny"]);
     shared.set(Err(ListErrorKind::Status(500)));
     let [house, _] = providers();
     let lab = Provider::source("lab", ScriptedSource::shared(&shared));
-    // One view is kept at a time: what another needs is prepared again.
+    // Only one view is kept at a time: every other view is prepared again.
     let layer = viewed(builder([house, lab]).max_views(1));
     let _ = layer.cache().refresh().await;
     for _ in 0..2 {
@@ -469,7 +469,7 @@ async fn empty_view_is_503_while_provider_is_missing() {
                 if !dialects::WITH_MODELS.contains(&dialect) {
                     continue;
                 }
-                // Nobody knows whether there is such a model, hidden ones included.
+                // The model may exist, whether it is visible or hidden.
                 for id in ["lab/tiny", "lab/none", "house/small", "none"] {
                     let answer = send(&layer, of("lab", dialects::model(dialect, id))).await;
                     assert_eq!(answer.status(), 503, "{told} {id}");
@@ -483,7 +483,7 @@ async fn empty_view_is_503_while_provider_is_missing() {
             }
         }
     }
-    // An empty list of all providers is the truth.
+    // An empty list is a 200 once all providers have responded.
     shared.set_ids([]);
     layer.cache().refresh().await.unwrap();
     for dialect in dialects::ALL {

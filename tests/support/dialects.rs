@@ -1,4 +1,5 @@
-//! The forms in which clients ask for the list: requests of each, and what its answers hold.
+//! The dialects in which clients request the list: requests in each, and accessors for the
+//! responses.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -21,17 +22,17 @@ pub const ALL: [ClientDialect; 5] = [
     ClientDialect::Codex,
 ];
 
-/// Those whose lists come in pages.
+/// The dialects with paged lists.
 pub const PAGED: [ClientDialect; 2] = [ClientDialect::Anthropic, ClientDialect::Gemini];
 
-/// Those in which one model can be asked for.
+/// The dialects with a request for one model.
 pub const WITH_MODELS: [ClientDialect; 3] = [
     ClientDialect::OpenAi,
     ClientDialect::Anthropic,
     ClientDialect::Gemini,
 ];
 
-/// With all dialects on.
+/// Enables all dialects.
 pub fn with_all_dialects(builder: Builder) -> Builder {
     builder.client_dialects(ALL)
 }
@@ -44,7 +45,7 @@ fn request(uri: &str, dialect: ClientDialect) -> Request<Empty<Bytes>> {
     request.body(Empty::new()).unwrap()
 }
 
-/// A request for the list, or for a part of it.
+/// A request for the list, or for a page of it.
 pub fn list(dialect: ClientDialect, query: &str) -> Request<Empty<Bytes>> {
     let path = match dialect {
         ClientDialect::Gemini => "/v1beta/models",
@@ -60,12 +61,12 @@ pub fn list(dialect: ClientDialect, query: &str) -> Request<Empty<Bytes>> {
     request(&format!("{path}{mark}{query}"), dialect)
 }
 
-/// A request for the whole list, in one page where it has them.
+/// A request for the whole list, in one page where the dialect has pages.
 pub fn whole_list(dialect: ClientDialect) -> Request<Empty<Bytes>> {
     list(dialect, limit(dialect, 1000).as_str())
 }
 
-/// The parameter for pages of this size.
+/// The query parameter for pages of this size.
 pub fn limit(dialect: ClientDialect, size: usize) -> String {
     match dialect {
         ClientDialect::Anthropic => format!("limit={size}"),
@@ -74,12 +75,12 @@ pub fn limit(dialect: ClientDialect, size: usize) -> String {
     }
 }
 
-/// A request for one model, its id escaped as a whole.
+/// A request for one model, with its id fully escaped.
 pub fn model(dialect: ClientDialect, id: &str) -> Request<Empty<Bytes>> {
     model_at(dialect, &escaped(id))
 }
 
-/// A request for one model, whose id stands in the path as it is given.
+/// A request for one model, with this path for its id.
 pub fn model_at(dialect: ClientDialect, path: &str) -> Request<Empty<Bytes>> {
     let mount = match dialect {
         ClientDialect::Gemini => "/v1beta/models",
@@ -96,7 +97,7 @@ pub fn json(answer: &Response<Bytes>) -> Value {
     serde_json::from_slice(answer.body()).unwrap()
 }
 
-/// The records of a list or of a page, byte by byte.
+/// The records of a list or of a page, byte for byte.
 pub fn records(dialect: ClientDialect, body: &[u8]) -> Vec<String> {
     #[derive(serde::Deserialize)]
     struct List<'a> {
@@ -111,7 +112,7 @@ pub fn records(dialect: ClientDialect, body: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// The id that a record is of.
+/// The id of a record.
 pub fn id_of(dialect: ClientDialect, record: &str) -> String {
     let record: Value = serde_json::from_str(record).unwrap();
     let text = |field: &str| record[field].as_str().unwrap().to_owned();
@@ -132,7 +133,7 @@ pub fn ids(dialect: ClientDialect, body: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// The parameter that asks for the page behind this one, if there is one.
+/// The query parameter for the next page, if there is one.
 pub fn next(dialect: ClientDialect, answer: &Response<Bytes>) -> Option<String> {
     let page = json(answer);
     let (name, value) = match dialect {
@@ -145,7 +146,7 @@ pub fn next(dialect: ClientDialect, answer: &Response<Bytes>) -> Option<String> 
     Some(format!("{name}={}", escaped(value.as_str().unwrap())))
 }
 
-/// The text of an error, in whatever form, and what the dialect names it by.
+/// The message of an error, and its code or type in the dialect.
 pub fn error(dialect: ClientDialect, answer: &Response<Bytes>) -> (String, String) {
     let body = json(answer);
     let error = &body["error"];
@@ -168,7 +169,7 @@ pub fn error(dialect: ClientDialect, answer: &Response<Bytes>) -> (String, Strin
     }
 }
 
-/// The headers that are the same whenever the list is.
+/// The headers without `Cache-Status`, which changes while the list does not.
 pub fn without_cache_status(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     headers.remove("cache-status");

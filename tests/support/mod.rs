@@ -1,4 +1,4 @@
-//! What the tests share: scripted sources, and requests to a service.
+//! Shared by the tests: scripted sources, and requests to a service.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -37,8 +37,8 @@ use tower_models_cache::{
 
 type ListFuture = Pin<Box<dyn Future<Output = Result<ModelList, BoxError>> + Send>>;
 
-/// A source that answers by a script, which is given the number of the call (from
-/// 1 on), and counts the calls, and those of them that are not over.
+/// A source that responds as a closure decides, which gets the number of the call (from 1). It
+/// counts its calls and those still in flight.
 #[derive(Clone)]
 pub struct ScriptedSource {
     calls: Arc<AtomicUsize>,
@@ -64,12 +64,12 @@ impl ScriptedSource {
         }
     }
 
-    /// A source that always has these models.
+    /// A source that always returns these models.
     pub fn always<const N: usize>(ids: [&'static str; N]) -> Self {
         Self::new(move |_| async move { Ok::<_, Infallible>(models(ids)) })
     }
 
-    /// A source that never answers.
+    /// A source that never responds.
     pub fn hung() -> Self {
         Self::new(|_| std::future::pending::<Result<_, Infallible>>())
     }
@@ -79,7 +79,7 @@ impl ScriptedSource {
         Self::new(|_| async { Err("down") })
     }
 
-    /// A source that has these models, and answers each call when it is told to.
+    /// A source that returns these models, one call each time the gate is opened.
     pub fn held<const N: usize>(ids: [&'static str; N]) -> (Self, Gate) {
         let gate = Gate::default();
         let opened = gate.clone();
@@ -93,7 +93,7 @@ impl ScriptedSource {
         (source, gate)
     }
 
-    /// A source that has what the desk lists at the moment, or fails.
+    /// A source that returns the current content of the shared list, or its error.
     pub fn shared(shared: &SharedList) -> Self {
         let shared = shared.clone();
         Self::new(move |_| {
@@ -106,13 +106,13 @@ impl ScriptedSource {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// How many calls have neither been answered nor been dropped.
+    /// How many calls are in flight: neither completed nor dropped.
     pub fn alive(&self) -> usize {
         self.alive.load(Ordering::SeqCst)
     }
 }
 
-/// Lets answers pass, one at a time.
+/// Lets responses pass one at a time.
 #[derive(Clone)]
 pub struct Gate(Arc<Semaphore>);
 
@@ -132,7 +132,7 @@ impl Gate {
     }
 }
 
-/// What a provider has at the moment, to be changed by the test.
+/// The current list of a provider, which the test may change.
 #[derive(Clone)]
 pub struct SharedList(Arc<Mutex<Result<ModelList, ListErrorKind>>>);
 
@@ -175,7 +175,7 @@ impl Service<ListModels> for ScriptedSource {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         self.alive.fetch_add(1, Ordering::SeqCst);
         let alive = Alive(Arc::clone(&self.alive));
-        // A script that panics does so in `call`, and the next call is as good as any.
+        // A closure that panics does so in `call`, and later calls are not affected.
         let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = answer(call);
         Box::pin(async move {
@@ -192,16 +192,16 @@ pub fn models<const N: usize>(ids: [&str; N]) -> ModelList {
 /// The two ways to run a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Renewal by requests.
+    /// Refreshed by requests.
     Build,
-    /// Renewal by the refresher.
+    /// Refreshed by the refresher.
     Spawn,
 }
 
 pub const MODES: [Mode; 2] = [Mode::Build, Mode::Spawn];
 
 impl Mode {
-    /// The layer, with what keeps its refresher going.
+    /// The layer, and its refresher, which runs until it is dropped.
     pub fn start(self, builder: Builder) -> (StaticModelsCacheLayer, Option<Refresher>) {
         match self {
             Self::Build => (builder.build().unwrap(), None),
@@ -213,31 +213,31 @@ impl Mode {
     }
 }
 
-/// A builder whose delays repeat, with these providers.
+/// A builder with these providers and a fixed jitter seed.
 pub fn builder(providers: impl IntoIterator<Item = Provider>) -> Builder {
     StaticModelsCacheLayer::builder()
         .jitter_seed(7)
         .providers(providers)
 }
 
-/// Lets everything happen that takes no time. Under a paused clock only.
+/// Lets spawned work finish that takes no time. Requires a paused clock.
 pub async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
-/// The paused clock's time.
+/// The time of the paused clock.
 pub fn now() -> Instant {
     Instant::now()
 }
 
-/// What the future gives, and how long it took by the paused clock.
+/// The output of the future, and how long it took by the paused clock.
 pub async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
     let began = now();
     let output = future.await;
     (output, began.elapsed())
 }
 
-/// An inner service that must not be asked.
+/// An inner service that must not be called.
 #[derive(Clone, Debug)]
 pub struct Unreachable;
 
@@ -259,7 +259,7 @@ pub fn get(uri: &str) -> Request<Empty<Bytes>> {
     Request::get(uri).body(Empty::new()).unwrap()
 }
 
-/// The layer's answer, with its whole body.
+/// Sends a request to the layer and collects the body of the response.
 pub async fn send(
     layer: &StaticModelsCacheLayer,
     request: Request<Empty<Bytes>>,

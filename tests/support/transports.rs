@@ -1,5 +1,5 @@
-//! Every way in at once: a request in process, over HTTP/1.1 and over HTTP/2, and one
-//! answer that was the same on all of them.
+//! Sends each request in process, over HTTP/1.1 and over HTTP/2, and checks that all three
+//! responses are the same.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -21,7 +21,7 @@ use super::{
     send,
 };
 
-/// A layer, and a server in front of it with a connection of each version.
+/// A layer, and a server in front of it with one connection per HTTP version.
 pub struct Transports {
     pub layer: StaticModelsCacheLayer,
     pub server: Server,
@@ -40,7 +40,7 @@ impl Transports {
         }
     }
 
-    /// The answer, which is the same whichever way the request goes.
+    /// Sends the request over every transport and returns the common response.
     pub async fn send(&mut self, request: &Request<()>) -> Response<Bytes> {
         let answer = send(&self.layer, with_body(request, Empty::new())).await;
         for client in [&mut self.http1, &mut self.http2] {
@@ -58,7 +58,7 @@ impl Transports {
         self.send(&request(Method::GET, path, headers)).await
     }
 
-    /// The answer to a `GET`, to which that to a `HEAD` is the same but for the body.
+    /// The response to a `GET`; the one to a `HEAD` is the same without a body.
     pub async fn get_and_head(&mut self, path: &str, headers: &[(&str, &[u8])]) -> Response<Bytes> {
         let got = self.get(path, headers).await;
         let head = self.send(&request(Method::HEAD, path, headers)).await;
@@ -73,8 +73,8 @@ fn with_body<B>(request: &Request<()>, body: B) -> Request<B> {
     request.clone().map(|()| body)
 }
 
-/// A request; the path may hold any bytes that can stand in a URI, and so may the
-/// headers' values.
+/// Builds a request. The path may hold any bytes that are valid in a URI, and the header values
+/// any bytes that are valid in a header.
 pub fn request(method: Method, path: impl AsRef<[u8]>, headers: &[(&str, &[u8])]) -> Request<()> {
     let path = path.as_ref();
     let uri = Uri::try_from(path).unwrap_or_else(|_| panic!("{}", path.escape_ascii()));
@@ -85,12 +85,12 @@ pub fn request(method: Method, path: impl AsRef<[u8]>, headers: &[(&str, &[u8])]
     request.body(()).unwrap()
 }
 
-// ===== A list that is worth compressing =====
+// ===== A list that is long enough to be compressed =====
 
-/// The codings, identity last.
+/// The content codings, identity last.
 pub const CODINGS: [&str; 4] = ["br", "zstd", "gzip", "identity"];
 
-/// A layer whose list has variants, with these among its models: `house/small`.
+/// A layer whose list is compressed. `house/small` is one of its models.
 pub fn house() -> StaticModelsCacheLayer {
     let more = (0..40).map(|n| Model::new(format!("model-{n}")).with_created(1_700_000_000));
     StaticModelsCacheLayer::builder()
@@ -102,14 +102,14 @@ pub fn house() -> StaticModelsCacheLayer {
         .unwrap()
 }
 
-/// The list, as a client gets it that takes this coding alone.
+/// The list as a client gets it that accepts only this coding.
 pub async fn list_under(layer: &StaticModelsCacheLayer, coding: &str) -> Response<Bytes> {
     let headers = [("accept-encoding", coding.as_bytes())];
     let request = request(Method::GET, "/v1/models", &headers);
     send(layer, with_body(&request, Empty::new())).await
 }
 
-/// Comes back when the list is served under codings.
+/// Completes when the list is served compressed.
 pub async fn encoded(layer: &StaticModelsCacheLayer) {
     within(async {
         while coding(list_under(layer, "gzip").await.headers()) == "identity" {
@@ -119,11 +119,11 @@ pub async fn encoded(layer: &StaticModelsCacheLayer) {
     .await;
 }
 
-/// What decides which list is sent, and of what is never compressed.
+/// `Vary` of the list, and of responses that are never compressed.
 pub const VARY: &str = "accept-encoding, anthropic-version, x-goog-api-key";
 pub const VARY_BY_DIALECT: &str = "anthropic-version, x-goog-api-key";
 
-/// The coding that an answer says it has.
+/// The content coding of a response.
 pub fn coding(headers: &HeaderMap) -> &str {
     let lines: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().collect();
     match lines[..] {
@@ -156,7 +156,7 @@ pub fn decode(coding: &str, body: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// The body without its coding, of a 200 that says the truth of itself.
+/// Checks the headers of a 200 against its body and returns the decoded body.
 pub fn decoded(answer: &Response<Bytes>) -> Vec<u8> {
     assert_eq!(answer.status(), StatusCode::OK);
     let length = answer.body().len().to_string();
@@ -167,7 +167,7 @@ pub fn decoded(answer: &Response<Bytes>) -> Vec<u8> {
     decode(coding(answer.headers()), answer.body())
 }
 
-/// The value of a header that stands there once.
+/// The value of a header that occurs once.
 pub fn only<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     let lines: Vec<_> = headers.get_all(name).iter().collect();
     let [one] = lines[..] else {
@@ -176,7 +176,7 @@ pub fn only<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     one.to_str().unwrap()
 }
 
-/// The error that the body is, by its code.
+/// Checks the headers of an error response and returns its code.
 pub fn error_code(answer: &Response<Bytes>) -> String {
     let headers = answer.headers();
     assert_eq!(only(headers, "content-type"), "application/json");
