@@ -70,7 +70,7 @@ impl Gateway {
         let mut process = command.stderr(Stdio::inherit()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let line = timeout(SAFETY, lines.next_line()).await.unwrap().unwrap();
-        let line = line.expect("says where it listens before it ends");
+        let line = line.expect("the gateway prints its address");
         let address = line.strip_prefix("listening on http://").expect(&line);
         Self {
             address: address.parse().unwrap(),
@@ -84,8 +84,8 @@ impl Gateway {
         let mut request = request.body(body.into()).unwrap();
         let uri = format!("http://{}{}", self.address, request.uri());
         *request.uri_mut() = uri.parse().unwrap();
-        let answer = timeout(SAFETY, client.request(request)).await.unwrap();
-        answer.unwrap().map(Body::new)
+        let response = timeout(SAFETY, client.request(request)).await.unwrap();
+        response.unwrap().map(Body::new)
     }
 
     async fn get(&self, path: &str) -> Response<Bytes> {
@@ -129,8 +129,8 @@ impl Gateway {
     }
 }
 
-async fn whole(answer: Response<Body>) -> Response<Bytes> {
-    let (head, body) = answer.into_parts();
+async fn whole(response: Response<Body>) -> Response<Bytes> {
+    let (head, body) = response.into_parts();
     let body = timeout(SAFETY, body.collect()).await.unwrap().unwrap();
     Response::from_parts(head, body.to_bytes())
 }
@@ -146,7 +146,7 @@ struct Lab {
     base_url: String,
     /// The chats as received.
     chats: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
-    answers: mpsc::UnboundedSender<Response<Body>>,
+    responses: mpsc::UnboundedSender<Response<Body>>,
     _server: JoinSet<()>,
 }
 
@@ -159,7 +159,7 @@ impl Lab {
 
     async fn listing(ids: &[&str]) -> Self {
         let chats = Arc::new(Mutex::new(Vec::new()));
-        let (answers, given) = mpsc::unbounded_channel();
+        let (responses, given) = mpsc::unbounded_channel();
         let given: Answers = Arc::new(tokio::sync::Mutex::new(given));
         let seen = Arc::clone(&chats);
         let chat = move |State(given): State<Answers>, headers: HeaderMap, body: Bytes| async move {
@@ -180,7 +180,7 @@ impl Lab {
         Self {
             base_url,
             chats,
-            answers,
+            responses,
             _server: server,
         }
     }
@@ -210,18 +210,22 @@ fn file(test: &str, text: &str) -> PathBuf {
 #[tokio::test]
 async fn demo_lists_three_upstreams_exactly() {
     let gateway = Gateway::demo().await.listing_all().await;
-    let answer = gateway.get("/v1/models").await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()["content-type"], "application/json");
+    let response = gateway.get("/v1/models").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "application/json");
     let head = gateway.send(Request::head("/v1/models"), Body::empty());
     let head = whole(head.await).await;
     for header in ["content-length", "content-type", "etag", "cache-control"] {
-        assert_eq!(head.headers()[header], answer.headers()[header]);
+        assert_eq!(head.headers()[header], response.headers()[header]);
     }
     assert!(head.body().is_empty());
 
-    assert!(answer.body().starts_with(br#"{"object":"list","data":[{"#));
-    let list = json_of(answer.body());
+    assert!(
+        response
+            .body()
+            .starts_with(br#"{"object":"list","data":[{"#)
+    );
+    let list = json_of(response.body());
     assert_eq!(list.as_object().unwrap().len(), 2);
     let mut of_provider = BTreeMap::new();
     for model in list["data"].as_array().unwrap() {
@@ -298,9 +302,9 @@ async fn demo_serves_every_dialect() {
         ),
     ] {
         let request = Request::get(path).header(header, "x");
-        let answer = whole(gateway.send(request, Body::empty()).await).await;
-        assert_eq!(answer.status(), 200, "{path}");
-        assert_eq!(json_of(answer.body())[list][0][id], first, "{path}");
+        let response = whole(gateway.send(request, Body::empty()).await).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(json_of(response.body())[list][0][id], first, "{path}");
     }
     // Facts that no provider reported: from the catalog, and from an override.
     let of = |id: &str| format!("/v1/models/{id}");
@@ -334,7 +338,7 @@ async fn key_selects_view_of_list_and_chat() {
         let list = Request::get("/v1/models").header(header, key);
         let list = whole(gateway.send(list, Body::empty()).await).await;
         let list = json_of(list.body());
-        assert_eq!(list["data"].as_array().unwrap().len(), 121); // with the alias
+        assert_eq!(list["data"].as_array().unwrap().len(), 121); // including the alias
         for (model, status) in [
             ("fast", 200),
             ("acme/quill-1-max", 200),
@@ -342,8 +346,8 @@ async fn key_selects_view_of_list_and_chat() {
         ] {
             let chat = Request::post("/v1/chat/completions").header(header, key);
             let body = json!({ "model": model, "messages": [] }).to_string();
-            let answer = whole(gateway.send(chat, body).await).await;
-            assert_eq!(answer.status(), status, "{model}");
+            let response = whole(gateway.send(chat, body).await).await;
+            assert_eq!(response.status(), status, "{model}");
         }
     }
     let list = Request::get("/v1/models").header("x-goog-api-key", "demo-free-only");
@@ -359,12 +363,12 @@ async fn key_selects_view_of_list_and_chat() {
     let send = |model: &str, key: &'static str| {
         let body = json!({ "model": model, "messages": [] }).to_string();
         let chat = Request::post("/v1/chat/completions").header("x-api-key", key);
-        let answer = gateway.send(chat, body);
-        async { whole(answer.await).await }
+        let response = gateway.send(chat, body);
+        async { whole(response.await).await }
     };
     let hidden = send("cellar/ember:8b", "demo-acme-only").await;
     let unknown = send("cellar/ember:9b", "demo-acme-only").await;
-    let text = |answer: &Response<Bytes>| String::from_utf8(answer.body().to_vec()).unwrap();
+    let text = |response: &Response<Bytes>| String::from_utf8(response.body().to_vec()).unwrap();
     assert_eq!(text(&hidden).replace(":8b", ":9b"), text(&unknown));
 }
 
@@ -411,8 +415,8 @@ async fn view_applies_to_every_name_of_a_model() {
     command.env("GATEWAY_KEY_WITH", "with");
     let gateway = Gateway::start(&mut command).await.listing_all().await;
     let send = |request: http::request::Builder, body: Value| {
-        let answer = gateway.send(request, body.to_string());
-        async { whole(answer.await).await }
+        let response = gateway.send(request, body.to_string());
+        async { whole(response.await).await }
     };
     let own = ["house/secret", "best"];
     let led = ["claude-house/secret", "claude-best"];
@@ -439,23 +443,23 @@ async fn view_applies_to_every_name_of_a_model() {
                 ("/v1beta/models", "accept"),
             ] {
                 let request = Request::get(format!("{path}/{name}")).header(header, "1");
-                let answer = send(keyed(request), json!(null)).await;
-                assert_eq!(answer.status(), status, "{key} {path}/{name} {header}");
+                let response = send(keyed(request), json!(null)).await;
+                assert_eq!(response.status(), status, "{key} {path}/{name} {header}");
             }
             let shown = send(keyed(Request::post("/api/show")), json!({ "model": name })).await;
             assert_eq!(shown.status(), status, "{key} show {name}");
 
-            lab.answers.send(Response::new(Body::from("{}"))).unwrap();
+            lab.responses.send(Response::new(Body::from("{}"))).unwrap();
             let chat = || keyed(Request::post("/v1/chat/completions"));
-            let answer = send(chat(), json!({ "model": name })).await;
-            assert_eq!(answer.status(), status, "{key} chat {name}");
+            let response = send(chat(), json!({ "model": name })).await;
+            assert_eq!(response.status(), status, "{key} chat {name}");
             if status == 404 {
                 let unknown = name.replace("best", "bess").replace("secret", "secres");
                 let other = send(chat(), json!({ "model": unknown })).await;
-                let text = |answer: &Response<Bytes>, name: &str| {
-                    String::from_utf8_lossy(answer.body()).replace(name, "ID")
+                let text = |response: &Response<Bytes>, name: &str| {
+                    String::from_utf8_lossy(response.body()).replace(name, "ID")
                 };
-                assert_eq!(text(&answer, name), text(&other, &unknown));
+                assert_eq!(text(&response, name), text(&other, &unknown));
             }
         }
     }
@@ -473,8 +477,8 @@ async fn chat_response_has_models_etag_for_codex() {
     let gateway = Gateway::demo().await.listing_all().await;
     let chat = json!({ "model": "fast", "messages": [] }).to_string();
     let list = gateway.get("/v1/models?client_version=0.169.0").await;
-    let answer = gateway.chat(chat).await;
-    assert_eq!(answer.headers()["x-models-etag"], list.headers()["etag"]);
+    let response = gateway.chat(chat).await;
+    assert_eq!(response.headers()["x-models-etag"], list.headers()["etag"]);
 }
 
 #[tokio::test]
@@ -523,14 +527,14 @@ async fn chat_is_routed_under_upstream_id() {
         ("cellar/ember:8b", "ember:8b", "cellar"),
     ] {
         let said = format!("I am {upstream_id} of {provider}.");
-        let answer = gateway.chat(json!({ "model": listed }).to_string()).await;
-        let answer = json_of(answer.body());
-        assert_eq!(answer["choices"][0]["message"]["content"], said);
+        let response = gateway.chat(json!({ "model": listed }).to_string()).await;
+        let response = json_of(response.body());
+        assert_eq!(response["choices"][0]["message"]["content"], said);
 
         let streamed = json!({ "model": listed, "stream": true }).to_string();
-        let answer = gateway.chat(streamed).await;
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        let events = str::from_utf8(answer.body()).unwrap();
+        let response = gateway.chat(streamed).await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let events = str::from_utf8(response.body()).unwrap();
         let events: Vec<_> = events
             .lines()
             .filter_map(|line| line.strip_prefix("data: "))
@@ -555,21 +559,21 @@ async fn stream_chunks_are_forwarded_as_received() {
             .poll_recv(cx)
             .map(|part| part.map(Ok::<_, std::io::Error>))
     });
-    let answer = Response::builder()
+    let response = Response::builder()
         .header("content-type", "text/event-stream")
         .header("x-request-id", "17")
         .header("set-cookie", "of-the-lab=1")
         .body(Body::from_stream(body))
         .unwrap();
-    lab.answers.send(answer).unwrap();
+    lab.responses.send(response).unwrap();
     let request = Request::post("/v1/chat/completions");
-    let answer = gateway
+    let response = gateway
         .send(request, r#"{"model":"lab/x:1","stream":true}"#)
         .await;
-    assert_eq!(answer.headers()["content-type"], "text/event-stream");
-    assert_eq!(answer.headers()["x-request-id"], "17");
-    assert!(!answer.headers().contains_key("set-cookie"));
-    let mut body = answer.into_body();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert_eq!(response.headers()["x-request-id"], "17");
+    assert!(!response.headers().contains_key("set-cookie"));
+    let mut body = response.into_body();
     for part in ["data: 1\n\n", "data: 2\n", "\n", "da", "ta: [DONE]\n\n"] {
         // The next chunk is not sent before this one has arrived.
         parts.send(part).unwrap();
@@ -584,7 +588,7 @@ async fn stream_chunks_are_forwarded_as_received() {
 async fn provider_gets_only_its_key_and_client_body() {
     let lab = Lab::open().await;
     let gateway = lab.gateway("key").await;
-    lab.answers.send(Response::new(Body::from("{}"))).unwrap();
+    lab.responses.send(Response::new(Body::from("{}"))).unwrap();
     let request = Request::post("/v1/chat/completions?key=the-client's")
         .header("authorization", "Bearer the-client's")
         .header("cookie", "the-client's")
@@ -592,8 +596,8 @@ async fn provider_gets_only_its_key_and_client_body() {
         .header("x-team", "the-client's")
         .header("idempotency-key", "5");
     let sent = r#" { "temperature" : 0.100000000000000000001, "model" : "lab\/x:1", "seed":1e2 }"#;
-    let answer = whole(gateway.send(request, sent).await).await;
-    assert_eq!(answer.body(), "{}");
+    let response = whole(gateway.send(request, sent).await).await;
+    assert_eq!(response.body(), "{}");
 
     let chats = lab.chats.lock().unwrap();
     let [(headers, body)] = &chats[..] else {
@@ -615,9 +619,9 @@ async fn unroutable_chat_is_openai_error() {
     let lab = Lab::open().await;
     let gateway = lab.gateway("refused").await;
     let refused = |status: u16, body: &'static str| {
-        let answer = Response::builder().status(status).header("location", "/x");
-        lab.answers
-            .send(answer.body(Body::from(body)).unwrap())
+        let response = Response::builder().status(status).header("location", "/x");
+        lab.responses
+            .send(response.body(Body::from(body)).unwrap())
             .unwrap();
     };
     let known = r#"{"model":"lab/x:1"}"#;
@@ -635,30 +639,30 @@ async fn unroutable_chat_is_openai_error() {
         ("[]", 400, "invalid_request_error"),
         (&huge, 413, "invalid_request_error"),
     ] {
-        let answer = gateway.chat(body.to_owned()).await;
-        assert_eq!(answer.status(), status, "{:.40}", body);
-        assert_eq!(json_of(answer.body())["error"]["type"], kind);
+        let response = gateway.chat(body.to_owned()).await;
+        assert_eq!(response.status(), status, "{:.40}", body);
+        assert_eq!(json_of(response.body())["error"]["type"], kind);
     }
     assert!(lab.chats.lock().unwrap().is_empty());
 
     // The client learns only that the provider refused the gateway.
     for status in [401, 403, 307] {
         refused(status, "no such key: key-of-the-lab");
-        let answer = gateway.chat(known).await;
-        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
-        assert!(!format!("{answer:?}").contains("key-of-the-lab"));
-        assert_eq!(json_of(answer.body())["error"]["type"], "api_error");
+        let response = gateway.chat(known).await;
+        assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+        assert!(!format!("{response:?}").contains("key-of-the-lab"));
+        assert_eq!(json_of(response.body())["error"]["type"], "api_error");
     }
     // An error about the client's own request is passed on.
     refused(429, r#"{"error":"slow down"}"#);
-    let answer = gateway.chat(known).await;
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(answer.body(), r#"{"error":"slow down"}"#);
+    let response = gateway.chat(known).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(response.body(), r#"{"error":"slow down"}"#);
 
     drop(lab);
-    let answer = gateway.chat(known).await;
-    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
-    assert_eq!(json_of(answer.body())["error"]["code"], "bad_gateway");
+    let response = gateway.chat(known).await;
+    assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+    assert_eq!(json_of(response.body())["error"]["code"], "bad_gateway");
 }
 
 // ===== Health =====
@@ -670,16 +674,16 @@ async fn gateway_is_ready_after_first_provider() {
     let table = format!("[[providers]]\nname = \"hung\"\nbase_url = \"http://{address}\"\n");
     let gateway = Gateway::of_file(&file("hung", &table)).await;
     assert_eq!(gateway.get("/healthz").await.status(), StatusCode::OK);
-    let answer = gateway.get("/readyz").await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let response = gateway.get("/readyz").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
-        json_of(answer.body()),
+        json_of(response.body()),
         json!({ "ready": false, "models": 0 })
     );
     // The model may belong to a provider that has no list yet.
-    let answer = gateway.chat(r#"{"model":"hung/x"}"#).await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(answer.headers().contains_key("retry-after"));
+    let response = gateway.chat(r#"{"model":"hung/x"}"#).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers().contains_key("retry-after"));
 
     let lab = Lab::open().await;
     let both = file("hung-and-lab", &format!("{table}{}", lab.table()));
@@ -722,13 +726,13 @@ async fn sigterm_ends_gateway_with_hung_provider() {
     idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
         .await
         .unwrap();
-    let mut answer = [0; 12];
-    idle.read_exact(&mut answer).await.unwrap();
+    let mut response = [0; 12];
+    idle.read_exact(&mut response).await.unwrap();
     let mut slow = TcpStream::connect(gateway.address).await.unwrap();
     slow.write_all(b"GET /healthz HT").await.unwrap();
     let endless = futures_util::stream::iter([Ok::<_, std::io::Error>("data: 1\n\n")]);
     let endless = futures_util::StreamExt::chain(endless, futures_util::stream::pending());
-    lab.answers
+    lab.responses
         .send(Response::new(Body::from_stream(endless)))
         .unwrap();
     let request = Request::post("/v1/chat/completions");
@@ -842,14 +846,14 @@ async fn invalid_file_exits_2_naming_line_and_field() {
     .enumerate()
     {
         let output = refused(&format!("bad-{index}"), &text).await;
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{text}\n{told}");
-        assert!(output.stdout.is_empty(), "{text}\n{told}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}\n{message}");
+        assert!(output.stdout.is_empty(), "{text}\n{message}");
         let place = format!("bad-{index}.toml:{line}: ");
-        assert!(told.contains(&place), "{text}\n{told}");
-        let (_, what) = told.split_once(&place).unwrap();
-        assert!(what.contains(field), "{text}\n{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        assert!(message.contains(&place), "{text}\n{message}");
+        let (_, what) = message.split_once(&place).unwrap();
+        assert!(what.contains(field), "{text}\n{message}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 }
 
@@ -877,8 +881,8 @@ async fn check_prints_provider_addresses() {
         .output();
     let output = timeout(SAFETY, output).await.unwrap().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("without /chat/completions"), "{told}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("without /chat/completions"), "{message}");
 }
 
 #[tokio::test]
@@ -886,8 +890,8 @@ async fn missing_file_exits_2() {
     let output = gateway().args(["--config", "no-such-file.toml"]).output();
     let output = timeout(SAFETY, output).await.unwrap().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("no-such-file.toml"), "{told}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("no-such-file.toml"), "{message}");
 }
 
 #[tokio::test]
@@ -910,8 +914,8 @@ async fn sample_file_is_valid() {
         } else {
             let output = timeout(SAFETY, command.output()).await.unwrap().unwrap();
             assert_eq!(output.status.code(), Some(2));
-            let told = String::from_utf8(output.stderr).unwrap();
-            assert!(told.contains("OPENAI_API_KEY"), "{told}");
+            let message = String::from_utf8(output.stderr).unwrap();
+            assert!(message.contains("OPENAI_API_KEY"), "{message}");
         }
     }
 }

@@ -61,7 +61,7 @@ fn schedule(seed: u64, grid: Duration) -> Vec<Duration> {
         // The fetch in flight completes before the next one can start.
         calls.push(next.max(*calls.last().unwrap()));
     }
-    unreachable!("there is always another pause")
+    unreachable!("the pauses never end")
 }
 
 async fn an_hour_of_requests(layer: &StaticModelsCacheLayer) {
@@ -200,19 +200,19 @@ fn rate_limited(delay: Duration) -> ScriptedSource {
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_honored_up_to_cap() {
     for mode in MODES {
-        for (asked, cap, kept) in [
+        for (requested, cap, kept) in [
             (SECOND * 90, HOUR, SECOND * 90),
             (SECOND * 900, HOUR, SECOND * 900),
             (HOUR * 24 * 365 * 100, HOUR, HOUR),
             (Duration::MAX, HOUR, HOUR),
             (SECOND * 90, SECOND * 30, SECOND * 30),
         ] {
-            let source = rate_limited(asked);
+            let source = rate_limited(requested);
             let provider = Provider::source("lab", source.clone());
             let (layer, _refresher) = mode.start(builder([provider]).max_retry_after(cap));
             send(&layer, get("/v1/models")).await;
             let wait = next_attempt(&layer.cache());
-            assert_eq!(wait, kept, "{mode:?} {asked:?}");
+            assert_eq!(wait, kept, "{mode:?} {requested:?}");
             sleep(kept - SECOND).await;
             send(&layer, get("/v1/models")).await;
             settle().await;
@@ -220,7 +220,7 @@ async fn retry_after_is_honored_up_to_cap() {
             sleep(SECOND).await;
             send(&layer, get("/v1/models")).await;
             settle().await;
-            assert_eq!(source.calls(), 2, "{mode:?} {asked:?}");
+            assert_eq!(source.calls(), 2, "{mode:?} {requested:?}");
         }
     }
 }

@@ -136,7 +136,7 @@ fn refresher_of_dropped_runtime_is_reported() {
     assert_eq!(layer.cache().status().refreshing, Refreshing::Ended);
     let another = current_thread().enable_all().build().unwrap();
     another.block_on(async {
-        send(&layer, request()).await; // has the headers made anew
+        send(&layer, request()).await; // has the headers rebuilt
         layer.cache().reenrich().await;
         let response = send(&layer, request()).await;
         assert_eq!(

@@ -15,10 +15,10 @@ use crate::support::{MODES, ScriptedSource, SharedList, builder, list, models, s
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn http(answer: impl Fn() -> Response<Full<Bytes>> + Clone + Send + 'static) -> Provider {
+fn http(response: impl Fn() -> Response<Full<Bytes>> + Clone + Send + 'static) -> Provider {
     let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
-        let answer = answer();
-        async { Ok::<_, Infallible>(answer) }
+        let response = response();
+        async { Ok::<_, Infallible>(response) }
     });
     Provider::http("lab", service)
 }
@@ -175,11 +175,11 @@ fn many(count: usize) -> ModelList {
 async fn shrunken_list_is_accepted_on_second_fetch() {
     for mode in MODES {
         for (before, after, refused) in [
-            (100, 20, false), // exactly four fifths are gone
+            (100, 20, false), // exactly four fifths are removed
             (100, 19, true),
             (100, 1, true),
             (20, 3, true),
-            (19, 1, false), // too few to judge
+            (19, 1, false), // too few models for the check
             (100, 100, false),
         ] {
             let shared = SharedList::new([]);

@@ -45,10 +45,10 @@ fn lab(source: &ScriptedSource) -> Provider {
 /// another.
 #[tokio::test]
 async fn disconnected_clients_share_one_rendering() {
-    let asked = Arc::new(AtomicUsize::new(0));
+    let calls = Arc::new(AtomicUsize::new(0));
     let view = View::named("all", {
-        let asked = Arc::clone(&asked);
-        move |_| asked.fetch_add(1, Ordering::SeqCst) < usize::MAX
+        let calls = Arc::clone(&calls);
+        move |_| calls.fetch_add(1, Ordering::SeqCst) < usize::MAX
     });
     let layer = builder([Provider::fixed("house", many(0).models().to_vec())])
         .views(move |_| Ok(view.clone()))
@@ -59,11 +59,11 @@ async fn disconnected_clients_share_one_rendering() {
         let response = service.call(get("/v1/models"));
         assert!(
             response.now_or_never().is_none(),
-            "it is rendered elsewhere"
+            "rendered on a blocking thread"
         );
     }
     assert_eq!(list(&layer).await.len(), MANY);
-    assert_eq!(asked.load(Ordering::SeqCst), MANY);
+    assert_eq!(calls.load(Ordering::SeqCst), MANY);
 }
 
 /// Regression: an unpolled future held the publish lock.
@@ -79,10 +79,10 @@ async fn unpolled_publication_blocks_nothing() {
     let mut idle = pin!(cache.reenrich());
     assert!(
         idle.as_mut().now_or_never().is_none(),
-        "it is made elsewhere"
+        "published by another task"
     );
     shared.set_ids(["a"]);
-    cache.refresh().await.unwrap_err(); // it shrank
+    cache.refresh().await.unwrap_err(); // the list shrank
     cache.refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["lab/a"]);
     cache
@@ -201,12 +201,15 @@ fn request_publishes_list_of_ended_runtime() {
     release.send(()).unwrap();
     multi_thread().block_on(async {
         assert_eq!(list(&layer).await.len(), MANY);
-        assert_eq!(source.calls(), 1, "it was there");
+        assert_eq!(source.calls(), 1, "the list was already fetched");
     });
 }
 
 /// Starts work on a runtime that is never driven again: spawned tasks make no progress.
-fn stranded(start: impl FnOnce(&ModelsCache), layer: &StaticModelsCacheLayer) -> runtime::Runtime {
+fn on_idle_runtime(
+    start: impl FnOnce(&ModelsCache),
+    layer: &StaticModelsCacheLayer,
+) -> runtime::Runtime {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -244,12 +247,12 @@ fn fetch_on_idle_runtime_ends_at_deadline() {
         .build()
         .unwrap();
     let start = |cache: &ModelsCache| drop(cache.snapshot());
-    let _stranded = stranded(start, &layer);
+    let _idle = on_idle_runtime(start, &layer);
     assert_eq!(source.calls(), 1);
     paused().block_on(async {
         advance(14 * SECOND).await;
         assert_eq!(send(&layer, get("/v1/models")).await.status(), 503);
-        assert_eq!(source.calls(), 1, "it is in flight");
+        assert_eq!(source.calls(), 1, "the fetch is in flight");
         advance(30 * SECOND).await;
         send(&layer, get("/v1/models")).await;
         assert_eq!(layer.cache().status().providers[0].failures, 1, "a timeout");
@@ -266,7 +269,7 @@ fn fetch_on_idle_runtime_ends_at_deadline() {
 fn refresh_joining_stuck_fetch_ends_at_deadline() {
     let source = ScriptedSource::hung();
     let layer = builder([lab(&source)]).build().unwrap();
-    let _stranded = stranded(|cache| drop(cache.snapshot()), &layer);
+    let _idle = on_idle_runtime(|cache| drop(cache.snapshot()), &layer);
     paused().block_on(async {
         let (refreshed, took) = timed(layer.cache().refresh()).await;
         refreshed.unwrap_err();
@@ -295,7 +298,7 @@ fn compression_resumes_after_runtime_shutdown() {
         response.headers().contains_key("content-encoding")
     };
     multi_thread().block_on(async {
-        layer.cache().reenrich().await; // a publication, which looks
+        layer.cache().reenrich().await; // a publication, which restarts compression
         while !encoded().await {
             tokio::task::yield_now().await;
         }
@@ -456,7 +459,7 @@ async fn request_waits_when_list_expires_in_refresh() {
         .unwrap();
     assert_eq!(list(&layer).await.len(), 1);
     sleep(80 * SECOND).await;
-    assert_eq!(list(&layer).await.len(), 1, "the old one, at once");
+    assert_eq!(list(&layer).await.len(), 1, "the old list, at once");
     settle().await;
     assert_eq!(source.calls(), 2);
     sleep(25 * SECOND).await;
@@ -464,7 +467,7 @@ async fn request_waits_when_list_expires_in_refresh() {
     let mut waiting = waiting;
     assert!(
         waiting.as_mut().now_or_never().is_none(),
-        "there is nothing to serve"
+        "no list to serve"
     );
     gate.open(1);
     assert_eq!(waiting.await.status(), 200);

@@ -30,24 +30,24 @@ fn house() -> Provider {
 }
 
 /// A provider that succeeds on the calls that `good` selects and fails on the others.
-fn moody(name: &str, good: fn(usize) -> bool) -> Provider {
-    let answer = move |call| async move {
+fn flaky(name: &str, good: fn(usize) -> bool) -> Provider {
+    let response = move |call| async move {
         if good(call) {
             Ok(models(["x"]))
         } else {
             Err("down")
         }
     };
-    Provider::source(name, ScriptedSource::new(answer))
+    Provider::source(name, ScriptedSource::new(response))
 }
 
 /// A provider that responds after `delay`.
 fn slow(name: &str, delay: Duration) -> Provider {
-    let answer = move |_| async move {
+    let response = move |_| async move {
         sleep(delay).await;
         Ok::<_, Infallible>(models(["x"]))
     };
-    Provider::source(name, ScriptedSource::new(answer))
+    Provider::source(name, ScriptedSource::new(response))
 }
 
 async fn send(layer: &StaticModelsCacheLayer, path: &str) -> Response<Bytes> {
@@ -65,15 +65,15 @@ async fn send_with(
 }
 
 /// The part of `Cache-Status` after the name of the cache.
-fn status(answer: &Response<Bytes>) -> &str {
-    let status = only(answer.headers(), "cache-status");
+fn status(response: &Response<Bytes>) -> &str {
+    let status = only(response.headers(), "cache-status");
     status.strip_prefix("tower-models-cache; ").unwrap()
 }
 
 async fn list_status(layer: &StaticModelsCacheLayer) -> String {
-    let answer = send(layer, "/v1/models").await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    status(&answer).to_owned()
+    let response = send(layer, "/v1/models").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    status(&response).to_owned()
 }
 
 // ===== Cache-Status =====
@@ -104,7 +104,7 @@ async fn hung_provider_makes_list_partial() {
 
 #[tokio::test(start_paused = true)]
 async fn list_is_stale_between_failure_and_success() {
-    let layer = builder([moody("lab", |call| call != 2 && call != 3)])
+    let layer = builder([flaky("lab", |call| call != 2 && call != 3)])
         .build()
         .unwrap();
     let cache = layer.cache();
@@ -120,8 +120,8 @@ async fn list_is_stale_between_failure_and_success() {
 #[tokio::test(start_paused = true)]
 async fn partial_takes_precedence_over_stale() {
     let layer = builder([
-        moody("stale", |call| call == 1),
-        moody("missing", |_| false),
+        flaky("stale", |call| call == 1),
+        flaky("missing", |_| false),
         house(),
     ])
     .build()
@@ -130,7 +130,7 @@ async fn partial_takes_precedence_over_stale() {
     assert!(layer.cache().refresh().await.is_err());
     assert_eq!(list_status(&layer).await, "hit; detail=partial");
     let cache = layer.cache();
-    let without = [moody("stale", |call| call == 1), house()];
+    let without = [flaky("stale", |call| call == 1), house()];
     cache.set_providers(without).await.unwrap();
     cache.refresh().await.unwrap();
     assert!(cache.refresh().await.is_err());
@@ -139,7 +139,7 @@ async fn partial_takes_precedence_over_stale() {
 
 #[tokio::test(start_paused = true)]
 async fn list_older_than_max_stale_is_partial() {
-    let layer = builder([house(), moody("lab", |call| call == 1)])
+    let layer = builder([house(), flaky("lab", |call| call == 1)])
         .max_stale(SECOND * 1000)
         .build()
         .unwrap();
@@ -159,7 +159,7 @@ async fn list_older_than_max_stale_is_partial() {
 
 #[tokio::test(start_paused = true)]
 async fn uncached_responses_are_misses_until_backoff() {
-    let layer = builder([moody("lab", |call| call < 3)])
+    let layer = builder([flaky("lab", |call| call < 3)])
         .without_cache()
         .build()
         .unwrap();
@@ -171,7 +171,7 @@ async fn uncached_responses_are_misses_until_backoff() {
 
 #[tokio::test(start_paused = true)]
 async fn every_response_reports_stale_list() {
-    let layer = builder([house(), moody("lab", |call| call == 1)])
+    let layer = builder([house(), flaky("lab", |call| call == 1)])
         .build()
         .unwrap();
     let etag = only(send(&layer, "/v1/models").await.headers(), "etag").to_owned();
@@ -185,9 +185,9 @@ async fn every_response_reports_stale_list() {
             ("/v1/models/lab/x", &[], StatusCode::OK),
             ("/v1/models/lab/x", &any, StatusCode::NOT_MODIFIED),
         ] {
-            let answer = send_with(&layer, method.clone(), path, headers).await;
-            assert_eq!(answer.status(), expected, "{path}");
-            assert_eq!(status(&answer), "hit; detail=stale", "{path}");
+            let response = send_with(&layer, method.clone(), path, headers).await;
+            assert_eq!(response.status(), expected, "{path}");
+            assert_eq!(status(&response), "hit; detail=stale", "{path}");
         }
     }
     let missing = send(&layer, "/v1/models/lab/y").await;
@@ -219,14 +219,14 @@ async fn cache_control_is_set_except_on_errors() {
     let any = [("if-none-match", &b"*"[..])];
     for path in ["/v1/models", "/v1/models/house/small"] {
         for headers in [&[][..], &any] {
-            let answer = send_with(&layer, Method::GET, path, headers).await;
-            assert_eq!(answer.headers()["cache-control"], value, "{path}");
+            let response = send_with(&layer, Method::GET, path, headers).await;
+            assert_eq!(response.headers()["cache-control"], value, "{path}");
         }
     }
     let missing = send(&layer, "/v1/models/nothing").await;
     assert_eq!(missing.headers()["cache-control"], "no-store");
 
-    let layer = builder([moody("lab", |_| false)])
+    let layer = builder([flaky("lab", |_| false)])
         .cache_control(value)
         .build()
         .unwrap();
@@ -243,52 +243,56 @@ fn incomplete(headers: &HeaderMap) -> Option<&str> {
 
 #[tokio::test(start_paused = true)]
 async fn incomplete_providers_are_named_on_opt_in() {
-    let providers = || [moody("lab", |_| false), house()];
+    let providers = || [flaky("lab", |_| false), house()];
     for (named, expected) in [(false, None), (true, Some(r#""lab";missing"#))] {
         let layer = builder(providers())
             .expose_incomplete(named)
             .build()
             .unwrap();
-        let answer = send(&layer, "/v1/models").await;
-        assert_eq!(incomplete(answer.headers()), expected);
+        let response = send(&layer, "/v1/models").await;
+        assert_eq!(incomplete(response.headers()), expected);
     }
     let layer = builder(providers()).build().unwrap();
-    let answer = send(&layer, "/v1/models").await;
-    let said: Vec<_> = answer.headers().values().collect();
+    let response = send(&layer, "/v1/models").await;
+    let said: Vec<_> = response.headers().values().collect();
     assert!(!format!("{said:?}").contains("lab"), "{said:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn incomplete_providers_are_named_in_list_order() {
     let layer = builder([
-        moody("z", |call| call == 1),
+        flaky("z", |call| call == 1),
         house(),
         Provider::source("hung", ScriptedSource::hung()),
-        moody("fine", |_| true),
-        moody("a", |_| false),
+        flaky("fine", |_| true),
+        flaky("a", |_| false),
     ])
     .expose_incomplete(true)
     .fetch_timeout(SECOND * 3)
     .build()
     .unwrap();
     let expected = r#""hung";missing, "a";missing"#;
-    let answer = send(&layer, "/v1/models").await;
-    assert_eq!(incomplete(answer.headers()), Some(expected));
+    let response = send(&layer, "/v1/models").await;
+    assert_eq!(incomplete(response.headers()), Some(expected));
     assert!(layer.cache().refresh().await.is_err());
     let expected = r#""z";stale, "hung";missing, "a";missing"#;
     let any = [("if-none-match", &b"*"[..])];
     for method in [Method::GET, Method::HEAD] {
         for path in ["/v1/models", "/v1/models/house/small"] {
             for headers in [&[][..], &any] {
-                let answer = send_with(&layer, method.clone(), path, headers).await;
-                assert_eq!(incomplete(answer.headers()), Some(expected), "{path}");
+                let response = send_with(&layer, method.clone(), path, headers).await;
+                assert_eq!(incomplete(response.headers()), Some(expected), "{path}");
             }
         }
     }
     let cache = layer.cache();
     cache.set_providers([house()]).await.unwrap();
-    let answer = send(&layer, "/v1/models").await;
-    assert_eq!(incomplete(answer.headers()), None, "all are there");
+    let response = send(&layer, "/v1/models").await;
+    assert_eq!(
+        incomplete(response.headers()),
+        None,
+        "no provider is missing"
+    );
 }
 
 /// Parses a list of strings with parameters, as RFC 8941, section 4.2.1, defines it.
@@ -299,7 +303,7 @@ fn structured_list(text: &str) -> Vec<(String, String)> {
         let inner = rest.strip_prefix('"').unwrap();
         let (name, after) = inner.split_once('"').unwrap();
         assert!(name.bytes().all(|byte| matches!(byte, b' '..=b'~')));
-        assert!(!name.contains('\\'), "would need its own escape");
+        assert!(!name.contains('\\'), "a backslash needs its own escape");
         let (parameter, next) = after.split_once(',').unwrap_or((after, ""));
         let parameter = parameter.strip_prefix(';').unwrap();
         members.push((name.to_owned(), parameter.to_owned()));
@@ -322,13 +326,13 @@ async fn incomplete_header_encodes_unusual_names() {
         "~",
         "x\u{a0}\u{2028}x",
     ];
-    let layer = builder(names.map(|name| moody(name, |_| false)))
+    let layer = builder(names.map(|name| flaky(name, |_| false)))
         .provider(house())
         .expose_incomplete(true)
         .build()
         .unwrap();
-    let answer = send(&layer, "/v1/models").await;
-    let named = structured_list(incomplete(answer.headers()).unwrap());
+    let response = send(&layer, "/v1/models").await;
+    let named = structured_list(incomplete(response.headers()).unwrap());
     assert_eq!(named.len(), names.len());
     for ((encoded, parameter), name) in named.iter().zip(names) {
         let decoded = percent_decode_str(encoded).decode_utf8().unwrap();
@@ -339,15 +343,15 @@ async fn incomplete_header_encodes_unusual_names() {
 // ===== 503 =====
 
 /// Checks a 503 and returns its `Retry-After`.
-fn unavailable(answer: &Response<Bytes>) -> Duration {
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let status = status(answer);
-    let status = status.strip_prefix("fwd=miss; ").unwrap_or(status); // when it waited
+fn unavailable(response: &Response<Bytes>) -> Duration {
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let status = status(response);
+    let status = status.strip_prefix("fwd=miss; ").unwrap_or(status); // when the request waited
     assert_eq!(status, "detail=unavailable");
-    if !answer.body().is_empty() {
-        assert_eq!(error_code(answer), "models_unavailable");
+    if !response.body().is_empty() {
+        assert_eq!(error_code(response), "models_unavailable");
     }
-    let seconds: u64 = only(answer.headers(), "retry-after").parse().unwrap();
+    let seconds: u64 = only(response.headers(), "retry-after").parse().unwrap();
     assert!((1..=60).contains(&seconds), "{seconds}");
     Duration::from_secs(seconds)
 }
@@ -396,7 +400,11 @@ async fn retry_after_of_503_is_1_to_60_seconds() {
     let at_once = send(&layer, "/v1/models").await;
     assert_eq!(unavailable(&at_once), SECOND);
     assert_eq!(status(&at_once), "detail=unavailable");
-    assert_eq!(begun.elapsed(), SECOND * 3 / 2, "nobody waits again");
+    assert_eq!(
+        begun.elapsed(),
+        SECOND * 3 / 2,
+        "later requests do not wait"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -407,8 +415,8 @@ async fn partial_list_is_503_when_partial_is_off() {
         .build()
         .unwrap();
     for _ in 0..3 {
-        let answer = send(&layer, "/v1/models").await;
-        unavailable(&answer);
+        let response = send(&layer, "/v1/models").await;
+        unavailable(&response);
         let head = send_with(&layer, Method::HEAD, "/v1/models", &[]).await;
         unavailable(&head);
         let any = [("if-none-match", &b"*"[..])];
@@ -428,7 +436,7 @@ async fn partial_list_is_503_when_partial_is_off() {
 
 #[tokio::test(start_paused = true)]
 async fn stale_list_is_not_partial() {
-    let layer = builder([moody("lab", |call| call == 1)])
+    let layer = builder([flaky("lab", |call| call == 1)])
         .serve_partial(false)
         .build()
         .unwrap();

@@ -22,15 +22,15 @@ const SECOND: Duration = Duration::from_secs(1);
 const MISS_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// A body of one byte per second, without end.
-struct Drip(Pin<Box<Sleep>>);
+struct SlowBody(Pin<Box<Sleep>>);
 
-impl Drip {
+impl SlowBody {
     fn new() -> Self {
         Self(Box::pin(sleep(SECOND)))
     }
 }
 
-impl Body for Drip {
+impl Body for SlowBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -44,7 +44,7 @@ impl Body for Drip {
     }
 }
 
-type AnyBody = Either<Full<Bytes>, Drip>;
+type AnyBody = Either<Full<Bytes>, SlowBody>;
 
 fn http(name: &str, body: impl Fn() -> AnyBody + Clone + Send + 'static) -> Provider {
     let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
@@ -62,23 +62,23 @@ fn garbage() -> AnyBody {
 }
 
 /// One broken provider of each kind, with the error kind it is reported as.
-fn rogues() -> Vec<(Provider, ListErrorKind)> {
+fn broken() -> Vec<(Provider, ListErrorKind)> {
     let panicking_future = ScriptedSource::new(|_| async {
         settle().await;
-        panic!("in the future");
+        panic!("panic in the future");
         #[expect(unreachable_code, reason = "gives the future its type")]
         Ok::<_, Infallible>(models([]))
     });
     let panicking_call = ScriptedSource::new(|_| -> std::future::Ready<Result<_, Infallible>> {
-        panic!("in the call")
+        panic!("panic in `call`")
     });
     let panicking_filter = Provider::source("filter", ScriptedSource::always(["a"]))
-        .filter(|_| panic!("in the filter"));
+        .filter(|_| panic!("panic in the filter"));
     let panicking_drop = ScriptedSource::new(|_| async {
         struct Bomb;
         impl Drop for Bomb {
             fn drop(&mut self) {
-                panic!("in the drop");
+                panic!("panic in `drop`");
             }
         }
         let _bomb = Bomb;
@@ -108,20 +108,20 @@ fn rogues() -> Vec<(Provider, ListErrorKind)> {
         ),
         (http("garbage", garbage), ListErrorKind::NotJson),
         (
-            http("drip", || Either::Right(Drip::new())),
+            http("drip", || Either::Right(SlowBody::new())),
             ListErrorKind::Timeout,
         ),
     ]
 }
 
 /// The broken providers, with a healthy provider before, among and after them.
-fn crowd() -> Vec<Provider> {
+fn mixed() -> Vec<Provider> {
     let good = |name| Provider::source(name, ScriptedSource::always(["a"]));
-    let mut crowd = vec![good("first")];
-    crowd.extend(rogues().into_iter().map(|(rogue, _)| rogue));
-    crowd.insert(4, good("middle"));
-    crowd.push(good("last"));
-    crowd
+    let mut mixed = vec![good("first")];
+    mixed.extend(broken().into_iter().map(|(rogue, _)| rogue));
+    mixed.insert(4, good("middle"));
+    mixed.push(good("last"));
+    mixed
 }
 
 const GOOD: [&str; 3] = ["first/a", "middle/a", "last/a"];
@@ -138,7 +138,7 @@ fn listed(layer: &StaticModelsCacheLayer) -> Vec<String> {
 async fn healthy_providers_are_listed_immediately() {
     for mode in MODES {
         let began = now();
-        let (layer, _refresher) = mode.start(builder(crowd()));
+        let (layer, _refresher) = mode.start(builder(mixed()));
         assert!(layer.cache().ready(Readiness::AnyProvider).await);
         while listed(&layer).len() < 3 {
             tokio::task::yield_now().await;
@@ -154,9 +154,9 @@ async fn healthy_providers_are_listed_immediately() {
 #[tokio::test(start_paused = true)]
 async fn request_waits_miss_timeout_for_first_fetch() {
     for mode in MODES {
-        let (layer, _refresher) = mode.start(builder(crowd()));
-        let herd = (0..100).map(|_| timed(list(&layer)));
-        for (listed, took) in join_all(herd).await {
+        let (layer, _refresher) = mode.start(builder(mixed()));
+        let requests = (0..100).map(|_| timed(list(&layer)));
+        for (listed, took) in join_all(requests).await {
             assert_eq!(listed, GOOD);
             assert_eq!(took, MISS_TIMEOUT, "{mode:?}");
         }
@@ -171,7 +171,7 @@ async fn request_waits_miss_timeout_for_first_fetch() {
 #[tokio::test(start_paused = true)]
 async fn later_request_waits_remaining_miss_timeout() {
     for mode in MODES {
-        let (layer, _refresher) = mode.start(builder(crowd()));
+        let (layer, _refresher) = mode.start(builder(mixed()));
         let first = tokio::spawn({
             let layer = layer.clone();
             async move { timed(list(&layer)).await }
@@ -196,7 +196,7 @@ async fn miss_timeout_is_configurable() {
 #[tokio::test(start_paused = true)]
 async fn request_does_not_wait_after_failed_fetch() {
     for mode in MODES {
-        let (layer, _refresher) = mode.start(builder(crowd()));
+        let (layer, _refresher) = mode.start(builder(mixed()));
         list(&layer).await;
         // Through several failed fetches of each.
         for _ in 0..600 {
@@ -211,7 +211,7 @@ async fn request_does_not_wait_after_failed_fetch() {
             .iter()
             .filter_map(|one| Some((one.name.clone(), one.last_attempt.clone()?.error?.kind())))
             .collect();
-        let expected: Vec<_> = rogues()
+        let expected: Vec<_> = broken()
             .into_iter()
             .map(|(rogue, kind)| (rogue.name().to_owned(), kind))
             .collect();
@@ -224,7 +224,7 @@ async fn request_does_not_wait_after_failed_fetch() {
 
 #[tokio::test(start_paused = true)]
 async fn hung_provider_does_not_delay_shutdown() {
-    let (layer, refresher) = builder(crowd()).spawn().unwrap();
+    let (layer, refresher) = builder(mixed()).spawn().unwrap();
     let (ready, took) = timed(layer.cache().ready(Readiness::AnyProvider)).await;
     assert!(ready && took == Duration::ZERO);
     // Each was fetched once, at the latest by the fetch deadline.

@@ -58,12 +58,12 @@ async fn handle_alone_keeps_list_fresh() {
     let source = ScriptedSource::shared(&shared);
     let layer = lab(&source).build().unwrap();
     let cache = layer.cache();
-    assert_eq!(cache.snapshot().len(), 0, "reading never waits");
+    assert_eq!(cache.snapshot().len(), 0, "reading does not wait");
     settle().await;
     assert!(cache.snapshot().get("lab/a").is_some());
     shared.set_ids(["b"]);
     sleep(400 * SECOND).await;
-    cache.snapshot(); // begins the fetch
+    cache.snapshot(); // starts the fetch
     settle().await;
     assert!(cache.snapshot().get("lab/b").is_some());
     assert_eq!(source.calls(), 2);

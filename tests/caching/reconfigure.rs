@@ -238,7 +238,7 @@ async fn rejected_configuration_changes_nothing() {
         let before = format!("{:?}", cache.status());
         for (bad, field) in [
             (fixed("a/b", []), "providers.name"),
-            (fixed("new", []), "providers.name"), // twice
+            (fixed("new", []), "providers.name"), // a duplicate
             (fixed("more", [""]), "providers.more.models"),
             (
                 fixed("more", ["x"]).timeout(Duration::ZERO),
@@ -274,7 +274,7 @@ async fn filter_may_panic_or_use_the_cache() {
     cache.set_providers([looking]).await.unwrap();
     assert_eq!(list(&layer).await, ["house/y"]);
 
-    let panicking = fixed("house", ["z"]).filter(|_| panic!("in the filter"));
+    let panicking = fixed("house", ["z"]).filter(|_| panic!("panic in the filter"));
     let error = cache.set_providers([panicking.clone()]).await.unwrap_err();
     assert_eq!(error.field(), "providers.house.filter");
     assert_eq!(list(&layer).await, ["house/y"]);
@@ -405,8 +405,8 @@ async fn listing_and_routing_agree_under_concurrency() {
         async move {
             for _ in 0..300 {
                 agree(&layer.cache().snapshot());
-                let answer = send(&layer, get("/v1/models")).await;
-                assert!([200, 503].contains(&answer.status().as_u16()));
+                let response = send(&layer, get("/v1/models")).await;
+                assert!([200, 503].contains(&response.status().as_u16()));
                 tokio::task::yield_now().await;
             }
         }

@@ -73,7 +73,7 @@ async fn refresher_fetches_once_per_jittered_interval() {
         }
         gaps.sort();
         gaps.dedup();
-        assert!(gaps.len() > 40, "without jitter all would be the same");
+        assert!(gaps.len() > 40, "jitter varies the pauses");
     }
 }
 
@@ -148,7 +148,7 @@ async fn refresher_does_not_fetch_without_cache() {
         let (layer, _refresher) = mode.start(builder([lab(&source)]).without_cache());
         sleep(HOUR).await;
         let before = source.calls();
-        assert!(before <= 1, "{mode:?}: {before} calls and no request");
+        assert!(before <= 1, "{mode:?}: {before} calls without a request");
         for call in 1..=10 {
             assert_eq!(list(&layer).await, ["lab/a"]);
             assert_eq!(source.calls(), before + call, "{mode:?}");
@@ -171,8 +171,8 @@ async fn request_without_cache_waits_for_fetch() {
         }
         // Concurrent requests share one call.
         let before = source.calls();
-        let herd = (0..100).map(|_| list(&layer));
-        let (_, took) = timed(join_all(herd)).await;
+        let requests = (0..100).map(|_| list(&layer));
+        let (_, took) = timed(join_all(requests)).await;
         assert_eq!((source.calls(), took), (before + 1, SECOND), "{mode:?}");
 
         shared.set(Err(ListErrorKind::Status(500)));
@@ -284,7 +284,7 @@ async fn unconfirmed_list_is_dropped_after_max_stale() {
         let (layer, _refresher) = mode.start(builder([lab(&source), fixed]).max_stale(HOUR));
         assert_eq!(list(&layer).await.len(), 3);
         settle().await;
-        sleep(HOUR - SECOND * 10).await; // confirmed in the meantime, by the refresher
+        sleep(HOUR - SECOND * 10).await; // meanwhile confirmed by the refresher
         list(&layer).await;
         settle().await;
         let confirmed = status(&layer.cache()).confirmed.unwrap();
@@ -416,7 +416,7 @@ async fn order_and_duplicates_do_not_change_bytes() {
     }
     assert_eq!(source.calls(), 11);
     let nothing = tokio::time::timeout(HOUR, updates.next()).await;
-    assert!(nothing.is_err(), "an event, though nothing has changed");
+    assert!(nothing.is_err(), "an update without a change");
     let body: serde_json::Value = serde_json::from_slice(first.body()).unwrap();
     let created: Vec<_> = body["data"]
         .as_array()
@@ -447,7 +447,7 @@ async fn changed_date_is_published() {
         tags.insert(snapshot.etag().to_owned());
     }
     assert_eq!(dates, [None, Some(old), Some(older), None]);
-    assert_eq!(tags.len(), 3, "the same dates, the same tag");
+    assert_eq!(tags.len(), 3, "equal dates give equal tags");
 }
 
 #[tokio::test(start_paused = true)]
@@ -528,7 +528,7 @@ async fn refresh_provider_fetches_only_that_provider() {
     assert!(cache.refresh_provider("two").await.unwrap());
     assert_eq!((one.calls(), two.calls()), (0, 1));
     assert!(cache.snapshot().get("two/b").is_some());
-    assert!(!cache.refresh_provider("nobody").await.unwrap());
+    assert!(!cache.refresh_provider("unknown").await.unwrap());
     assert!(!cache.refresh_provider("house").await.unwrap());
     assert_eq!((one.calls(), two.calls()), (0, 1));
 }
@@ -542,7 +542,7 @@ async fn invalidated_list_is_served_until_replaced() {
         shared.set_ids(["c"]);
         settle().await;
         assert!(layer.cache().invalidate("lab"));
-        assert!(!layer.cache().invalidate("nobody"));
+        assert!(!layer.cache().invalidate("unknown"));
         assert_eq!(layer.cache().status().models, 2);
         if mode == Mode::Build {
             settle().await;
@@ -686,8 +686,8 @@ async fn status_reports_provider_state() {
         async move { list(&layer).await }
     });
     settle().await;
-    let asked = status(&cache);
-    assert!(asked.fetching && asked.next_attempt.is_none() && asked.last_attempt.is_none());
+    let during = status(&cache);
+    assert!(during.fetching && during.next_attempt.is_none() && during.last_attempt.is_none());
 
     request.await.unwrap();
     sleep(SECOND * 10).await;

@@ -30,8 +30,8 @@ fn with(uri: &str, headers: &[(&'static str, &'static str)]) -> Request<Empty<By
     request
 }
 
-fn cache_status(answer: &Response<Bytes>) -> &str {
-    let status = answer.headers()["cache-status"].to_str().unwrap();
+fn cache_status(response: &Response<Bytes>) -> &str {
+    let status = response.headers()["cache-status"].to_str().unwrap();
     status.strip_prefix("tower-models-cache; ").unwrap()
 }
 
@@ -57,8 +57,8 @@ async fn no_cache_is_ignored_without_permission() {
         (&open, &[(OPERATOR, "1")]),
     ] {
         for uri in ["/v1/models", "/v1/models/lab/a", "/v1/models?refresh=1"] {
-            let answer = send(layer, with(uri, headers)).await;
-            assert_eq!(cache_status(&answer), "hit", "{uri} {headers:?}");
+            let response = send(layer, with(uri, headers)).await;
+            assert_eq!(cache_status(&response), "hit", "{uri} {headers:?}");
         }
     }
     settle().await;
@@ -83,9 +83,9 @@ async fn no_cache_fetches_with_permission() {
             shared.set_ids(["new"]);
             sleep(SECOND).await;
 
-            let answer = send(&layer, with(uri, headers)).await;
-            assert_eq!(ids(answer.body()), ["lab/new"], "{mode:?} {uri}");
-            assert_eq!(cache_status(&answer), "fwd=request; stored");
+            let response = send(&layer, with(uri, headers)).await;
+            assert_eq!(ids(response.body()), ["lab/new"], "{mode:?} {uri}");
+            assert_eq!(cache_status(&response), "fwd=request; stored");
             assert_eq!(source.calls(), 2);
             let one = with("/v1/models/lab/new", headers);
             assert_eq!(send(&layer, one).await.status(), 200);
@@ -106,9 +106,9 @@ async fn no_cache_requests_share_one_fetch() {
 
     let headers = &[(OPERATOR, "1"), ("cache-control", "no-cache")];
     let all = (0..100).map(|_| send(&layer, with("/v1/models", headers)));
-    let (answers, took) = timed(join_all(all)).await;
-    for answer in answers {
-        assert_eq!(ids(answer.body()), ["lab/a", "other/b"]);
+    let (responses, took) = timed(join_all(all)).await;
+    for response in responses {
+        assert_eq!(ids(response.body()), ["lab/a", "other/b"]);
     }
     assert_eq!(took, Duration::from_millis(1500), "the miss timeout");
     assert_eq!(held.calls(), 2);
@@ -128,8 +128,8 @@ async fn no_cache_respects_backoff() {
     shared.set(Err(ListErrorKind::Status(503)));
     let headers = &[(OPERATOR, "1"), ("cache-control", "no-cache")];
     for _ in 0..10 {
-        let answer = send(&layer, with("/v1/models", headers)).await;
-        assert_eq!(ids(answer.body()), ["lab/a"]);
+        let response = send(&layer, with("/v1/models", headers)).await;
+        assert_eq!(ids(response.body()), ["lab/a"]);
     }
     assert_eq!(source.calls(), 2);
 }
@@ -138,7 +138,7 @@ async fn no_cache_respects_backoff() {
 async fn no_cache_is_ignored_for_denied_callers() {
     let source = ScriptedSource::always(["a"]);
     let provider = || Provider::source("lab", source.clone());
-    let panics = builder([provider()]).allow_refresh(|_| panic!("of the hook"));
+    let panics = builder([provider()]).allow_refresh(|_| panic!("panic in the hook"));
     let closed =
         allowing(builder([provider()])).views(|_| Ok(View::denied(http::StatusCode::FORBIDDEN)));
     let layers: [StaticModelsCacheLayer; 2] =
@@ -150,9 +150,9 @@ async fn no_cache_is_ignored_for_denied_callers() {
     let statuses = layers
         .iter()
         .map(|layer| send(layer, with("/v1/models", headers)));
-    let answers = join_all(statuses).await;
-    assert_eq!(answers[0].status(), 200);
-    assert_eq!(answers[1].status(), 403);
+    let responses = join_all(statuses).await;
+    assert_eq!(responses[0].status(), 200);
+    assert_eq!(responses[1].status(), 403);
     settle().await;
     assert_eq!(source.calls(), 2);
 }

@@ -204,14 +204,16 @@ async fn changed_options_keep_list_and_apply_filter() {
         let narrow = provider.clone().filter(|model| model.id() != "a");
         cache.set_providers([narrow]).await.unwrap();
         assert_eq!(list(&layer).await, ["lab/both"], "{mode:?}");
-        let none = provider.clone().filter(|_| -> bool { panic!("a filter") });
+        let none = provider
+            .clone()
+            .filter(|_| -> bool { panic!("panic in the filter") });
         let error = cache.set_providers([none]).await.unwrap_err();
         assert_eq!(error.field(), "providers.lab.filter");
-        assert_eq!(list(&layer).await, ["lab/both"], "nothing has changed");
+        assert_eq!(list(&layer).await, ["lab/both"], "the list is unchanged");
         let wide = provider.clone().filter(|_| true);
         cache.set_providers([wide]).await.unwrap();
         gate.add_permits(5);
-        list(&layer).await; // begins the fetch, without a refresher
+        list(&layer).await; // starts the fetch, without a refresher
         settle().await;
         assert_eq!(list(&layer).await, ["lab/a", "lab/both"], "{mode:?}");
     }

@@ -17,14 +17,14 @@ const SECOND: Duration = Duration::from_secs(1);
 const FLIGHTS: usize = 50;
 
 /// Fifty hung providers and one declared list.
-struct Crowd {
+struct Fixture {
     hung: ScriptedSource,
     tasks: TaskTracker,
     layer: StaticModelsCacheLayer,
     refresher: Refresher,
 }
 
-impl Crowd {
+impl Fixture {
     /// Starts the layer, with all fetches in flight.
     async fn start(set: impl FnOnce(Builder) -> Builder) -> Self {
         let hung = ScriptedSource::hung();
@@ -35,7 +35,7 @@ impl Crowd {
         let (layer, refresher) = set(builder((0..FLIGHTS).map(provider).chain([good])))
             .spawn_on(&tasks)
             .unwrap();
-        sleep(SECOND).await; // sixteen begin every quarter of a second
+        sleep(SECOND).await; // sixteen fetches start every quarter of a second
         assert_eq!((hung.calls(), hung.alive()), (FLIGHTS, FLIGHTS));
         assert_eq!(tasks.len(), FLIGHTS + 1);
         Self {
@@ -59,32 +59,32 @@ fn alive() -> usize {
 #[tokio::test(start_paused = true)]
 async fn shutdown_completes_at_once_and_ends_tasks() {
     let before = alive();
-    let crowd = Crowd::start(|builder| builder).await;
+    let fixture = Fixture::start(|builder| builder).await;
     assert_eq!(alive(), before + FLIGHTS + 1);
     let began = now();
-    crowd.refresher.shutdown().await;
+    fixture.refresher.shutdown().await;
     assert_eq!(began.elapsed(), Duration::ZERO);
-    assert_eq!(crowd.hung.alive(), 0);
-    assert!(crowd.tasks.is_empty());
+    assert_eq!(fixture.hung.alive(), 0);
+    assert!(fixture.tasks.is_empty());
     assert_eq!(alive(), before);
     sleep(SECOND * 3600 * 48).await;
-    assert_eq!(list(&crowd.layer).await, ["good/a"]);
+    assert_eq!(list(&fixture.layer).await, ["good/a"]);
     assert_eq!(
-        crowd.hung.calls(),
+        fixture.hung.calls(),
         FLIGHTS,
-        "nothing is launched afterwards"
+        "no task starts after shutdown"
     );
     assert_eq!(alive(), before);
 }
 
 /// Ends a crowd with the given function and checks that all tasks end without any time passing.
-async fn ends(crowd: Crowd, end: impl FnOnce(StaticModelsCacheLayer, Refresher)) {
-    let Crowd {
+async fn assert_ends(fixture: Fixture, end: impl FnOnce(StaticModelsCacheLayer, Refresher)) {
+    let Fixture {
         hung,
         tasks,
         layer,
         refresher,
-    } = crowd;
+    } = fixture;
     let (began, others) = (now(), alive() - tasks.len());
     end(layer, refresher);
     tasks.wait().await;
@@ -100,9 +100,9 @@ async fn cancelled_token_or_parent_ends_all_tasks() {
     for parent in [false, true] {
         let token = CancellationToken::new();
         let child = token.child_token();
-        let crowd = Crowd::start(|builder| builder.cancellation_token(child.clone())).await;
+        let fixture = Fixture::start(|builder| builder.cancellation_token(child.clone())).await;
         let mut kept = None;
-        ends(crowd, |layer, refresher| {
+        assert_ends(fixture, |layer, refresher| {
             if parent { &token } else { &child }.cancel();
             kept = Some((layer, refresher));
         })
@@ -117,46 +117,55 @@ async fn cancelled_token_or_parent_ends_all_tasks() {
 #[tokio::test(start_paused = true)]
 async fn dropped_refresher_ends_all_tasks() {
     let mut kept = None;
-    ends(Crowd::start(|builder| builder).await, |layer, refresher| {
-        drop(refresher);
-        kept = Some(layer);
-    })
+    assert_ends(
+        Fixture::start(|builder| builder).await,
+        |layer, refresher| {
+            drop(refresher);
+            kept = Some(layer);
+        },
+    )
     .await;
     assert_eq!(list(&kept.unwrap()).await, ["good/a"]);
 
     let mut kept = None;
-    ends(Crowd::start(|builder| builder).await, |layer, refresher| {
-        refresher.cancel();
-        kept = Some((layer, refresher));
-    })
+    assert_ends(
+        Fixture::start(|builder| builder).await,
+        |layer, refresher| {
+            refresher.cancel();
+            kept = Some((layer, refresher));
+        },
+    )
     .await;
     // A shutdown future that is dropped unpolled is a shutdown as well.
-    ends(Crowd::start(|builder| builder).await, |layer, refresher| {
-        drop(refresher.shutdown());
-        drop(layer);
-    })
+    assert_ends(
+        Fixture::start(|builder| builder).await,
+        |layer, refresher| {
+            drop(refresher.shutdown());
+            drop(layer);
+        },
+    )
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn last_layer_ends_detached_refresher() {
     use tower::Layer;
-    let crowd = Crowd::start(|builder| builder).await;
-    let clone = crowd.layer.clone();
-    let handle = crowd.layer.cache();
-    let service = crowd.layer.layer(support::Unreachable);
-    ends(crowd, |layer, refresher| {
+    let fixture = Fixture::start(|builder| builder).await;
+    let clone = fixture.layer.clone();
+    let handle = fixture.layer.cache();
+    let service = fixture.layer.layer(support::Unreachable);
+    assert_ends(fixture, |layer, refresher| {
         refresher.detach();
         drop((layer, clone, handle, service));
     })
     .await;
     // A handle keeps the refresher alive, as a layer does; a snapshot and a subscription do not.
-    let crowd = Crowd::start(|builder| builder).await;
-    let (tasks, hung) = (crowd.tasks.clone(), crowd.hung.clone());
-    let handle = crowd.layer.cache();
+    let fixture = Fixture::start(|builder| builder).await;
+    let (tasks, hung) = (fixture.tasks.clone(), fixture.hung.clone());
+    let handle = fixture.layer.cache();
     let others = (handle.snapshot(), handle.subscribe());
-    crowd.refresher.detach();
-    drop(crowd.layer);
+    fixture.refresher.detach();
+    drop(fixture.layer);
     settle().await;
     assert_eq!(tasks.len(), FLIGHTS + 1);
     drop(handle);
@@ -186,22 +195,22 @@ async fn detached_refresher_keeps_running() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_does_not_cancel_caller_token() {
     let token = CancellationToken::new();
-    let crowd = Crowd::start(|builder| builder.cancellation_token(token.clone())).await;
-    crowd.refresher.shutdown().await;
-    drop(crowd.layer);
+    let fixture = Fixture::start(|builder| builder.cancellation_token(token.clone())).await;
+    fixture.refresher.shutdown().await;
+    drop(fixture.layer);
     assert!(!token.is_cancelled());
 }
 
 #[tokio::test(start_paused = true)]
 async fn pending_requests_get_partial_list_on_shutdown() {
-    let crowd = Crowd::start(|builder| builder.miss_timeout(SECOND * 1000)).await;
+    let fixture = Fixture::start(|builder| builder.miss_timeout(SECOND * 1000)).await;
     let began = now();
-    let herd: Vec<_> = (0..100).map(|_| crowd.send()).collect();
+    let requests: Vec<_> = (0..100).map(|_| fixture.send()).collect();
     tokio::task::yield_now().await;
     tokio::task::yield_now().await;
-    assert!(herd.iter().all(|request| !request.is_finished()));
-    crowd.refresher.shutdown().await;
-    for listed in join_all(herd).await {
+    assert!(requests.iter().all(|request| !request.is_finished()));
+    fixture.refresher.shutdown().await;
+    for listed in join_all(requests).await {
         assert_eq!(listed.unwrap(), ["good/a"]);
     }
     assert_eq!(began.elapsed(), Duration::ZERO);
@@ -217,11 +226,11 @@ async fn pending_requests_get_503_on_shutdown() {
     });
     settle().await;
     refresher.shutdown().await;
-    let (answer, took) = request.await.unwrap();
-    assert_eq!(answer.status(), 503);
+    let (response, took) = request.await.unwrap();
+    assert_eq!(response.status(), 503);
     assert!(took <= SECOND / 100);
-    let (answer, took) = timed(send(&layer, get("/v1/models"))).await;
-    assert_eq!((answer.status().as_u16(), took), (503, Duration::ZERO));
+    let (response, took) = timed(send(&layer, get("/v1/models"))).await;
+    assert_eq!((response.status().as_u16(), took), (503, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,8 +314,8 @@ async fn layer_with_cancelled_token_never_fetches() {
         let source = ScriptedSource::always(["a"]);
         let provider = Provider::source("lab", source.clone());
         let (layer, _refresher) = mode.start(builder([provider]).cancellation_token(token));
-        let (answer, took) = timed(send(&layer, get("/v1/models"))).await;
-        assert_eq!((answer.status().as_u16(), took), (503, Duration::ZERO));
+        let (response, took) = timed(send(&layer, get("/v1/models"))).await;
+        assert_eq!((response.status().as_u16(), took), (503, Duration::ZERO));
         assert_eq!(source.calls(), 0);
     }
 }

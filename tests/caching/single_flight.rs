@@ -37,7 +37,10 @@ fn held() -> (Vec<ScriptedSource>, Vec<Provider>, Gate) {
     (sources, providers, gate)
 }
 
-fn herd(layer: &StaticModelsCacheLayer, callers: usize) -> Vec<JoinHandle<Response<Bytes>>> {
+fn spawn_requests(
+    layer: &StaticModelsCacheLayer,
+    callers: usize,
+) -> Vec<JoinHandle<Response<Bytes>>> {
     let caller = |_| {
         let layer = layer.clone();
         tokio::spawn(async move { send(&layer, get("/v1/models")).await })
@@ -54,18 +57,18 @@ async fn concurrent_cold_requests_share_one_fetch() {
     for mode in MODES {
         let (sources, providers, gate) = held();
         let (layer, _refresher) = mode.start(builder(providers));
-        let herd = herd(&layer, CALLERS);
+        let requests = spawn_requests(&layer, CALLERS);
         settle().await;
         assert_eq!(calls(&sources), [1; PROVIDERS], "{mode:?}");
-        assert!(herd.iter().all(|caller| !caller.is_finished()));
+        assert!(requests.iter().all(|caller| !caller.is_finished()));
         gate.open(PROVIDERS);
-        let answers = join_all(herd).await;
-        let first = answers[0].as_ref().unwrap();
+        let responses = join_all(requests).await;
+        let first = responses[0].as_ref().unwrap();
         assert_eq!(support::ids(first.body()).len(), 2 * PROVIDERS);
-        for answer in &answers {
-            let answer = answer.as_ref().unwrap();
-            assert_eq!(answer.body(), first.body());
-            assert_eq!(answer.headers(), first.headers());
+        for response in &responses {
+            let response = response.as_ref().unwrap();
+            assert_eq!(response.body(), first.body());
+            assert_eq!(response.headers(), first.headers());
         }
         assert_eq!(calls(&sources), [1; PROVIDERS], "{mode:?}");
     }
@@ -76,7 +79,7 @@ async fn dropped_callers_do_not_cancel_others() {
     for mode in MODES {
         let (sources, providers, gate) = held();
         let (layer, _refresher) = mode.start(builder(providers));
-        let mut staying = herd(&layer, CALLERS);
+        let mut staying = spawn_requests(&layer, CALLERS);
         settle().await;
         let leaving: Vec<_> = staying.drain(..CALLERS / 2).collect();
         for caller in &leaving {
@@ -85,8 +88,8 @@ async fn dropped_callers_do_not_cancel_others() {
         drop(leaving);
         settle().await;
         gate.open(PROVIDERS);
-        for answer in join_all(staying).await {
-            assert_eq!(support::ids(answer.unwrap().body()).len(), 2 * PROVIDERS);
+        for response in join_all(staying).await {
+            assert_eq!(support::ids(response.unwrap().body()).len(), 2 * PROVIDERS);
         }
         assert_eq!(calls(&sources), [1; PROVIDERS], "{mode:?}");
     }
@@ -97,22 +100,25 @@ async fn abandoned_fetch_completes_and_is_stored() {
     for mode in MODES {
         let (sources, providers, gate) = held();
         let (layer, _refresher) = mode.start(builder(providers));
-        for caller in herd(&layer, CALLERS) {
-            calm_once(&caller).await;
+        for caller in spawn_requests(&layer, CALLERS) {
+            poll_once(&caller).await;
             caller.abort();
         }
         settle().await;
         gate.open(PROVIDERS);
         settle().await;
-        let answer = send(&layer, get("/v1/models")).await;
-        assert_eq!(answer.headers()["cache-status"], "tower-models-cache; hit");
-        assert_eq!(support::ids(answer.body()).len(), 2 * PROVIDERS);
+        let response = send(&layer, get("/v1/models")).await;
+        assert_eq!(
+            response.headers()["cache-status"],
+            "tower-models-cache; hit"
+        );
+        assert_eq!(support::ids(response.body()).len(), 2 * PROVIDERS);
         assert_eq!(calls(&sources), [1; PROVIDERS], "{mode:?}");
     }
 }
 
 /// Polls a request until it waits.
-async fn calm_once(caller: &JoinHandle<Response<Bytes>>) {
+async fn poll_once(caller: &JoinHandle<Response<Bytes>>) {
     tokio::task::yield_now().await;
     assert!(!caller.is_finished());
 }
@@ -121,16 +127,16 @@ async fn calm_once(caller: &JoinHandle<Response<Bytes>>) {
 async fn first_caller_may_be_dropped_first() {
     let (sources, providers, gate) = held();
     let layer = builder(providers).build().unwrap();
-    let leader = herd(&layer, 1);
+    let leader = spawn_requests(&layer, 1);
     settle().await;
     assert_eq!(calls(&sources), [1; PROVIDERS]);
-    let followers = herd(&layer, 10);
+    let followers = spawn_requests(&layer, 10);
     settle().await;
     leader[0].abort();
     settle().await;
     gate.open(PROVIDERS);
-    for answer in join_all(followers).await {
-        assert_eq!(support::ids(answer.unwrap().body()).len(), 2 * PROVIDERS);
+    for response in join_all(followers).await {
+        assert_eq!(support::ids(response.unwrap().body()).len(), 2 * PROVIDERS);
     }
     assert_eq!(calls(&sources), [1; PROVIDERS]);
 }
@@ -160,13 +166,13 @@ async fn error_and_panic_reach_all_waiters() {
                 let opened = opened.clone();
                 async move {
                     opened.passed().await;
-                    assert!(!panics, "as told");
+                    assert!(!panics, "panic in the source");
                     Err("down")
                 }
             });
             let provider = Provider::source("lab", source.clone());
             let (layer, _refresher) = mode.start(builder([provider]));
-            let herd = herd(&layer, 100);
+            let requests = spawn_requests(&layer, 100);
             let forced: Vec<_> = (0..100)
                 .map(|_| {
                     let cache = layer.cache();
@@ -175,8 +181,8 @@ async fn error_and_panic_reach_all_waiters() {
                 .collect();
             settle().await;
             gate.open(1);
-            for answer in join_all(herd).await {
-                assert_eq!(answer.unwrap().status(), 503);
+            for response in join_all(requests).await {
+                assert_eq!(response.unwrap().status(), 503);
             }
             for outcome in join_all(forced).await {
                 let error = outcome.unwrap().unwrap_err();
@@ -193,7 +199,7 @@ async fn forced_refreshes_join_fetch_in_flight() {
     let layer = builder([Provider::source("lab", source.clone())])
         .build()
         .unwrap();
-    let herd = herd(&layer, 10);
+    let requests = spawn_requests(&layer, 10);
     let (one, all) = (layer.cache(), layer.cache());
     let one = tokio::spawn(async move { one.refresh_provider("lab").await });
     let all = tokio::spawn(async move { all.refresh().await });
@@ -201,7 +207,7 @@ async fn forced_refreshes_join_fetch_in_flight() {
     gate.open(1);
     assert!(one.await.unwrap().unwrap());
     all.await.unwrap().unwrap();
-    join_all(herd).await;
+    join_all(requests).await;
     assert_eq!(source.calls(), 1);
 }
 
@@ -238,19 +244,19 @@ async fn concurrent_requests_send_one_http_request() {
     for mode in MODES {
         let (service, mut handle) = mock::pair::<Sent, Received>();
         let (layer, _refresher) = mode.start(builder([Provider::http("lab", service)]));
-        let herd = herd(&layer, CALLERS);
+        let requests = spawn_requests(&layer, CALLERS);
         handle.allow(1);
-        let (request, answer) = handle.next_request().await.unwrap();
+        let (request, response) = handle.next_request().await.unwrap();
         assert_eq!(request.method(), "GET");
         assert_eq!(request.uri(), "/v1/models");
         handle.allow(1);
         settle().await;
-        assert!(herd.iter().all(|caller| !caller.is_finished()));
-        answer.send_response(Response::new(
+        assert!(requests.iter().all(|caller| !caller.is_finished()));
+        response.send_response(Response::new(
             r#"{"object":"list","data":[{"id":"a","object":"model"}]}"#.into(),
         ));
-        for answer in join_all(herd).await {
-            assert_eq!(support::ids(answer.unwrap().body()), ["lab/a"]);
+        for response in join_all(requests).await {
+            assert_eq!(support::ids(response.unwrap().body()), ["lab/a"]);
         }
         // It was ready for another request, and none arrived.
         let another = tokio::time::timeout(std::time::Duration::from_secs(60), async {
@@ -264,15 +270,15 @@ async fn concurrent_requests_send_one_http_request() {
 async fn http_failure_reaches_all_waiters() {
     let (service, mut handle) = mock::pair::<Sent, Received>();
     let layer = builder([Provider::http("lab", service)]).build().unwrap();
-    let herd = herd(&layer, 100);
+    let requests = spawn_requests(&layer, 100);
     handle.allow(1);
-    let (_, answer) = handle.next_request().await.unwrap();
+    let (_, response) = handle.next_request().await.unwrap();
     let cache = layer.cache();
     let forced = tokio::spawn(async move { cache.refresh_provider("lab").await });
     settle().await;
-    answer.send_error("connection reset");
-    for answer in join_all(herd).await {
-        assert_eq!(answer.unwrap().status(), 503);
+    response.send_error("connection reset");
+    for response in join_all(requests).await {
+        assert_eq!(response.unwrap().status(), 503);
     }
     let error = forced.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ListErrorKind::Transport);
@@ -283,15 +289,15 @@ async fn http_service_is_not_called_until_ready() {
     let (service, mut handle) = mock::pair::<Sent, Received>();
     let layer = builder([Provider::http("lab", service)]).build().unwrap();
     handle.allow(0);
-    let herd = herd(&layer, 1);
+    let requests = spawn_requests(&layer, 1);
     settle().await;
     let request = tokio::time::timeout(std::time::Duration::ZERO, handle.next_request());
     assert!(request.await.is_err());
     handle.allow(1);
-    let (_, answer) = handle.next_request().await.unwrap();
-    answer.send_response(Response::new(r#"{"data":[{"id":"a"}]}"#.into()));
-    for answer in join_all(herd).await {
-        assert_eq!(support::ids(answer.unwrap().body()), ["lab/a"]);
+    let (_, response) = handle.next_request().await.unwrap();
+    response.send_response(Response::new(r#"{"data":[{"id":"a"}]}"#.into()));
+    for response in join_all(requests).await {
+        assert_eq!(support::ids(response.unwrap().body()), ["lab/a"]);
     }
 }
 
@@ -305,14 +311,14 @@ async fn request_waits_while_first_list_is_published() {
             Ok::<_, Infallible>((0..20_000).map(model).collect())
         });
         let (layer, _refresher) = mode.start(builder([Provider::source("lab", source.clone())]));
-        let first = herd(&layer, 1);
-        let mut answers = Vec::new();
+        let first = spawn_requests(&layer, 1);
+        let mut responses = Vec::new();
         while !first[0].is_finished() {
-            answers.extend(herd(&layer, 1));
+            responses.extend(spawn_requests(&layer, 1));
             tokio::task::yield_now().await;
         }
-        for answer in join_all(answers).await {
-            assert_eq!(answer.unwrap().status(), 200, "{mode:?}");
+        for response in join_all(responses).await {
+            assert_eq!(response.unwrap().status(), 200, "{mode:?}");
         }
         assert_eq!(source.calls(), 1);
     }

@@ -21,12 +21,12 @@ use crate::support::{MODES, ScriptedSource, SharedList, builder, get, send, sett
 
 /// Uses every method of the cache that takes its lock, on each event of the crate.
 #[derive(Clone, Default)]
-struct Meddler {
+struct CacheUser {
     cache: Arc<OnceLock<ModelsCache>>,
     events: Arc<AtomicUsize>,
 }
 
-impl<S: Subscriber> Layer<S> for Meddler {
+impl<S: Subscriber> Layer<S> for CacheUser {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let Some(cache) = self.cache.get() else {
             return;
@@ -35,7 +35,7 @@ impl<S: Subscriber> Layer<S> for Meddler {
             return;
         }
         if self.events.fetch_add(1, Ordering::SeqCst) > 1_000 {
-            return; // what it does is logged as well
+            return; // its own calls are logged as well
         }
         cache.status();
         cache.snapshot();
@@ -48,14 +48,14 @@ impl<S: Subscriber> Layer<S> for Meddler {
 #[tokio::test(start_paused = true)]
 async fn subscriber_may_use_the_cache() {
     for mode in MODES {
-        let meddler = Meddler::default();
-        let subscriber = tracing_subscriber::registry().with(meddler.clone());
+        let user = CacheUser::default();
+        let subscriber = tracing_subscriber::registry().with(user.clone());
         let _default = tracing::subscriber::set_default(subscriber);
         tracing::callsite::rebuild_interest_cache();
         let shared = SharedList::new(["a"]);
         let provider = Provider::source("lab", ScriptedSource::shared(&shared));
         let (layer, refresher) = mode.start(builder([provider]));
-        let _ = meddler.cache.set(layer.cache());
+        let _ = user.cache.set(layer.cache());
         send(&layer, get("/v1/models")).await;
         shared.set(Err(ListErrorKind::Timeout));
         sleep(Duration::from_secs(1_000)).await;
@@ -67,6 +67,6 @@ async fn subscriber_may_use_the_cache() {
         layer.cache().set_providers([fixed]).await.unwrap();
         drop(refresher);
         settle().await;
-        assert!(meddler.events.load(Ordering::SeqCst) > 2, "{mode:?}");
+        assert!(user.events.load(Ordering::SeqCst) > 2, "{mode:?}");
     }
 }

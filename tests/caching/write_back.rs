@@ -45,10 +45,10 @@ async fn due_list_is_served_while_refreshed() {
         let gate = support::Gate::default();
         let (shared, opened) = (shared.clone(), gate.clone());
         let source = ScriptedSource::new(move |_| {
-            let (answer, opened) = (shared.read(), opened.clone());
+            let (response, opened) = (shared.read(), opened.clone());
             async move {
                 opened.passed().await;
-                answer.map_err(tower_models_cache::ListError::from)
+                response.map_err(tower_models_cache::ListError::from)
             }
         });
         (source, gate)
@@ -61,7 +61,7 @@ async fn due_list_is_served_while_refreshed() {
 
     shared.set_ids(["new"]);
     sleep(SECOND * 3600).await;
-    assert_eq!(held.calls(), 1, "without requests there is no renewal");
+    assert_eq!(held.calls(), 1, "no refresh without requests");
     for _ in 0..100 {
         let (listed, took) = timed(list(&layer)).await;
         assert_eq!((listed, took), (vec!["lab/old".to_owned()], Duration::ZERO));
@@ -101,8 +101,8 @@ async fn request_waits_when_no_list_exists() {
         });
         let (layer, _refresher) = mode.start(builder([Provider::source("lab", source)]));
         for path in ["/v1/models", "/v1/models/lab/a"] {
-            let (answer, took) = timed(send(&layer, get(path))).await;
-            assert_eq!(answer.status(), 200, "{mode:?}");
+            let (response, took) = timed(send(&layer, get(path))).await;
+            assert_eq!(response.status(), 200, "{mode:?}");
             let first = path == "/v1/models";
             assert_eq!(took, if first { SECOND } else { Duration::ZERO });
         }

@@ -40,10 +40,10 @@ fn layer() -> StaticModelsCacheLayer {
 
 /// The list as a JSON value, with its records in the order of the dialect.
 async fn list_in(dialect: ClientDialect) -> Value {
-    let answer = send(&layer(), dialects::list(dialect, "")).await;
-    assert_eq!(answer.status(), 200);
-    assert_eq!(only(answer.headers(), "content-type"), "application/json");
-    json(&answer)
+    let response = send(&layer(), dialects::list(dialect, "")).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(only(response.headers(), "content-type"), "application/json");
+    json(&response)
 }
 
 // ===== Content of each dialect =====
@@ -197,9 +197,9 @@ async fn list_without_providers_is_empty_per_dialect() {
         (Ollama, json!({ "models": [] })),
         (Codex, json!({ "models": [] })),
     ] {
-        let answer = send(&layer, dialects::whole_list(dialect)).await;
-        assert_eq!(answer.status(), 200);
-        assert_eq!(json(&answer), expected, "{dialect:?}");
+        let response = send(&layer, dialects::whole_list(dialect)).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(json(&response), expected, "{dialect:?}");
     }
 }
 
@@ -217,11 +217,11 @@ async fn through(
     request: Request<Empty<Bytes>>,
 ) -> Response<Bytes> {
     let service = layer.layer(inner());
-    let answer = service
+    let response = service
         .oneshot(request.map(axum::body::Body::new))
         .await
         .unwrap();
-    let (head, body) = answer.into_parts();
+    let (head, body) = response.into_parts();
     Response::from_parts(head, body.collect().await.unwrap().to_bytes())
 }
 
@@ -283,8 +283,12 @@ async fn dialect_is_chosen_by_path_query_headers() {
             let value = http::HeaderValue::from_static(value);
             request.headers_mut().insert(name, value);
         }
-        let answer = through(&layer, request).await;
-        assert_eq!(form_of(answer.body()), Some(expected), "{uri} {headers:?}");
+        let response = through(&layer, request).await;
+        assert_eq!(
+            form_of(response.body()),
+            Some(expected),
+            "{uri} {headers:?}"
+        );
     }
 }
 
@@ -296,20 +300,20 @@ async fn disabled_dialect_is_skipped() {
             .client_dialects([on])
             .build()
             .unwrap();
-        for (asked, request) in &requests {
-            let answer = through(&layer, request.clone()).await;
-            let got = form_of(answer.body());
-            let expected = match (asked, on) {
-                _ if *asked == on => Some(on),
+        for (requested, request) in &requests {
+            let response = through(&layer, request.clone()).await;
+            let got = form_of(response.body());
+            let expected = match (requested, on) {
+                _ if *requested == on => Some(on),
                 // Only a header or a query parameter distinguishes these from OpenAI's.
                 (Anthropic | Codex, OpenAi) => Some(OpenAi),
                 _ => None,
             };
-            assert_eq!(got, expected, "{asked:?} where {on:?} is on");
+            assert_eq!(got, expected, "{requested:?} where {on:?} is on");
             if expected.is_none() {
                 assert!(
-                    answer.body().starts_with(b"inner GET /"),
-                    "{asked:?} {on:?}"
+                    response.body().starts_with(b"inner GET /"),
+                    "{requested:?} {on:?}"
                 );
             }
         }
@@ -330,9 +334,12 @@ async fn markers_of_disabled_dialect_are_ignored() {
         let mut request = get(uri);
         let value = http::HeaderValue::from_static("x");
         request.headers_mut().insert(header, value);
-        let answer = through(&layer, request).await;
-        assert_eq!(form_of(answer.body()), Some(OpenAi), "{uri} {header}");
-        assert!(!answer.headers().contains_key("vary"), "nothing chooses");
+        let response = through(&layer, request).await;
+        assert_eq!(form_of(response.body()), Some(OpenAi), "{uri} {header}");
+        assert!(
+            !response.headers().contains_key("vary"),
+            "no `Vary` without selecting headers"
+        );
     }
 }
 
@@ -353,8 +360,8 @@ async fn other_requests_reach_inner_service() {
     ] {
         let mut request = get(uri);
         *request.method_mut() = method.clone();
-        let answer = through(&layer, request).await;
-        assert_eq!(answer.body(), &format!("inner {method} {uri}"));
+        let response = through(&layer, request).await;
+        assert_eq!(response.body(), &format!("inner {method} {uri}"));
     }
     let version = json(&through(&layer, get("/api/version")).await);
     let parts: Vec<_> = version["version"].as_str().unwrap().split('.').collect();
@@ -377,8 +384,8 @@ async fn dialect_paths_are_configurable() {
         ("/v1/models", None),
         ("/api/tags", None),
     ] {
-        let answer = through(&layer, get(uri)).await;
-        assert_eq!(form_of(answer.body()), expected, "{uri}");
+        let response = through(&layer, get(uri)).await;
+        assert_eq!(form_of(response.body()), expected, "{uri}");
     }
 }
 
@@ -414,7 +421,7 @@ async fn each_dialect_has_own_etag() {
             headers.pop();
             assert_eq!(again.status(), status, "{dialect:?} {tag}");
             assert_eq!(only(again.headers(), "etag"), etag);
-            let vary = |answer: &Response<Bytes>| answer.headers().get("vary").cloned();
+            let vary = |response: &Response<Bytes>| response.headers().get("vary").cloned();
             assert_eq!(vary(&again), vary(&got), "{dialect:?}");
         }
         etags.push(etag);
@@ -424,7 +431,7 @@ async fn each_dialect_has_own_etag() {
     assert_eq!(
         etags.len(),
         dialects::ALL.len(),
-        "one list is not taken for another"
+        "the tag of one list does not match another"
     );
 }
 
@@ -436,8 +443,8 @@ async fn vary_is_sent_when_headers_select_dialect() {
         (Anthropic, Some(transports::VARY_BY_DIALECT)),
         (Ollama, None),
     ] {
-        let answer = send(&layer, dialects::whole_list(dialect)).await;
-        let vary = answer.headers().get("vary");
+        let response = send(&layer, dialects::whole_list(dialect)).await;
+        let vary = response.headers().get("vary");
         assert_eq!(
             vary.map(|vary| vary.to_str().unwrap()),
             expected,
@@ -478,31 +485,31 @@ async fn errors_follow_the_dialect() {
         (Anthropic, "not_found_error", "overloaded_error"),
         (Gemini, "NOT_FOUND", "UNAVAILABLE"),
     ] {
-        let answer = send(&layer, dialects::model(dialect, "house/no \"such\"")).await;
-        assert_eq!(answer.status(), 404);
-        assert_eq!(only(answer.headers(), "content-type"), "application/json");
-        assert_eq!(only(answer.headers(), "cache-control"), "no-store");
-        assert!(!answer.headers().contains_key("etag"));
-        let (message, name) = error(dialect, &answer);
+        let response = send(&layer, dialects::model(dialect, "house/no \"such\"")).await;
+        assert_eq!(response.status(), 404);
+        assert_eq!(only(response.headers(), "content-type"), "application/json");
+        assert_eq!(only(response.headers(), "cache-control"), "no-store");
+        assert!(!response.headers().contains_key("etag"));
+        let (message, name) = error(dialect, &response);
         assert!(message.contains("house/no \"such\""), "{message}");
         assert_eq!(name, not_found, "{dialect:?}");
         for request in [
             dialects::whole_list(dialect),
             dialects::model(dialect, "house/known"),
         ] {
-            let answer = send(&empty, request).await;
-            assert_eq!(answer.status(), 503);
-            let seconds: u64 = only(answer.headers(), "retry-after").parse().unwrap();
+            let response = send(&empty, request).await;
+            assert_eq!(response.status(), 503);
+            let seconds: u64 = only(response.headers(), "retry-after").parse().unwrap();
             assert!((1..=60).contains(&seconds));
-            let (_, name) = error(dialect, &answer);
+            let (_, name) = error(dialect, &response);
             assert_eq!(name, unavailable, "{dialect:?}");
         }
     }
     for dialect in [Ollama, Codex] {
-        let answer = send(&empty, dialects::whole_list(dialect)).await;
-        assert_eq!(answer.status(), 503);
-        assert!(answer.headers().contains_key("retry-after"));
-        error(dialect, &answer);
+        let response = send(&empty, dialects::whole_list(dialect)).await;
+        assert_eq!(response.status(), 503);
+        assert!(response.headers().contains_key("retry-after"));
+        error(dialect, &response);
     }
 }
 
@@ -591,8 +598,8 @@ async fn query_and_headers_never_trigger_fetch() {
                 let mut request = dialects::list(dialect, &query);
                 let no_cache = http::HeaderValue::from_static("no-cache");
                 request.headers_mut().insert("cache-control", no_cache);
-                let answer = send(&layer, request).await;
-                assert_eq!(answer.body(), plain.body(), "{dialect:?} {query}");
+                let response = send(&layer, request).await;
+                assert_eq!(response.body(), plain.body(), "{dialect:?} {query}");
             }
         }
         settle().await;
@@ -610,11 +617,11 @@ async fn first_fetch_is_awaited_in_every_dialect() {
             tokio::time::sleep(Duration::from_millis(300)).await;
             gate.open(1);
         };
-        let ((answer, took), ()) =
+        let ((response, took), ()) =
             tokio::join!(timed(send(&layer, dialects::whole_list(dialect))), open);
-        assert_eq!(ids(dialect, answer.body()), ["lab/a"]);
+        assert_eq!(ids(dialect, response.body()), ["lab/a"]);
         assert_eq!(took, Duration::from_millis(300), "{dialect:?}");
-        let status = only(answer.headers(), "cache-status");
+        let status = only(response.headers(), "cache-status");
         assert_eq!(
             status, "tower-models-cache; fwd=miss; stored",
             "{dialect:?}"
@@ -634,10 +641,10 @@ async fn failed_fetch_is_awaited_in_no_dialect() {
     shared.set(Err(ListErrorKind::Status(500)));
     layer.cache().refresh().await.unwrap_err();
     for dialect in dialects::ALL {
-        let (answer, took) = timed(send(&layer, dialects::whole_list(dialect))).await;
-        assert_eq!(ids(dialect, answer.body()), ["lab/a"]);
+        let (response, took) = timed(send(&layer, dialects::whole_list(dialect))).await;
+        assert_eq!(ids(dialect, response.body()), ["lab/a"]);
         assert_eq!(took, Duration::ZERO);
-        let status = only(answer.headers(), "cache-status");
+        let status = only(response.headers(), "cache-status");
         assert_eq!(status, "tower-models-cache; hit; detail=stale");
     }
 }

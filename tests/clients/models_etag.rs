@@ -62,18 +62,18 @@ async fn x_models_etag_matches_current_list() {
     layer.cache().refresh().await.unwrap();
     assert!(
         !chat(&layer, None).await.headers().contains_key(HEADER),
-        "nobody has the list"
+        "no list is rendered in this dialect"
     );
 
     let first = etag_of_list(&layer, None).await;
     assert_eq!(chat(&layer, None).await.headers()[HEADER], first);
     shared.set_ids(["a", "b"]);
     layer.cache().refresh().await.unwrap();
-    let answer = chat(&layer, None).await;
-    assert_ne!(answer.headers()[HEADER], first);
-    assert_eq!(answer.headers().get_all(HEADER).iter().count(), 1);
-    assert_eq!(answer.headers()[HEADER], etag_of_list(&layer, None).await);
-    let body = http_body_util::BodyExt::collect(answer.into_body())
+    let response = chat(&layer, None).await;
+    assert_ne!(response.headers()[HEADER], first);
+    assert_eq!(response.headers().get_all(HEADER).iter().count(), 1);
+    assert_eq!(response.headers()[HEADER], etag_of_list(&layer, None).await);
+    let body = http_body_util::BodyExt::collect(response.into_body())
         .await
         .unwrap();
     assert_eq!(body.to_bytes(), "hello");
@@ -105,12 +105,12 @@ async fn x_models_etag_follows_the_view() {
     assert_eq!(chat(&layer, None).await.headers()[HEADER], all);
     assert_eq!(chat(&layer, Some("few")).await.headers()[HEADER], few);
     for caller in ["denied", "error"] {
-        let answer = chat(&layer, Some(caller)).await;
-        assert!(!answer.headers().contains_key(HEADER), "{caller}");
+        let response = chat(&layer, Some(caller)).await;
+        assert!(!response.headers().contains_key(HEADER), "{caller}");
         assert_eq!(
-            answer.status(),
+            response.status(),
             200,
-            "and it is not for this layer to refuse"
+            "this layer does not refuse requests"
         );
     }
 }
@@ -152,17 +152,20 @@ async fn streamed_body_passes_frame_by_frame() {
         async { Ok::<_, Infallible>(Response::new(body)) }
     });
     let service = layer.models_etag().layer(inner);
-    let answer = service.oneshot(Request::new(())).await.unwrap();
-    assert_eq!(answer.headers()[HEADER], tag);
-    let mut body = answer.into_body();
+    let response = service.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(response.headers()[HEADER], tag);
+    let mut body = response.into_body();
     assert!(
         body.frame().now_or_never().is_none(),
-        "nothing was sent yet"
+        "no frame was sent yet"
     );
     for part in ["data: 1\n\n", "da", "ta: 2\n", "\n", "data: [DONE]\n\n"] {
         // The next frame is not sent before this one has arrived.
         send.send(Ok(Frame::data(part.into()))).unwrap();
-        let frame = body.frame().now_or_never().expect("is not held back");
+        let frame = body
+            .frame()
+            .now_or_never()
+            .expect("the frame is forwarded at once");
         assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), part);
         assert!(body.frame().now_or_never().is_none());
     }
@@ -183,12 +186,12 @@ async fn errors_and_readiness_pass_through() {
     assert!(service.poll_ready().is_pending());
     handle.allow(1);
     assert!(service.poll_ready().is_ready());
-    let answer = service.call(Request::post("/v1/responses").body(Body::empty()).unwrap());
+    let response = service.call(Request::post("/v1/responses").body(Body::empty()).unwrap());
     let (request, send) = handle.next_request().await.unwrap();
     assert_eq!(request.uri(), "/v1/responses");
     send.send_error("of the inner service");
     assert_eq!(
-        answer.await.unwrap_err().to_string(),
-        "of the inner service"
+        response.await.unwrap_err().to_string(),
+        "panic in the inner service"
     );
 }

@@ -44,17 +44,17 @@ async fn send_to(
     body: impl Into<Body>,
 ) -> (StatusCode, Bytes) {
     let request = request.body(body.into()).unwrap();
-    let answer: Response<Body> = app.clone().oneshot(request).await.unwrap();
-    let (head, body) = answer.into_parts();
+    let response: Response<Body> = app.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
     (head.status, body.collect().await.unwrap().to_bytes())
 }
 
 /// The response for one model.
-async fn answer(app: &Router, id: &str) -> (StatusCode, HeaderMap, String) {
+async fn response(app: &Router, id: &str) -> (StatusCode, HeaderMap, String) {
     let body = Body::from(json!({ "model": id }).to_string());
     let request = Request::post("/api/show").body(body).unwrap();
-    let answer: Response<Body> = app.clone().oneshot(request).await.unwrap();
-    let (head, body) = answer.into_parts();
+    let response: Response<Body> = app.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
     (head.status, head.headers, body.replace(id, "ID"))
@@ -176,12 +176,12 @@ fn few(builder: Builder) -> Builder {
 async fn show_of_hidden_model_is_like_unknown() {
     let app = self::app(few(models()));
     for (hidden, unknown) in HIDDEN {
-        let refused = answer(&app, hidden).await;
+        let refused = response(&app, hidden).await;
         assert_eq!(refused.0, 404);
-        assert_eq!(refused, answer(&app, unknown).await, "{hidden}");
+        assert_eq!(refused, response(&app, unknown).await, "{hidden}");
     }
     for seen in ["lab/unknown", "odd", "claude-lab/unknown", "claude-odd"] {
-        assert_eq!(answer(&app, seen).await.0, 200, "{seen}");
+        assert_eq!(response(&app, seen).await.0, 200, "{seen}");
     }
     for id in HIDDEN
         .into_iter()
@@ -189,9 +189,9 @@ async fn show_of_hidden_model_is_like_unknown() {
     {
         let slow = Provider::source("slow", ScriptedSource::hung());
         let app = self::app(few(models().provider(slow)));
-        let ((status, ..), took) = timed(answer(&app, "claude-odd")).await;
+        let ((status, ..), took) = timed(response(&app, "claude-odd")).await;
         assert_eq!((status.as_u16(), took), (200, Duration::ZERO));
-        let ((status, ..), took) = timed(answer(&app, id)).await;
+        let ((status, ..), took) = timed(response(&app, id)).await;
         assert_eq!(status, 404);
         assert_eq!(took, Duration::from_millis(1500), "{id}");
     }
@@ -208,15 +208,15 @@ async fn show_is_503_while_view_is_empty() {
                 move |_| Ok(view.clone())
             }),
     );
-    let hidden = answer(&app, "lab/unknown").await;
+    let hidden = response(&app, "lab/unknown").await;
     assert_eq!(hidden.0, 503);
     assert!(hidden.1.contains_key("retry-after"));
-    assert_eq!(hidden, answer(&app, "down/a").await);
+    assert_eq!(hidden, response(&app, "down/a").await);
     let (list, _) = send_to(&app, Request::get("/api/tags"), Body::empty()).await;
     assert_eq!(list, 503);
     // With all lists present, the view is known to be empty.
     let app = self::app(models().views(move |_| Ok(view.clone())));
-    assert_eq!(answer(&app, "lab/unknown").await.0, 404);
+    assert_eq!(response(&app, "lab/unknown").await.0, 404);
 }
 
 #[tokio::test(start_paused = true)]

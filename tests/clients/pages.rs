@@ -32,11 +32,11 @@ async fn page(
     dialect: ClientDialect,
     query: &str,
 ) -> Response<Bytes> {
-    let answer = send(layer, dialects::list(dialect, query)).await;
-    assert_eq!(answer.status(), 200, "{dialect:?} {query}");
-    let length = answer.body().len().to_string();
-    assert_eq!(answer.headers()["content-length"], length.as_str());
-    answer
+    let response = send(layer, dialects::list(dialect, query)).await;
+    assert_eq!(response.status(), 200, "{dialect:?} {query}");
+    let length = response.body().len().to_string();
+    assert_eq!(response.headers()["content-length"], length.as_str());
+    response
 }
 
 /// The records of all pages, in order.
@@ -75,7 +75,7 @@ async fn anthropic_limit_is_1_to_1000_default_20() {
         ("limit=999", 999),
         ("limit=1000", 1000),
         ("limit=1001", 1000),
-        ("limit=99999999999999999999", 20), // no number that there is
+        ("limit=99999999999999999999", 20), // overflows
         ("limit=0", 20),
         ("limit=-1", 20),
         ("limit=ten", 20),
@@ -83,18 +83,18 @@ async fn anthropic_limit_is_1_to_1000_default_20() {
         ("limit=5&limit=7", 7),
         ("beta=true&limit=%33", 3),
     ] {
-        let answer = page(&layer, Anthropic, query).await;
-        assert_eq!(ids(Anthropic, answer.body()), all[..size], "{query}");
-        let page = json(&answer);
+        let response = page(&layer, Anthropic, query).await;
+        assert_eq!(ids(Anthropic, response.body()), all[..size], "{query}");
+        let page = json(&response);
         assert_eq!(page["has_more"], true);
         assert_eq!(page["first_id"], all[0].as_str());
         assert_eq!(page["last_id"], all[size - 1].as_str());
     }
     // A thousand records in one page.
     let layer = of_ids(&all[..1000]);
-    let answer = page(&layer, Anthropic, "limit=1000").await;
-    assert_eq!(ids(Anthropic, answer.body()), all[..1000]);
-    assert_eq!(json(&answer)["has_more"], false);
+    let response = page(&layer, Anthropic, "limit=1000").await;
+    assert_eq!(ids(Anthropic, response.body()), all[..1000]);
+    assert_eq!(json(&response)["has_more"], false);
 }
 
 #[tokio::test]
@@ -118,10 +118,10 @@ async fn anthropic_cursors_go_both_ways() {
         ("after_id=&limit=2", 0..2, true),
         ("after_id=m-0003&before_id=m-0009&limit=2", 4..6, true),
     ] {
-        let answer = page(&layer, Anthropic, query).await;
+        let response = page(&layer, Anthropic, query).await;
         let expected = &all[expected];
-        assert_eq!(ids(Anthropic, answer.body()), expected, "{query}");
-        let page = json(&answer);
+        assert_eq!(ids(Anthropic, response.body()), expected, "{query}");
+        let page = json(&response);
         assert_eq!(page["has_more"], has_more, "{query}");
         assert_eq!(
             page["first_id"].as_str(),
@@ -150,9 +150,9 @@ async fn gemini_page_size_is_1_to_1000_default_50() {
         ("pageSize=0", 50),
         ("pageSize=x&key=AIza", 50),
     ] {
-        let answer = page(&layer, Gemini, query).await;
-        assert_eq!(ids(Gemini, answer.body()), all[..size], "{query}");
-        assert!(json(&answer)["nextPageToken"].is_string());
+        let response = page(&layer, Gemini, query).await;
+        assert_eq!(ids(Gemini, response.body()), all[..size], "{query}");
+        assert!(json(&response)["nextPageToken"].is_string());
     }
     let token = dialects::next(Gemini, &page(&layer, Gemini, "pageSize=1000").await).unwrap();
     let last = page(&layer, Gemini, &format!("pageSize=1000&{token}")).await;
@@ -160,7 +160,7 @@ async fn gemini_page_size_is_1_to_1000_default_50() {
     assert_eq!(
         json(&last).as_object().unwrap().len(),
         1,
-        "no token on the last page"
+        "the last page has no token"
     );
 }
 
@@ -195,11 +195,11 @@ async fn altered_page_token_is_refused() {
     }
     for token in bad {
         let query = format!("pageToken={}", dialects::escaped(&token));
-        let answer = send(&layer, dialects::list(Gemini, &query)).await;
-        assert_eq!(answer.status(), 400, "{token}");
-        let (_, status) = error(Gemini, &answer);
+        let response = send(&layer, dialects::list(Gemini, &query)).await;
+        assert_eq!(response.status(), 400, "{token}");
+        let (_, status) = error(Gemini, &response);
         assert_eq!(status, "INVALID_ARGUMENT");
-        assert_eq!(answer.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["cache-control"], "no-store");
     }
     // An empty token is ignored: clients send it for the first page.
     assert_eq!(page(&layer, Gemini, "pageToken=").await.status(), 200);
@@ -239,8 +239,8 @@ async fn page_token_reveals_nothing_of_its_view() {
     request
         .headers_mut()
         .insert("x-few", http::HeaderValue::from_static("1"));
-    let answer = send(&layer, request).await;
-    assert_eq!(ids(Gemini, answer.body()), ["m-0011", "m-0021"]);
+    let response = send(&layer, request).await;
+    assert_eq!(ids(Gemini, response.body()), ["m-0011", "m-0021"]);
 }
 
 // ===== Both dialects =====
@@ -294,10 +294,13 @@ async fn different_pages_have_different_etags() {
         "after_id=z",
         "before_id=a",
     ] {
-        let answer = page(&layer, Anthropic, query).await;
-        let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
-        let other = tags.insert(tag, answer.body().clone());
-        assert!(other.is_none_or(|other| other == answer.body()), "{query}");
+        let response = page(&layer, Anthropic, query).await;
+        let tag = response.headers()["etag"].to_str().unwrap().to_owned();
+        let other = tags.insert(tag, response.body().clone());
+        assert!(
+            other.is_none_or(|other| other == response.body()),
+            "{query}"
+        );
     }
     assert!(tags.len() >= 9);
 }
@@ -326,8 +329,8 @@ async fn page_shares_bytes_of_the_list() {
         let whole = whole.body().as_ptr_range();
         let service = layer.service();
         let request = dialects::list(dialect, "");
-        let answer = tower::ServiceExt::oneshot(service, request).await.unwrap();
-        let (head, mut body) = answer.into_parts();
+        let response = tower::ServiceExt::oneshot(service, request).await.unwrap();
+        let (head, mut body) = response.into_parts();
         let length = http_body::Body::size_hint(&body)
             .exact()
             .unwrap()
@@ -426,7 +429,7 @@ proptest! {
                 for record in records(dialect, whole.body()) {
                     let id = dialects::id_of(dialect, &record);
                     assert!(seen.insert(id.clone()), "{id} is listed once");
-                    let routed = snapshot.get(&id).expect("is routed");
+                    let routed = snapshot.get(&id).expect("every listed id is routed");
                     assert_eq!(routed.name(), id);
                     if dialects::WITH_MODELS.contains(&dialect) {
                         let got = send(&layer, dialects::model(dialect, &id)).await;
@@ -463,10 +466,10 @@ proptest! {
                     }
                 }
                 let once: BTreeSet<_> = shown.iter().cloned().collect();
-                assert_eq!(once.len(), shown.len(), "none came twice");
+                assert_eq!(once.len(), shown.len(), "no model is listed twice");
                 assert!(shown.is_sorted());
                 for id in throughout.keys() {
-                    assert!(once.contains(id), "{id} was there all the while");
+                    assert!(once.contains(id), "{id} was listed in every round");
                 }
             }
         });

@@ -69,7 +69,7 @@ fn zero_and_excessive_durations_are_refused() {
             let interval = builder().refresh_interval(MILLISECOND);
             let fits = match field {
                 "refresh_interval" => interval.max_stale(None),
-                "max_stale" if good == MILLISECOND => continue, // no interval is shorter
+                "max_stale" if good == MILLISECOND => continue, // the interval cannot be shorter
                 _ => interval,
             };
             accepted(set(fits, good));

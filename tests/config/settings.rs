@@ -313,7 +313,7 @@ fn error_names_field_and_accepted_values() {
     ];
     for (text, expected) in rows {
         let error = build(text).expect_err(text);
-        assert!(error.contains(expected), "{text}\ngave: {error}");
+        assert!(error.contains(expected), "{text}\nreturned: {error}");
     }
 }
 
@@ -567,13 +567,13 @@ fn provider_error_names_value_but_no_secret() {
         };
         let text = format!("[[providers]]\nname = 'a'\n{url}{row}");
         let Ok(config) = read(&text) else {
-            panic!("{text} was not read");
+            panic!("cannot parse {text}");
         };
         assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
         let built = config.builder().and_then(|builder| builder.build());
         let error = built.expect_err(&text);
         let shown = error.to_string();
-        assert!(shown.contains(expected), "{text}\ngave: {shown}");
+        assert!(shown.contains(expected), "{text}\nreturned: {shown}");
         assert!(!format!("{shown} {error:?}").contains("hunter2"), "{shown}");
     }
     for good in [

@@ -49,23 +49,23 @@ async fn unused_dialect_adds_no_publication_cost() {
     let _turn = TURN.lock().await;
     let one = still(&[ClientDialect::OpenAi], 1_000);
     let all = still(&dialects::ALL, 1_000);
-    publish(&one, 1_000, 0).await; // what is done once is done
+    publish(&one, 1_000, 0).await; // one-time work is done
     publish(&all, 1_000, 0).await;
     let plain = allocated(publish(&one, 1_000, 1)).await;
     let with_all = allocated(publish(&all, 1_000, 1)).await;
     assert!(
         with_all < plain + plain / 20,
-        "{with_all} bytes, and {plain} without them"
+        "{with_all} bytes, {plain} with one dialect"
     );
     // Dialects that were requested are rendered with the next list.
     for dialect in OTHERS {
         send(&all, dialects::whole_list(dialect)).await;
     }
     let after = allocated(publish(&all, 1_000, 2)).await;
-    assert!(after > 2 * plain, "{after} bytes, and {plain} without them");
+    assert!(after > 2 * plain, "{after} bytes, {plain} with one dialect");
     for dialect in OTHERS {
-        let asked = allocated(send(&all, dialects::whole_list(dialect))).await;
-        assert!(asked < plain / 4, "{dialect:?} took {asked} bytes");
+        let bytes = allocated(send(&all, dialects::whole_list(dialect))).await;
+        assert!(bytes < plain / 4, "{dialect:?} allocated {bytes} bytes");
     }
 }
 
@@ -78,8 +78,8 @@ async fn concurrent_first_requests_share_one_list() {
             let service = layer.service();
             let request = dialects::whole_list(dialect);
             tokio::spawn(async move {
-                let answer = service.oneshot(request).await.unwrap();
-                let mut body = answer.into_body();
+                let response = service.oneshot(request).await.unwrap();
+                let mut body = response.into_body();
                 let mut frames = Vec::new();
                 while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
                     frames.push(frame.unwrap().into_data().unwrap());

@@ -20,14 +20,14 @@ use ClientDialect::{Anthropic, OpenAi};
 use crate::{GLOBAL, TURN};
 
 /// Team `n` sees the models whose number is `n` modulo `of`.
-fn teams(builder: Builder, of: usize, asked: &Arc<AtomicUsize>) -> Builder {
-    let asked = Arc::clone(asked);
+fn teams(builder: Builder, of: usize, calls: &Arc<AtomicUsize>) -> Builder {
+    let calls = Arc::clone(calls);
     with_all_dialects(builder).views(move |request| {
         let team = request.headers.get("x-team").ok_or("no team")?.to_str()?;
         let number: usize = team.parse()?;
-        let asked = Arc::clone(&asked);
+        let calls = Arc::clone(&calls);
         Ok(View::named(team, move |model| {
-            asked.fetch_add(1, Ordering::Relaxed);
+            calls.fetch_add(1, Ordering::Relaxed);
             let digits = model
                 .model()
                 .id()
@@ -68,11 +68,11 @@ fn held(since: &Region<'_, std::alloc::System>) -> usize {
 #[tokio::test]
 async fn thousand_views_stay_within_memory_limit() {
     let _turn = TURN.lock().await;
-    let bound = 64 << 20; // as by default
-    let asked = Arc::default();
+    let bound = 64 << 20; // the default
+    let calls = Arc::default();
     let house = Provider::fixed("house", models(5_000));
     // Each view sees a tenth: 1,000 lists of 500 models, 60 MB in one dialect and 160 MB in two.
-    let layer = still(teams(builder([house]), 10, &asked));
+    let layer = still(teams(builder([house]), 10, &calls));
     send(&layer, by(0, dialects::whole_list(OpenAi))).await;
     let since = Region::new(GLOBAL);
     for team in 0..1_000 {
@@ -94,20 +94,20 @@ async fn thousand_views_stay_within_memory_limit() {
         "{held} {}",
         status.view_bytes
     );
-    assert!(status.view_bytes > bound / 2, "the bound is made use of");
+    assert!(status.view_bytes > bound / 2, "the limit is used");
     assert_eq!(
-        asked.load(Ordering::Relaxed),
+        calls.load(Ordering::Relaxed),
         1_000 * 5_000,
-        "each was asked once"
+        "one predicate call per model and view"
     );
 }
 
 #[tokio::test]
 async fn recently_used_views_are_kept() {
     let _turn = TURN.lock().await;
-    let asked = Arc::default();
+    let calls = Arc::default();
     let house = Provider::fixed("house", models(10));
-    let layer = still(teams(builder([house]), 10, &asked).max_views(3));
+    let layer = still(teams(builder([house]), 10, &calls).max_views(3));
     let look = |team| send(&layer, by(team, dialects::whole_list(OpenAi)));
     for team in [1, 2, 3, 1, 4] {
         let answer = look(team).await;
@@ -115,41 +115,41 @@ async fn recently_used_views_are_kept() {
         assert_eq!(ids(OpenAi, answer.body()), [expected]);
     }
     assert_eq!(layer.cache().status().views, 3);
-    let before = asked.load(Ordering::Relaxed);
+    let before = calls.load(Ordering::Relaxed);
     for team in [1, 3, 4] {
         look(team).await;
     }
-    assert_eq!(asked.load(Ordering::Relaxed), before, "they are kept");
+    assert_eq!(calls.load(Ordering::Relaxed), before, "the views are kept");
     // An evicted view is served as before.
     assert_eq!(ids(OpenAi, look(2).await.body()), ["house/model-00002"]);
-    assert_eq!(asked.load(Ordering::Relaxed), before + 10);
+    assert_eq!(calls.load(Ordering::Relaxed), before + 10);
 }
 
 #[tokio::test]
 async fn one_view_is_kept_beyond_memory_limit() {
     let _turn = TURN.lock().await;
-    let asked = Arc::default();
+    let calls = Arc::default();
     let house = Provider::fixed("house", models(100));
-    let layer = still(teams(builder([house]), 2, &asked).max_view_bytes(1));
+    let layer = still(teams(builder([house]), 2, &calls).max_view_bytes(1));
     for team in [0, 0, 1, 1] {
         let answer = send(&layer, by(team, dialects::whole_list(OpenAi))).await;
         assert_eq!(ids(OpenAi, answer.body()).len(), 50);
         assert_eq!(layer.cache().status().views, 1);
     }
-    assert_eq!(asked.load(Ordering::Relaxed), 2 * 100);
+    assert_eq!(calls.load(Ordering::Relaxed), 2 * 100);
 }
 
 #[tokio::test]
 async fn predicate_runs_only_for_changed_models() {
     let _turn = TURN.lock().await;
-    let asked: Arc<AtomicUsize> = Arc::default();
+    let calls: Arc<AtomicUsize> = Arc::default();
     let shared = SharedList::new(["m-1", "m-2", "m-3"]);
     let source = ScriptedSource::shared(&shared);
     let steady = Provider::fixed("steady", models(100));
     let layer = teams(
         builder([steady, Provider::source("lab", source)]),
         2,
-        &asked,
+        &calls,
     );
     let layer = layer.build().unwrap();
     layer.cache().refresh().await.unwrap();
@@ -158,35 +158,35 @@ async fn predicate_runs_only_for_changed_models() {
         assert_eq!(ids(OpenAi, look().await.body()).len(), 52);
     }
     send(&layer, by(1, dialects::whole_list(Anthropic))).await;
-    assert_eq!(asked.swap(0, Ordering::Relaxed), 103);
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 103);
 
     shared.set_ids(["m-1", "m-2", "m-5", "m-7"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(
-        asked.load(Ordering::Relaxed),
+        calls.load(Ordering::Relaxed),
         4,
-        "the others' are known, and prepared before"
+        "predicates run for changed models only"
     );
     for dialect in [OpenAi, Anthropic] {
         let answer = send(&layer, by(1, dialects::whole_list(dialect))).await;
         assert_eq!(ids(dialect, answer.body()).len(), 53);
     }
-    assert_eq!(asked.swap(0, Ordering::Relaxed), 4);
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 4);
 
     // Without a change, no predicate runs and the lists are the same.
     let before = look().await;
     layer.cache().refresh().await.unwrap();
     assert_eq!(look().await.body().as_ptr(), before.body().as_ptr());
-    assert_eq!(asked.swap(0, Ordering::Relaxed), 0);
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
 async fn unused_view_is_dropped() {
     let _turn = TURN.lock().await;
-    let asked: Arc<AtomicUsize> = Arc::default();
+    let calls: Arc<AtomicUsize> = Arc::default();
     let shared = SharedList::new(["m-1"]);
     let provider = Provider::source("lab", ScriptedSource::shared(&shared));
-    let layer = teams(builder([provider]), 2, &asked).build().unwrap();
+    let layer = teams(builder([provider]), 2, &calls).build().unwrap();
     layer.cache().refresh().await.unwrap();
     for team in [1, 2, 3] {
         send(&layer, by(team, dialects::whole_list(OpenAi))).await;

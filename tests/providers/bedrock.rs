@@ -27,7 +27,7 @@ const PAGES: [&str; 2] = [
 #[derive(Clone, Default)]
 struct Region {
     refuses: usize,
-    asked: Arc<Mutex<Vec<(String, HeaderMap)>>>,
+    requests: Arc<Mutex<Vec<(String, HeaderMap)>>>,
     fetches: Arc<AtomicUsize>,
 }
 
@@ -43,10 +43,10 @@ impl Region {
         let region = self.clone();
         let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
             let second = request.uri().query().unwrap().contains("nextToken");
-            let mut asked = region.asked.lock().unwrap();
-            asked.push((request.uri().to_string(), request.headers().clone()));
+            let mut requests = region.requests.lock().unwrap();
+            requests.push((request.uri().to_string(), request.headers().clone()));
             let mut response = Response::new(Full::<Bytes>::from(PAGES[usize::from(second)]));
-            if asked.len() <= region.refuses {
+            if requests.len() <= region.refuses {
                 *response.status_mut() = StatusCode::FORBIDDEN;
             }
             async { Ok::<_, Infallible>(response) }
@@ -73,8 +73,8 @@ impl Region {
     }
 
     /// The addresses, and the access keys that signed the requests.
-    fn asked(&self) -> Vec<(String, String)> {
-        let asked = self.asked.lock().unwrap();
+    fn requests(&self) -> Vec<(String, String)> {
+        let requests = self.requests.lock().unwrap();
         let key = |headers: &HeaderMap| {
             let line = headers["authorization"].to_str().unwrap();
             assert!(headers["authorization"].is_sensitive());
@@ -90,7 +90,7 @@ impl Region {
             assert_eq!(session.replace("session-", "AKID"), key);
             key
         };
-        asked
+        requests
             .iter()
             .map(|(uri, headers)| (uri.clone(), key(headers)))
             .collect()
@@ -105,13 +105,13 @@ async fn each_page_is_signed_with_cached_credentials() {
     layer.cache().refresh().await.unwrap();
     assert_eq!(layer.cache().snapshot().len(), 2);
     assert_eq!(region.fetches(), 1);
-    let asked = region.asked();
-    assert_eq!(asked.len(), 4);
+    let requests = region.requests();
+    assert_eq!(requests.len(), 4);
     let address = "https://bedrock.eu-central-1.amazonaws.com/inference-profiles?maxResults=1000";
-    assert_eq!(asked[0].0, address);
-    assert_eq!(asked[1].0, format!("{address}&nextToken=A%2F%2B%3D"));
+    assert_eq!(requests[0].0, address);
+    assert_eq!(requests[1].0, format!("{address}&nextToken=A%2F%2B%3D"));
     // Another address needs another signature.
-    let signatures: HashSet<_> = region.asked.lock().unwrap()[..2]
+    let signatures: HashSet<_> = region.requests.lock().unwrap()[..2]
         .iter()
         .map(|(_, headers)| headers["authorization"].clone())
         .collect();
@@ -134,14 +134,14 @@ async fn refused_credentials_are_renewed_once() {
     let region = Region::refusing(1);
     let layer = region.layer(None);
     layer.cache().refresh().await.unwrap();
-    let keys: Vec<_> = region.asked().into_iter().map(|(_, key)| key).collect();
+    let keys: Vec<_> = region.requests().into_iter().map(|(_, key)| key).collect();
     assert_eq!(keys, ["AKID1", "AKID2", "AKID2"]);
 
     let region = Region::refusing(usize::MAX);
     let layer = region.layer(None);
     let error = layer.cache().refresh().await.unwrap_err();
     assert_eq!(error.failures()[0].kind(), ListErrorKind::Status(403));
-    assert_eq!((region.asked().len(), region.fetches()), (2, 2));
+    assert_eq!((region.requests().len(), region.fetches()), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,7 +149,7 @@ async fn log_does_not_contain_credentials() {
     let log = &*LOG;
     let region = Region::default();
     region.layer(None).cache().refresh().await.unwrap();
-    assert_eq!(region.asked().len(), 2);
+    assert_eq!(region.requests().len(), 2);
     let log = log.text();
     assert!(log.contains("model list confirmed"), "{log}");
     for secret in ["AKID1", "wJalr", "session-1"] {

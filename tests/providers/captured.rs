@@ -206,22 +206,24 @@ pub(crate) fn layer(body: Vec<u8>, dialect: &str) -> StaticModelsCacheLayer {
         };
         async move { Ok::<_, Infallible>(Response::new(Full::new(body))) }
     });
-    let dialect: Dialect = dialect.parse().expect("is known");
+    let dialect: Dialect = dialect.parse().expect("known dialect");
     StaticModelsCacheLayer::builder()
         .provider(Provider::http("captured", service).dialect(dialect))
         .build()
-        .expect("the settings are good")
+        .expect("valid settings")
 }
 
 #[test]
 fn every_captured_list_is_in_the_table() {
     let Some(folder) = captures() else { return };
     let mut files = Vec::new();
-    for group in fs::read_dir(&folder).expect("is a folder") {
-        let group = group.expect("can be read").path();
+    for group in fs::read_dir(&folder).expect("a directory") {
+        let group = group.expect("readable directory entry").path();
         for file in fs::read_dir(&group).into_iter().flatten() {
-            let file = file.expect("can be read").path();
-            let name = file.strip_prefix(&folder).expect("is inside");
+            let file = file.expect("readable directory entry").path();
+            let name = file
+                .strip_prefix(&folder)
+                .expect("path below the directory");
             files.push(name.to_string_lossy().into_owned());
         }
     }
@@ -332,13 +334,13 @@ async fn captures_of_two_days_differ_only_by_content() {
     let read = |file: &str| fs::read(folder.join(file)).expect(file);
     let list = async |body| {
         let cache = layer(body, "openai").cache();
-        cache.refresh().await.expect("is a list");
+        cache.refresh().await.expect("a list");
         cache.snapshot()
     };
     let first = list(read("openai/models_2026-08-04.json")).await;
     let second = list(read("openai/models_2026-08-05.json")).await;
     let changed = first.iter().filter(|model| {
-        let other = second.get(&model.id()).expect("the ids are the same");
+        let other = second.get(&model.id()).expect("the same ids");
         other.model() != model.model()
     });
     // 57 models had a deprecation date on the first day, and none on the second.
@@ -370,8 +372,9 @@ pub(crate) async fn assert_truncation_fails(name: &str, body: &[u8], dialect: &s
 async fn captured_catalog_describes_listed_models() {
     let Some(folder) = captures() else { return };
     let file = folder.join("modelsdev/api_2026-02-10.json");
-    let body =
-        Bytes::from(fs::read(folder.join("openai/models_2026-08-04.json")).expect("is there"));
+    let body = Bytes::from(
+        fs::read(folder.join("openai/models_2026-08-04.json")).expect("readable capture"),
+    );
     let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
         let response = Response::new(Full::new(body.clone()));
         async { Ok::<_, Infallible>(response) }
@@ -380,19 +383,22 @@ async fn captured_catalog_describes_listed_models() {
         .provider(Provider::http("openai", service))
         .catalog(tower_models_cache::Catalog::file(file))
         .build()
-        .expect("the settings are good");
+        .expect("valid settings");
     let cache = layer.cache();
-    cache.refresh().await.expect("is a list");
+    cache.refresh().await.expect("a list");
     let plain = cache.snapshot();
-    cache.refresh_catalog().await.expect("is a catalogue");
-    let status = cache.status().catalog.expect("is set");
+    cache.refresh_catalog().await.expect("a catalog");
+    let status = cache.status().catalog.expect("a configured catalog");
     assert_eq!((status.models, status.skipped), (2512, 0));
     assert_eq!(status.described, 38);
     let snapshot = cache.snapshot();
     assert_eq!(snapshot.len(), plain.len());
-    let model = snapshot.get("openai/gpt-4.1").expect("is listed").model();
+    let model = snapshot
+        .get("openai/gpt-4.1")
+        .expect("a listed model")
+        .model();
     assert_eq!(model.context_length(), Some(1_047_576));
-    let prices = model.prices().expect("are known");
+    let prices = model.prices().expect("known prices");
     assert_eq!(
         prices.prompt.map(|price| price.to_string()).as_deref(),
         Some("0.000002")

@@ -24,22 +24,22 @@ use tower_models_cache::{
 use crate::support::{Gate, MODES, Mode, ScriptedSource, builder, get, list, send, settle};
 
 /// A request: its URI, and its `If-None-Match`.
-type Asked = (String, Option<String>);
+type Fetch = (String, Option<String>);
 
 /// A server with a catalog that the test can change.
 #[derive(Clone, Default)]
-struct Shelf {
+struct CatalogServer {
     answer: Arc<Mutex<(u16, String, Option<&'static str>)>>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    fetches: Arc<Mutex<Vec<Fetch>>>,
     sent: Arc<AtomicUsize>,
     gate: Option<Gate>,
 }
 
-impl Shelf {
+impl CatalogServer {
     fn new(catalog: &Value) -> Self {
-        let shelf = Self::default();
-        shelf.set_catalog(catalog);
-        shelf
+        let server = Self::default();
+        server.set_catalog(catalog);
+        server
     }
 
     fn set_catalog(&self, catalog: &Value) {
@@ -51,10 +51,10 @@ impl Shelf {
     }
 
     fn catalog(&self) -> Catalog {
-        let shelf = self.clone();
+        let server = self.clone();
         Catalog::http(tower::service_fn(move |request: Request<Empty<Bytes>>| {
-            let shelf = shelf.clone();
-            async move { Ok::<_, Infallible>(shelf.answer(&request).await) }
+            let server = server.clone();
+            async move { Ok::<_, Infallible>(server.answer(&request).await) }
         }))
     }
 
@@ -64,8 +64,8 @@ impl Shelf {
         }
         let known = request.headers().get("if-none-match");
         let known = known.map(|tag| tag.to_str().unwrap().to_owned());
-        let asked = (request.uri().to_string(), known.clone());
-        self.asked.lock().unwrap().push(asked);
+        let fetches = (request.uri().to_string(), known.clone());
+        self.fetches.lock().unwrap().push(fetches);
         let (status, body, etag) = self.answer.lock().unwrap().clone();
         let mut response = Response::builder().status(status);
         if let Some(etag) = etag {
@@ -79,8 +79,8 @@ impl Shelf {
         response.body(Full::from(body)).unwrap()
     }
 
-    fn asked(&self) -> usize {
-        self.asked.lock().unwrap().len()
+    fn fetches(&self) -> usize {
+        self.fetches.lock().unwrap().len()
     }
 }
 
@@ -100,9 +100,9 @@ fn catalog(layer: &StaticModelsCacheLayer) -> tower_models_cache::CatalogStatus 
 }
 
 async fn with(catalog: &Value, provider: Provider) -> StaticModelsCacheLayer {
-    let shelf = Shelf::new(catalog);
+    let server = CatalogServer::new(catalog);
     let layer = builder([provider])
-        .catalog(shelf.catalog())
+        .catalog(server.catalog())
         .build()
         .unwrap();
     assert_eq!(
@@ -274,9 +274,9 @@ async fn operator_and_provider_override_catalog() {
         ..Prices::default()
     };
     let model = Model::new("a").with_family("provider").with_prices(own);
-    let shelf = Shelf::new(&known);
+    let server = CatalogServer::new(&known);
     let layer = builder([Provider::fixed("lab", [model])])
-        .catalog(shelf.catalog())
+        .catalog(server.catalog())
         .override_model("lab/a", Model::description().with_context_length(1))
         .build()
         .unwrap();
@@ -296,13 +296,13 @@ async fn operator_and_provider_override_catalog() {
 async fn late_catalog_is_published_without_waiting() {
     for mode in MODES {
         let gate = Gate::default();
-        let shelf = Shelf {
+        let server = CatalogServer {
             gate: Some(gate.clone()),
-            ..Shelf::new(&of("lab", "a", 7))
+            ..CatalogServer::new(&of("lab", "a", 7))
         };
         let source = ScriptedSource::always(["a", "b"]);
         let (layer, _refresher) =
-            mode.start(builder([Provider::source("lab", source)]).catalog(shelf.catalog()));
+            mode.start(builder([Provider::source("lab", source)]).catalog(server.catalog()));
         let (ids, took) = support::timed(list(&layer)).await;
         assert_eq!((ids.len(), took), (2, Duration::ZERO), "{mode:?}");
         settle().await;
@@ -317,19 +317,19 @@ async fn late_catalog_is_published_without_waiting() {
         assert!(updates.next().await.is_some());
         let more = tokio::time::timeout(Duration::from_secs(1), updates.next());
         assert!(more.await.is_err(), "published twice");
-        assert_eq!(shelf.asked(), 1);
-        assert_eq!(shelf.asked.lock().unwrap()[0].0, "/api.json");
+        assert_eq!(server.fetches(), 1);
+        assert_eq!(server.fetches.lock().unwrap()[0].0, "/api.json");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn catalog_is_revalidated_per_interval() {
     for mode in [Mode::Spawn, Mode::Build] {
-        let shelf = Shelf::default();
-        shelf.set(200, of("lab", "a", 7).to_string(), Some("\"1\""));
+        let server = CatalogServer::default();
+        server.set(200, of("lab", "a", 7).to_string(), Some("\"1\""));
         let (layer, _refresher) = mode.start(
             builder([Provider::fixed("lab", [Model::new("a")])])
-                .catalog(shelf.catalog().refresh_interval(Duration::from_secs(600))),
+                .catalog(server.catalog().refresh_interval(Duration::from_secs(600))),
         );
         list(&layer).await;
         settle().await;
@@ -338,10 +338,10 @@ async fn catalog_is_revalidated_per_interval() {
         tokio::time::sleep(Duration::from_secs(700)).await;
         list(&layer).await;
         settle().await;
-        let asked = shelf.asked.lock().unwrap().clone();
-        let tags: Vec<_> = asked.iter().map(|(_, tag)| tag.as_deref()).collect();
+        let fetches = server.fetches.lock().unwrap().clone();
+        let tags: Vec<_> = fetches.iter().map(|(_, tag)| tag.as_deref()).collect();
         assert_eq!(tags, [None, Some("\"1\"")], "{mode:?}");
-        assert_eq!(shelf.sent.load(Ordering::SeqCst), 1);
+        assert_eq!(server.sent.load(Ordering::SeqCst), 1);
         assert_eq!(
             layer.cache().snapshot().body().as_ptr(),
             first.body().as_ptr()
@@ -353,9 +353,9 @@ async fn catalog_is_revalidated_per_interval() {
 #[tokio::test(start_paused = true)]
 async fn failure_keeps_last_catalog_and_is_reported() {
     let good = of("lab", "a", 7).to_string();
-    let shelf = Shelf::default();
+    let server = CatalogServer::default();
     let builder = builder([Provider::fixed("lab", [Model::new("a")])])
-        .catalog(shelf.catalog())
+        .catalog(server.catalog())
         .max_stale(Duration::from_secs(3600));
     let layer = builder.build().unwrap();
     let cache = layer.cache();
@@ -368,34 +368,36 @@ async fn failure_keeps_last_catalog_and_is_reported() {
         (500, "", ListErrorKind::Status(500)),
     ] {
         if kind != ListErrorKind::Empty {
-            shelf.set(status, body, None);
+            server.set(status, body, None);
             assert_eq!(
                 cache.refresh_catalog().await.map_err(|error| error.kind()),
                 Err(kind)
             );
             assert_eq!(catalog(&layer).error, Some(kind));
         }
-        shelf.set(200, &*good, None);
+        server.set(200, &*good, None);
         assert_eq!(
             cache.refresh_catalog().await.map_err(|error| error.kind()),
             Ok(true)
         );
         let etag = cache.snapshot().etag().to_owned();
-        shelf.set(status, body, None);
+        server.set(status, body, None);
         tokio::time::sleep(Duration::from_secs(30 * 3600)).await;
         assert_eq!(
             cache.refresh_catalog().await.map_err(|error| error.kind()),
             Err(kind)
         );
-        let told = catalog(&layer);
+        let reported = catalog(&layer);
         assert_eq!(
-            (told.models, told.described, told.error),
+            (reported.models, reported.described, reported.error),
             (1, 1, Some(kind))
         );
-        assert!(told.failures > 0 && told.confirmed.unwrap() >= Duration::from_secs(30 * 3600));
+        assert!(
+            reported.failures > 0 && reported.confirmed.unwrap() >= Duration::from_secs(30 * 3600)
+        );
         assert_eq!(window(&layer, "lab/a"), Some(7));
         assert_eq!(cache.snapshot().etag(), etag);
-        shelf.set(200, &*good, None);
+        server.set(200, &*good, None);
         assert_eq!(
             cache.refresh_catalog().await.map_err(|error| error.kind()),
             Ok(true)
@@ -406,17 +408,17 @@ async fn failure_keeps_last_catalog_and_is_reported() {
 #[tokio::test(start_paused = true)]
 async fn failing_catalog_backs_off_alone() {
     for mode in MODES {
-        let shelf = Shelf::default();
-        shelf.set(503, "", None);
+        let server = CatalogServer::default();
+        server.set(503, "", None);
         let (layer, _refresher) = mode.start(
             builder([Provider::source("lab", ScriptedSource::always(["a"]))])
-                .catalog(shelf.catalog()),
+                .catalog(server.catalog()),
         );
         for _ in 0..1000 {
             assert_eq!(list(&layer).await, ["lab/a"]);
         }
         settle().await;
-        assert_eq!(shelf.asked(), 1, "{mode:?}");
+        assert_eq!(server.fetches(), 1, "{mode:?}");
         let response = send(&layer, get("/v1/models")).await;
         let status = response.headers()["cache-status"].to_str().unwrap();
         assert!(
@@ -428,9 +430,9 @@ async fn failing_catalog_backs_off_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn catalog_is_not_fetched_per_uncached_request() {
-    let shelf = Shelf::new(&of("lab", "a", 7));
+    let server = CatalogServer::new(&of("lab", "a", 7));
     let layer = builder([Provider::source("lab", ScriptedSource::always(["a"]))])
-        .catalog(shelf.catalog())
+        .catalog(server.catalog())
         .without_cache()
         .build()
         .unwrap();
@@ -438,16 +440,16 @@ async fn catalog_is_not_fetched_per_uncached_request() {
         list(&layer).await;
         settle().await;
     }
-    assert_eq!(shelf.asked(), 1);
+    assert_eq!(server.fetches(), 1);
     assert_eq!(window(&layer, "lab/a"), Some(7));
 }
 
 #[tokio::test(start_paused = true)]
 async fn removed_catalog_facts_are_unlisted() {
-    let shelf = Shelf::new(&json!({"lab": {"models": {
+    let server = CatalogServer::new(&json!({"lab": {"models": {
         "a": {"family": "f"}, "b": {"family": "f"}}}}));
     let layer = builder([Provider::fixed("lab", ["a", "b"].map(Model::new))])
-        .catalog(shelf.catalog())
+        .catalog(server.catalog())
         .build()
         .unwrap();
     let cache = layer.cache();
@@ -459,10 +461,10 @@ async fn removed_catalog_facts_are_unlisted() {
     let plain = cache.snapshot();
     cache.refresh_catalog().await.unwrap();
     assert_eq!(family("lab/a").as_deref(), Some("f"));
-    shelf.set_catalog(&json!({"lab": {"models": {"b": {"family": "g"}}}}));
+    server.set_catalog(&json!({"lab": {"models": {"b": {"family": "g"}}}}));
     cache.refresh_catalog().await.unwrap();
     assert_eq!((family("lab/a"), family("lab/b")), (None, Some("g".into())));
-    shelf.set_catalog(&of("other", "a", 7));
+    server.set_catalog(&of("other", "a", 7));
     cache.refresh_catalog().await.unwrap();
     assert_eq!(cache.snapshot().etag(), plain.etag());
     assert_eq!(catalog(&layer).described, 0);
@@ -470,8 +472,8 @@ async fn removed_catalog_facts_are_unlisted() {
 
 #[tokio::test(start_paused = true)]
 async fn catalog_outlives_replaced_providers() {
-    let shelf = Shelf::new(&of("lab", "a", 7));
-    let layer = builder([]).catalog(shelf.catalog()).build().unwrap();
+    let server = CatalogServer::new(&of("lab", "a", 7));
+    let layer = builder([]).catalog(server.catalog()).build().unwrap();
     let cache = layer.cache();
     cache.refresh_catalog().await.unwrap();
     assert_eq!(list(&layer).await, [""; 0]);
@@ -488,7 +490,7 @@ async fn catalog_outlives_replaced_providers() {
         cache.set_providers([provider]).await.unwrap();
         assert_eq!(window(&layer, "lab/a"), expected);
     }
-    assert_eq!(shelf.asked(), 1);
+    assert_eq!(server.fetches(), 1);
 }
 
 #[tokio::test]
@@ -534,9 +536,9 @@ async fn catalog_has_own_limits() {
         let providers = all.chunks(4000).enumerate();
         Value::from_iter(providers.map(|(at, part)| (at.to_string(), half(part.to_vec()))))
     };
-    let shelf = Shelf::new(&many(2000));
+    let server = CatalogServer::new(&many(2000));
     let layer = builder([])
-        .catalog(shelf.catalog())
+        .catalog(server.catalog())
         .max_models(1)
         .max_bytes(10)
         .build()
@@ -550,7 +552,7 @@ async fn catalog_has_own_limits() {
         Ok(true)
     );
     assert_eq!(catalog(&layer).models, 2000);
-    shelf.set_catalog(&many(100_001));
+    server.set_catalog(&many(100_001));
     let kind = ListErrorKind::TooManyModels;
     assert_eq!(
         layer
@@ -560,7 +562,7 @@ async fn catalog_has_own_limits() {
             .map_err(|error| error.kind()),
         Err(kind)
     );
-    shelf.set(200, " ".repeat(16 * 1024 * 1024 + 1), None);
+    server.set(200, " ".repeat(16 * 1024 * 1024 + 1), None);
     let kind = ListErrorKind::TooLarge;
     assert_eq!(
         layer
@@ -575,11 +577,11 @@ async fn catalog_has_own_limits() {
 
 #[test]
 fn catalog_error_names_the_setting() {
-    let shelf = Shelf::default();
+    let server = CatalogServer::default();
     let build = |catalog| builder([]).catalog(catalog).build().map(drop).unwrap_err();
-    let error = build(shelf.catalog().refresh_interval(Duration::ZERO));
+    let error = build(server.catalog().refresh_interval(Duration::ZERO));
     assert_eq!(error.field(), "catalog.refresh_interval");
-    let error = build(shelf.catalog().base_url("models.dev"));
+    let error = build(server.catalog().base_url("models.dev"));
     assert_eq!(error.field(), "catalog.base_url");
     assert!("models.dev".parse::<Dialect>().is_err());
 }
@@ -600,11 +602,11 @@ async fn status_has_no_catalog_by_default() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_ends_catalog_fetch() {
-    let shelf = Shelf {
+    let server = CatalogServer {
         gate: Some(Gate::default()),
-        ..Shelf::new(&of("lab", "a", 7))
+        ..CatalogServer::new(&of("lab", "a", 7))
     };
-    let (layer, refresher) = Mode::Spawn.start(builder([]).catalog(shelf.catalog()));
+    let (layer, refresher) = Mode::Spawn.start(builder([]).catalog(server.catalog()));
     settle().await;
     assert!(catalog(&layer).fetching);
     let ((), took) = support::timed(refresher.unwrap().shutdown()).await;

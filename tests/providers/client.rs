@@ -85,7 +85,9 @@ async fn failure(cache: &ModelsCache) -> ListErrorKind {
 /// Turns a test that hangs into one that fails. The timeout is not a promise.
 async fn in_time<F: Future>(test: F) -> F::Output {
     let end = Duration::from_secs(30);
-    tokio::time::timeout(end, test).await.expect("hangs")
+    tokio::time::timeout(end, test)
+        .await
+        .expect("test timed out")
 }
 
 #[tokio::test]
@@ -343,11 +345,11 @@ async fn hung_server_fails_at_deadline() {
 #[tokio::test]
 async fn shutdown_closes_connection_to_hung_server() {
     in_time(async {
-        let (asked, mut was_asked) = tokio::sync::mpsc::channel::<()>(1);
+        let (arrived, mut received) = tokio::sync::mpsc::channel::<()>(1);
         let (held, mut let_go) = tokio::sync::mpsc::channel::<()>(1);
         let hung = move || async move {
-            let _held = held; // until the server finds nobody there to answer
-            asked.send(()).await.unwrap();
+            let _held = held; // until the server finds the connection closed
+            arrived.send(()).await.unwrap();
             std::future::pending::<String>().await
         };
         // The route keeps no copy of what its one call holds.
@@ -360,7 +362,7 @@ async fn shutdown_closes_connection_to_hung_server() {
         let provider = lab(server.url("")).timeout(Duration::from_secs(3600));
         let builder = StaticModelsCacheLayer::builder().provider(provider);
         let (_layer, refresher) = builder.spawn().unwrap();
-        was_asked.recv().await.unwrap();
+        received.recv().await.unwrap();
         refresher.shutdown().await;
         assert_eq!(let_go.recv().await, None);
     })
@@ -419,10 +421,10 @@ async fn self_signed_certificate_is_refused() {
         let layer = layer(lab(format!("https://localhost:{port}")));
         let error = layer.cache().refresh_provider("lab").await.unwrap_err();
         assert_eq!(error.kind(), ListErrorKind::Transport);
-        let told = tokio::task::spawn_blocking(|| server.join().unwrap())
+        let message = tokio::task::spawn_blocking(|| server.join().unwrap())
             .await
             .unwrap();
-        assert!(told.contains("fatal alert: "), "{told}");
+        assert!(message.contains("fatal alert: "), "{message}");
         assert!(rustls::crypto::CryptoProvider::get_default().is_none());
     })
     .await;

@@ -33,9 +33,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The requests that reached a provider: URI and credential.
 #[derive(Clone, Default)]
-struct Asked(Arc<Mutex<Vec<(Uri, String)>>>);
+struct Requests(Arc<Mutex<Vec<(Uri, String)>>>);
 
-impl Asked {
+impl Requests {
     fn keep(&self, uri: &Uri, headers: &HeaderMap) -> String {
         let keys: Vec<_> = headers.get_all(header::AUTHORIZATION).iter().collect();
         let [key] = keys[..] else {
@@ -49,13 +49,13 @@ impl Asked {
 
     /// The credentials since the last call.
     fn keys(&self) -> Vec<String> {
-        let asked = std::mem::take(&mut *self.0.lock().unwrap());
-        asked.into_iter().map(|(_, key)| key).collect()
+        let requests = std::mem::take(&mut *self.0.lock().unwrap());
+        requests.into_iter().map(|(_, key)| key).collect()
     }
 
     /// The cursor and the credential of each page request.
     fn pages(&self) -> Vec<(String, String)> {
-        let asked = std::mem::take(&mut *self.0.lock().unwrap());
+        let requests = std::mem::take(&mut *self.0.lock().unwrap());
         let page = |(uri, key): (Uri, String)| {
             let query = uri.query().unwrap().to_owned();
             let page = query
@@ -63,22 +63,22 @@ impl Asked {
                 .map_or("first", |(_, page)| page);
             (page.to_owned(), key)
         };
-        asked.into_iter().map(page).collect()
+        requests.into_iter().map(page).collect()
     }
 }
 
 /// A provider with a list of one page, which responds to a credential with the status that
 /// `judge` returns.
-fn lab(judge: impl Fn(&str) -> u16 + Clone + Send + Sync + 'static) -> (Provider, Asked) {
-    let asked = Asked::default();
-    let keep = asked.clone();
+fn lab(judge: impl Fn(&str) -> u16 + Clone + Send + Sync + 'static) -> (Provider, Requests) {
+    let requests = Requests::default();
+    let keep = requests.clone();
     let service = service_fn(move |request: Request<Empty<Bytes>>| {
         let key = keep.keep(request.uri(), request.headers());
         let body = Full::new(Bytes::from_static(br#"{"data":[{"id":"a"}]}"#));
         let response = Response::builder().status(judge(&key)).body(body).unwrap();
         async { Ok::<_, Infallible>(response) }
     });
-    (Provider::http("lab", service), asked)
+    (Provider::http("lab", service), requests)
 }
 
 fn open(_: &str) -> u16 {
@@ -86,9 +86,11 @@ fn open(_: &str) -> u16 {
 }
 
 /// A provider with three pages in Anthropic's dialect.
-fn paged(judge: impl Fn(&str, &str) -> u16 + Clone + Send + Sync + 'static) -> (Provider, Asked) {
-    let asked = Asked::default();
-    let keep = asked.clone();
+fn paged(
+    judge: impl Fn(&str, &str) -> u16 + Clone + Send + Sync + 'static,
+) -> (Provider, Requests) {
+    let requests = Requests::default();
+    let keep = requests.clone();
     let service = service_fn(move |request: Request<Empty<Bytes>>| {
         let key = keep.keep(request.uri(), request.headers());
         let query = request.uri().query().unwrap();
@@ -99,7 +101,7 @@ fn paged(judge: impl Fn(&str, &str) -> u16 + Clone + Send + Sync + 'static) -> (
             "first" => r#"{"data":[{"id":"a"}],"has_more":true,"last_id":"a"}"#,
             "a" => r#"{"data":[{"id":"b"}],"has_more":true,"last_id":"b"}"#,
             "b" => r#"{"data":[{"id":"c"}],"has_more":false,"last_id":"c"}"#,
-            other => panic!("{other} is no cursor"),
+            other => panic!("unknown cursor {other}"),
         };
         let body = Full::new(Bytes::from_static(body.as_bytes()));
         let response = Response::builder().status(judge(page, &key));
@@ -107,7 +109,7 @@ fn paged(judge: impl Fn(&str, &str) -> u16 + Clone + Send + Sync + 'static) -> (
         async { Ok::<_, Infallible>(response) }
     });
     let provider = Provider::http("lab", service).dialect(Dialect::Anthropic);
-    (provider, asked)
+    (provider, requests)
 }
 
 /// Counts the calls of a hook, whose tokens are `t1`, `t2` and so on.
@@ -165,7 +167,7 @@ async fn token_is_renewed_shortly_before_expiry() {
         (HOUR, MINUTE * 59),
         (HOUR * 24, MINUTE * (24 * 60 - 1)),
     ] {
-        let (provider, asked) = lab(open);
+        let (provider, requests) = lab(open);
         let hook = Hook::default();
         let provider = hook.on(provider, move |token| good(token.expires_in(good_for)));
         let cache = cache(provider);
@@ -181,7 +183,7 @@ async fn token_is_renewed_shortly_before_expiry() {
             sleep_until(began + at).await;
             refresh(&cache).await;
             assert_eq!(
-                asked.keys(),
+                requests.keys(),
                 [format!("Bearer t{call}")],
                 "{good_for:?} {at:?}"
             );
@@ -192,24 +194,24 @@ async fn token_is_renewed_shortly_before_expiry() {
 
 #[tokio::test(start_paused = true)]
 async fn token_is_kept_only_until_expiry() {
-    let (provider, asked) = lab(open);
+    let (provider, requests) = lab(open);
     let hook = Hook::default();
     let kept = cache(hook.on(provider, good));
     for _ in 0..48 {
         refresh(&kept).await;
         sleep(HOUR).await;
     }
-    assert_eq!((hook.calls(), asked.keys().len()), (1, 48));
+    assert_eq!((hook.calls(), requests.keys().len()), (1, 48));
 
     for (good_for, calls) in [(Duration::MAX, 1), (Duration::ZERO, 3)] {
-        let (provider, asked) = lab(open);
+        let (provider, requests) = lab(open);
         let hook = Hook::default();
         let provider = hook.on(provider, move |token| good(token.expires_in(good_for)));
         let cache = cache(provider);
         for _ in 0..3 {
             refresh(&cache).await;
         }
-        assert_eq!((hook.calls(), asked.keys().len()), (calls, 3));
+        assert_eq!((hook.calls(), requests.keys().len()), (calls, 3));
     }
 }
 
@@ -234,7 +236,7 @@ async fn token_lifetime_includes_fetch_time() {
 #[tokio::test(start_paused = true)]
 async fn token_is_fetched_once_per_lifetime() {
     for mode in MODES {
-        let (provider, asked) = lab(open);
+        let (provider, requests) = lab(open);
         let hook = Hook::default();
         let provider = hook.on(provider, |token| good(token.expires_in(HOUR)));
         let (layer, _refresher) = mode.start(builder([provider]));
@@ -247,13 +249,13 @@ async fn token_is_fetched_once_per_lifetime() {
             "{mode:?}: {}",
             hook.calls()
         );
-        assert!(asked.keys().len() > 200);
+        assert!(requests.keys().len() > 200);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_requests_fetch_one_token() {
-    let (provider, asked) = lab(open);
+    let (provider, requests) = lab(open);
     let hook = Hook::default();
     let provider = hook.on(provider, |token| async {
         sleep(SECOND).await;
@@ -265,29 +267,29 @@ async fn concurrent_requests_fetch_one_token() {
         assert_eq!(listed, ["lab/a"]);
     }
     assert_eq!(
-        (hook.calls(), asked.keys()),
+        (hook.calls(), requests.keys()),
         (1, vec!["Bearer t1".to_owned()])
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_page_request_has_the_token() {
-    let (provider, asked) = paged(|_, _| 200);
+    let (provider, requests) = paged(|_, _| 200);
     let hook = Hook::default();
     let cache = cache(hook.on(provider, good));
     refresh(&cache).await;
     let expected = ["first", "a", "b"].map(|page| (page.to_owned(), "Bearer t1".to_owned()));
-    assert_eq!(asked.pages(), expected);
+    assert_eq!(requests.pages(), expected);
     assert_eq!(cache.snapshot().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn token_replaces_key() {
-    let (provider, asked) = lab(open);
+    let (provider, requests) = lab(open);
     let provider = provider.bearer(Secret::new("sk-old"));
     let cache = cache(Hook::default().on(provider, good));
     refresh(&cache).await;
-    assert_eq!(asked.keys(), ["Bearer t1"]);
+    assert_eq!(requests.keys(), ["Bearer t1"]);
 }
 
 // ===== Hooks that fail =====
@@ -295,7 +297,7 @@ async fn token_replaces_key() {
 #[tokio::test(start_paused = true)]
 async fn failed_token_hook_keeps_list() {
     for mode in MODES {
-        let (provider, asked) = lab(open);
+        let (provider, requests) = lab(open);
         let hook = Hook::default();
         let works = Arc::new(Mutex::new(true));
         let is_up = Arc::clone(&works);
@@ -320,43 +322,47 @@ async fn failed_token_hook_keeps_list() {
         assert_eq!(layer.cache().snapshot().len(), 1);
         let now = status(&layer.cache());
         assert_eq!((now.failures, now.models), (1, 1));
-        assert_eq!(asked.keys().len(), 1, "nothing is asked without a token");
+        assert_eq!(
+            requests.keys().len(),
+            1,
+            "no request is sent without a token"
+        );
 
         *works.lock().unwrap() = true;
         refresh(&layer.cache()).await;
-        assert_eq!(asked.keys(), [format!("Bearer t{}", hook.calls())]);
+        assert_eq!(requests.keys(), [format!("Bearer t{}", hook.calls())]);
         assert_eq!(list(&layer).await, ["lab/a"], "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_request_is_sent_without_first_token() {
-    let (provider, asked) = lab(open);
+    let (provider, requests) = lab(open);
     let provider = provider.token(|| async { Err::<AccessToken, _>("no") });
     let cache = cache(provider);
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Credential);
-    assert!(cache.snapshot().is_empty() && asked.keys().is_empty());
+    assert!(cache.snapshot().is_empty() && requests.keys().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn panicking_token_hook_is_called_again() {
-    let (provider, asked) = lab(open);
+    let (provider, requests) = lab(open);
     let hook = Hook::default();
     let calls = hook.clone();
     let provider = hook.on(provider, move |token| {
-        assert!(calls.calls() != 1, "in the hook");
+        assert!(calls.calls() != 1, "panic in the hook");
         good(token)
     });
     let cache = cache(provider);
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Panic);
     refresh(&cache).await;
-    assert_eq!(asked.keys(), ["Bearer t2"]);
+    assert_eq!(requests.keys(), ["Bearer t2"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn hung_token_hook_fails_at_fetch_deadline() {
     for (own, end) in [(None, SECOND * 15), (Some(SECOND * 3), SECOND * 3)] {
-        let (mut provider, asked) = lab(open);
+        let (mut provider, requests) = lab(open);
         if let Some(timeout) = own {
             provider = provider.timeout(timeout);
         }
@@ -377,9 +383,9 @@ async fn hung_token_hook_fails_at_fetch_deadline() {
         let (error, took) = timed(failure(&cache)).await;
         assert_eq!((error.kind(), took), (ListErrorKind::Timeout, end));
         assert_eq!(cache.snapshot().len(), 1);
-        assert_eq!(asked.keys(), ["Bearer t1"]);
+        assert_eq!(requests.keys(), ["Bearer t1"]);
         refresh(&cache).await;
-        assert_eq!(asked.keys(), ["Bearer t3"]);
+        assert_eq!(requests.keys(), ["Bearer t3"]);
     }
 }
 
@@ -388,7 +394,7 @@ async fn hung_token_hook_fails_at_fetch_deadline() {
 #[tokio::test(start_paused = true)]
 async fn unsendable_token_is_not_kept() {
     for bad in ["", "t1\n", "t1\u{2014}"] {
-        let (provider, asked) = lab(open);
+        let (provider, requests) = lab(open);
         let hook = Hook::default();
         let calls = hook.clone();
         let provider = hook.on(provider, move |token| {
@@ -400,9 +406,9 @@ async fn unsendable_token_is_not_kept() {
         });
         let cache = cache(provider);
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::Credential);
-        assert!(asked.keys().is_empty());
+        assert!(requests.keys().is_empty());
         refresh(&cache).await;
-        assert_eq!(asked.keys(), ["Bearer t2"]);
+        assert_eq!(requests.keys(), ["Bearer t2"]);
     }
 }
 
@@ -410,15 +416,15 @@ async fn unsendable_token_is_not_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn request_is_retried_with_new_token_after_401() {
-    let (provider, asked) = lab(|key| if key == "Bearer t1" { 401 } else { 200 });
+    let (provider, requests) = lab(|key| if key == "Bearer t1" { 401 } else { 200 });
     let hook = Hook::default();
     let cache = cache(hook.on(provider, good));
     refresh(&cache).await;
-    assert_eq!(asked.keys(), ["Bearer t1", "Bearer t2"]);
+    assert_eq!(requests.keys(), ["Bearer t1", "Bearer t2"]);
     // The new token is kept.
     refresh(&cache).await;
     assert_eq!(
-        (asked.keys(), hook.calls()),
+        (requests.keys(), hook.calls()),
         (vec!["Bearer t2".to_owned()], 2)
     );
     assert_eq!(status(&cache).failures, 0);
@@ -426,12 +432,12 @@ async fn request_is_retried_with_new_token_after_401() {
 
 #[tokio::test(start_paused = true)]
 async fn persistent_401_is_retried_once() {
-    let (provider, asked) = lab(|_| 401);
+    let (provider, requests) = lab(|_| 401);
     let hook = Hook::default();
     let cache = cache(hook.on(provider, good));
     for fetch in 1..=3 {
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(401));
-        assert_eq!(asked.keys().len(), 2, "fetch {fetch}");
+        assert_eq!(requests.keys().len(), 2, "fetch {fetch}");
         // A refused token is not sent again by the next fetch.
         assert_eq!(hook.calls(), 2 * fetch);
     }
@@ -440,34 +446,34 @@ async fn persistent_401_is_retried_once() {
 #[tokio::test(start_paused = true)]
 async fn provider_with_persistent_401_backs_off() {
     for mode in MODES {
-        let (provider, asked) = lab(|_| 401);
+        let (provider, requests) = lab(|_| 401);
         let (layer, _refresher) = mode.start(builder([Hook::default().on(provider, good)]));
         for _ in 0..3600 {
             support::send(&layer, support::get("/v1/models")).await;
             sleep(SECOND).await;
         }
-        let asked = asked.keys().len();
-        assert!((4..100).contains(&asked), "{mode:?}: {asked}");
+        let requests = requests.keys().len();
+        assert!((4..100).contains(&requests), "{mode:?}: {requests}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_statuses_keep_the_token() {
     for code in [400, 403, 404, 429, 500] {
-        let (provider, asked) = lab(move |_| code);
+        let (provider, requests) = lab(move |_| code);
         let hook = Hook::default();
         let cache = cache(hook.on(provider, good));
         for _ in 0..2 {
             assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(code));
         }
-        assert_eq!((hook.calls(), asked.keys().len()), (1, 2), "{code}");
+        assert_eq!((hook.calls(), requests.keys().len()), (1, 2), "{code}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn page_with_401_is_retried_alone() {
     // t1 is accepted for one page only.
-    let (provider, asked) = paged(|page, key| match (page, key) {
+    let (provider, requests) = paged(|page, key| match (page, key) {
         ("first", _) => 200,
         (_, "Bearer t1") => 401,
         _ => 200,
@@ -477,7 +483,7 @@ async fn page_with_401_is_retried_alone() {
     refresh(&cache).await;
     let expected = [("first", "t1"), ("a", "t1"), ("a", "t2"), ("b", "t2")];
     let expected = expected.map(|(page, key)| (page.to_owned(), format!("Bearer {key}")));
-    assert_eq!(asked.pages(), expected);
+    assert_eq!(requests.pages(), expected);
     assert_eq!((hook.calls(), cache.snapshot().len()), (2, 3));
 }
 
@@ -485,7 +491,7 @@ async fn page_with_401_is_retried_alone() {
 async fn every_page_may_be_retried_once() {
     // Every token is accepted for one page only.
     let used = Arc::new(Mutex::new(std::collections::HashSet::new()));
-    let (provider, asked) = paged(move |_, key| {
+    let (provider, requests) = paged(move |_, key| {
         let is_new = used.lock().unwrap().insert(key.to_owned());
         if is_new { 200 } else { 401 }
     });
@@ -494,20 +500,20 @@ async fn every_page_may_be_retried_once() {
     refresh(&cache).await;
     let expected = [("first", 1), ("a", 1), ("a", 2), ("b", 2), ("b", 3)];
     let expected = expected.map(|(page, key)| (page.to_owned(), format!("Bearer t{key}")));
-    assert_eq!(asked.pages(), expected);
+    assert_eq!(requests.pages(), expected);
 
     // A second refusal of the same page is a failure, and nothing is stored.
-    let (provider, asked) = paged(|page, _| if page == "b" { 401 } else { 200 });
+    let (provider, requests) = paged(|page, _| if page == "b" { 401 } else { 200 });
     let cache = self::cache(Hook::default().on(provider, good));
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(401));
-    let pages: Vec<_> = asked.pages().into_iter().map(|(page, _)| page).collect();
+    let pages: Vec<_> = requests.pages().into_iter().map(|(page, _)| page).collect();
     assert_eq!(pages, ["first", "a", "b", "b"]);
     assert!(cache.snapshot().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn failed_token_hook_after_401_is_reported() {
-    let (provider, asked) = lab(|_| 401);
+    let (provider, requests) = lab(|_| 401);
     let hook = Hook::default();
     let calls = hook.clone();
     let provider = hook.on(provider, move |token| {
@@ -516,15 +522,15 @@ async fn failed_token_hook_after_401_is_reported() {
     });
     let cache = cache(provider);
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Credential);
-    assert_eq!(asked.keys(), ["Bearer t1"]);
+    assert_eq!(requests.keys(), ["Bearer t1"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn refused_static_key_is_not_retried() {
-    let (provider, asked) = lab(|_| 401);
+    let (provider, requests) = lab(|_| 401);
     let cache = cache(provider.bearer(Secret::new("sk-1")));
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(401));
-    assert_eq!(asked.keys(), ["Bearer sk-1"]);
+    assert_eq!(requests.keys(), ["Bearer sk-1"]);
 }
 
 // ===== Where tokens may be sent and shown =====
@@ -565,21 +571,21 @@ fn token_over_plain_http_needs_opt_in() {
 const SECRET: &str = "ya29-hunter2";
 
 /// The error of a hook that quotes the token.
-struct Telling;
+struct LeakyError;
 
-impl fmt::Debug for Telling {
+impl fmt::Debug for LeakyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl fmt::Display for Telling {
+impl fmt::Display for LeakyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{SECRET} has expired")
     }
 }
 
-impl std::error::Error for Telling {}
+impl std::error::Error for LeakyError {}
 
 #[tokio::test]
 async fn token_never_appears_in_output() {
@@ -591,7 +597,7 @@ async fn token_never_appears_in_output() {
         || Ok(AccessToken::new(SECRET).expires_in(HOUR)),
         || Ok(AccessToken::new(SECRET)),
         || Ok(AccessToken::new(format!("{SECRET}\n"))),
-        || Err(Telling.into()),
+        || Err(LeakyError.into()),
     ];
     let mut kinds = Vec::new();
     for hook in hooks {

@@ -18,46 +18,46 @@ type Describe = dyn Fn(&str, &Model) -> Option<Model> + Send + Sync;
 
 /// An enricher that records which models it describes.
 #[derive(Clone)]
-struct Clerk {
-    asked: Arc<Mutex<Vec<String>>>,
+struct RecordingEnricher {
+    described: Arc<Mutex<Vec<String>>>,
     generation: Arc<AtomicU64>,
     describe: Arc<Describe>,
 }
 
-impl Clerk {
+impl RecordingEnricher {
     fn new(describe: impl Fn(&str, &Model) -> Option<Model> + Send + Sync + 'static) -> Self {
         Self {
-            asked: Arc::default(),
+            described: Arc::default(),
             generation: Arc::default(),
             describe: Arc::new(describe),
         }
     }
 
     /// An enricher that knows a context length, which grows with the generation.
-    fn of_windows() -> Self {
-        let clerk = Self::new(|_, _| None);
-        let generation = Arc::clone(&clerk.generation);
+    fn of_context_length() -> Self {
+        let enricher = Self::new(|_, _| None);
+        let generation = Arc::clone(&enricher.generation);
         let window = move || 1000 + generation.load(Ordering::SeqCst);
         Self {
             describe: Arc::new(move |_, _| {
                 Some(Model::description().with_context_length(window()))
             }),
-            ..clerk
+            ..enricher
         }
     }
 
     /// The models described since the last call, sorted.
-    fn asked(&self) -> Vec<String> {
-        let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
-        asked.sort();
-        asked
+    fn described(&self) -> Vec<String> {
+        let mut described = std::mem::take(&mut *self.described.lock().unwrap());
+        described.sort();
+        described
     }
 }
 
-impl Enrich for Clerk {
+impl Enrich for RecordingEnricher {
     fn describe(&self, provider: &str, model: &Model) -> Option<Model> {
         let name = format!("{provider}/{}", model.id());
-        self.asked.lock().unwrap().push(name);
+        self.described.lock().unwrap().push(name);
         (self.describe)(provider, model)
     }
 
@@ -150,8 +150,8 @@ async fn facts_prefer_operator_provider_enricher() {
             false => Model::new("a"),
         };
         let mut builder = builder([Provider::fixed("lab", [model])])
-            .enrich(Clerk::new(|_, _| Some(facts(3))))
-            .enrich(Clerk::new(|_, _| Some(facts(4))));
+            .enrich(RecordingEnricher::new(|_, _| Some(facts(3))))
+            .enrich(RecordingEnricher::new(|_, _| Some(facts(4))));
         if by_operator {
             builder = builder.override_model("lab/a", facts(1));
         }
@@ -171,8 +171,8 @@ async fn unknown_facts_are_absent() {
     let provider = Provider::fixed("lab", ["a", "b"].map(Model::new));
     let plain = builder([provider.clone()]).build().unwrap();
     let layer = builder([provider])
-        .enrich(Clerk::new(|_, _| None))
-        .enrich(Clerk::new(|_, _| Some(Model::description())))
+        .enrich(RecordingEnricher::new(|_, _| None))
+        .enrich(RecordingEnricher::new(|_, _| Some(Model::description())))
         .override_model("lab/other", facts(1))
         .build()
         .unwrap();
@@ -183,13 +183,14 @@ async fn unknown_facts_are_absent() {
 
 #[tokio::test(start_paused = true)]
 async fn description_does_not_change_id_or_route() {
-    let clerk = Clerk::new(|_, _| Some(Model::new("z").with_upstream_id("elsewhere")));
+    let enricher =
+        RecordingEnricher::new(|_, _| Some(Model::new("z").with_upstream_id("elsewhere")));
     let model = Model::new("a").with_upstream_id("models/a");
     let over = Model::new("y")
         .with_upstream_id("elsewhere")
         .with_family("f");
     let layer = builder([Provider::fixed("lab", [model])])
-        .enrich(clerk)
+        .enrich(enricher)
         .override_model("lab/a", over)
         .build()
         .unwrap();
@@ -205,58 +206,58 @@ async fn enricher_runs_only_for_new_and_changed_models() {
     for mode in MODES {
         let shared = SharedList::new(["a", "b"]);
         let source = ScriptedSource::shared(&shared);
-        let clerk = Clerk::of_windows();
+        let enricher = RecordingEnricher::of_context_length();
         let other = Provider::fixed("house", [Model::new("x")]);
         let (layer, _refresher) =
-            mode.start(builder([Provider::source("lab", source), other]).enrich(clerk.clone()));
+            mode.start(builder([Provider::source("lab", source), other]).enrich(enricher.clone()));
         let cache = layer.cache();
-        assert_eq!(clerk.asked(), ["house/x"]);
+        assert_eq!(enricher.described(), ["house/x"]);
         cache.refresh().await.unwrap();
-        assert_eq!(clerk.asked(), ["lab/a", "lab/b"]);
+        assert_eq!(enricher.described(), ["lab/a", "lab/b"]);
         for _ in 0..5 {
             assert_eq!(record(&layer, "lab/a").await["context_length"], 1000);
             cache.refresh().await.unwrap();
         }
-        assert_eq!(clerk.asked(), [""; 0]);
+        assert_eq!(enricher.described(), [""; 0]);
 
         // New models are described, and unchanged ones are not.
         shared.set_ids(["b", "c"]);
         cache.refresh().await.unwrap();
-        assert_eq!(clerk.asked(), ["lab/c"]);
+        assert_eq!(enricher.described(), ["lab/c"]);
         assert_eq!(record(&layer, "lab/b").await["context_length"], 1000);
         let changed = Model::new("b").with_family("f");
         shared.set(Ok(ModelList::from_iter([changed, Model::new("c")])));
         cache.refresh().await.unwrap();
-        assert_eq!(clerk.asked(), ["lab/b"]);
+        assert_eq!(enricher.described(), ["lab/b"]);
         assert_eq!(record(&layer, "lab/b").await["context_length"], 1000);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn new_generation_describes_every_model_once() {
-    let clerk = Clerk::of_windows();
+    let enricher = RecordingEnricher::of_context_length();
     let layer = builder([Provider::fixed("lab", ["a", "b"].map(Model::new))])
-        .enrich(clerk.clone())
+        .enrich(enricher.clone())
         .build()
         .unwrap();
     let cache = layer.cache();
     let first = cache.snapshot();
-    clerk.asked();
+    enricher.described();
     cache.reenrich().await;
-    assert_eq!(clerk.asked(), [""; 0]);
+    assert_eq!(enricher.described(), [""; 0]);
     assert_eq!(cache.snapshot().body().as_ptr(), first.body().as_ptr());
 
-    clerk.generation.store(7, Ordering::SeqCst);
+    enricher.generation.store(7, Ordering::SeqCst);
     settle().await;
     assert_eq!(cache.snapshot().etag(), first.etag());
     cache.reenrich().await;
-    assert_eq!(clerk.asked(), ["lab/a", "lab/b"]);
+    assert_eq!(enricher.described(), ["lab/a", "lab/b"]);
     assert_eq!(record(&layer, "lab/a").await["context_length"], 1007);
     let second = cache.snapshot();
     assert_ne!(second.etag(), first.etag());
 
     // Another enricher with the same facts: nothing is rendered again.
-    let same = Clerk::new(|_, _| Some(Model::description().with_context_length(1007)));
+    let same = RecordingEnricher::new(|_, _| Some(Model::description().with_context_length(1007)));
     let layer = builder([Provider::fixed("lab", ["a", "b"].map(Model::new))])
         .enrich(same.clone())
         .build()
@@ -268,26 +269,26 @@ async fn new_generation_describes_every_model_once() {
         (second.body(), second.etag())
     );
     same.generation.store(1, Ordering::SeqCst);
-    same.asked();
+    same.described();
     cache.reenrich().await;
-    assert_eq!(same.asked(), ["lab/a", "lab/b"]);
+    assert_eq!(same.described(), ["lab/a", "lab/b"]);
     assert_eq!(cache.snapshot().body().as_ptr(), before.body().as_ptr());
 }
 
 #[tokio::test(start_paused = true)]
 async fn panicking_enricher_is_skipped_and_counted() {
     for mode in [Mode::Build, Mode::Spawn] {
-        let clerk = Clerk::new(|_, model| match model.id() {
-            "bad" => panic!("as it was told to"),
+        let enricher = RecordingEnricher::new(|_, model| match model.id() {
+            "bad" => panic!("panic in the enricher"),
             _ => Some(Model::description().with_family("f")),
         });
         let provider = Provider::source("lab", ScriptedSource::always(["bad", "good"]));
         let (layer, _refresher) = mode.start(
             builder([provider, Provider::fixed("house", [Model::new("x")])])
-                .enrich(Clerk::new(|_, _| {
+                .enrich(RecordingEnricher::new(|_, _| {
                     Some(Model::description().with_context_length(5))
                 }))
-                .enrich(clerk)
+                .enrich(enricher)
                 .override_model("lab/bad", Model::description().with_max_output_tokens(9)),
         );
         let cache = layer.cache();
@@ -307,13 +308,13 @@ async fn panicking_enricher_is_skipped_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn unprintable_names_in_description_are_dropped() {
-    let clerk = Clerk::new(|_, _| {
+    let enricher = RecordingEnricher::new(|_, _| {
         let known = Model::description()
             .with_display_name("a\u{202e}b")
             .with_family("\n");
         Some(known.with_owned_by("o".repeat(513)).with_context_length(5))
     });
-    let layer = builder([Provider::fixed("lab", [Model::new("a")])]).enrich(clerk);
+    let layer = builder([Provider::fixed("lab", [Model::new("a")])]).enrich(enricher);
     let record = record(&layer.build().unwrap(), "lab/a").await;
     let expected = json!({"id": "lab/a", "object": "model", "created": 0, "owned_by": "lab",
         "context_length": 5, "max_input_tokens": 5});
@@ -411,11 +412,11 @@ proptest! {
 
     #[test]
     fn fact_comes_from_first_source_that_has_it(over in known(), own in known(), more in known()) {
-        let clerk = {
+        let enricher = {
             let more = more.clone();
-            Clerk::new(move |_, _| Some(more.clone()))
+            RecordingEnricher::new(move |_, _| Some(more.clone()))
         };
-        let mut builder = builder([Provider::fixed("lab", [of_id("a", own.clone())])]).enrich(clerk);
+        let mut builder = builder([Provider::fixed("lab", [of_id("a", own.clone())])]).enrich(enricher);
         if over != Model::description() {
             builder = builder.override_model("lab/a", over.clone());
         }

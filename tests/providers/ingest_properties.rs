@@ -46,7 +46,7 @@ const DIALECTS: [&str; 19] = [
 
 fn dialect(name: &str) -> Dialect {
     name.parse()
-        .unwrap_or_else(|_| panic!("{name} is no dialect"))
+        .unwrap_or_else(|_| panic!("unknown dialect {name}"))
 }
 
 fn any_dialect() -> impl Strategy<Value = &'static str> {
@@ -217,12 +217,12 @@ fn record(dialect: &str, id: &str, facts: &Facts) -> Value {
             "contextLength": context, "createTime": date, "state": "READY"}),
         "litellm" => json!({"model_name": id, "litellm_params": {"model": "x"},
             "model_info": {"max_input_tokens": context, "mode": "chat"}}),
-        _ => panic!("{dialect} is not known here"),
+        _ => panic!("no record for dialect {dialect}"),
     }
 }
 
 /// Whether a record of the dialect has a context length, and whether it has a name.
-fn tells(dialect: &str) -> (bool, bool) {
+fn has_facts(dialect: &str) -> (bool, bool) {
     let record = |context, name: &str| {
         let name = name.to_owned();
         let facts = Facts {
@@ -264,7 +264,7 @@ fn whole(dialect: &str, records: Vec<Value>) -> Value {
             "result_info": {"page": 1, "per_page": 1000, "count": count, "total_count": count}}),
         "gpustack" => json!({"items": records,
             "pagination": {"page": 1, "perPage": 1000, "total": count, "totalPage": 1}}),
-        _ => panic!("{dialect} is not known here"),
+        _ => panic!("no list for dialect {dialect}"),
     }
 }
 
@@ -275,13 +275,13 @@ fn list(dialect: &str, models: &Models) -> String {
 // ===== Other spellings of the same value =====
 
 /// The same value with another order of fields, other spaces and other escapes.
-fn spelled(value: &Value, random: &mut Rng) -> String {
+fn respelled(value: &Value, random: &mut Rng) -> String {
     let mut out = String::new();
-    spell(value, random, &mut out);
+    respell(value, random, &mut out);
     out
 }
 
-fn spell(value: &Value, random: &mut Rng, out: &mut String) {
+fn respell(value: &Value, random: &mut Rng, out: &mut String) {
     gap(random, out);
     match value {
         Value::Object(members) => {
@@ -293,10 +293,10 @@ fn spell(value: &Value, random: &mut Rng, out: &mut String) {
                     out.push(',');
                 }
                 gap(random, out);
-                spell_text(name, random, out);
+                respell_text(name, random, out);
                 gap(random, out);
                 out.push(':');
-                spell(value, random, out);
+                respell(value, random, out);
             }
             out.push('}');
         }
@@ -306,12 +306,12 @@ fn spell(value: &Value, random: &mut Rng, out: &mut String) {
                 if index > 0 {
                     out.push(',');
                 }
-                spell(value, random, out);
+                respell(value, random, out);
             }
             gap(random, out);
             out.push(']');
         }
-        Value::String(text) => spell_text(text, random, out),
+        Value::String(text) => respell_text(text, random, out),
         other => out.push_str(&other.to_string()),
     }
     gap(random, out);
@@ -323,7 +323,7 @@ fn gap(random: &mut Rng, out: &mut String) {
     }
 }
 
-fn spell_text(text: &str, random: &mut Rng, out: &mut String) {
+fn respell_text(text: &str, random: &mut Rng, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         if random.u8(..4) == 0 {
@@ -645,7 +645,7 @@ proptest! {
                 records.push(records[random.usize(..records.len())].clone());
             }
             random.shuffle(&mut records);
-            spelled(&whole(dialect, records), &mut random)
+            respelled(&whole(dialect, records), &mut random)
         };
         let (elsewhere, later) = (answer(&models), answer(&models));
         run(async {
@@ -656,10 +656,10 @@ proptest! {
             prop_assert_eq!(other.body(), first.body());
             prop_assert_eq!(other.etag(), first.etag());
 
-            let mut news = lab.cache.subscribe();
+            let mut updates = lab.cache.subscribe();
             let second = lab.fetch(later.clone()).await.unwrap();
             prop_assert_eq!(second.etag(), first.etag(), "{}", later);
-            prop_assert!(news.next().now_or_never().is_none());
+            prop_assert!(updates.next().now_or_never().is_none());
             // The same buffer: nothing was rendered again.
             prop_assert_eq!(second.body().as_ptr(), first.body().as_ptr(), "{}", later);
             Ok(())
@@ -673,7 +673,7 @@ proptest! {
         at in any::<Index>(),
         kind in 0..3_u8,
     ) {
-        let (tells_context, tells_name) = tells(dialect);
+        let (tells_context, tells_name) = has_facts(dialect);
         let mut later = models.clone();
         let one = later.values_mut().nth(at.index(models.len())).unwrap();
         match kind {
@@ -687,11 +687,11 @@ proptest! {
         run(async {
             let lab = Lab::new(dialect);
             let first = lab.fetch(list(dialect, &models)).await.unwrap();
-            let mut news = lab.cache.subscribe();
+            let mut updates = lab.cache.subscribe();
             let second = lab.fetch(list(dialect, &later)).await.unwrap();
             prop_assert_ne!(second.etag(), first.etag());
-            let told = news.next().now_or_never().flatten().unwrap();
-            prop_assert_eq!(told.etag(), second.etag());
+            let update = updates.next().now_or_never().flatten().unwrap();
+            prop_assert_eq!(update.etag(), second.etag());
             prop_assert_eq!(second.len(), later.len());
             // And back again.
             let third = lab.fetch(list(dialect, &models)).await.unwrap();

@@ -90,7 +90,7 @@ impl Upstream {
         style: &'static Style,
         answer: impl Fn(usize) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::start(move |uri| match style.asked(uri, 100) {
+        Self::start(move |uri| match style.requested_page(uri, 100) {
             Some(number) => answer(number),
             None => reply(400, "{}").into(),
         })
@@ -115,11 +115,11 @@ impl Upstream {
     }
 
     /// The page numbers requested since the last call.
-    fn asked(&self, style: &Style) -> Vec<usize> {
+    fn requested_pages(&self, style: &Style) -> Vec<usize> {
         let number = |uri: Uri| {
             assert_eq!(uri.path(), PATH);
-            let number = style.asked(&uri, 100);
-            number.unwrap_or_else(|| panic!("{uri} means no page"))
+            let number = style.requested_page(&uri, 100);
+            number.unwrap_or_else(|| panic!("unexpected request for {uri}"))
         };
         self.uris().into_iter().map(number).collect()
     }
@@ -214,12 +214,12 @@ async fn whole(style: &'static Style) {
     let cache = upstream.layer(style, as_it_is).cache();
     cache.refresh().await.unwrap();
     assert_eq!(names(&cache), ["m1", "m2", "m3", "m4", "m5", "m6"]);
-    assert_eq!(upstream.asked(style), [1, 2, 3, 4]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3, 4]);
     let status = status(&cache);
     assert_eq!((status.models, status.skipped), (6, 0));
     // The next refresh starts from the first page again.
     cache.refresh().await.unwrap();
-    assert_eq!(upstream.asked(style), [1, 2, 3, 4]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3, 4]);
 }
 
 async fn loops(style: &'static Style) {
@@ -227,7 +227,7 @@ async fn loops(style: &'static Style) {
     type Names = fn(usize) -> usize;
     let itself: Names = |_| 2;
     let alternating: Names = |number| if number == 2 { 3 } else { 2 };
-    for (names_next, asked) in [(itself, &[1, 2][..]), (alternating, &[1, 2, 3])] {
+    for (names_next, expected) in [(itself, &[1, 2][..]), (alternating, &[1, 2, 3])] {
         let upstream = Upstream::paging(style, move |number| {
             let name = format!("m{number}");
             page(style.page(number, &[&name], names_next(number)))
@@ -235,7 +235,7 @@ async fn loops(style: &'static Style) {
         .await;
         let cache = upstream.layer(style, as_it_is).cache();
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::PageLoop);
-        assert_eq!(upstream.asked(style), asked);
+        assert_eq!(upstream.requested_pages(style), expected);
         assert!(cache.snapshot().is_empty());
     }
 }
@@ -245,7 +245,7 @@ async fn ignored(style: &'static Style) {
     let upstream = Upstream::paging(style, |_| page(style.page(1, &["m1"], 2))).await;
     let cache = upstream.layer(style, as_it_is).cache();
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::PageLoop);
-    assert_eq!(upstream.asked(style), [1, 2]);
+    assert_eq!(upstream.requested_pages(style), [1, 2]);
     assert!(cache.snapshot().is_empty());
 }
 
@@ -259,7 +259,7 @@ async fn cut_off(style: &'static Style) {
     let cache = upstream.layer(style, as_it_is).cache();
     let outcome = cache.refresh_provider("lab").await;
     assert_eq!(outcome.err().map(|error| error.kind()), why);
-    assert_eq!(upstream.asked(style), [1, 2]);
+    assert_eq!(upstream.requested_pages(style), [1, 2]);
     match why {
         None => assert_eq!(names(&cache), ["m1", "m2"]),
         Some(_) => assert!(cache.snapshot().is_empty()),
@@ -271,7 +271,7 @@ async fn empty_page(style: &'static Style) {
     let cache = upstream.layer(style, as_it_is).cache();
     cache.refresh().await.unwrap();
     assert_eq!(names(&cache), ["m1", "m2"]);
-    assert_eq!(upstream.asked(style), [1, 2, 3, 4, 5]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3, 4, 5]);
 }
 
 async fn endless(style: &'static Style) {
@@ -284,7 +284,7 @@ async fn endless(style: &'static Style) {
         .layer(style, |builder| builder.max_pages(7))
         .cache();
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::TooManyPages);
-    assert_eq!(upstream.asked(style), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3, 4, 5, 6, 7]);
     assert!(cache.snapshot().is_empty());
 
     let just = Upstream::having(style, &[&["m1"], &["m2"], &["m3"]]).await;
@@ -302,12 +302,12 @@ async fn too_large(style: &'static Style) {
         page(body)
     })
     .await;
-    for (most, asked) in [(599, &[1][..]), (1199, &[1, 2]), (1799, &[1, 2, 3])] {
+    for (most, expected) in [(599, &[1][..]), (1199, &[1, 2]), (1799, &[1, 2, 3])] {
         let cache = upstream
             .layer(style, |builder| builder.max_bytes(most))
             .cache();
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::TooLarge);
-        assert_eq!(upstream.asked(style), asked);
+        assert_eq!(upstream.requested_pages(style), expected);
         assert!(cache.snapshot().is_empty());
     }
     let cache = upstream
@@ -320,12 +320,12 @@ async fn too_large(style: &'static Style) {
 async fn too_many_models(style: &'static Style) {
     let pages: &[&[&str]] = &[&["m1", "m2"], &["m3", "m4"], &["m5", "m6"]];
     let upstream = Upstream::having(style, pages).await;
-    for (most, asked) in [(1, &[1][..]), (3, &[1, 2]), (5, &[1, 2, 3])] {
+    for (most, expected) in [(1, &[1][..]), (3, &[1, 2]), (5, &[1, 2, 3])] {
         let cache = upstream
             .layer(style, |builder| builder.max_models(most))
             .cache();
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::TooManyModels);
-        assert_eq!(upstream.asked(style), asked);
+        assert_eq!(upstream.requested_pages(style), expected);
         assert!(cache.snapshot().is_empty());
     }
     let cache = upstream
@@ -350,7 +350,7 @@ async fn bomb(style: &'static Style) {
         .layer(style, |builder| builder.max_bytes(BOUND))
         .cache();
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::TooLarge);
-    assert_eq!(upstream.asked(style), [1, 2]);
+    assert_eq!(upstream.requested_pages(style), [1, 2]);
     assert!(cache.snapshot().is_empty());
     // Only the limit can have refused it.
     let cache = upstream
@@ -405,14 +405,14 @@ async fn midway(style: &'static Style) {
     .await;
     let cache = upstream.layer(style, as_it_is).cache();
     cache.refresh().await.unwrap();
-    assert_eq!(upstream.asked(style), [1, 2, 3]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3]);
     let mut updates = cache.subscribe();
     let body = cache.snapshot().body();
     for (index, (_, kind)) in MIDWAY.into_iter().enumerate() {
         stage.store(index, Ordering::SeqCst);
         let error = failure(&cache).await;
         assert_eq!((error.kind(), error.retry_after()), (kind, None));
-        assert_eq!(upstream.asked(style), [1, 2], "{kind:?}");
+        assert_eq!(upstream.requested_pages(style), [1, 2], "{kind:?}");
         assert_eq!(cache.snapshot().body(), body, "{kind:?}");
         assert_eq!(status(&cache).failures as usize, index + 1);
     }
@@ -420,7 +420,7 @@ async fn midway(style: &'static Style) {
 
     stage.store(GOOD, Ordering::SeqCst);
     cache.refresh().await.unwrap();
-    assert_eq!(upstream.asked(style), [1, 2, 3]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3]);
     assert_eq!(status(&cache).failures, 0);
 }
 
@@ -450,13 +450,13 @@ async fn retry_after(style: &'static Style) {
     assert_eq!(error.retry_after(), Some(SECOND * 3000));
     let pause = status(&cache).next_attempt.unwrap();
     assert!(pause > SECOND * 2000 && pause <= SECOND * 3000, "{pause:?}");
-    assert_eq!(upstream.asked(style), [1, 2, 3, 1, 2]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3, 1, 2]);
     // No request is sent before that, and every client request gets the complete list.
     for _ in 0..10 {
         let answer = support::send(&layer, support::get("/v1/models")).await;
         assert_eq!(*answer.body(), before.body());
     }
-    assert!(upstream.asked(style).is_empty());
+    assert!(upstream.requested_pages(style).is_empty());
     assert_eq!(cache.snapshot().etag(), before.etag());
 }
 
@@ -591,7 +591,7 @@ async fn later_pages_use_dialect_of_first_page() {
         let cache = upstream.layer(&paged::AUTO, as_it_is).cache();
         cache.refresh().await.unwrap();
         assert_eq!(names(&cache), ["m1", "m2"]);
-        assert_eq!(upstream.asked(&paged::AUTO), [1, 2, 3]);
+        assert_eq!(upstream.requested_pages(&paged::AUTO), [1, 2, 3]);
         assert_eq!(status(&cache).dialect, Some("anthropic"));
     })
     .await;
@@ -710,7 +710,7 @@ async fn link_to_another_origin_is_refused() {
             .await;
             let cache = upstream.layer(&paged::ANTHROPIC, as_it_is).cache();
             assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(code));
-            assert_eq!(upstream.asked(&paged::ANTHROPIC), [1, 2]);
+            assert_eq!(upstream.requested_pages(&paged::ANTHROPIC), [1, 2]);
         }
         assert_eq!(elsewhere.server.connections(), 0);
         assert!(elsewhere.requests.lock().unwrap().is_empty());
@@ -733,7 +733,7 @@ async fn endless_gzip_bomb_is_abandoned_at_limit() {
                 encoder.flush().unwrap();
                 Bytes::from(std::mem::take(encoder.get_mut()))
             };
-            let held = held.clone(); // until the server finds nobody there to send to
+            let held = held.clone(); // until the server finds the connection closed
             let chunks = stream::repeat_with(move || {
                 let _held = &held;
                 Ok::<_, BoxError>(chunk())
@@ -751,7 +751,7 @@ async fn endless_gzip_bomb_is_abandoned_at_limit() {
             .layer(&paged::ANTHROPIC, |builder| builder.max_bytes(1 << 20))
             .cache();
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::TooLarge);
-        assert_eq!(upstream.asked(&paged::ANTHROPIC), [1, 2]);
+        assert_eq!(upstream.requested_pages(&paged::ANTHROPIC), [1, 2]);
         drop(upstream);
         assert_eq!(let_go.recv().await, None);
     })
@@ -783,7 +783,7 @@ async fn hung_second_page_fails_at_deadline() {
             let hasty = upstream.provider(Dialect::Anthropic).timeout(SECOND / 2);
             cache.set_providers([hasty]).await.unwrap();
             assert_eq!(failure(&cache).await.kind(), ListErrorKind::Timeout);
-            assert_eq!(upstream.asked(&paged::ANTHROPIC), [1, 2, 3, 1, 2]);
+            assert_eq!(upstream.requested_pages(&paged::ANTHROPIC), [1, 2, 3, 1, 2]);
             assert_eq!(names(&cache), ["m1", "m2", "m3"]);
         }
     })
@@ -801,7 +801,7 @@ async fn deadline_covers_all_pages() {
         (SECOND * 4, (SECOND * 4, SECOND * 4), SECOND * 15), // on page three
     ] {
         let service = service_fn(move |request: Request<Empty<Bytes>>| async move {
-            let number = paged::ANTHROPIC.asked(request.uri(), 100).unwrap();
+            let number = paged::ANTHROPIC.requested_page(request.uri(), 100).unwrap();
             let (head, body) = match number {
                 1 => (pause, Duration::ZERO),
                 _ => (head, body),

@@ -24,14 +24,17 @@ impl Log {
     }
 }
 
-async fn asked(preset: Preset, change: impl FnOnce(Provider) -> Provider) -> (String, HeaderMap) {
+async fn request_of(
+    preset: Preset,
+    change: impl FnOnce(Provider) -> Provider,
+) -> (String, HeaderMap) {
     let log = Log::default();
     let provider = change(log.provider(preset, Some(Secret::new(KEY))));
     let layer = builder([provider]).build().unwrap();
     layer.cache().refresh().await.unwrap_err();
-    let mut asked = log.0.lock().unwrap();
-    assert_eq!(asked.len(), 1);
-    asked.remove(0)
+    let mut requests = log.0.lock().unwrap();
+    assert_eq!(requests.len(), 1);
+    requests.remove(0)
 }
 
 #[tokio::test]
@@ -85,8 +88,8 @@ fn http_service(
 + use<> {
     let log = log.clone();
     tower::service_fn(move |request: Request<Empty<Bytes>>| {
-        let asked = (request.uri().to_string(), request.headers().clone());
-        log.0.lock().unwrap().push(asked);
+        let requests = (request.uri().to_string(), request.headers().clone());
+        log.0.lock().unwrap().push(requests);
         let mut response = Response::new(Full::<Bytes>::default());
         *response.status_mut() = StatusCode::NOT_FOUND;
         async { Ok::<_, Infallible>(response) }
@@ -470,7 +473,11 @@ const PRESETS: &[Row] = &[
 #[tokio::test]
 async fn preset_sends_documented_request() {
     let names: HashSet<_> = PRESETS.iter().map(|row| row.0).collect();
-    assert_eq!(names.len(), Preset::ALL.len(), "the table is not whole");
+    assert_eq!(
+        names.len(),
+        Preset::ALL.len(),
+        "the table lists every preset"
+    );
     for (name, base_url, address, key, headers) in PRESETS {
         let preset: Preset = name.parse().expect(name);
         assert_eq!(preset.name(), *name);
@@ -479,7 +486,7 @@ async fn preset_sends_documented_request() {
             is_of_each_customer(preset),
             "{name}"
         );
-        let (uri, sent) = asked(preset, |provider| match base_url {
+        let (uri, sent) = request_of(preset, |provider| match base_url {
             Some(url) => provider.base_url(*url),
             None => provider,
         })
@@ -559,7 +566,7 @@ fn preset_accepts_every_key_type() {
 
 #[tokio::test]
 async fn explicit_settings_override_preset() {
-    let (uri, sent) = asked(Preset::Anthropic, |provider| {
+    let (uri, sent) = request_of(Preset::Anthropic, |provider| {
         provider
             .with_name("claude")
             .base_url("https://gateway.test/anthropic")
@@ -572,7 +579,7 @@ async fn explicit_settings_override_preset() {
     assert_eq!(uri, "https://gateway.test/anthropic/v1/models?limit=1000");
     assert_eq!(sent["anthropic-version"], "2025-01-01");
 
-    let (uri, _) = asked(Preset::Gemini, |provider| {
+    let (uri, _) = request_of(Preset::Gemini, |provider| {
         provider.models_path("/v1/models?pageSize=5")
     })
     .await;
@@ -614,11 +621,11 @@ async fn explicit_settings_override_preset() {
             "http://a.test/api/v1/models",
         ),
     ] {
-        let (uri, _) = asked(preset, |provider| provider.base_url(base)).await;
+        let (uri, _) = request_of(preset, |provider| provider.base_url(base)).await;
         assert_eq!(uri, address);
     }
 
-    let (uri, _) = asked(Preset::Ollama, |provider| provider.dialect(Dialect::OpenAi)).await;
+    let (uri, _) = request_of(Preset::Ollama, |provider| provider.dialect(Dialect::OpenAi)).await;
     assert_eq!(uri, "http://localhost:11434/v1/models");
 }
 

@@ -26,14 +26,14 @@ impl Answers {
     }
 
     fn provider(&self) -> Provider {
-        let answers = self.clone();
+        let responses = self.clone();
         let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
             let query = request.uri().query().unwrap_or_default();
             let page = query
                 .split('&')
                 .find_map(|one| one.strip_prefix("after_id="));
             let page: usize = page.map_or(0, |page| page.parse().unwrap());
-            let body = Bytes::from(answers.0.lock().unwrap()[page].clone());
+            let body = Bytes::from(responses.0.lock().unwrap()[page].clone());
             async { Ok::<_, Infallible>(Response::new(Full::new(body))) }
         });
         Provider::http("lab", service)
@@ -49,9 +49,9 @@ async fn fed(provider: Provider) -> (StaticModelsCacheLayer, ProviderStatus) {
 
 /// The list of a provider with this response.
 async fn listed(answer: &[u8]) -> (StaticModelsCacheLayer, ProviderStatus) {
-    let answers = Answers::default();
-    answers.set([answer]);
-    fed(answers.provider()).await
+    let responses = Answers::default();
+    responses.set([answer]);
+    fed(responses.provider()).await
 }
 
 fn data(layer: &StaticModelsCacheLayer) -> Vec<Value> {
@@ -116,12 +116,12 @@ async fn wrapping_custom_dialect_reads_later_pages() {
             Dialect::Auto.read(body)
         }
     }
-    let answers = Answers::default();
-    answers.set([
+    let responses = Answers::default();
+    responses.set([
         br#"wrapped:{"data":[{"type":"model","id":"a"}],"has_more":true,"last_id":"1"}"#,
         br#"wrapped:{"data":[{"type":"model","id":"b"}],"has_more":false}"#,
     ]);
-    let (layer, status) = fed(answers.provider().dialect(Dialect::custom(Wrapped))).await;
+    let (layer, status) = fed(responses.provider().dialect(Dialect::custom(Wrapped))).await;
     assert_eq!(ids(&layer), ["a", "b"]);
     assert_eq!(status.dialect, Some("wrapped"));
 }
@@ -172,13 +172,13 @@ async fn malformed_records_are_skipped_and_counted() {
 
 #[tokio::test]
 async fn record_positions_count_over_all_pages() {
-    let answers = Answers::default();
-    answers.set([
+    let responses = Answers::default();
+    responses.set([
         br#"{"data":[{"id":"a"},{"id":"b"}],"has_more":true,"last_id":"1"}"#,
         br#"{"data":[{"id":"c"},3],"has_more":true,"last_id":"2"}"#,
         br#"{"data":[4,{"id":"d"}],"has_more":false}"#,
     ]);
-    let (layer, status) = fed(answers.provider().dialect(Dialect::Anthropic)).await;
+    let (layer, status) = fed(responses.provider().dialect(Dialect::Anthropic)).await;
     assert_eq!(ids(&layer), ["a", "b", "c", "d"]);
     assert_eq!(counts(&status), [(RecordFlaw::Unreadable, 2, Some(3))]);
     assert_eq!(status.dialect, Some("anthropic"));
@@ -186,8 +186,8 @@ async fn record_positions_count_over_all_pages() {
 
 #[tokio::test]
 async fn response_without_valid_record_is_a_failure() {
-    let answers = Answers::default();
-    let layer = builder([answers.provider()]).build().unwrap();
+    let responses = Answers::default();
+    let layer = builder([responses.provider()]).build().unwrap();
     for (body, kind) in [
         (
             &br#"{"data":[7,{"name":"a"}]}"#[..],
@@ -195,7 +195,7 @@ async fn response_without_valid_record_is_a_failure() {
         ),
         (br#"{"data":[{"id":"\u0007"}]}"#, ListErrorKind::NotAList),
     ] {
-        answers.set([body]);
+        responses.set([body]);
         let error = layer.cache().refresh().await.unwrap_err();
         assert_eq!(error.failures()[0].kind(), kind);
     }
@@ -218,13 +218,13 @@ async fn invalid_utf8_drops_only_its_text() {
 
 #[tokio::test]
 async fn too_many_flawed_records_are_a_failure() {
-    let answers = Answers::default();
-    let provider = answers.provider().dialect(Dialect::Anthropic);
+    let responses = Answers::default();
+    let provider = responses.provider().dialect(Dialect::Anthropic);
     let layer = builder([provider]).max_models(10).build().unwrap();
     let flawed = vec!["{}"; 1000].join(",");
     let models: Vec<_> = (0..10).map(|at| format!(r#"{{"id":"m{at}"}}"#)).collect();
     let good = format!(r#"{{"data":[{flawed},{}]}}"#, models.join(","));
-    answers.set([good.as_bytes()]);
+    responses.set([good.as_bytes()]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(layer.cache().snapshot().len(), 10);
     for endless in [
@@ -232,7 +232,7 @@ async fn too_many_flawed_records_are_a_failure() {
         format!(r#"{{"data":[],"more":[{flawed},{flawed}]}}"#),
         format!("[{flawed},{flawed}]"),
     ] {
-        answers.set([endless.as_bytes()]);
+        responses.set([endless.as_bytes()]);
         let error = layer.cache().refresh().await.unwrap_err();
         assert_eq!(error.failures()[0].kind(), ListErrorKind::TooManyModels);
         assert_eq!(layer.cache().snapshot().len(), 10);
@@ -246,9 +246,9 @@ async fn record_with_too_many_fields_is_skipped() {
     let (layer, status) = listed(body.as_bytes()).await;
     assert_eq!(ids(&layer), ["c"]);
     assert_eq!(counts(&status), [(RecordFlaw::Unreadable, 1, Some(0))]);
-    let answers = Answers::default();
-    answers.set([format!("{{{fields}}}").as_bytes()]);
-    let layer = builder([answers.provider()]).build().unwrap();
+    let responses = Answers::default();
+    responses.set([format!("{{{fields}}}").as_bytes()]);
+    let layer = builder([responses.provider()]).build().unwrap();
     let error = layer.cache().refresh().await.unwrap_err();
     assert_eq!(error.failures()[0].kind(), ListErrorKind::NotAList);
 }
@@ -256,9 +256,9 @@ async fn record_with_too_many_fields_is_skipped() {
 #[tokio::test]
 async fn extra_field_with_bidi_controls_is_dropped() {
     let body = "{\"data\":[{\"id\":\"a\",\"b\u{202e}\":1,\"aliases\":[\"b\u{202e}c\"],\"family\":\"é\",\"license\":\"\u{85}\"}]}";
-    let answers = Answers::default();
-    answers.set([body.as_bytes()]);
-    let (layer, _) = fed(answers.provider().extra_fields(ExtraFields::All)).await;
+    let responses = Answers::default();
+    responses.set([body.as_bytes()]);
+    let (layer, _) = fed(responses.provider().extra_fields(ExtraFields::All)).await;
     let model = &data(&layer)[0];
     assert!(
         model
@@ -278,9 +278,9 @@ async fn extra_field_with_bidi_controls_is_dropped() {
 #[tokio::test]
 async fn non_list_response_keeps_list() {
     use ListErrorKind::*;
-    let answers = Answers::default();
-    answers.set([br#"{"data":[{"id":"a"}]}"#]);
-    let layer = builder([answers.provider()]).build().unwrap();
+    let responses = Answers::default();
+    responses.set([br#"{"data":[{"id":"a"}]}"#]);
+    let layer = builder([responses.provider()]).build().unwrap();
     layer.cache().refresh().await.unwrap();
     let etag = layer.cache().snapshot().etag().to_owned();
     for (body, kind) in [
@@ -325,7 +325,7 @@ async fn non_list_response_keeps_list() {
         (r#"{"object":"list","data":[],"has_more":true}"#, NextPage),
         (r#"{"object":"list","data":null}"#, Empty),
     ] {
-        answers.set([body.as_bytes()]);
+        responses.set([body.as_bytes()]);
         let error = layer.cache().refresh().await.unwrap_err();
         assert_eq!(error.failures()[0].kind(), kind, "{body}");
         assert_eq!(layer.cache().snapshot().etag(), etag, "{body}");
@@ -369,9 +369,9 @@ const RICH: &[u8] = br#"{"data":[{
 }]}"#;
 
 async fn rich(extra: ExtraFields) -> Value {
-    let answers = Answers::default();
-    answers.set([RICH]);
-    let provider = answers.provider().dialect(Dialect::OpenRouter);
+    let responses = Answers::default();
+    responses.set([RICH]);
+    let provider = responses.provider().dialect(Dialect::OpenRouter);
     let (layer, _) = fed(provider.extra_fields(extra)).await;
     assert!(!String::from_utf8_lossy(&layer.cache().snapshot().body()).contains("hunter2"));
     data(&layer).remove(0)
@@ -420,10 +420,10 @@ async fn unusable_upstream_id_is_not_listed() {
         "publishers/\u{202e}/models/star".to_owned(),
         format!("publishers/{}/models/star", "x".repeat(600)),
     ] {
-        let answers = Answers::default();
+        let responses = Answers::default();
         let body = format!(r#"{{"publisherModels":[{{"name":"{upstream}"}},{{"name":"good"}}]}}"#);
-        answers.set([body.as_bytes()]);
-        let (layer, status) = fed(answers.provider().dialect(Dialect::Vertex)).await;
+        responses.set([body.as_bytes()]);
+        let (layer, status) = fed(responses.provider().dialect(Dialect::Vertex)).await;
         assert_eq!(ids(&layer), ["good"], "{upstream}");
         assert_eq!(status.skipped, 1);
     }
@@ -456,7 +456,7 @@ async fn duplicate_with_most_facts_is_kept() {
         records.rotate_left(turn);
         let body = format!(r#"{{"data":[{}]}}"#, records.join(","));
         let (layer, status) = listed(body.as_bytes()).await;
-        assert_eq!(ids(&layer), ["A", "a"], "the case of an id counts");
+        assert_eq!(ids(&layer), ["A", "a"], "ids are case-sensitive");
         assert_eq!(status.duplicates, 3);
         let kept = &data(&layer)[1];
         assert_eq!(

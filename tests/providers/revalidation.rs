@@ -81,7 +81,7 @@ impl Reply {
 #[derive(Clone, Default)]
 struct Upstream {
     replies: Arc<Mutex<Vec<Reply>>>,
-    asked: Arc<Mutex<Vec<request::Parts>>>,
+    requests: Arc<Mutex<Vec<request::Parts>>>,
 }
 
 impl Upstream {
@@ -96,15 +96,15 @@ impl Upstream {
     }
 
     /// The requests since the last call.
-    fn asked(&self) -> Vec<request::Parts> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
+    fn requests(&self) -> Vec<request::Parts> {
+        std::mem::take(&mut *self.requests.lock().unwrap())
     }
 
     /// The conditions of the only request since the last call.
     fn conditions(&self) -> Conditions {
-        let asked = self.asked();
-        let [head] = &asked[..] else {
-            panic!("asked {} times", asked.len());
+        let requests = self.requests();
+        let [head] = &requests[..] else {
+            panic!("{} requests", requests.len());
         };
         conditions(&head.headers)
     }
@@ -152,9 +152,9 @@ impl Service<Request<Empty<Bytes>>> for Upstream {
     }
 
     fn call(&mut self, request: Request<Empty<Bytes>>) -> Self::Future {
-        self.asked.lock().unwrap().push(request.into_parts().0);
+        self.requests.lock().unwrap().push(request.into_parts().0);
         let mut replies = self.replies.lock().unwrap();
-        assert!(!replies.is_empty(), "asked once too often");
+        assert!(!replies.is_empty(), "unexpected request");
         let reply = replies.remove(0);
         Box::pin(async move {
             sleep(reply.after).await;
@@ -186,7 +186,7 @@ impl Body for Once {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        assert!(!self.is_forbidden, "the body of a 304 was asked for");
+        assert!(!self.is_forbidden, "the body of a 304 was polled");
         let text = self.text.take().map(Bytes::from);
         Poll::Ready(text.map(|text| Ok(Frame::data(text))))
     }
@@ -286,7 +286,7 @@ async fn not_modified_confirms_list_without_publishing() {
         for _ in 0..5 {
             upstream.then([unchanged()]);
             sleep(status(&cache).next_attempt.unwrap()).await;
-            let answer = send(&layer, get("/v1/models")).await; // in one mode this is what asks
+            let answer = send(&layer, get("/v1/models")).await; // without a refresher, this triggers the fetch
             settle().await;
             assert_eq!(answer.headers()["etag"], before.etag());
             let now = status(&cache);
@@ -300,7 +300,7 @@ async fn not_modified_confirms_list_without_publishing() {
         }
         assert!(updates.next().now_or_never().is_none(), "{mode:?}");
         assert_eq!(cache.snapshot().body(), before.body());
-        let sent: Vec<_> = upstream.asked();
+        let sent: Vec<_> = upstream.requests();
         let sent: Vec<_> = sent.iter().map(|head| conditions(&head.headers)).collect();
         assert_eq!(sent[0], unconditional());
         assert_eq!(sent[1..], [(); 5].map(|()| by_tag("\"1\"")), "{mode:?}");
@@ -333,8 +333,8 @@ async fn not_modified_ends_failure() {
     assert_eq!((now.failures, now.confirmed), (0, Some(Duration::ZERO)));
     assert!(now.next_attempt.unwrap() >= INTERVAL.mul_f64(0.9));
     let answer = send(&layer, get("/v1/models")).await;
-    let told = answer.headers()["cache-status"].to_str().unwrap();
-    assert!(!told.contains("stale"), "{told}");
+    let status_header = answer.headers()["cache-status"].to_str().unwrap();
+    assert!(!status_header.contains("stale"), "{status_header}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -372,7 +372,7 @@ async fn list_expiring_during_304_is_kept() {
         sleep(DUE).await;
         list(&layer).await;
         settle().await;
-        assert_eq!(upstream.asked().len(), 2, "{mode:?}");
+        assert_eq!(upstream.requests().len(), 2, "{mode:?}");
         sleep(SECOND * 400 - DUE + SECOND).await;
         // Expired, while the confirmation is in flight.
         let answer = send(&layer, get("/v1/models")).await;
@@ -381,7 +381,7 @@ async fn list_expiring_during_304_is_kept() {
         assert_eq!(list(&layer).await, ["lab/a"], "{mode:?}");
         assert_eq!(cache.snapshot().etag(), before.etag());
         assert!(status(&cache).last_attempt.unwrap().error.is_none());
-        assert!(upstream.asked().is_empty());
+        assert!(upstream.requests().is_empty());
         // With its validator.
         refresh(&cache).await;
         assert_eq!(upstream.conditions(), by_tag("\"1\""));
@@ -412,9 +412,9 @@ async fn unsolicited_304_is_a_failure() {
     refresh(&cache).await;
     assert_eq!(failure(&cache).await.kind(), not_modified);
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/a"]);
-    let asked = upstream.asked();
-    assert_eq!(asked.len(), 3);
-    for head in asked {
+    let requests = upstream.requests();
+    assert_eq!(requests.len(), 3);
+    for head in requests {
         assert_eq!(conditions(&head.headers), unconditional());
     }
 }
@@ -455,7 +455,7 @@ async fn changed_address_or_key_drops_validator() {
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(304));
         assert_eq!(cache.status().models, kept);
         refresh(&cache).await;
-        for head in upstream.asked() {
+        for head in upstream.requests() {
             assert_eq!(conditions(&head.headers), unconditional());
         }
         // And back again: nothing of the first provider is left.
@@ -474,7 +474,7 @@ async fn changed_listing_options_keep_validator() {
     refresh(&cache).await;
     let bare = provider.prefix(false).timeout(SECOND);
     cache.set_providers([bare]).await.unwrap();
-    upstream.asked();
+    upstream.requests();
     refresh(&cache).await;
     assert_eq!(upstream.conditions(), by_tag("\"1\""));
     assert_eq!(support::ids(&cache.snapshot().body()), ["a"]);
@@ -497,7 +497,7 @@ async fn changed_token_drops_validator() {
         unchanged(),
         ok(A).etag("\"1\""),
         unchanged(),
-        unchanged(), // not asked for
+        unchanged(), // unsolicited
     ]);
     let cache = builder([rotating(upstream.provider())])
         .build()
@@ -530,10 +530,13 @@ async fn refused_token_drops_validator() {
         .unwrap()
         .cache();
     refresh(&cache).await;
-    upstream.asked();
+    upstream.requests();
     refresh(&cache).await;
-    let asked = upstream.asked();
-    let sent: Vec<_> = asked.iter().map(|head| conditions(&head.headers)).collect();
+    let requests = upstream.requests();
+    let sent: Vec<_> = requests
+        .iter()
+        .map(|head| conditions(&head.headers))
+        .collect();
     assert_eq!(sent, [by_tag("\"1\""), unconditional()]);
     refresh(&cache).await;
     assert_eq!(upstream.conditions(), by_tag("\"3\""));
@@ -549,7 +552,7 @@ async fn unchanged_token_keeps_validator() {
         .token(|| async { Ok::<_, BoxError>(AccessToken::new("same").expires_in(Duration::ZERO)) });
     let cache = builder([provider]).build().unwrap().cache();
     refresh(&cache).await;
-    upstream.asked();
+    upstream.requests();
     refresh(&cache).await;
     assert_eq!(upstream.conditions(), by_tag("\"1\""));
 }
@@ -561,8 +564,8 @@ async fn paged_list_has_no_validator() {
     let paged = [ok(FIRST).etag("\"1\""), ok(LAST).etag("\"2\"")];
     let upstream = Upstream::new(paged.clone());
     upstream.then(paged.clone());
-    upstream.then([ok(LAST).etag("\"3\""), unchanged()]); // it has one page now
-    upstream.then(paged); // and two again
+    upstream.then([ok(LAST).etag("\"3\""), unchanged()]); // a list of one page
+    upstream.then(paged); // two pages again
     upstream.then([ok(LAST)]);
     let provider = upstream.provider().dialect(Dialect::Anthropic);
     let cache = builder([provider]).build().unwrap().cache();
@@ -577,8 +580,11 @@ async fn paged_list_has_no_validator() {
         vec![none()],
     ] {
         refresh(&cache).await;
-        let asked = upstream.asked();
-        let sent: Vec<_> = asked.iter().map(|head| conditions(&head.headers)).collect();
+        let requests = upstream.requests();
+        let sent: Vec<_> = requests
+            .iter()
+            .map(|head| conditions(&head.headers))
+            .collect();
         assert_eq!(sent, expected);
     }
 }
@@ -592,7 +598,7 @@ async fn not_modified_later_page_is_a_failure() {
     let cache = builder([provider]).build().unwrap().cache();
     refresh(&cache).await;
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(304));
-    upstream.asked();
+    upstream.requests();
     refresh(&cache).await;
     assert_eq!(upstream.conditions(), by_tag("\"1\""));
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/b"]);
@@ -621,7 +627,7 @@ async fn refused_list_keeps_previous_validator() {
         let cache = upstream.layer().cache();
         refresh(&cache).await;
         let before = cache.snapshot();
-        upstream.asked();
+        upstream.requests();
         for _ in 0..2 {
             assert_eq!(failure(&cache).await.kind(), kind);
             assert_eq!(upstream.conditions(), by_tag("\"1\""), "{kind:?}");
@@ -654,7 +660,7 @@ async fn fallback_has_no_validator() {
     let cache = builder([provider]).build().unwrap().cache();
     refresh(&cache).await;
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/house"]);
-    upstream.asked();
+    upstream.requests();
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(304));
     assert_eq!(upstream.conditions(), unconditional());
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/house"]);
@@ -673,8 +679,11 @@ async fn validators_do_not_cross_the_cache() {
     sleep(DUE).await;
     send(&layer, request()).await;
     settle().await;
-    let asked = upstream.asked();
-    let sent: Vec<_> = asked.iter().map(|head| conditions(&head.headers)).collect();
+    let requests = upstream.requests();
+    let sent: Vec<_> = requests
+        .iter()
+        .map(|head| conditions(&head.headers))
+        .collect();
     assert_eq!(sent, [unconditional(), by_tag("\"upstream-5d8c\"")]);
     let cache = layer.cache();
     let shown = format!(
@@ -701,7 +710,7 @@ async fn invalid_validator_is_never_sent() {
         let upstream = Upstream::new([ok(A).etag(tag).modified(date), ok(B)]);
         let cache = upstream.layer().cache();
         refresh(&cache).await;
-        upstream.asked();
+        upstream.requests();
         refresh(&cache).await;
         assert_eq!(upstream.conditions(), expected, "{tag} {date}");
         assert_eq!(support::ids(&cache.snapshot().body()), ["lab/b"]);
@@ -748,10 +757,10 @@ async fn list_with_doubtful_date_has_no_validator() {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let body = format!(r#"{{"data":[{{"id":"a","created":{}}}]}}"#, now - age);
         let conditions = Arc::new(Mutex::new(Vec::new()));
-        let asked = Arc::clone(&conditions);
+        let requests = Arc::clone(&conditions);
         let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
             let is_conditional = request.headers().contains_key("if-none-match");
-            asked.lock().unwrap().push(is_conditional);
+            requests.lock().unwrap().push(is_conditional);
             let mut response = Response::new(http_body_util::Full::<Bytes>::from(body.clone()));
             let tag = http::HeaderValue::from_static("\"1\"");
             response.headers_mut().insert("etag", tag);

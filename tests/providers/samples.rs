@@ -53,7 +53,7 @@ const SAMPLES: &[Sample] = samples! {
 
 fn sample(name: &str) -> &'static Sample {
     let sample = SAMPLES.iter().find(|sample| sample.name == name);
-    sample.expect("is in the table")
+    sample.expect("a sample in the table")
 }
 
 async fn snapshot(name: &str) -> ModelsSnapshot {
@@ -139,7 +139,7 @@ async fn samples_of_two_days_differ_only_by_content() {
     let first = snapshot("openai-monday").await;
     let second = snapshot("openai-tuesday").await;
     let changed = first.iter().filter(|model| {
-        let other = second.get(&model.id()).expect("the ids are the same");
+        let other = second.get(&model.id()).expect("the same ids");
         other.model() != model.model()
     });
     // Two models had a deprecation date on Monday.
@@ -168,19 +168,21 @@ async fn sampled_catalog_describes_listed_models() {
         .provider(Provider::http("lab", service))
         .catalog(Catalog::file(file))
         .build()
-        .expect("the settings are good");
+        .expect("valid settings");
     let cache = layer.cache();
-    cache.refresh().await.expect("is a list");
-    cache.refresh_catalog().await.expect("is a catalog");
-    let status = cache.status().catalog.expect("is set");
+    cache.refresh().await.expect("a list");
+    cache.refresh_catalog().await.expect("a catalog");
+    let status = cache.status().catalog.expect("a configured catalog");
     assert_eq!((status.models, status.skipped), (2, 0));
     assert_eq!(status.described, 1);
     let snapshot = cache.snapshot();
-    let described = snapshot.get("lab/sparrow-chat").expect("is listed");
+    let described = snapshot.get("lab/sparrow-chat").expect("a listed model");
     assert_eq!(described.model().context_length(), Some(1_000_000));
-    let prices = described.model().prices().expect("are known");
+    let prices = described.model().prices().expect("known prices");
     let prompt = prices.prompt.map(|price| price.to_string());
     assert_eq!(prompt.as_deref(), Some("0.000002"));
-    let other = snapshot.get("lab/sparrow-reasoner").expect("is listed");
+    let other = snapshot
+        .get("lab/sparrow-reasoner")
+        .expect("a listed model");
     assert_eq!(other.model().context_length(), None);
 }

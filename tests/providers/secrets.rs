@@ -63,7 +63,7 @@ fn leaks(text: &str) -> Vec<&'static str> {
 /// A provider on its own socket: records its requests and responds as `answer` defines.
 struct Upstream {
     addr: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
+    received: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
@@ -71,8 +71,8 @@ impl Upstream {
     async fn start(answer: impl Fn(&str) -> String + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let keep = Arc::clone(&asked);
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&received);
         let task = tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -89,11 +89,15 @@ impl Upstream {
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
-        Self { addr, asked, task }
+        Self {
+            addr,
+            received,
+            task,
+        }
     }
 
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    fn received(&self) -> Vec<String> {
+        self.received.lock().unwrap().clone()
     }
 }
 
@@ -114,33 +118,40 @@ fn json(text: &str) -> String {
 
 /// Providers that all know the key and leak it, each in its own way.
 async fn leaky() -> Vec<(&'static str, Upstream)> {
-    let echo_401 = Upstream::start(|asked| {
+    let echo_401 = Upstream::start(|received| {
         let head = format!("401 No {KEY}\r\nwww-authenticate: Bearer realm=\"{KEY}\"");
-        with_body(&head, &format!("{{\"error\":{}}}", json(asked)))
+        with_body(&head, &format!("{{\"error\":{}}}", json(received)))
     });
-    let refused =
-        Upstream::start(|asked| with_body("200 OK", &format!("{{\"error\":{}}}", json(asked))));
+    let refused = Upstream::start(|received| {
+        with_body("200 OK", &format!("{{\"error\":{}}}", json(received)))
+    });
     let redirect = Upstream::start(|_| {
         let to = format!("http://u:{PASSWORD}@127.0.0.1:1/?key={KEY}");
         with_body(&format!("302 Found\r\nlocation: {to}"), &to)
     });
-    let garbage = Upstream::start(|asked| with_body("200 OK", asked));
-    let not_a_list = Upstream::start(|asked| with_body("200 OK", &json(asked)));
-    let bad_records = Upstream::start(|asked| {
-        let asked = json(asked);
-        let records = format!("{{\"data\":[{asked},{{\"id\":{asked}}},{{\"id\":\"good\"}}]}}");
+    let garbage = Upstream::start(|received| with_body("200 OK", received));
+    let not_a_list = Upstream::start(|received| with_body("200 OK", &json(received)));
+    let bad_records = Upstream::start(|received| {
+        let received = json(received);
+        let records =
+            format!("{{\"data\":[{received},{{\"id\":{received}}},{{\"id\":\"good\"}}]}}");
         with_body("200 OK", &records)
     });
-    let html = Upstream::start(|asked| {
-        with_body("200 OK\r\ncontent-type: text/html", &format!("<p>{asked}"))
+    let html = Upstream::start(|received| {
+        with_body(
+            "200 OK\r\ncontent-type: text/html",
+            &format!("<p>{received}"),
+        )
     });
     let retry =
-        Upstream::start(|asked| with_body(&format!("429 Slow\r\nretry-after: {KEY}"), asked));
-    let coded =
-        Upstream::start(|asked| with_body(&format!("200 OK\r\ncontent-encoding: {KEY}"), asked));
-    let broken_off =
-        Upstream::start(|asked| format!("HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n{asked}"));
-    let no_http = Upstream::start(|asked| format!("{KEY} {asked}"));
+        Upstream::start(|received| with_body(&format!("429 Slow\r\nretry-after: {KEY}"), received));
+    let coded = Upstream::start(|received| {
+        with_body(&format!("200 OK\r\ncontent-encoding: {KEY}"), received)
+    });
+    let broken_off = Upstream::start(|received| {
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n{received}")
+    });
+    let no_http = Upstream::start(|received| format!("{KEY} {received}"));
     let bad_head = Upstream::start(|_| format!("HTTP/1.1 200 OK\r\n{KEY} {KEY}\r\n\r\n"));
     let silent = Upstream::start(|_| String::new());
     vec![
@@ -181,21 +192,21 @@ fn provider(name: &str, upstream: &Upstream) -> Provider {
 }
 
 /// An error whose `Display` and `Debug` leak everything.
-struct Telling;
+struct LeakyError;
 
-impl fmt::Debug for Telling {
+impl fmt::Debug for LeakyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl fmt::Display for Telling {
+impl fmt::Display for LeakyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://u:{PASSWORD}@host.test refused {KEY}")
     }
 }
 
-impl std::error::Error for Telling {}
+impl std::error::Error for LeakyError {}
 
 // ===== requests and responses of a client =====
 
@@ -298,9 +309,9 @@ async fn secrets_never_appear_in_output() {
     let log = &*LOG;
     let upstreams = leaky().await;
     let good = good().await;
-    let telling = ScriptedSource::new(|_| async { Err(Telling) });
-    let told = ScriptedSource::new(|_| async {
-        let error = ListError::new(ListErrorKind::Refused).with_cause(Telling);
+    let leaking = ScriptedSource::new(|_| async { Err(LeakyError) });
+    let quoting = ScriptedSource::new(|_| async {
+        let error = ListError::new(ListErrorKind::Refused).with_cause(LeakyError);
         assert_eq!(
             leaks(&format!("{error} {error:?} {error:#?}")),
             [] as [&str; 0]
@@ -322,8 +333,8 @@ async fn secrets_never_appear_in_output() {
         )
         .provider(by_query)
         .provider(dead)
-        .provider(Provider::source("telling", telling))
-        .provider(Provider::source("told", told))
+        .provider(Provider::source("telling", leaking))
+        .provider(Provider::source("told", quoting))
         .miss_timeout(Duration::from_secs(20));
     let mut seen = format!("{builder:?} {builder:#?}");
     let (layer, refresher) = builder.spawn().unwrap();
@@ -424,8 +435,8 @@ async fn client_request_does_not_reach_provider() {
     for layer in [on_demand.unwrap(), without_cache.unwrap()] {
         everything_sent_to_a_client(&layer).await;
     }
-    let asked = upstream.asked();
-    assert!(asked.len() > 2, "{asked:?}");
+    let received = upstream.received();
+    assert!(received.len() > 2, "{received:?}");
     let expected = format!(
         "GET /v1/models HTTP/1.1\r\n\
          accept: application/json\r\n\
@@ -436,7 +447,7 @@ async fn client_request_does_not_reach_provider() {
         upstream.addr,
         env!("CARGO_PKG_VERSION"),
     );
-    for head in asked {
+    for head in received {
         let (line, headers) = head.trim_end().split_once("\r\n").unwrap();
         let mut headers: Vec<_> = headers.split("\r\n").collect();
         headers.sort_unstable();

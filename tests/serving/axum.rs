@@ -302,9 +302,9 @@ async fn graceful_shutdown_finishes_pending_request() {
     let in_hand = tokio::spawn(async move { net::get(addr, "/v1/models").await });
     within(request_arrived.notified()).await;
     shutdown.cancel();
-    let answer = within(in_hand).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(ids(answer.body()), ["house/small"]);
+    let response = within(in_hand).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(ids(response.body()), ["house/small"]);
     within(served).await.unwrap();
     within(refresher.shutdown()).await;
     tracker.close();

@@ -17,17 +17,17 @@ type Row = (&'static [&'static [u8]], bool, &'static str);
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    (&[], false, "nothing is asked"),
+    (&[], false, "no condition"),
     (&[b"@"], true, "the tag"),
     (&[b"W/@"], true, "the comparison is weak"),
     (&[b" \t@ \t"], true, "whitespace around the tag"),
-    (&[b"*"], true, "whatever there is"),
-    (&[b" * "], true, "whatever there is, in whitespace"),
+    (&[b"*"], true, "any representation"),
+    (&[b" * "], true, "any representation, with whitespace"),
     (&[b"\"x\", @"], true, "last in a list"),
     (&[b"@ , \"x\""], true, "first in a list"),
     (&[b"\"x\",W/@,\"y\""], true, "in the middle, weak, without whitespace"),
-    (&[b",, ,@,"], true, "empty members are no members"),
-    (&[b"\"x\"", b"@"], true, "lines are one list"),
+    (&[b",, ,@,"], true, "empty members are ignored"),
+    (&[b"\"x\"", b"@"], true, "field lines form one list"),
     (&[b"\"x\", \"y\"", b"", b"W/\"z\", W/@"], true, "a list on several lines"),
     (&[b"\"a,b\", @"], true, "a comma within a tag"),
     (&[b"\"\x80\xff\", @"], true, "bytes beyond ASCII within a tag"),
@@ -35,25 +35,25 @@ const TABLE: &[Row] = &[
     (&[b"\"x\""], false, "another tag"),
     (&[b"W/\"x\", \"y\""], false, "other tags"),
     (&[b"\"*\""], false, "a star within quotes is a tag"),
-    (&[b"*, \"x\""], false, "a star in a list means nothing"),
-    (&[b"*", b"\"x\""], false, "nor does one beside another line"),
+    (&[b"*, \"x\""], false, "a star in a list is malformed"),
+    (&[b"*", b"\"x\""], false, "a star beside another line is malformed"),
     (&[b""], false, "an empty line"),
     (&[b",,"], false, "no members"),
     // Malformed members are ignored and do not affect others.
-    (&[b"w/@"], false, "the mark is W/"),
-    (&[b"W/ @"], false, "and stands before the quote"),
+    (&[b"w/@"], false, "the weakness mark is case-sensitive"),
+    (&[b"W/ @"], false, "no space after the mark"),
     (&[b"@@"], false, "two tags without a comma"),
-    (&[b"@ @"], false, "with a space alone"),
+    (&[b"@ @"], false, "two tags with only a space between"),
     (&[b"@;q=1"], false, "tags have no parameters"),
-    (&[b"x@"], false, "something before the quote"),
-    (&[b"@x"], false, "something after it"),
+    (&[b"x@"], false, "text before the quote"),
+    (&[b"@x"], false, "text after the quote"),
     (&[b"x"], false, "no quotes"),
     (&[b"\""], false, "one quote"),
-    (&[b"\xff\xfe"], false, "no text"),
-    (&[b"x, @"], true, "after a member without quotes"),
-    (&[b"@, \"x"], true, "before one without its end"),
-    (&[b"\"x, @"], true, "after one without its end"),
-    (&[b"\"x", b"@"], true, "a quote ends with its line"),
+    (&[b"\xff\xfe"], false, "not valid text"),
+    (&[b"x, @"], true, "after an unquoted member"),
+    (&[b"@, \"x"], true, "before an unterminated member"),
+    (&[b"\"x, @"], true, "after an unterminated member"),
+    (&[b"\"x", b"@"], true, "a quoted string ends with its line"),
     (&[b"W/, @"], true, "after a mark without a tag"),
 ];
 
@@ -65,9 +65,9 @@ fn targets() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// The headers of a 304 are those of the 200, without those that describe the body.
-fn assert_not_modified(answer: &Response<Bytes>, found: &Response<Bytes>, why: &str) {
-    assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{why}");
-    assert!(answer.body().is_empty(), "{why}");
+fn assert_not_modified(response: &Response<Bytes>, found: &Response<Bytes>, why: &str) {
+    assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{why}");
+    assert!(response.body().is_empty(), "{why}");
     let mut expected = found.headers().clone();
     for name in [
         header::CONTENT_TYPE,
@@ -76,7 +76,7 @@ fn assert_not_modified(answer: &Response<Bytes>, found: &Response<Bytes>, why: &
     ] {
         expected.remove(name);
     }
-    assert_eq!(answer.headers(), &expected, "{why}");
+    assert_eq!(response.headers(), &expected, "{why}");
 }
 
 #[tokio::test]
@@ -92,14 +92,14 @@ async fn if_none_match_follows_rfc_9110() {
             let lines: Vec<Vec<u8>> = lines.iter().map(|line| fill_in(line, etag)).collect();
             let mut headers = vec![accept];
             headers.extend(lines.iter().map(|line| ("if-none-match", &line[..])));
-            let answer = transports.get_and_head(path, &headers).await;
+            let response = transports.get_and_head(path, &headers).await;
             let why = format!("{path} as {name}: {why}");
             if *matches {
-                assert_not_modified(&answer, &found, &why);
+                assert_not_modified(&response, &found, &why);
             } else {
-                assert_eq!(answer.status(), StatusCode::OK, "{why}");
-                assert_eq!(answer.headers(), found.headers(), "{why}");
-                assert!(answer.body() == found.body(), "{why}");
+                assert_eq!(response.status(), StatusCode::OK, "{why}");
+                assert_eq!(response.headers(), found.headers(), "{why}");
+                assert!(response.body() == found.body(), "{why}");
             }
         }
     }
@@ -120,18 +120,25 @@ async fn not_modified_has_required_headers_only() {
         let found = transports.get(path, &[accept]).await;
         let etag = only(found.headers(), "etag");
         let headers = [accept, ("if-none-match", etag.as_bytes())];
-        let answer = transports.get_and_head(path, &headers).await;
-        assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
-        let mut names: Vec<_> = answer.headers().keys().map(|name| name.as_str()).collect();
+        let response = transports.get_and_head(path, &headers).await;
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+        let mut names: Vec<_> = response
+            .headers()
+            .keys()
+            .map(|name| name.as_str())
+            .collect();
         names.sort_unstable();
         assert_eq!(names, ["cache-control", "cache-status", "etag", "vary"]);
         let is_list = path == "/v1/models";
         let vary = if is_list { VARY } else { VARY_BY_DIALECT };
-        assert_eq!(only(answer.headers(), "vary"), vary);
-        assert_eq!(only(answer.headers(), "etag"), etag);
-        assert_eq!(only(answer.headers(), "cache-control"), "private, no-cache");
+        assert_eq!(only(response.headers(), "vary"), vary);
+        assert_eq!(only(response.headers(), "etag"), etag);
         assert_eq!(
-            only(answer.headers(), "cache-status"),
+            only(response.headers(), "cache-control"),
+            "private, no-cache"
+        );
+        assert_eq!(
+            only(response.headers(), "cache-status"),
             "tower-models-cache; hit"
         );
     }
@@ -188,8 +195,8 @@ async fn if_modified_since_is_ignored() {
             (&[future, other], StatusCode::OK),
             (&[past, etag], StatusCode::NOT_MODIFIED),
         ] {
-            let answer = transports.get_and_head(path, headers).await;
-            assert_eq!(answer.status(), expected, "{path} {headers:?}");
+            let response = transports.get_and_head(path, headers).await;
+            assert_eq!(response.status(), expected, "{path} {headers:?}");
         }
     }
 }
@@ -213,10 +220,10 @@ async fn range_and_if_match_are_ignored() {
             &[("if-match", b"*")],
             &[("if-unmodified-since", b"Thu, 01 Jan 1970 00:00:00 GMT")],
         ] {
-            let answer = transports.get_and_head(path, headers).await;
-            assert_eq!(answer.status(), StatusCode::OK, "{path} {headers:?}");
-            assert_eq!(answer.headers(), found.headers(), "{path} {headers:?}");
-            assert!(answer.body() == found.body(), "{path} {headers:?}");
+            let response = transports.get_and_head(path, headers).await;
+            assert_eq!(response.status(), StatusCode::OK, "{path} {headers:?}");
+            assert_eq!(response.headers(), found.headers(), "{path} {headers:?}");
+            assert!(response.body() == found.body(), "{path} {headers:?}");
         }
     }
 }
@@ -227,14 +234,14 @@ async fn no_cache_request_may_get_304() {
     let mut transports = Transports::of(&layer).await;
     let found = transports.get("/v1/models", &[]).await;
     let etag = found.headers()[header::ETAG].as_bytes();
-    for wish in ["no-cache", "no-store", "max-age=0", "only-if-cached"] {
+    for directive in ["no-cache", "no-store", "max-age=0", "only-if-cached"] {
         let headers = [
             ("if-none-match", etag),
-            ("cache-control", wish.as_bytes()),
+            ("cache-control", directive.as_bytes()),
             ("pragma", b"no-cache"),
         ];
-        let answer = transports.get_and_head("/v1/models", &headers).await;
-        assert_not_modified(&answer, &found, wish);
+        let response = transports.get_and_head("/v1/models", &headers).await;
+        assert_not_modified(&response, &found, directive);
     }
 }
 
@@ -261,9 +268,9 @@ async fn errors_are_never_not_modified() {
         .unwrap();
     // The first request waits for the provider, and its response reports that.
     support::send(&layer, support::get("/v1/models")).await;
-    let answer = Transports::of(&layer).await.get("/v1/models", &[any]).await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(error_code(&answer), "models_unavailable");
+    let response = Transports::of(&layer).await.get("/v1/models", &[any]).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(error_code(&response), "models_unavailable");
 }
 
 #[tokio::test]
@@ -276,8 +283,8 @@ async fn etag_matches_while_models_are_unchanged() {
     cache.set_providers([one()]).await.unwrap();
     let first = transports.get("/v1/models", &[]).await;
     let model = transports.get("/v1/models/house/small", &[]).await;
-    let asked = |found: &Response<Bytes>| found.headers()[header::ETAG].as_bytes().to_owned();
-    let (first_tag, model_tag) = (asked(&first), asked(&model));
+    let tag_of = |found: &Response<Bytes>| found.headers()[header::ETAG].as_bytes().to_owned();
+    let (first_tag, model_tag) = (tag_of(&first), tag_of(&model));
 
     cache.set_providers([two()]).await.unwrap();
     let headers = [("if-none-match", &first_tag[..])];
@@ -288,12 +295,12 @@ async fn etag_matches_while_models_are_unchanged() {
     let same = transports
         .get_and_head("/v1/models/house/small", &headers)
         .await;
-    assert_not_modified(&same, &model, "the model did not change");
+    assert_not_modified(&same, &model, "the model is unchanged");
 
     cache.set_providers([one()]).await.unwrap();
     let headers = [("if-none-match", &first_tag[..])];
     let again = transports.get_and_head("/v1/models", &headers).await;
-    assert_not_modified(&again, &first, "the models are again what they were");
+    assert_not_modified(&again, &first, "the original models again");
     let headers = [("if-none-match", second.headers()[header::ETAG].as_bytes())];
     let changed = transports.get_and_head("/v1/models", &headers).await;
     assert_eq!(changed.status(), StatusCode::OK);

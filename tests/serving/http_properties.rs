@@ -97,26 +97,29 @@ impl World {
 
     /// Checks a response against its own headers and against all previous responses, and that its
     /// status is an expected one.
-    fn check(&self, layer: usize, headers: &HeaderMap, answer: &Response<Bytes>) {
+    fn check(&self, layer: usize, headers: &HeaderMap, response: &Response<Bytes>) {
         let list = self.layers[layer].cache().snapshot().body();
-        match answer.status() {
+        match response.status() {
             StatusCode::OK => {
-                let decoded = decoded(answer);
+                let decoded = decoded(response);
                 let is_part = list.windows(decoded.len()).any(|part| part == decoded);
                 let is_model = is_part && decoded.starts_with(b"{\"id\":");
-                assert!(decoded == list || is_model, "neither the list nor a model");
-                let etag = answer.headers()["etag"].as_bytes().to_owned();
-                let this = (answer.body().clone(), coding(answer.headers()).to_owned());
+                assert!(decoded == list || is_model, "unexpected body");
+                let etag = response.headers()["etag"].as_bytes().to_owned();
+                let this = (
+                    response.body().clone(),
+                    coding(response.headers()).to_owned(),
+                );
                 let mut seen = self.seen.borrow_mut();
                 let first = seen.entry(etag).or_insert_with(|| this.clone());
                 assert!(first == &this, "one tag, two representations");
             }
             StatusCode::NOT_MODIFIED => {
-                assert!(answer.body().is_empty());
+                assert!(response.body().is_empty());
                 for name in ["content-length", "content-type", "content-encoding"] {
-                    assert!(!answer.headers().contains_key(name), "{name}");
+                    assert!(!response.headers().contains_key(name), "{name}");
                 }
-                let etag = answer.headers()["etag"].as_bytes();
+                let etag = response.headers()["etag"].as_bytes();
                 let mut lines = headers.get_all("if-none-match").iter();
                 assert!(
                     lines.any(|line| {
@@ -124,17 +127,20 @@ impl World {
                         line.windows(etag.len()).any(|part| part == etag)
                             || line.trim_ascii() == b"*"
                     }),
-                    "the client has no such thing"
+                    "the client has no such tag"
                 );
             }
             StatusCode::NOT_ACCEPTABLE => {
-                assert_eq!(error_code(answer), "not_acceptable");
-                assert_eq!(answer.headers()["vary"], "accept-encoding");
+                assert_eq!(error_code(response), "not_acceptable");
+                assert_eq!(response.headers()["vary"], "accept-encoding");
                 let mut lines = headers.get_all("accept-encoding").iter();
-                assert!(lines.any(|line| line.as_bytes().contains(&b'0')), "refuses");
-                assert!(layer < 2, "there are no variants to choose from");
+                assert!(
+                    lines.any(|line| line.as_bytes().contains(&b'0')),
+                    "every coding is refused"
+                );
+                assert!(layer < 2, "no coding to choose from");
             }
-            StatusCode::NOT_FOUND => assert_eq!(error_code(answer), "model_not_found"),
+            StatusCode::NOT_FOUND => assert_eq!(error_code(response), "model_not_found"),
             other => panic!("{other}"),
         }
     }
@@ -281,12 +287,12 @@ proptest! {
             return Ok(());
         };
         WORLD.with(|world| {
-            let answer = world.send(layer, &method, uri, &headers);
+            let response = world.send(layer, &method, uri, &headers);
             if method == Method::GET {
-                world.check(layer, &headers, &answer);
+                world.check(layer, &headers, &response);
             } else {
-                assert!(answer.status().as_u16() < 500, "{}", answer.status());
-                assert!(answer.body().is_empty());
+                assert!(response.status().as_u16() < 500, "{}", response.status());
+                assert!(response.body().is_empty());
             }
         });
     }
@@ -297,10 +303,10 @@ async fn wire(server: &Server, request: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.addr()).await.unwrap();
     stream.write_all(request).await.unwrap();
     stream.shutdown().await.unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     // A server may close the connection before it has read everything.
-    let _ = within(stream.read_to_end(&mut answer)).await;
-    answer
+    let _ = within(stream.read_to_end(&mut response)).await;
+    response
 }
 
 proptest! {
@@ -324,8 +330,8 @@ proptest! {
                     b"\r\naccept-encoding: ", &value, b"\r\nconnection: close\r\n\r\n",
                 ]
                 .concat();
-                let answer = wire(&server, &request).await;
-                assert!(!answer.starts_with(b"HTTP/1.1 5"), "{}", request.escape_ascii());
+                let response = wire(&server, &request).await;
+                assert!(!response.starts_with(b"HTTP/1.1 5"), "{}", request.escape_ascii());
             }
             let good = net::get(server.addr(), "/v1/models").await;
             assert_eq!(good.status(), StatusCode::OK);

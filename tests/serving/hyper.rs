@@ -93,10 +93,10 @@ async fn http1_head_and_304_have_no_body() {
          HEAD /v1/models/nothing HTTP/1.1\r\nhost: x\r\n\r\n\
          GET /v1/models HTTP/1.0\r\n\r\n"
     );
-    let answers = raw(server.addr(), &requests).await;
-    let parts: Vec<_> = answers.splitn(5, "\r\n\r\n").collect();
+    let responses = raw(server.addr(), &requests).await;
+    let parts: Vec<_> = responses.splitn(5, "\r\n\r\n").collect();
     let [head, same, missing, old, body] = parts[..] else {
-        panic!("{answers}");
+        panic!("{responses}");
     };
     let length = layer.cache().snapshot().body().len();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
@@ -115,9 +115,9 @@ async fn body_of_get_is_not_read_as_next_request() {
     let requests = "GET /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 29\r\n\r\n\
                     DELETE /x HTTP/1.1\r\nhost: x\r\nPOST /x HTTP/1.1\r\nhost: x\r\n\
                     content-length: 5\r\nconnection: close\r\n\r\nafter";
-    let answers = raw(server.addr(), requests).await;
-    assert_eq!(answers.matches("HTTP/1.1 ").count(), 2, "{answers}");
-    assert!(answers.ends_with("\r\n\r\nafter"), "{answers}");
+    let responses = raw(server.addr(), requests).await;
+    assert_eq!(responses.matches("HTTP/1.1 ").count(), 2, "{responses}");
+    assert!(responses.ends_with("\r\n\r\nafter"), "{responses}");
 
     let mut client = Client::connect(server.addr(), Version::HTTP_2).await;
     let request = Request::get("/v1/models").body(full("unread")).unwrap();

@@ -100,9 +100,9 @@ async fn listed_id_is_found_in_every_encoding() {
         for (form, written) in dialects(id) {
             for end in ["", "?limit=1", "?x=%zz&%"] {
                 let path = format!("/v1/models/{written}{end}");
-                let answer = transports.get_and_head(&path, &[]).await;
-                assert_eq!(answer.status(), StatusCode::OK, "{id} by {form}: {path}");
-                let model: serde_json::Value = serde_json::from_slice(&decoded(&answer)).unwrap();
+                let response = transports.get_and_head(&path, &[]).await;
+                assert_eq!(response.status(), StatusCode::OK, "{id} by {form}: {path}");
+                let model: serde_json::Value = serde_json::from_slice(&decoded(&response)).unwrap();
                 assert_eq!(&model, record(list, id), "{form}: {path}");
             }
         }
@@ -121,8 +121,8 @@ async fn listed_id_is_found_unescaped() {
         if id.contains(['%', '?', '#']) || Uri::try_from(path.as_bytes()).is_err() {
             continue;
         }
-        let answer = transports.get_and_head(&path, &[]).await;
-        let model: serde_json::Value = serde_json::from_slice(&decoded(&answer)).unwrap();
+        let response = transports.get_and_head(&path, &[]).await;
+        let model: serde_json::Value = serde_json::from_slice(&decoded(&response)).unwrap();
         assert_eq!(model["id"], *id);
         raw.push(*id);
     }
@@ -132,7 +132,7 @@ async fn listed_id_is_found_unescaped() {
         "house//doubled",
         "/leading",
     ] {
-        assert!(raw.contains(&id), "{id} was not asked for: {raw:?}");
+        assert!(raw.contains(&id), "{id} was not sent unescaped: {raw:?}");
     }
 }
 
@@ -157,21 +157,21 @@ async fn trailing_slash_is_part_of_id_or_ignored() {
         ("p/c%2f", Some("p/c/")),
         ("p/c//", Some("p/c/")),
     ] {
-        let answer = transports
+        let response = transports
             .get_and_head(&format!("/v1/models/{path}"), &[])
             .await;
-        assert_model(&answer, expected, path);
+        assert_model(&response, expected, path);
     }
 }
 
-fn assert_model(answer: &Response<Bytes>, expected: Option<&str>, what: &str) {
+fn assert_model(response: &Response<Bytes>, expected: Option<&str>, what: &str) {
     let Some(expected) = expected else {
-        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{what}");
-        assert_eq!(error_code(answer), "model_not_found", "{what}");
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{what}");
+        assert_eq!(error_code(response), "model_not_found", "{what}");
         return;
     };
-    assert_eq!(answer.status(), StatusCode::OK, "{what}");
-    let model: serde_json::Value = serde_json::from_slice(&decoded(answer)).unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "{what}");
+    let model: serde_json::Value = serde_json::from_slice(&decoded(response)).unwrap();
     assert_eq!(model["id"], expected, "{what}");
 }
 
@@ -191,10 +191,10 @@ async fn id_is_decoded_once_and_plus_is_literal() {
         ("%2B", Some("+")),
         ("%20", None),
     ] {
-        let answer = transports
+        let response = transports
             .get_and_head(&format!("/v1/models/{path}"), &[])
             .await;
-        assert_model(&answer, expected, path);
+        assert_model(&response, expected, path);
     }
 }
 
@@ -267,10 +267,10 @@ async fn unknown_id_is_openai_404() {
         let what = path.escape_ascii().to_string();
         let path = [b"/v1/models/", path].concat();
         for method in [Method::GET, Method::HEAD] {
-            let answer = transports.send(&request(method.clone(), &path, &[])).await;
-            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{what}");
+            let response = transports.send(&request(method.clone(), &path, &[])).await;
+            assert_eq!(response.status(), StatusCode::NOT_FOUND, "{what}");
             if method == Method::GET {
-                assert_model(&answer, None, &what);
+                assert_model(&response, None, &what);
             }
         }
     }
@@ -298,8 +298,8 @@ async fn longest_id_is_found_fully_escaped() {
     for (form, written) in dialects(&listed) {
         for end in ["", "/", "%2F"] {
             let path = format!("/v1/models/{written}{end}");
-            let answer = transports.get_and_head(&path, &[]).await;
-            assert_model(&answer, Some(&listed), &format!("{form}, then {end:?}"));
+            let response = transports.get_and_head(&path, &[]).await;
+            assert_model(&response, Some(&listed), &format!("{form}, then {end:?}"));
         }
     }
 }
@@ -308,9 +308,9 @@ async fn longest_id_is_found_fully_escaped() {
 async fn error_quotes_id_as_plain_text() {
     let mut transports = Transports::of(&layer()).await;
     let path = "/v1/models/%22%7D,%7B%22x%22:%0D%0A%3Cb%3E%00";
-    let answer = transports.get(path, &[]).await;
-    assert_eq!(error_code(&answer), "model_not_found");
-    let body: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    let response = transports.get(path, &[]).await;
+    assert_eq!(error_code(&response), "model_not_found");
+    let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
     assert_eq!(body.as_object().unwrap().len(), 1);
     let message = body["error"]["message"].as_str().unwrap();
     assert!(message.contains("\"},{\"x\":\r\n<b>\0"), "{message:?}");

@@ -20,9 +20,9 @@ fn fixed<const N: usize>(name: &str, ids: [&str; N], prefix: impl Into<Prefix>) 
 }
 
 async fn listed(layer: &StaticModelsCacheLayer, dialect: ClientDialect) -> Vec<String> {
-    let answer = send(layer, dialects::whole_list(dialect)).await;
-    assert_eq!(answer.status(), 200);
-    ids(dialect, answer.body())
+    let response = send(layer, dialects::whole_list(dialect)).await;
+    assert_eq!(response.status(), 200);
+    ids(dialect, response.body())
 }
 
 /// The provider and the upstream id that a name leads to.
@@ -84,7 +84,7 @@ async fn prefix_follows_current_conflicts() {
     assert_eq!(
         route(&layer, "b/x"),
         to("b", "x"),
-        "who knew it so finds it still"
+        "the prefixed name still works"
     );
     shared.set_ids(["x", "y"]);
     layer.cache().refresh().await.unwrap();
@@ -143,8 +143,8 @@ async fn alias_is_listed_first_with_facts_of_model() {
         .unwrap();
     assert_eq!(list(&layer).await, ["gpt", "best", "openai/gpt-5"]);
     for dialect in dialects::ALL {
-        let answer = send(&layer, dialects::whole_list(dialect)).await;
-        let records = dialects::records(dialect, answer.body());
+        let response = send(&layer, dialects::whole_list(dialect)).await;
+        let records = dialects::records(dialect, response.body());
         let of = |id: &str| {
             let record = records
                 .iter()
@@ -188,7 +188,11 @@ async fn alias_is_listed_while_its_model_is() {
     shared.set_ids(["gpt-6"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["openai/gpt-6", "other"]);
-    assert_eq!(route(&layer, "gpt"), None, "and not the house's");
+    assert_eq!(
+        route(&layer, "gpt"),
+        None,
+        "not routed to the model of `house`"
+    );
     assert!(!layer.cache().status().aliases[0].listed);
     shared.set_ids(["gpt-5", "gpt-6"]);
     layer.cache().refresh().await.unwrap();
@@ -294,8 +298,8 @@ async fn claude_names_are_listed_for_anthropic_only() {
     }
     // Either name returns the record as listed.
     for name in ["claude-llama", "llama"] {
-        let answer = send(&layer, dialects::model(Anthropic, name)).await;
-        assert_eq!(dialects::json(&answer)["id"], "claude-llama");
+        let response = send(&layer, dialects::model(Anthropic, name)).await;
+        assert_eq!(dialects::json(&response)["id"], "claude-llama");
     }
     let off = with_all_dialects(builder([fixed("bare", ["llama"], false)]))
         .build()
@@ -320,8 +324,8 @@ async fn known_model_is_found_without_waiting() {
         (Gemini, "models/here/a/"),
     ] {
         let asked = send(&layer, dialects::model_at(dialect, path));
-        let (answer, took) = timed(asked).await;
-        assert_eq!(answer.status(), 200, "{dialect:?} {path}");
+        let (response, took) = timed(asked).await;
+        assert_eq!(response.status(), 200, "{dialect:?} {path}");
         assert_eq!(took, Duration::ZERO, "{dialect:?} {path}");
     }
 }
@@ -337,9 +341,9 @@ async fn gemini_name_is_found_with_or_without_prefix() {
         "models%2Fgemini-x",
         "gemini-x/",
     ] {
-        let answer = send(&layer, dialects::model_at(Gemini, path)).await;
-        assert_eq!(answer.status(), 200, "{path}");
-        assert_eq!(dialects::json(&answer)["name"], "models/gemini-x");
+        let response = send(&layer, dialects::model_at(Gemini, path)).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(dialects::json(&response)["name"], "models/gemini-x");
     }
     for path in [
         "models/models/gemini-x",
@@ -402,16 +406,16 @@ proptest! {
         for dialect in dialects::ALL {
             let listed = runtime.block_on(listed(&layer, dialect));
             let unique: BTreeSet<_> = listed.iter().collect();
-            prop_assert_eq!(unique.len(), listed.len(), "each name once: {:?}", listed);
+            prop_assert_eq!(unique.len(), listed.len(), "names are unique: {:?}", listed);
             prop_assert_eq!(listed.len(), snapshot.len());
             for name in listed {
-                let model = snapshot.get(&name).expect("what is listed is routed");
+                let model = snapshot.get(&name).expect("every listed name is routed");
                 prop_assert_eq!(model.name(), name.as_str());
                 let (_, ids) = &providers[model.provider()];
                 prop_assert!(ids.contains(model.upstream_id()));
                 let to = (model.provider().to_owned(), model.upstream_id().to_owned());
                 let before = by_name.insert(name, to.clone());
-                prop_assert!(before.is_none_or(|before| before == to), "one name, one model");
+                prop_assert!(before.is_none_or(|before| before == to), "one model per name");
             }
         }
         // A model is retrieved if and only if it is routed.

@@ -18,53 +18,53 @@ type Row = (&'static [&'static [u8]], Option<&'static str>, &'static str);
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    (&[], Some("identity"), "nothing is asked"),
-    (&[b""], Some("identity"), "no coding is wanted"),
+    (&[], Some("identity"), "no header"),
+    (&[b""], Some("identity"), "empty header"),
     (&[b"br"], Some("br"), "br"),
     (&[b"zstd"], Some("zstd"), "zstd"),
     (&[b"gzip"], Some("gzip"), "gzip"),
-    (&[b"x-gzip"], Some("gzip"), "the old name of gzip"),
-    (&[b"BR"], Some("br"), "names have no case"),
+    (&[b"x-gzip"], Some("gzip"), "alias of gzip"),
+    (&[b"BR"], Some("br"), "case-insensitive"),
     (&[b"identity"], Some("identity"), "identity"),
-    (&[b"deflate, compress, x"], Some("identity"), "codings that there are none of"),
+    (&[b"deflate, compress, x"], Some("identity"), "unknown codings"),
     (&[b"gzip, deflate"], Some("gzip"), "an old client"),
-    (&[b"gzip, deflate, br"], Some("br"), "a browser of yesterday"),
+    (&[b"gzip, deflate, br"], Some("br"), "an older browser"),
     (&[b"gzip, deflate, br, zstd"], Some("br"), "a browser"),
-    (&[b"gzip, deflate, zstd"], Some("zstd"), "the best of those that are named"),
+    (&[b"gzip, deflate, zstd"], Some("zstd"), "the best accepted coding"),
     (&[b"br;q=0.5, gzip;q=0.8"], Some("gzip"), "the weight decides"),
-    (&[b"br;q=0.5, gzip"], Some("gzip"), "no weight is one"),
-    (&[b"br;q=0.5, gzip;q=0.500"], Some("br"), "of equals the smaller"),
-    (&[b"br;q=0.998, zstd;q=0.999"], Some("zstd"), "to the thousandth"),
-    (&[b"br ; q=0.1 ,\tgzip\t;\tQ=0.2"], Some("gzip"), "whitespace, and Q"),
+    (&[b"br;q=0.5, gzip"], Some("gzip"), "the default weight is 1"),
+    (&[b"br;q=0.5, gzip;q=0.500"], Some("br"), "the smaller body among equal weights"),
+    (&[b"br;q=0.998, zstd;q=0.999"], Some("zstd"), "three decimal places"),
+    (&[b"br ; q=0.1 ,\tgzip\t;\tQ=0.2"], Some("gzip"), "whitespace and an upper-case Q"),
     (&[b"br;q=0, gzip"], Some("gzip"), "zero refuses"),
-    (&[b"br;q=0.000, zstd;q=0., gzip;q=0.0"], Some("identity"), "all refused but identity"),
-    (&[b"gzip;q=0.001"], Some("gzip"), "a little is enough"),
-    (&[b"*"], Some("br"), "the best there is"),
-    (&[b"*;q=0.1"], Some("br"), "the same, with little weight"),
+    (&[b"br;q=0.000, zstd;q=0., gzip;q=0.0"], Some("identity"), "every coding refused but identity"),
+    (&[b"gzip;q=0.001"], Some("gzip"), "the smallest weight"),
+    (&[b"*"], Some("br"), "any coding"),
+    (&[b"*;q=0.1"], Some("br"), "with a small weight"),
     (&[b"br;q=0, *"], Some("zstd"), "the best of the rest"),
-    (&[b"gzip, *;q=0.5"], Some("gzip"), "named before the rest"),
-    (&[b"gzip, *;q=0"], Some("gzip"), "named, and nothing else"),
-    (&[b"identity;q=0.5, gzip;q=0.2"], Some("identity"), "identity is weighed when it is named"),
-    (&[b"identity;q=0.5, *;q=0.2"], Some("identity"), "and before the rest"),
+    (&[b"gzip, *;q=0.5"], Some("gzip"), "a name takes precedence over *"),
+    (&[b"gzip, *;q=0"], Some("gzip"), "only the named coding"),
+    (&[b"identity;q=0.5, gzip;q=0.2"], Some("identity"), "identity has a weight when named"),
+    (&[b"identity;q=0.5, *;q=0.2"], Some("identity"), "identity takes precedence over *"),
     (&[b"identity;q=0, gzip;q=0.1"], Some("gzip"), "identity refused"),
-    (&[b"identity;q=0, *"], Some("br"), "identity refused, everything else not"),
-    (&[b"*;q=0, identity"], Some("identity"), "everything refused but identity"),
-    (&[b"*;q=0, identity;q=0.001"], Some("identity"), "the same, with little weight"),
-    (&[b"gzip", b"br"], Some("br"), "lines are one list"),
+    (&[b"identity;q=0, *"], Some("br"), "anything but identity"),
+    (&[b"*;q=0, identity"], Some("identity"), "only identity"),
+    (&[b"*;q=0, identity;q=0.001"], Some("identity"), "with a small weight"),
+    (&[b"gzip", b"br"], Some("br"), "field lines form one list"),
     (&[b"gzip;q=0.5", b"", b"br;q=0.4"], Some("gzip"), "on three lines"),
     (&[b"br", b"*;q=0"], Some("br"), "a refusal on another line"),
     // Malformed members are ignored.
     (&[b"br;q=2, gzip"], Some("gzip"), "a weight above one"),
-    (&[b"br;q=0.1234, gzip;q=0.1"], Some("gzip"), "too exact a weight"),
-    (&[b"br;q=x, gzip;q=0.1"], Some("gzip"), "a weight that is none"),
-    (&[b"br;level=11, gzip;q=0.1"], Some("gzip"), "a parameter that there is none of"),
-    (&[b"\"br\", b r, br\xff, gzip;q=0.1"], Some("gzip"), "names that are none"),
-    (&[b"identity;q=zero"], Some("identity"), "a refusal that is none"),
-    (&[b",;,;q=0,,"], Some("identity"), "nothing of sense"),
+    (&[b"br;q=0.1234, gzip;q=0.1"], Some("gzip"), "a weight with four decimal places"),
+    (&[b"br;q=x, gzip;q=0.1"], Some("gzip"), "an invalid weight"),
+    (&[b"br;level=11, gzip;q=0.1"], Some("gzip"), "an unknown parameter"),
+    (&[b"\"br\", b r, br\xff, gzip;q=0.1"], Some("gzip"), "invalid names"),
+    (&[b"identity;q=zero"], Some("identity"), "an invalid refusal"),
+    (&[b",;,;q=0,,"], Some("identity"), "only separators"),
     // Nothing is acceptable.
     (&[b"*;q=0"], None, "everything refused"),
-    (&[b"identity;q=0"], None, "identity refused, and nothing else named"),
-    (&[b"identity;q=0, deflate"], None, "only a coding that there is none of"),
+    (&[b"identity;q=0"], None, "identity refused, no other coding accepted"),
+    (&[b"identity;q=0, deflate"], None, "only an unknown coding"),
     (&[b"identity;q=0, *;q=0"], None, "refused twice"),
     (&[b"br;q=0, gzip;q=0, zstd;q=0, identity;q=0"], None, "refused one by one"),
     (&[b"identity;q=0", b"br;q=0", b"x"], None, "refused on several lines"),
@@ -84,18 +84,18 @@ async fn accept_encoding_follows_rfc_9110() {
     let identity = layer.cache().snapshot().body();
     let mut transports = Transports::of(&layer).await;
     for (lines, expected, why) in TABLE {
-        let answer = transports
+        let response = transports
             .get_and_head("/v1/models", &accepting(lines))
             .await;
-        assert_eq!(only(answer.headers(), "vary"), VARY, "{why}");
+        assert_eq!(only(response.headers(), "vary"), VARY, "{why}");
         let Some(expected) = expected else {
-            assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE, "{why}");
-            assert_eq!(error_code(&answer), "not_acceptable");
+            assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE, "{why}");
+            assert_eq!(error_code(&response), "not_acceptable");
             continue;
         };
-        assert_eq!(answer.status(), StatusCode::OK, "{why}");
-        assert_eq!(coding(answer.headers()), *expected, "{why}");
-        assert!(decoded(&answer) == identity, "{why}");
+        assert_eq!(response.status(), StatusCode::OK, "{why}");
+        assert_eq!(coding(response.headers()), *expected, "{why}");
+        assert!(decoded(&response) == identity, "{why}");
     }
 }
 
@@ -106,14 +106,14 @@ async fn each_coding_has_own_etag_and_is_smaller() {
     let identity = layer.cache().snapshot();
     let mut tags = HashSet::new();
     for name in CODINGS {
-        let answer = list_under(&layer, name).await;
-        assert_eq!(coding(answer.headers()), name);
-        assert!(decoded(&answer) == identity.body());
-        let smaller = answer.body().len() < identity.body().len() / 2;
+        let response = list_under(&layer, name).await;
+        assert_eq!(coding(response.headers()), name);
+        assert!(decoded(&response) == identity.body());
+        let smaller = response.body().len() < identity.body().len() / 2;
         assert_eq!(smaller, name != "identity", "{name}");
-        let etag = only(answer.headers(), "etag").to_owned();
+        let etag = only(response.headers(), "etag").to_owned();
         assert_eq!(etag == identity.etag(), name == "identity");
-        assert!(tags.insert(etag), "{name} has the tag of another");
+        assert!(tags.insert(etag), "{name} has the tag of another coding");
     }
 }
 
@@ -127,10 +127,10 @@ async fn models_and_errors_are_never_encoded() {
             ("/v1/models/house/small", StatusCode::OK),
             ("/v1/models/nothing", StatusCode::NOT_FOUND),
         ] {
-            let answer = transports.get_and_head(path, &accepting(lines)).await;
-            assert_eq!(answer.status(), status, "{path}: {why}");
-            assert_eq!(coding(answer.headers()), "identity", "{path}: {why}");
-            let vary = answer.headers().get(header::VARY);
+            let response = transports.get_and_head(path, &accepting(lines)).await;
+            assert_eq!(response.status(), status, "{path}: {why}");
+            assert_eq!(coding(response.headers()), "identity", "{path}: {why}");
+            let vary = response.headers().get(header::VARY);
             let by_dialect = (status == StatusCode::OK).then_some(VARY_BY_DIALECT);
             assert_eq!(vary.map(|vary| vary.to_str().unwrap()), by_dialect, "{why}");
         }
@@ -152,10 +152,10 @@ async fn accept_and_accept_language_are_ignored() {
             &[("accept-language", b"xx"), ("accept-charset", b"utf-7")],
             &[("te", b"trailers"), ("accept-ranges", b"none")],
         ] {
-            let answer = transports.get_and_head(path, headers).await;
-            assert_eq!(answer.status(), plain.status(), "{path} {headers:?}");
-            assert_eq!(answer.headers(), plain.headers(), "{path} {headers:?}");
-            assert!(answer.body() == plain.body(), "{path} {headers:?}");
+            let response = transports.get_and_head(path, headers).await;
+            assert_eq!(response.status(), plain.status(), "{path} {headers:?}");
+            assert_eq!(response.headers(), plain.headers(), "{path} {headers:?}");
+            assert!(response.body() == plain.body(), "{path} {headers:?}");
         }
     }
 }
@@ -187,18 +187,18 @@ async fn list_below_1_kib_is_not_encoded() {
         }
         let mut transports = Transports::of(&layer).await;
         for (lines, expected, why) in TABLE {
-            let answer = transports
+            let response = transports
                 .get_and_head("/v1/models", &accepting(lines))
                 .await;
             let vary = if negotiated { VARY } else { VARY_BY_DIALECT };
-            assert_eq!(only(answer.headers(), "vary"), vary, "{why}");
+            assert_eq!(only(response.headers(), "vary"), vary, "{why}");
             if negotiated && expected.is_none() {
-                assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
+                assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
                 continue;
             }
             let expected = expected.filter(|_| negotiated).unwrap_or("identity");
-            assert_eq!(coding(answer.headers()), expected, "{why}");
-            assert!(decoded(&answer) == layer.cache().snapshot().body());
+            assert_eq!(coding(response.headers()), expected, "{why}");
+            assert!(decoded(&response) == layer.cache().snapshot().body());
         }
     }
 }
@@ -249,10 +249,10 @@ fn built(providers: impl IntoIterator<Item = Provider>) -> StaticModelsCacheLaye
 async fn codings_of(layer: &StaticModelsCacheLayer) -> [String; 4] {
     let mut codings = CODINGS.map(String::from);
     for name in &mut codings {
-        let answer = list_under(layer, name).await;
-        assert_eq!(only(answer.headers(), "vary"), VARY);
-        assert!(decoded(&answer) == layer.cache().snapshot().body());
-        *name = coding(answer.headers()).to_owned();
+        let response = list_under(layer, name).await;
+        assert_eq!(only(response.headers(), "vary"), VARY);
+        assert!(decoded(&response) == layer.cache().snapshot().body());
+        *name = coding(response.headers()).to_owned();
     }
     codings
 }
@@ -264,12 +264,15 @@ fn identity_is_sent_until_compressed() {
         let layer = built([generation(1)]);
         let mut transports = Transports::of(&layer).await;
         for (lines, _, why) in TABLE {
-            let answer = transports
+            let response = transports
                 .get_and_head("/v1/models", &accepting(lines))
                 .await;
-            assert_eq!(coding(answer.headers()), "identity", "{why}");
-            assert_eq!(only(answer.headers(), "vary"), VARY, "{why}");
-            assert!(decoded(&answer) == layer.cache().snapshot().body(), "{why}");
+            assert_eq!(coding(response.headers()), "identity", "{why}");
+            assert_eq!(only(response.headers(), "vary"), VARY, "{why}");
+            assert!(
+                decoded(&response) == layer.cache().snapshot().body(),
+                "{why}"
+            );
         }
         drop(held);
         encoded(&layer).await;
@@ -290,10 +293,10 @@ async fn encodings_become_available_together() {
                     .skip(round)
                     .take(3)
                 {
-                    let answer = list_under(&layer, name).await;
-                    let is_encoded = coding(answer.headers()) == name;
+                    let response = list_under(&layer, name).await;
+                    let is_encoded = coding(response.headers()) == name;
                     // They may appear between two requests, but only together.
-                    assert!(is_encoded || !there.contains(&true), "{name} is not there");
+                    assert!(is_encoded || !there.contains(&true), "{name} is missing");
                     there.push(is_encoded);
                 }
                 if !there.contains(&false) {
@@ -317,8 +320,8 @@ fn new_list_drops_old_encodings() {
         let cache = layer.cache();
         cache.set_providers([generation(2)]).await.unwrap();
         assert_eq!(codings_of(&layer).await, ["identity"; 4]);
-        let answer = list_under(&layer, "gzip").await;
-        assert!(decode("gzip", old.body()) != *answer.body());
+        let response = list_under(&layer, "gzip").await;
+        assert!(decode("gzip", old.body()) != *response.body());
         drop(held);
         encoded(&layer).await;
         assert_eq!(codings_of(&layer).await, CODINGS);
@@ -330,7 +333,7 @@ fn late_encodings_of_old_list_are_discarded() {
     with_one_blocking_thread(async {
         let held = hold().await;
         let layer = built([generation(1)]);
-        assert_eq!(codings_of(&layer).await, ["identity"; 4]); // asks for them
+        assert_eq!(codings_of(&layer).await, ["identity"; 4]); // starts the compression
         let cache = layer.cache();
         cache.set_providers([generation(2)]).await.unwrap();
         drop(held);
@@ -374,7 +377,11 @@ fn health_change_keeps_encodings_and_etags() {
                 assert_eq!(only(after.headers(), "cache-status"), status);
                 assert_eq!(coding(after.headers()), name);
                 assert_eq!(after.headers()["etag"], before.headers()["etag"]);
-                assert_eq!(after.body().as_ptr(), before.body().as_ptr(), "is copied");
+                assert_eq!(
+                    after.body().as_ptr(),
+                    before.body().as_ptr(),
+                    "the body is shared"
+                );
             }
         }
     });
@@ -386,7 +393,7 @@ fn model_is_served_during_compression() {
         let _held = hold().await;
         let layer = built([generation(1)]);
         codings_of(&layer).await;
-        let answer = send(&layer, get("/v1/models/p/model-7-of-1")).await;
-        assert!(decoded(&answer).starts_with(br#"{"id":"p/model-7-of-1","#));
+        let response = send(&layer, get("/v1/models/p/model-7-of-1")).await;
+        assert!(decoded(&response).starts_with(br#"{"id":"p/model-7-of-1","#));
     });
 }

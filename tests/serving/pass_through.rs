@@ -124,7 +124,7 @@ fn other_requests_pass_through_unchanged() {
         request.extensions_mut().insert(Marker(1));
         let response = service.call(request).now_or_never().unwrap().unwrap();
 
-        let seen = seen.take().expect("was not asked");
+        let seen = seen.take().expect("the inner service was not called");
         assert_eq!((seen.method(), seen.uri()), (&method, &uri));
         assert_eq!(seen.version(), Version::HTTP_3);
         assert_eq!(seen.headers(), &headers());
@@ -496,11 +496,11 @@ async fn inner_errors_pass_through() {
     assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));
     let answer = service.call(request("/x"));
     assert_request_eq!(handle, "/x").send_error("of the call");
-    assert_eq!(answer.await.unwrap_err().to_string(), "of the call");
+    assert_eq!(answer.await.unwrap_err().to_string(), "error of the call");
 
     handle.send_error("of readiness");
     let Poll::Ready(Err(error)) = service.poll_ready::<Sent>() else {
-        panic!("is ready");
+        panic!("the mock is ready");
     };
-    assert_eq!(error.to_string(), "of readiness");
+    assert_eq!(error.to_string(), "error of readiness");
 }

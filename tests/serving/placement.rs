@@ -197,7 +197,7 @@ async fn reqwest_client_is_a_provider_service() {
         .unwrap();
     let service = ServiceBuilder::new()
         .map_request(|request: http::Request<reqwest::Body>| {
-            reqwest::Request::try_from(request).expect("the URL is absolute")
+            reqwest::Request::try_from(request).expect("an absolute URL")
         })
         .map_response(http::Response::<reqwest::Body>::from)
         .service(client);

@@ -444,9 +444,9 @@ proptest! {
     #[test]
     fn arbitrary_body_never_clears_a_list(body in body(), status in prop_oneof![Just(200_u16), 200..599_u16]) {
         run(async {
-            let answers = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let responses = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
             let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
-                let first = answers.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+                let first = responses.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
                 let response = if first {
                     Response::new(Full::<Bytes>::from(r#"{"data":[{"id":"good"}]}"#))
                 } else {

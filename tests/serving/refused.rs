@@ -28,8 +28,8 @@ fn hook(request: &http::request::Parts) -> Result<View, BoxError> {
         Some(b"none") => View::none(),
         Some(b"denied") => View::denied(StatusCode::FORBIDDEN),
         Some(b"stranger") => View::denied(StatusCode::UNAUTHORIZED),
-        Some(b"broken") => View::named("broken", |_| panic!("of the predicate")),
-        Some(b"panic") => panic!("of the hook"),
+        Some(b"broken") => View::named("broken", |_| panic!("panic in the predicate")),
+        Some(b"panic") => panic!("panic in the hook"),
         _ => return Err("of the hook".into()),
     })
 }
@@ -66,20 +66,20 @@ async fn show(layer: &StaticModelsCacheLayer, caller: &'static str, body: &str) 
     let body = Full::<Bytes>::from(body.to_owned());
     let request = Request::post("/api/show").header("x-caller", caller);
     let service = layer.ollama_show().layer(Unreachable);
-    let Ok(answer) = service.oneshot(request.body(body).unwrap()).await;
-    collect(answer).await
+    let Ok(response) = service.oneshot(request.body(body).unwrap()).await;
+    collect(response).await
 }
 
 /// All responses to a caller.
-async fn answers(layer: &StaticModelsCacheLayer, caller: &'static str) -> Vec<Response<Bytes>> {
-    let mut answers = Vec::new();
+async fn responses(layer: &StaticModelsCacheLayer, caller: &'static str) -> Vec<Response<Bytes>> {
+    let mut responses = Vec::new();
     for request in requests(caller) {
-        answers.push(send(layer, request).await);
+        responses.push(send(layer, request).await);
     }
     for body in [r#"{"model":"lab/a"}"#, r#"{"model":"lab/b"}"#, "{"] {
-        answers.push(show(layer, caller, body).await);
+        responses.push(show(layer, caller, body).await);
     }
-    answers
+    responses
 }
 
 type Kind = (&'static str, fn(Builder) -> Builder);
@@ -96,23 +96,27 @@ async fn denied_caller_causes_no_fetch() {
         let source = ScriptedSource::always(["a"]);
         let layer = layer(with(builder([Provider::source("lab", source.clone())])));
         for (caller, status) in CLOSED {
-            for answer in answers(&layer, caller).await {
-                assert_eq!(answer.status(), status, "{kind} {caller}");
+            for response in responses(&layer, caller).await {
+                assert_eq!(response.status(), status, "{kind} {caller}");
             }
         }
-        answers(&layer, "none").await;
+        responses(&layer, "none").await;
         settle().await;
         assert_eq!(source.calls(), 0, "{kind}: no first fetch");
 
         assert_eq!(send(&layer, get("/v1/models")).await.status(), 200);
-        assert_eq!(source.calls(), 1, "{kind}: one for a caller that sees it");
+        assert_eq!(
+            source.calls(),
+            1,
+            "{kind}: one fetch for a caller that sees the provider"
+        );
         tokio::time::sleep(Duration::from_secs(3600)).await;
         for (caller, _) in CLOSED {
-            answers(&layer, caller).await;
+            responses(&layer, caller).await;
         }
-        answers(&layer, "none").await;
+        responses(&layer, "none").await;
         settle().await;
-        assert_eq!(source.calls(), 1, "{kind}: none when the list is due");
+        assert_eq!(source.calls(), 1, "{kind}: no fetch when the list is due");
     }
 }
 
@@ -128,7 +132,7 @@ async fn denied_caller_does_not_wait() {
         });
         settle().await;
         for caller in CLOSED.map(|(caller, _)| caller).into_iter().chain(["none"]) {
-            let (_, took) = timed(answers(&layer, caller)).await;
+            let (_, took) = timed(responses(&layer, caller)).await;
             assert_eq!(took, Duration::ZERO, "{kind} {caller}");
         }
         assert!(!other.is_finished());
@@ -146,10 +150,10 @@ async fn denied_caller_is_refused_before_body_is_read() {
         >());
         let request = Request::post("/api/show").header("x-caller", caller);
         let service = layer.ollama_show().layer(Unreachable);
-        let answer = service.oneshot(request.body(body).unwrap());
-        let answer = tokio::time::timeout(Duration::from_secs(60), answer).await;
-        let Ok(answer) = answer.expect("the body is not waited for");
-        assert_eq!(answer.status(), status, "{caller}");
+        let response = service.oneshot(request.body(body).unwrap());
+        let response = tokio::time::timeout(Duration::from_secs(60), response).await;
+        let Ok(response) = response.expect("does not wait for the body");
+        assert_eq!(response.status(), status, "{caller}");
     }
 }
 
@@ -159,13 +163,16 @@ async fn version_request_does_not_wait_or_fetch() {
         let source = ScriptedSource::hung();
         let layer = layer(with(builder([Provider::source("lab", source.clone())])));
         for request in [get("/api/version"), get("/api/version?refresh=true")] {
-            let (answer, took) = timed(send(&layer, request)).await;
+            let (response, took) = timed(send(&layer, request)).await;
             assert_eq!(
-                (answer.status().as_u16(), took),
+                (response.status().as_u16(), took),
                 (200, Duration::ZERO),
                 "{kind}"
             );
-            assert_eq!(answer.headers()["cache-status"], "tower-models-cache; hit");
+            assert_eq!(
+                response.headers()["cache-status"],
+                "tower-models-cache; hit"
+            );
         }
         settle().await;
         assert_eq!(source.calls(), 0, "{kind}");
@@ -174,23 +181,23 @@ async fn version_request_does_not_wait_or_fetch() {
 
 #[tokio::test(start_paused = true)]
 async fn refusal_reveals_no_providers() {
-    let moody = |good: fn(usize) -> bool| {
-        let answer = move |call| async move {
+    let flaky = |good: fn(usize) -> bool| {
+        let response = move |call| async move {
             if good(call) {
                 Ok(models(["a"]))
             } else {
                 Err("down")
             }
         };
-        Provider::source("lab", ScriptedSource::new(answer))
+        Provider::source("lab", ScriptedSource::new(response))
     };
     let house = || Provider::fixed("house", [Model::new("small")]);
     let mut seen: Vec<Vec<(StatusCode, HeaderMap, Bytes)>> = Vec::new();
     for providers in [
-        vec![house(), moody(|_| true)],
-        vec![house(), moody(|call| call == 1)], // stale
-        vec![house(), moody(|_| false)],        // missing
-        vec![moody(|_| false)],                 // nothing to serve
+        vec![house(), flaky(|_| true)],
+        vec![house(), flaky(|call| call == 1)], // stale
+        vec![house(), flaky(|_| false)],        // missing
+        vec![flaky(|_| false)],                 // no list
     ] {
         let layer = layer(builder(providers).expose_incomplete(true));
         for _ in 0..2 {
@@ -198,21 +205,21 @@ async fn refusal_reveals_no_providers() {
         }
         let mut all = Vec::new();
         for (caller, _) in CLOSED {
-            for answer in answers(&layer, caller).await {
-                let status = &answer.headers()["cache-status"];
-                let expected = match answer.status().as_u16() {
+            for response in responses(&layer, caller).await {
+                let status = &response.headers()["cache-status"];
+                let expected = match response.status().as_u16() {
                     500 => "tower-models-cache; detail=error",
                     _ => "tower-models-cache; detail=denied",
                 };
                 assert_eq!(status, expected, "{caller}");
-                let (head, body) = answer.into_parts();
+                let (head, body) = response.into_parts();
                 all.push((head.status, head.headers, body));
             }
         }
         seen.push(all);
     }
     for other in &seen[1..] {
-        assert_eq!(*other, seen[0], "whatever the providers' health");
+        assert_eq!(*other, seen[0], "independent of the providers' health");
     }
 }
 
@@ -230,9 +237,9 @@ async fn failed_predicate_is_error_not_hit() {
         ] {
             let mut request = by("broken", request);
             request.headers_mut().remove("cache-control");
-            let answer = send(&layer, request).await;
-            assert_eq!(answer.status(), 500, "{dialect:?}");
-            let status = answer.headers()["cache-status"].to_str().unwrap();
+            let response = send(&layer, request).await;
+            assert_eq!(response.status(), 500, "{dialect:?}");
+            let status = response.headers()["cache-status"].to_str().unwrap();
             seen.insert(status.to_owned());
         }
     }

@@ -64,16 +64,16 @@ fn expected() -> Bytes {
 /// The inner service: reports the request that reached it, and panics on `/panic`.
 async fn inside(request: In) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
-    assert_ne!(path, "/panic", "was told to");
+    assert_ne!(path, "/panic", "requested panic");
     let marks = request.headers().get("x-mark").map(HeaderValue::as_bytes);
     let marks = String::from_utf8(marks.unwrap_or_default().to_vec()).unwrap();
     // Long enough to be compressed.
-    let told = format!(
+    let text = format!(
         "inside {} {path} {marks}{}",
         request.method(),
         " ".repeat(99)
     );
-    let mut response = Response::new(Full::from(told));
+    let mut response = Response::new(Full::from(text));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     Ok(response)
@@ -137,28 +137,29 @@ where
 
 /// An error type that only this test has.
 #[derive(Debug, PartialEq)]
-struct Ours(Cell<u8>);
+struct OwnError(Cell<u8>);
 
 #[tokio::test]
 async fn inner_error_keeps_its_type() {
-    let failing =
-        service_fn(|_: Request<()>| async { Err::<Response<Empty<Bytes>>, _>(Ours(Cell::new(7))) });
+    let failing = service_fn(|_: Request<()>| async {
+        Err::<Response<Empty<Bytes>>, _>(OwnError(Cell::new(7)))
+    });
     let mut service = house().layer(failing);
     let other = Request::get("/x").body(()).unwrap();
-    let error: Ours = service
+    let error: OwnError = service
         .ready()
         .await
         .unwrap()
         .call(other)
         .await
         .unwrap_err();
-    assert_eq!(error, Ours(Cell::new(7)));
+    assert_eq!(error, OwnError(Cell::new(7)));
     let ours = Request::get("/v1/models").body(()).unwrap();
     assert_eq!(service.call(ours).await.unwrap().status(), StatusCode::OK);
 }
 
 /// Neither `Sync` nor `Unpin` nor `Send`, with a data type of its own.
-struct Odd {
+struct OddBody {
     _not_sync: Cell<()>,
     _not_send: std::rc::Rc<()>,
     _pinned: PhantomPinned,
@@ -187,36 +188,36 @@ impl Buf for OddData {
     }
 }
 
-impl Body for Odd {
+impl Body for OddBody {
     type Data = OddData;
-    type Error = Ours;
+    type Error = OwnError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<OddData>, Ours>>> {
-        Poll::Ready(Some(Err(Ours(Cell::new(9)))))
+    ) -> Poll<Option<Result<Frame<OddData>, OwnError>>> {
+        Poll::Ready(Some(Err(OwnError(Cell::new(9)))))
     }
 }
 
 #[tokio::test]
 async fn body_may_be_non_send_with_custom_data() {
-    let odd = service_fn(|request: Request<Odd>| async {
+    let odd = service_fn(|request: Request<OddBody>| async {
         Ok::<_, Infallible>(Response::new(request.into_body()))
     });
     let mut service = house().layer(odd);
-    let body = || Odd {
+    let body = || OddBody {
         _not_sync: Cell::default(),
         _not_send: Default::default(),
         _pinned: PhantomPinned,
     };
     let Ok(echoed) = service.call(Request::get("/x").body(body()).unwrap()).await;
     let error = echoed.into_body().collect().await.unwrap_err();
-    assert_eq!(error, Ours(Cell::new(9)));
+    assert_eq!(error, OwnError(Cell::new(9)));
     let Ok(list) = service
         .call(Request::get("/v1/models").body(body()).unwrap())
         .await;
-    let mut list: Pin<Box<ResponseBody<Odd>>> = Box::pin(list.into_body());
+    let mut list: Pin<Box<ResponseBody<OddBody>>> = Box::pin(list.into_body());
     let frame = list.frame().await.unwrap().unwrap();
     assert_eq!(frame.into_data().unwrap().0, expected());
     assert!(list.frame().await.is_none());
@@ -381,7 +382,7 @@ async fn outer_limit_counts_list_requests() {
         std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
     }));
     let list = service.clone().oneshot(get("/v1/models")).await.unwrap();
-    drop(list); // its body does not hold the place
+    drop(list); // its body does not hold the permit
     let mut busy = service.clone();
     let holds = busy.ready().await.unwrap().call(get("/x"));
     let shed = service.clone().oneshot(get("/v1/models")).await;

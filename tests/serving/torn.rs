@@ -46,7 +46,10 @@ fn generations(list: &[u8]) -> BTreeMap<String, usize> {
     }
     let one = |(name, generations): (String, Vec<usize>)| {
         let first = generations[0];
-        assert!(generations.iter().all(|&n| n == first), "{name} is torn");
+        assert!(
+            generations.iter().all(|&n| n == first),
+            "{name} mixes generations"
+        );
         let (_, count) = PROVIDERS.iter().find(|(other, _)| *other == name).unwrap();
         assert_eq!(generations.len(), models(*count, first).count(), "{name}");
         (name, first)
@@ -58,7 +61,7 @@ fn generations(list: &[u8]) -> BTreeMap<String, usize> {
 #[derive(Default)]
 struct Seen {
     /// Body and coding by tag.
-    answers: Mutex<HashMap<String, (Bytes, String)>>,
+    responses: Mutex<HashMap<String, (Bytes, String)>>,
     /// The number of responses under each coding.
     codings: [AtomicUsize; 4],
     over: AtomicBool,
@@ -66,17 +69,17 @@ struct Seen {
 
 impl Seen {
     /// Checks a response against its headers and all previous ones, and returns its list.
-    fn take(&self, answer: &Response<Bytes>, asked: &str) -> Vec<u8> {
-        let served = coding(answer.headers());
-        assert!(served == asked || served == "identity", "{served}");
-        assert_eq!(only(answer.headers(), "vary"), VARY);
-        let list = decoded(answer);
-        let etag = only(answer.headers(), "etag").to_owned();
-        let this = (answer.body().clone(), served.to_owned());
-        let mut answers = self.answers.lock().unwrap();
-        let first = answers.entry(etag).or_insert_with(|| this.clone());
+    fn take(&self, response: &Response<Bytes>, requested: &str) -> Vec<u8> {
+        let served = coding(response.headers());
+        assert!(served == requested || served == "identity", "{served}");
+        assert_eq!(only(response.headers(), "vary"), VARY);
+        let list = decoded(response);
+        let etag = only(response.headers(), "etag").to_owned();
+        let this = (response.body().clone(), served.to_owned());
+        let mut responses = self.responses.lock().unwrap();
+        let first = responses.entry(etag).or_insert_with(|| this.clone());
         assert!(first == &this, "one tag, two representations");
-        drop(answers);
+        drop(responses);
         let position = CODINGS.iter().position(|name| *name == served).unwrap();
         self.codings[position].fetch_add(1, Ordering::SeqCst);
         list
@@ -105,9 +108,9 @@ async fn read(layer: StaticModelsCacheLayer, seen: Arc<Seen>, number: usize, tog
     let mut last: BTreeMap<String, usize> = BTreeMap::new();
     let mut is_last = false;
     for turn in number.. {
-        let asked = CODINGS[turn % CODINGS.len()];
-        let answer = list_under(&layer, asked).await;
-        let now = generations(&seen.take(&answer, asked));
+        let requested = CODINGS[turn % CODINGS.len()];
+        let response = list_under(&layer, requested).await;
+        let now = generations(&seen.take(&response, requested));
         assert_eq!(now.len(), PROVIDERS.len());
         for (name, generation) in &now {
             let before = last.get(name).copied().unwrap_or(0);
@@ -151,8 +154,8 @@ where
     within(readers.join_all()).await;
     let codings = seen.codings.each_ref().map(|n| n.load(Ordering::SeqCst));
     assert!(codings.iter().all(|&n| n > 0), "{codings:?}");
-    let answers = seen.answers.lock().unwrap().len();
-    assert!(answers > PUBLICATIONS / REST * 4, "{answers}");
+    let responses = seen.responses.lock().unwrap().len();
+    assert!(responses > PUBLICATIONS / REST * 4, "{responses}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -9,19 +9,19 @@ use http_body_util::Empty;
 use tower_models_cache::{Builder, Model, Provider, StaticModelsCacheLayer, View};
 
 /// A provider that succeeds on the calls that `good` selects and fails on the others.
-fn moody(name: &str, good: fn(usize) -> bool) -> Provider {
-    let answer = move |call| async move {
+fn flaky(name: &str, good: fn(usize) -> bool) -> Provider {
+    let response = move |call| async move {
         if good(call) {
             Ok(models(["x"]))
         } else {
             Err("down")
         }
     };
-    Provider::source(name, ScriptedSource::new(answer))
+    Provider::source(name, ScriptedSource::new(response))
 }
 
 fn stale(name: &str) -> Provider {
-    moody(name, |call| call == 1)
+    flaky(name, |call| call == 1)
 }
 
 fn house() -> Provider {
@@ -55,11 +55,11 @@ fn by(caller: Option<&'static str>, mut request: Request<Empty<Bytes>>) -> Reque
 }
 
 /// What a response reports of the providers: their names, and the detail of `Cache-Status`.
-fn told(answer: &Response<Bytes>) -> (Option<&str>, &str) {
-    let named = answer.headers().contains_key("x-models-incomplete");
-    let status = only(answer.headers(), "cache-status");
+fn reported(response: &Response<Bytes>) -> (Option<&str>, &str) {
+    let named = response.headers().contains_key("x-models-incomplete");
+    let status = only(response.headers(), "cache-status");
     (
-        named.then(|| only(answer.headers(), "x-models-incomplete")),
+        named.then(|| only(response.headers(), "x-models-incomplete")),
         status.strip_prefix("tower-models-cache; ").unwrap(),
     )
 }
@@ -90,12 +90,12 @@ async fn check(
                     request.headers_mut().insert("if-none-match", condition);
                 }
                 let uri = request.uri().clone();
-                let answer = send(layer, request).await;
+                let response = send(layer, request).await;
                 assert!(
-                    matches!(answer.status().as_u16(), 200 | 304),
+                    matches!(response.status().as_u16(), 200 | 304),
                     "{caller:?} {uri}"
                 );
-                assert_eq!(told(&answer), expected, "{caller:?} {method} {uri}");
+                assert_eq!(reported(&response), expected, "{caller:?} {method} {uri}");
             }
         }
     }
@@ -139,7 +139,7 @@ async fn view_reports_only_visible_stale_providers() {
 #[tokio::test(start_paused = true)]
 async fn missing_provider_is_never_named_in_view() {
     for asked_before in [false, true] {
-        let lost = moody("lost", |_| false);
+        let lost = flaky("lost", |_| false);
         let layer = layer(builder([stale("a"), house(), lost]));
         layer.cache().refresh().await.unwrap_err();
         if asked_before {
@@ -165,16 +165,16 @@ async fn missing_provider_is_never_named_in_view() {
 
 #[tokio::test(start_paused = true)]
 async fn error_in_view_names_no_provider() {
-    let lost = moody("lost", |_| false);
+    let lost = flaky("lost", |_| false);
     let layer = layer(builder([stale("a"), house(), lost]));
     layer.cache().refresh().await.unwrap_err();
     layer.cache().refresh().await.unwrap_err();
     for dialect in WITH_MODELS {
         for id in ["a/x", "best", "none"] {
-            let answer = send(&layer, by(Some("house"), dialects::model(dialect, id))).await;
-            assert_eq!(answer.status(), 404);
+            let response = send(&layer, by(Some("house"), dialects::model(dialect, id))).await;
+            assert_eq!(response.status(), 404);
             assert_eq!(
-                told(&answer),
+                reported(&response),
                 (None, "hit; detail=partial"),
                 "{dialect:?} {id}"
             );
@@ -194,8 +194,8 @@ async fn error_in_view_names_no_provider() {
     )
     .await;
     assert_eq!(
-        told(&unknown),
+        reported(&unknown),
         (None, "hit"),
-        "and not that another's is stale"
+        "staleness of another provider is not reported"
     );
 }

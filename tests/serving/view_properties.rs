@@ -160,15 +160,15 @@ async fn shows(layer: &StaticModelsCacheLayer, view: usize, name: &str) -> bool 
     let body = Full::<Bytes>::from(json!({ "model": name }).to_string());
     let request = Request::post("/api/show").header("x-view", view.to_string());
     let service = layer.ollama_show().layer(Unreachable);
-    let Ok(answer) = service.oneshot(request.body(body).unwrap()).await;
-    is_there(&collect(answer).await)
+    let Ok(response) = service.oneshot(request.body(body).unwrap()).await;
+    is_there(&collect(response).await)
 }
 
-fn is_there(answer: &Response<Bytes>) -> bool {
-    match answer.status().as_u16() {
+fn is_there(response: &Response<Bytes>) -> bool {
+    match response.status().as_u16() {
         200 => true,
         404 => false,
-        other => panic!("{other}: {answer:?}"),
+        other => panic!("{other}: {response:?}"),
     }
 }
 
@@ -264,7 +264,7 @@ async fn check(
         for name in &names {
             let model = snapshot.get(name);
             let is_seen = model.is_some_and(|model| view.allows(&model));
-            let told = format!("{rule:?}: {name} leads to {model:?}");
+            let case = format!("{rule:?}: {name} leads to {model:?}");
             if let Some(model) = model {
                 let key = (model.provider().to_owned(), model.upstream_id().to_owned());
                 let known = Known {
@@ -273,38 +273,38 @@ async fn check(
                     upstream: &key.1,
                     is_large: providers[&key.0].1[&key.1],
                 };
-                assert_eq!(model.id(), known.own, "{told}");
-                assert_eq!(model.name(), name.as_str(), "{told}");
-                assert_eq!(is_seen, rule.sees(&known), "{told}");
+                assert_eq!(model.id(), known.own, "{case}");
+                assert_eq!(model.name(), name.as_str(), "{case}");
+                assert_eq!(is_seen, rule.sees(&known), "{case}");
                 for (dialect, list) in &lists {
                     let leads_there = |other: &String| {
                         let other = snapshot.get(other).unwrap();
                         (other.provider(), other.upstream_id()) == (&key.0, &key.1)
                     };
                     let is_listed = list.keys().any(leads_there);
-                    assert_eq!(is_listed, is_seen, "{told}, in {dialect}");
+                    assert_eq!(is_listed, is_seen, "{case}, in {dialect}");
                 }
             }
             for (dialect, list) in &lists {
                 let listed = listed_for_all[dialect].contains(name) && is_seen;
-                assert_eq!(list.contains_key(name), listed, "{told}, in {dialect}");
+                assert_eq!(list.contains_key(name), listed, "{case}, in {dialect}");
             }
             for dialect in WITH_MODELS {
-                let answer = send(&layer, by(number, dialects::model(dialect, name))).await;
-                assert_eq!(is_there(&answer), is_seen, "{told}, by {dialect:?}");
+                let response = send(&layer, by(number, dialects::model(dialect, name))).await;
+                assert_eq!(is_there(&response), is_seen, "{case}, by {dialect:?}");
                 if let Some(record) = lists[dialect.name()].get(name) {
-                    assert_eq!(answer.body(), record.as_bytes(), "{told}, by {dialect:?}");
+                    assert_eq!(response.body(), record.as_bytes(), "{case}, by {dialect:?}");
                 }
                 let mut head = by(number, dialects::model(dialect, name));
                 *head.method_mut() = Method::HEAD;
                 let head = send(&layer, head).await;
-                assert_eq!(head.status(), answer.status(), "{told}, by {dialect:?}");
-                assert_eq!(head.headers(), answer.headers(), "{told}, by {dialect:?}");
+                assert_eq!(head.status(), response.status(), "{case}, by {dialect:?}");
+                assert_eq!(head.headers(), response.headers(), "{case}, by {dialect:?}");
             }
             assert_eq!(
                 shows(&layer, number, name).await,
                 is_seen,
-                "{told}, by show"
+                "{case}, by show"
             );
         }
     }

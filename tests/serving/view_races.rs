@@ -67,13 +67,13 @@ fn hidden_models_stay_hidden_during_changes() {
                     let mut request = dialects::list(dialect, &query);
                     let caller_value = HeaderValue::from_static(caller);
                     request.headers_mut().insert("x-caller", caller_value);
-                    let answer = runtime.block_on(send(&layer, request));
-                    assert_eq!(answer.status(), 200);
+                    let response = runtime.block_on(send(&layer, request));
+                    assert_eq!(response.status(), 200);
                     check(
                         caller,
                         dialect,
                         size,
-                        &dialects::ids(dialect, answer.body()),
+                        &dialects::ids(dialect, response.body()),
                     );
                     looked.fetch_add(1, Ordering::Relaxed);
                 }
@@ -106,7 +106,7 @@ fn hidden_models_stay_hidden_during_changes() {
 fn check(caller: &str, dialect: ClientDialect, size: usize, ids: &[String]) {
     let round = |id: &String| id.rsplit('-').next().unwrap().parse::<usize>().unwrap();
     let Some(round) = ids.first().map(round) else {
-        panic!("{caller} has something to see in every round");
+        panic!("{caller} sees a model in every round");
     };
     let all = providers(round);
     let snapshot = builder(all).build().unwrap().cache().snapshot();

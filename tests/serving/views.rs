@@ -78,16 +78,16 @@ async fn caller_sees_its_view_in_every_dialect() {
         ("small", &["house/small", "lab/small"]),
     ] {
         for dialect in dialects::ALL {
-            let answer = send(&layer, by(caller, dialects::whole_list(dialect))).await;
-            assert_eq!(answer.status(), 200);
-            let seen = sorted(ids(dialect, answer.body()));
+            let response = send(&layer, by(caller, dialects::whole_list(dialect))).await;
+            assert_eq!(response.status(), 200);
+            let seen = sorted(ids(dialect, response.body()));
             assert_eq!(seen, expected, "{caller} {dialect:?}");
         }
         for dialect in dialects::WITH_MODELS {
             for id in ["house/large", "house/small", "lab/small", "lab/tiny"] {
-                let answer = send(&layer, by(caller, dialects::model(dialect, id))).await;
+                let response = send(&layer, by(caller, dialects::model(dialect, id))).await;
                 let status = if expected.contains(&id) { 200 } else { 404 };
-                assert_eq!(answer.status(), status, "{caller} {dialect:?} {id}");
+                assert_eq!(response.status(), status, "{caller} {dialect:?} {id}");
             }
         }
     }
@@ -112,10 +112,10 @@ async fn view_hook_sees_request_extensions() {
         .layer(layer)
         .layer(axum::Extension(team));
     let request = Request::get("/v1/models").body(axum::body::Body::empty());
-    let answer = tower::ServiceExt::oneshot(app, request.unwrap())
+    let response = tower::ServiceExt::oneshot(app, request.unwrap())
         .await
         .unwrap();
-    let body = http_body_util::BodyExt::collect(answer.into_body())
+    let body = http_body_util::BodyExt::collect(response.into_body())
         .await
         .unwrap();
     assert_eq!(support::ids(&body.to_bytes()), ["lab/small", "lab/tiny"]);
@@ -145,10 +145,10 @@ async fn each_view_has_own_etag_and_vary() {
     for dialect in dialects::ALL {
         let mut tags = Vec::new();
         for caller in ["all", "none", "house", "small"] {
-            let answer = send(&layer, by(caller, dialects::whole_list(dialect))).await;
-            let vary = answer.headers()["vary"].to_str().unwrap().to_owned();
+            let response = send(&layer, by(caller, dialects::whole_list(dialect))).await;
+            let vary = response.headers()["vary"].to_str().unwrap().to_owned();
             assert!(vary.split(", ").any(|name| name == "x-caller"), "{vary}");
-            tags.push((caller, answer.headers()["etag"].clone()));
+            tags.push((caller, response.headers()["etag"].clone()));
         }
         for (caller, tag) in &tags {
             for (other, _) in &tags {
@@ -162,18 +162,18 @@ async fn each_view_has_own_etag_and_vary() {
     }
     // Without views, `Vary` does not name `authorization`.
     let layer = builder(providers()).build().unwrap();
-    let answer = send(&layer, dialects::whole_list(ClientDialect::OpenAi)).await;
+    let response = send(&layer, dialects::whole_list(ClientDialect::OpenAi)).await;
     assert!(
-        !answer.headers()["vary"]
+        !response.headers()["vary"]
             .to_str()
             .unwrap()
             .contains("authorization")
     );
     // With views, `Vary` names `authorization` by default.
     let layer = builder(providers()).views(hook).build().unwrap();
-    let answer = send(&layer, dialects::whole_list(ClientDialect::OpenAi)).await;
+    let response = send(&layer, dialects::whole_list(ClientDialect::OpenAi)).await;
     assert!(
-        answer.headers()["vary"]
+        response.headers()["vary"]
             .to_str()
             .unwrap()
             .contains("authorization")
@@ -191,13 +191,13 @@ async fn denied_caller_gets_error_in_its_dialect() {
                 requests.push(dialects::model(dialect, "no/such"));
             }
             for request in requests {
-                let answer = send(&layer, by(caller, request)).await;
-                assert_eq!(answer.status(), status);
-                let challenge = answer.headers().get("www-authenticate");
+                let response = send(&layer, by(caller, request)).await;
+                assert_eq!(response.status(), status);
+                let challenge = response.headers().get("www-authenticate");
                 assert_eq!(challenge.is_some(), status == 401);
-                let (message, _) = error(dialect, &answer);
+                let (message, _) = error(dialect, &response);
                 assert!(!message.contains("house") && !message.contains("no/such"));
-                assert_eq!(answer.headers()["cache-control"], "no-store");
+                assert_eq!(response.headers()["cache-control"], "no-store");
             }
         }
     }
@@ -226,11 +226,11 @@ fn named(builder: Builder) -> Builder {
 }
 
 /// All parts of a response that a caller can observe, with the requested id replaced.
-fn seen_of(answer: &Response<Bytes>, id: &str) -> (StatusCode, http::HeaderMap, String) {
-    let body = String::from_utf8(answer.body().to_vec()).unwrap();
+fn seen_of(response: &Response<Bytes>, id: &str) -> (StatusCode, http::HeaderMap, String) {
+    let body = String::from_utf8(response.body().to_vec()).unwrap();
     (
-        answer.status(),
-        answer.headers().clone(),
+        response.status(),
+        response.headers().clone(),
         body.replace(id, "ID"),
     )
 }
@@ -257,15 +257,15 @@ async fn hidden_model_is_404_like_unknown() {
                     for (hidden, unknown) in HIDDEN {
                         let refused = send(&layer, of(hidden, condition)).await;
                         let missing = send(&layer, of(unknown, condition)).await;
-                        let told = format!("{method} {dialect:?} {hidden}");
-                        assert_eq!(refused.status(), 404, "{told}");
+                        let case = format!("{method} {dialect:?} {hidden}");
+                        assert_eq!(refused.status(), 404, "{case}");
                         let expected = seen_of(&missing, unknown);
-                        assert_eq!(seen_of(&refused, hidden), expected, "{told}");
+                        assert_eq!(seen_of(&refused, hidden), expected, "{case}");
                     }
                 }
                 for seen in SEEN {
-                    let answer = send(&layer, of(seen, None)).await;
-                    assert_eq!(answer.status(), 200, "{method} {dialect:?} {seen}");
+                    let response = send(&layer, of(seen, None)).await;
+                    assert_eq!(response.status(), 200, "{method} {dialect:?} {seen}");
                 }
             }
         }
@@ -282,13 +282,13 @@ async fn hidden_model_waits_like_unknown() {
             let hung = Provider::source("slow", ScriptedSource::hung());
             let layer = viewed(named(builder(providers().into_iter().chain([hung]))));
             for seen in SEEN {
-                let (answer, took) =
+                let (response, took) =
                     timed(send(&layer, by("house", dialects::model(dialect, seen)))).await;
-                assert_eq!((answer.status().as_u16(), took), (200, Duration::ZERO));
+                assert_eq!((response.status().as_u16(), took), (200, Duration::ZERO));
             }
             let request = by("house", dialects::model(dialect, id));
-            let (answer, took) = timed(send(&layer, request)).await;
-            assert_eq!(answer.status(), 404);
+            let (response, took) = timed(send(&layer, request)).await;
+            assert_eq!(response.status(), 404);
             assert_eq!(took, Duration::from_millis(1500), "{id} {dialect:?}");
         }
     }
@@ -299,9 +299,9 @@ async fn denied_caller_waits_for_no_provider() {
     let layer = viewed(builder([Provider::source("slow", ScriptedSource::hung())]));
     for caller in ["denied", "stranger", "error", "panic"] {
         for dialect in dialects::ALL {
-            let (answer, took) =
+            let (response, took) =
                 timed(send(&layer, by(caller, dialects::whole_list(dialect)))).await;
-            assert!(answer.status().as_u16() >= 400);
+            assert!(response.status().as_u16() >= 400);
             assert_eq!(took, Duration::ZERO, "{caller} {dialect:?}");
         }
     }
@@ -318,15 +318,15 @@ async fn failed_view_hook_reveals_nothing() {
                 requests.push(dialects::model(dialect, "house/small"));
             }
             for request in requests {
-                let answer = send(&layer, by(caller, request)).await;
-                assert_eq!(answer.status(), 500, "{caller} {dialect:?}");
-                let text = String::from_utf8_lossy(answer.body());
+                let response = send(&layer, by(caller, request)).await;
+                assert_eq!(response.status(), 500, "{caller} {dialect:?}");
+                let text = String::from_utf8_lossy(response.body());
                 for hidden in ["house", "small", "secret"] {
                     assert!(!text.contains(hidden), "{caller} {dialect:?}: {text}");
                 }
-                assert_eq!(answer.headers()["cache-control"], "no-store");
-                assert!(!answer.headers().contains_key("etag"));
-                error(dialect, &answer);
+                assert_eq!(response.headers()["cache-control"], "no-store");
+                assert!(!response.headers().contains_key("etag"));
+                error(dialect, &response);
             }
         }
     }
@@ -334,12 +334,12 @@ async fn failed_view_hook_reveals_nothing() {
     assert!(log.contains("a hook failed") && log.contains("a view's predicate panicked"));
     assert!(!log.contains("secret"));
     // Other callers are not affected.
-    let answer = send(
+    let response = send(
         &layer,
         by("house", dialects::whole_list(ClientDialect::OpenAi)),
     )
     .await;
-    assert_eq!(answer.status(), 200);
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test]
@@ -347,7 +347,7 @@ async fn predicate_panicking_later_reveals_nothing() {
     let shared = SharedList::new(["a"]);
     let provider = Provider::source("lab", ScriptedSource::shared(&shared));
     let view = View::named("fragile", |model| {
-        assert!(model.model().id() != "b", "b is too much");
+        assert!(model.model().id() != "b", "panic in the predicate");
         true
     });
     let builder = with_all_dialects(builder([provider]));
@@ -371,15 +371,15 @@ async fn predicate_panicking_later_reveals_nothing() {
     shared.set_ids(["a"]);
     layer.cache().refresh().await.unwrap();
     for dialect in dialects::ALL {
-        let answer = send(&layer, dialects::whole_list(dialect)).await;
-        assert_eq!(ids(dialect, answer.body()), ["lab/a"], "{dialect:?}");
+        let response = send(&layer, dialects::whole_list(dialect)).await;
+        assert_eq!(ids(dialect, response.body()), ["lab/a"], "{dialect:?}");
     }
 }
 
 #[tokio::test]
 async fn callers_of_same_view_share_one_list() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
     // A new view for each request, as from a hook that identifies policies by name.
     let layer = builder(providers())
         .views(move |_| {
@@ -393,7 +393,7 @@ async fn callers_of_same_view_share_one_list() {
         .unwrap();
     let request = || dialects::whole_list(ClientDialect::OpenAi);
     let first = send(&layer, request()).await;
-    assert_eq!(asked.load(Ordering::Relaxed), 4);
+    assert_eq!(calls.load(Ordering::Relaxed), 4);
     for key in ["a", "b", "c"] {
         let mut request = request();
         let key = HeaderValue::from_str(key).unwrap();
@@ -403,10 +403,10 @@ async fn callers_of_same_view_share_one_list() {
         assert_eq!(
             other.body().as_ptr(),
             first.body().as_ptr(),
-            "it is the same"
+            "the body is shared"
         );
     }
-    assert_eq!(asked.load(Ordering::Relaxed), 4);
+    assert_eq!(calls.load(Ordering::Relaxed), 4);
     assert_eq!(layer.cache().status().views, 1);
 }
 
@@ -421,18 +421,18 @@ async fn view_none_is_200_while_provider_is_missing() {
             let provider = Provider::source("lab", source.clone());
             let layer = viewed(builder([provider]).serve_partial(partial));
             for dialect in dialects::ALL {
-                let answer = send(&layer, by("none", dialects::whole_list(dialect))).await;
-                assert_eq!(answer.status(), 200, "{dialect:?}");
-                assert!(ids(dialect, answer.body()).is_empty());
-                let status = &answer.headers()["cache-status"];
+                let response = send(&layer, by("none", dialects::whole_list(dialect))).await;
+                assert_eq!(response.status(), 200, "{dialect:?}");
+                assert!(ids(dialect, response.body()).is_empty());
+                let status = &response.headers()["cache-status"];
                 assert_eq!(
                     status, "tower-models-cache; hit",
-                    "nothing is missing in it"
+                    "nothing is missing in this view"
                 );
             }
             for dialect in dialects::WITH_MODELS {
-                let answer = send(&layer, by("none", dialects::model(dialect, "lab/a"))).await;
-                assert_eq!(answer.status(), 404, "{dialect:?}");
+                let response = send(&layer, by("none", dialects::model(dialect, "lab/a"))).await;
+                assert_eq!(response.status(), 404, "{dialect:?}");
             }
         }
     }
@@ -456,24 +456,24 @@ async fn empty_view_is_503_while_provider_is_missing() {
                     *request.method_mut() = method.clone();
                     by(caller, request)
                 };
-                let told = format!("{method} {dialect:?}");
+                let case = format!("{method} {dialect:?}");
                 let list = send(&layer, of("lab", dialects::whole_list(dialect))).await;
-                assert_eq!(list.status(), 503, "{told}");
-                assert!(list.headers().contains_key("retry-after"), "{told}");
+                assert_eq!(list.status(), 503, "{case}");
+                assert!(list.headers().contains_key("retry-after"), "{case}");
                 let status = &list.headers()["cache-status"];
                 assert_eq!(status, "tower-models-cache; detail=unavailable");
                 for (caller, expected) in [("all", 200), ("house", 200), ("none", 200)] {
                     let list = send(&layer, of(caller, dialects::whole_list(dialect))).await;
-                    assert_eq!(list.status(), expected, "{told} {caller}");
+                    assert_eq!(list.status(), expected, "{case} {caller}");
                 }
                 if !dialects::WITH_MODELS.contains(&dialect) {
                     continue;
                 }
                 // The model may exist, whether it is visible or hidden.
                 for id in ["lab/tiny", "lab/none", "house/small", "none"] {
-                    let answer = send(&layer, of("lab", dialects::model(dialect, id))).await;
-                    assert_eq!(answer.status(), 503, "{told} {id}");
-                    assert_eq!(answer.headers(), list.headers(), "{told} {id}");
+                    let response = send(&layer, of("lab", dialects::model(dialect, id))).await;
+                    assert_eq!(response.status(), 503, "{case} {id}");
+                    assert_eq!(response.headers(), list.headers(), "{case} {id}");
                 }
                 let small =
                     send(&layer, of("house", dialects::model(dialect, "house/small"))).await;
@@ -547,7 +547,10 @@ async fn view_allows_is_false_when_predicate_panics() {
             true,
         ),
         (View::named("lab", |model| model.provider() == "lab"), false),
-        (View::named("broken", |_| panic!("of the predicate")), false),
+        (
+            View::named("broken", |_| panic!("panic in the predicate")),
+            false,
+        ),
     ] {
         assert_eq!(view.allows(&model), allows, "{view:?}");
     }

@@ -93,8 +93,8 @@ pub fn escaped(id: &str) -> String {
     utf8_percent_encode(id, NON_ALPHANUMERIC).to_string()
 }
 
-pub fn json(answer: &Response<Bytes>) -> Value {
-    serde_json::from_slice(answer.body()).unwrap()
+pub fn json(response: &Response<Bytes>) -> Value {
+    serde_json::from_slice(response.body()).unwrap()
 }
 
 /// The records of a list or of a page, byte for byte.
@@ -134,8 +134,8 @@ pub fn ids(dialect: ClientDialect, body: &[u8]) -> Vec<String> {
 }
 
 /// The query parameter for the next page, if there is one.
-pub fn next(dialect: ClientDialect, answer: &Response<Bytes>) -> Option<String> {
-    let page = json(answer);
+pub fn next(dialect: ClientDialect, response: &Response<Bytes>) -> Option<String> {
+    let page = json(response);
     let (name, value) = match dialect {
         ClientDialect::Anthropic if page["has_more"].as_bool().unwrap() => {
             ("after_id", &page["last_id"])
@@ -147,8 +147,8 @@ pub fn next(dialect: ClientDialect, answer: &Response<Bytes>) -> Option<String> 
 }
 
 /// The message of an error, and its code or type in the dialect.
-pub fn error(dialect: ClientDialect, answer: &Response<Bytes>) -> (String, String) {
-    let body = json(answer);
+pub fn error(dialect: ClientDialect, response: &Response<Bytes>) -> (String, String) {
+    let body = json(response);
     let error = &body["error"];
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     match dialect {
@@ -157,7 +157,7 @@ pub fn error(dialect: ClientDialect, answer: &Response<Bytes>) -> (String, Strin
             (text(&error["message"]), text(&error["type"]))
         }
         ClientDialect::Gemini => {
-            assert_eq!(error["code"], answer.status().as_u16());
+            assert_eq!(error["code"], response.status().as_u16());
             (text(&error["message"]), text(&error["status"]))
         }
         ClientDialect::Ollama => (text(error), String::new()),

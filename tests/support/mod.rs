@@ -123,8 +123,8 @@ impl Default for Gate {
 }
 
 impl Gate {
-    pub fn open(&self, answers: usize) {
-        self.0.add_permits(answers);
+    pub fn open(&self, responses: usize) {
+        self.0.add_permits(responses);
     }
 
     pub async fn passed(&self) {

@@ -42,7 +42,9 @@ use tower_models_cache::BoxError;
 /// Turns a test that hangs into one that fails. The timeout is not a promise.
 pub async fn within<F: Future>(future: F) -> F::Output {
     let safety = Duration::from_secs(30);
-    tokio::time::timeout(safety, future).await.expect("hangs")
+    tokio::time::timeout(safety, future)
+        .await
+        .expect("test timed out")
 }
 
 /// A server that stops when it is dropped.
@@ -209,9 +211,9 @@ pub async fn get(addr: SocketAddr, path: &str) -> Response<Bytes> {
 pub async fn raw(addr: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    within(stream.read_to_end(&mut answer)).await.unwrap();
-    String::from_utf8(answer).unwrap()
+    let mut response = Vec::new();
+    within(stream.read_to_end(&mut response)).await.unwrap();
+    String::from_utf8(response).unwrap()
 }
 
 /// The headers without `Date`, which changes.

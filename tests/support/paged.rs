@@ -64,14 +64,14 @@ impl Style {
     }
 
     /// The number of the requested page, if the request is as expected.
-    pub fn asked(&self, uri: &Uri, pages: usize) -> Option<usize> {
-        let mut asked = query(uri);
+    pub fn requested_page(&self, uri: &Uri, pages: usize) -> Option<usize> {
+        let mut parameters = query(uri);
         if let Some((name, value)) = self.size {
             let size = (name.to_owned(), value.to_owned());
-            let at = asked.iter().position(|pair| *pair == size)?;
-            asked.remove(at);
+            let at = parameters.iter().position(|pair| *pair == size)?;
+            parameters.remove(at);
         }
-        match &asked[..] {
+        match &parameters[..] {
             [] => Some(1),
             [(name, value)] if name == self.turn => {
                 (2..=pages).find(|page| *value == (self.cursor)(*page))

@@ -42,16 +42,16 @@ impl Transports {
 
     /// Sends the request over every transport and returns the common response.
     pub async fn send(&mut self, request: &Request<()>) -> Response<Bytes> {
-        let answer = send(&self.layer, with_body(request, Empty::new())).await;
+        let response = send(&self.layer, with_body(request, Empty::new())).await;
         for client in [&mut self.http1, &mut self.http2] {
             let other = client.send(with_body(request, empty())).await;
             let way = other.version();
-            assert_eq!(other.status(), answer.status(), "{way:?} {request:?}");
+            assert_eq!(other.status(), response.status(), "{way:?} {request:?}");
             let headers = dateless(other.headers());
-            assert_eq!(&headers, answer.headers(), "{way:?} {request:?}");
-            assert!(other.body() == answer.body(), "{way:?} {request:?}");
+            assert_eq!(&headers, response.headers(), "{way:?} {request:?}");
+            assert!(other.body() == response.body(), "{way:?} {request:?}");
         }
-        answer
+        response
     }
 
     pub async fn get(&mut self, path: &str, headers: &[(&str, &[u8])]) -> Response<Bytes> {
@@ -130,7 +130,7 @@ pub fn coding(headers: &HeaderMap) -> &str {
         [] => "identity",
         [one] => {
             let one = one.to_str().unwrap();
-            assert_ne!(one, "identity", "is never said");
+            assert_ne!(one, "identity", "identity is never sent as a coding");
             one
         }
         _ => panic!("{lines:?}"),
@@ -149,22 +149,22 @@ pub fn decode(coding: &str, body: &[u8]) -> Vec<u8> {
         "br" => {
             let mut rest = body;
             brotli::BrotliDecompress(&mut rest, &mut decoded).unwrap();
-            assert!(rest.is_empty(), "something follows the stream");
+            assert!(rest.is_empty(), "trailing bytes after the stream");
         }
-        other => panic!("{other:?} was never offered"),
+        other => panic!("unknown coding {other:?}"),
     }
     decoded
 }
 
 /// Checks the headers of a 200 against its body and returns the decoded body.
-pub fn decoded(answer: &Response<Bytes>) -> Vec<u8> {
-    assert_eq!(answer.status(), StatusCode::OK);
-    let length = answer.body().len().to_string();
-    assert_eq!(only(answer.headers(), "content-length"), length);
-    assert_eq!(only(answer.headers(), "content-type"), "application/json");
-    let etag = only(answer.headers(), "etag");
+pub fn decoded(response: &Response<Bytes>) -> Vec<u8> {
+    assert_eq!(response.status(), StatusCode::OK);
+    let length = response.body().len().to_string();
+    assert_eq!(only(response.headers(), "content-length"), length);
+    assert_eq!(only(response.headers(), "content-type"), "application/json");
+    let etag = only(response.headers(), "etag");
     assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 2);
-    decode(coding(answer.headers()), answer.body())
+    decode(coding(response.headers()), response.body())
 }
 
 /// The value of a header that occurs once.
@@ -177,14 +177,14 @@ pub fn only<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 /// Checks the headers of an error response and returns its code.
-pub fn error_code(answer: &Response<Bytes>) -> String {
-    let headers = answer.headers();
+pub fn error_code(response: &Response<Bytes>) -> String {
+    let headers = response.headers();
     assert_eq!(only(headers, "content-type"), "application/json");
-    let length = answer.body().len().to_string();
+    let length = response.body().len().to_string();
     assert_eq!(only(headers, "content-length"), length);
     assert_eq!(only(headers, "cache-control"), "no-store");
     assert!(!headers.contains_key("etag") && !headers.contains_key("content-encoding"));
-    let body: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
     let error = &body["error"];
     assert!(error["message"].is_string() && error["type"].is_string());
     error["code"].as_str().unwrap().to_owned()
