@@ -29,8 +29,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
     process::{Child, ChildStdout, Command},
     sync::mpsc,
-    task::JoinSet,
-    time::{sleep, timeout},
+    task::{JoinSet, yield_now},
+    time::timeout,
 };
 
 /// Turns a test that hangs into one that fails. Nothing in these tests is this slow.
@@ -101,7 +101,7 @@ impl Gateway {
     async fn listing_all(self) -> Self {
         timeout(SAFETY, async {
             while self.status().await.values().any(|&models| models == 0) {
-                sleep(Duration::from_millis(20)).await;
+                yield_now().await;
             }
         })
         .await
@@ -690,7 +690,7 @@ async fn gateway_is_ready_after_first_provider() {
     let gateway = Gateway::of_file(&both).await;
     timeout(SAFETY, async {
         while gateway.get("/readyz").await.status() != StatusCode::OK {
-            sleep(Duration::from_millis(20)).await;
+            yield_now().await;
         }
     })
     .await
@@ -715,7 +715,7 @@ async fn sigterm_ends_gateway_with_hung_provider() {
     let (_fetch, _) = timeout(SAFETY, hung.accept()).await.unwrap().unwrap();
     timeout(SAFETY, async {
         while gateway.status().await["lab"] == 0 {
-            sleep(Duration::from_millis(20)).await;
+            yield_now().await;
         }
     })
     .await

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{MODES, ScriptedSource, builder, get, models, now, send, settle};
+use crate::support::{MODES, Mode, ScriptedSource, builder, get, models, now, send, settle};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
@@ -72,25 +72,27 @@ async fn an_hour_of_requests(layer: &StaticModelsCacheLayer) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_call_failing_provider_by_schedule() {
-    for seed in [1, 7, 42] {
-        let (provider, calls) = failing();
-        let layer = builder([provider]).jitter_seed(seed).build().unwrap();
-        an_hour_of_requests(&layer).await;
-        let calls = calls.lock().unwrap().clone();
-        assert_eq!(calls, schedule(seed, GAP));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn refresher_and_requests_share_one_backoff() {
-    for seed in [1, 7, 42] {
-        let (provider, calls) = failing();
-        let (layer, _refresher) = builder([provider]).jitter_seed(seed).spawn().unwrap();
-        an_hour_of_requests(&layer).await;
-        let calls = calls.lock().unwrap().clone();
-        // Timers have a resolution of one millisecond.
-        assert_eq!(calls, schedule(seed, Duration::from_millis(1)));
+async fn requests_and_refresher_follow_one_backoff() {
+    // Timers have a resolution of one millisecond.
+    let tick = Duration::from_millis(1);
+    for (mode, is_cached, grid) in [
+        (Mode::Build, true, GAP),
+        (Mode::Spawn, true, tick),
+        (Mode::Build, false, GAP),
+        (Mode::Spawn, false, GAP),
+    ] {
+        for seed in [1, 7, 42] {
+            let (provider, calls) = failing();
+            let mut builder = builder([provider]).jitter_seed(seed);
+            if !is_cached {
+                builder = builder.without_cache();
+            }
+            let (layer, _refresher) = mode.start(builder);
+            an_hour_of_requests(&layer).await;
+            let calls = calls.lock().unwrap().clone();
+            let case = format!("{mode:?}, cached: {is_cached}, seed {seed}");
+            assert_eq!(calls, schedule(seed, grid), "{case}");
+        }
     }
 }
 
@@ -275,17 +277,6 @@ async fn retry_after_survives_changed_options() {
             sleep(SECOND * 60).await;
         }
         assert_eq!(source.calls(), 1, "{mode:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn backoff_applies_without_cache() {
-    for mode in MODES {
-        let (provider, calls) = failing();
-        let (layer, _refresher) = mode.start(builder([provider]).jitter_seed(7).without_cache());
-        an_hour_of_requests(&layer).await;
-        let calls = calls.lock().unwrap().clone();
-        assert_eq!(calls, schedule(7, GAP), "{mode:?}");
     }
 }
 

@@ -433,16 +433,16 @@ async fn request_waits_for_fetch_after_list_expired() {
     assert_eq!(list(&layer).await.len(), 1);
     // Longer than `max_stale` without a request.
     sleep(25 * 3600 * SECOND).await;
-    let (answer, took) = timed(async {
-        let answer = send(&layer, get("/v1/models"));
+    let (response, took) = timed(async {
+        let response = send(&layer, get("/v1/models"));
         let open = async {
             sleep(SECOND).await;
             gate.open(1);
         };
-        futures_util::future::join(answer, open).await.0
+        futures_util::future::join(response, open).await.0
     })
     .await;
-    assert_eq!((answer.status().as_u16(), took), (200, SECOND));
+    assert_eq!((response.status().as_u16(), took), (200, SECOND));
 }
 
 /// The same while an ordinary refresh is in flight: requests then wait for that refresh.

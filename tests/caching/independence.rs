@@ -188,8 +188,8 @@ async fn miss_timeout_is_configurable() {
     for mode in MODES {
         let hung = Provider::source("hung", ScriptedSource::hung());
         let (layer, _refresher) = mode.start(builder([hung]).miss_timeout(SECOND / 10));
-        let (answer, took) = timed(send(&layer, get("/v1/models"))).await;
-        assert_eq!((answer.status().as_u16(), took), (503, SECOND / 10));
+        let (response, took) = timed(send(&layer, get("/v1/models"))).await;
+        assert_eq!((response.status().as_u16(), took), (503, SECOND / 10));
     }
 }
 
@@ -200,9 +200,9 @@ async fn request_does_not_wait_after_failed_fetch() {
         list(&layer).await;
         // Through several failed fetches of each.
         for _ in 0..600 {
-            let (answer, took) = timed(send(&layer, get("/v1/models"))).await;
+            let (response, took) = timed(send(&layer, get("/v1/models"))).await;
             assert_eq!(took, Duration::ZERO, "{mode:?}");
-            assert_eq!(support::ids(answer.body()), GOOD);
+            assert_eq!(support::ids(response.body()), GOOD);
             sleep(SECOND / 4).await;
         }
         let status = layer.cache().status();

@@ -189,9 +189,9 @@ async fn errors_and_readiness_pass_through() {
     let response = service.call(Request::post("/v1/responses").body(Body::empty()).unwrap());
     let (request, send) = handle.next_request().await.unwrap();
     assert_eq!(request.uri(), "/v1/responses");
-    send.send_error("of the inner service");
+    send.send_error("error of the inner service");
     assert_eq!(
         response.await.unwrap_err().to_string(),
-        "panic in the inner service"
+        "error of the inner service"
     );
 }

@@ -76,8 +76,8 @@ async fn thousand_views_stay_within_memory_limit() {
     send(&layer, by(0, dialects::whole_list(OpenAi))).await;
     let since = Region::new(GLOBAL);
     for team in 0..1_000 {
-        let answer = send(&layer, by(team, dialects::whole_list(OpenAi))).await;
-        assert_eq!(answer.status(), 200);
+        let response = send(&layer, by(team, dialects::whole_list(OpenAi))).await;
+        assert_eq!(response.status(), 200);
         if team % 10 == 0 {
             send(&layer, by(team, dialects::whole_list(Anthropic))).await;
         }
@@ -110,9 +110,9 @@ async fn recently_used_views_are_kept() {
     let layer = still(teams(builder([house]), 10, &calls).max_views(3));
     let look = |team| send(&layer, by(team, dialects::whole_list(OpenAi)));
     for team in [1, 2, 3, 1, 4] {
-        let answer = look(team).await;
+        let response = look(team).await;
         let expected = format!("house/model-{team:05}");
-        assert_eq!(ids(OpenAi, answer.body()), [expected]);
+        assert_eq!(ids(OpenAi, response.body()), [expected]);
     }
     assert_eq!(layer.cache().status().views, 3);
     let before = calls.load(Ordering::Relaxed);
@@ -132,8 +132,8 @@ async fn one_view_is_kept_beyond_memory_limit() {
     let house = Provider::fixed("house", models(100));
     let layer = still(teams(builder([house]), 2, &calls).max_view_bytes(1));
     for team in [0, 0, 1, 1] {
-        let answer = send(&layer, by(team, dialects::whole_list(OpenAi))).await;
-        assert_eq!(ids(OpenAi, answer.body()).len(), 50);
+        let response = send(&layer, by(team, dialects::whole_list(OpenAi))).await;
+        assert_eq!(ids(OpenAi, response.body()).len(), 50);
         assert_eq!(layer.cache().status().views, 1);
     }
     assert_eq!(calls.load(Ordering::Relaxed), 2 * 100);
@@ -168,8 +168,8 @@ async fn predicate_runs_only_for_changed_models() {
         "predicates run for changed models only"
     );
     for dialect in [OpenAi, Anthropic] {
-        let answer = send(&layer, by(1, dialects::whole_list(dialect))).await;
-        assert_eq!(ids(dialect, answer.body()).len(), 53);
+        let response = send(&layer, by(1, dialects::whole_list(dialect))).await;
+        assert_eq!(ids(dialect, response.body()).len(), 53);
     }
     assert_eq!(calls.swap(0, Ordering::Relaxed), 4);
 
@@ -197,8 +197,8 @@ async fn unused_view_is_dropped() {
         layer.cache().refresh().await.unwrap();
         assert_eq!(layer.cache().status().views, views);
     }
-    let answer = send(&layer, by(1, dialects::whole_list(OpenAi))).await;
-    assert_eq!(ids(OpenAi, answer.body()), ["lab/m-3"]);
+    let response = send(&layer, by(1, dialects::whole_list(OpenAi))).await;
+    assert_eq!(ids(OpenAi, response.body()), ["lab/m-3"]);
 }
 
 /// The limit includes compressed lists, which are added later.

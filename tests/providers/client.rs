@@ -147,10 +147,7 @@ async fn gzip_br_and_zstd_responses_are_decoded() {
             let data: Vec<_> = (0..500).map(|n| format!(r#"{{"id":"m{n:03}"}}"#)).collect();
             let body = format!(r#"{{"object":"list","data":[{}]}}"#, data.join(","));
             let bytes = compress(coding, body).await;
-            let app = Router::new().route(
-                "/v1/models",
-                get(move || async move { ([(header::CONTENT_ENCODING, coding)], bytes) }),
-            );
+            let app = encoded(coding, bytes);
             let server = Server::start(app).await;
             let layer = layer(lab(server.url("")));
             layer.cache().refresh().await.unwrap();
@@ -158,6 +155,12 @@ async fn gzip_br_and_zstd_responses_are_decoded() {
         }
     })
     .await;
+}
+
+/// An app whose list is sent as these bytes, under a content coding.
+fn encoded(coding: &'static str, bytes: Bytes) -> Router {
+    let list = move || async move { ([(header::CONTENT_ENCODING, coding)], bytes) };
+    Router::new().route("/v1/models", get(list))
 }
 
 /// The body under a content coding.
@@ -185,10 +188,7 @@ async fn gzip_bomb_is_refused_by_decoded_size() {
             "{} bytes go over the wire",
             bytes.len()
         );
-        let app = Router::new().route(
-            "/v1/models",
-            get(move || async move { ([(header::CONTENT_ENCODING, "gzip")], bytes) }),
-        );
+        let app = encoded("gzip", bytes);
         let server = Server::start(app).await;
         let bounded = |bytes| {
             let builder = StaticModelsCacheLayer::builder().max_bytes(bytes);
@@ -207,10 +207,7 @@ async fn truncated_gzip_response_is_a_failure() {
     in_time(async {
         let mut bytes = compress("gzip", format!("{LIST}{}", " ".repeat(10_000))).await;
         bytes.truncate(bytes.len() - 12);
-        let app = Router::new().route(
-            "/v1/models",
-            get(move || async move { ([(header::CONTENT_ENCODING, "gzip")], bytes) }),
-        );
+        let app = encoded("gzip", bytes);
         let server = Server::start(app).await;
         let layer = layer(lab(server.url("")));
         assert_eq!(failure(&layer.cache()).await, ListErrorKind::Transport);
@@ -548,8 +545,8 @@ async fn log_and_errors_hide_key_and_server_text() {
             let layer = builder.build().unwrap();
             let error = layer.cache().refresh_provider("lab").await.unwrap_err();
             shown += &format!("{error} {error:?} {layer:?} {:?}", layer.cache().status());
-            let answer = support::send(&layer, support::get("/v1/models")).await;
-            shown += &format!("{answer:?}");
+            let response = support::send(&layer, support::get("/v1/models")).await;
+            shown += &format!("{response:?}");
         }
         assert_eq!(server.paths().len(), 3);
         assert!(!shown.contains("hunter2"), "{shown}");

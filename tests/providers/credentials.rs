@@ -262,8 +262,8 @@ async fn concurrent_requests_fetch_one_token() {
         Ok(token)
     });
     let layer = builder([provider]).build().unwrap();
-    let herd = (0..100).map(|_| list(&layer));
-    for listed in futures_util::future::join_all(herd).await {
+    let callers = (0..100).map(|_| list(&layer));
+    for listed in futures_util::future::join_all(callers).await {
         assert_eq!(listed, ["lab/a"]);
     }
     assert_eq!(

@@ -636,7 +636,7 @@ proptest! {
     ) {
         let mut random = Rng::with_seed(seed);
         // The same response later, and on another replica.
-        let mut answer = |models: &Models| {
+        let mut response = |models: &Models| {
             let mut records = records(dialect, models);
             for record in &mut records {
                 volatile(dialect, record, &mut random);
@@ -647,7 +647,7 @@ proptest! {
             random.shuffle(&mut records);
             respelled(&whole(dialect, records), &mut random)
         };
-        let (elsewhere, later) = (answer(&models), answer(&models));
+        let (elsewhere, later) = (response(&models), response(&models));
         run(async {
             let lab = Lab::new(dialect);
             let first = lab.fetch(list(dialect, &models)).await.unwrap();
@@ -726,8 +726,8 @@ fn in_pages(records: &[Value], ends: &[usize], fails: Option<(usize, Answer)>) -
             records.iter().position(is_after).unwrap() + 1
         });
         let page = ends.iter().position(|end| *end > from).unwrap_or(0);
-        if let Some((_, answer)) = fails.as_ref().filter(|(at, _)| *at == page) {
-            return answer.clone();
+        if let Some((_, response)) = fails.as_ref().filter(|(at, _)| *at == page) {
+            return response.clone();
         }
         let to = ends[page];
         let last = to.checked_sub(1).map(|last| records[last]["id"].clone());
@@ -762,7 +762,7 @@ proptest! {
         models in models(2..12),
         ends in vec(1..12_usize, 1..6),
         at in any::<Index>(),
-        answer in select(vec![
+        response in select(vec![
             (500, ""), (429, "{}"), (200, ""), (200, "{\"data\":[{\"id\":\"cut"), (200, "[]"),
             (200, "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}"),
             (200, "{\"data\":[],\"has_more\":true,\"last_id\":null}"), (200, "{\"data\":{}}"),
@@ -773,7 +773,7 @@ proptest! {
         let mut pages = Vec::from_iter(ends.iter().copied().filter(|end| *end < records.len()));
         pages.sort_unstable();
         pages.dedup();
-        let fails = (at.index(pages.len() + 1), (answer.0, Bytes::from_static(answer.1.as_bytes())));
+        let fails = (at.index(pages.len() + 1), (response.0, Bytes::from_static(response.1.as_bytes())));
         run(async {
             let broken = in_pages(&records, &ends, Some(fails));
             let first = Arc::new(Mutex::new(Some(list("anthropic", &before))));

@@ -100,13 +100,18 @@ impl Upstream {
         std::mem::take(&mut *self.requests.lock().unwrap())
     }
 
+    /// The conditions of all requests since the last call.
+    fn all_conditions(&self) -> Vec<Conditions> {
+        let requests = self.requests();
+        let of = |head: &request::Parts| conditions(&head.headers);
+        requests.iter().map(of).collect()
+    }
+
     /// The conditions of the only request since the last call.
     fn conditions(&self) -> Conditions {
-        let requests = self.requests();
-        let [head] = &requests[..] else {
-            panic!("{} requests", requests.len());
-        };
-        conditions(&head.headers)
+        let [one] = <[_; 1]>::try_from(self.all_conditions())
+            .unwrap_or_else(|all| panic!("{} requests", all.len()));
+        one
     }
 
     fn provider(&self) -> Provider {
@@ -286,9 +291,10 @@ async fn not_modified_confirms_list_without_publishing() {
         for _ in 0..5 {
             upstream.then([unchanged()]);
             sleep(status(&cache).next_attempt.unwrap()).await;
-            let answer = send(&layer, get("/v1/models")).await; // without a refresher, this triggers the fetch
+            // Without a refresher, this triggers the fetch.
+            let response = send(&layer, get("/v1/models")).await;
             settle().await;
-            assert_eq!(answer.headers()["etag"], before.etag());
+            assert_eq!(response.headers()["etag"], before.etag());
             let now = status(&cache);
             assert!(now.confirmed.unwrap() < SECOND, "{now:?}");
             assert_eq!((now.models, now.failures, now.skipped), (1, 0, 0));
@@ -300,8 +306,7 @@ async fn not_modified_confirms_list_without_publishing() {
         }
         assert!(updates.next().now_or_never().is_none(), "{mode:?}");
         assert_eq!(cache.snapshot().body(), before.body());
-        let sent: Vec<_> = upstream.requests();
-        let sent: Vec<_> = sent.iter().map(|head| conditions(&head.headers)).collect();
+        let sent = upstream.all_conditions();
         assert_eq!(sent[0], unconditional());
         assert_eq!(sent[1..], [(); 5].map(|()| by_tag("\"1\"")), "{mode:?}");
     }
@@ -332,8 +337,8 @@ async fn not_modified_ends_failure() {
     let now = status(&cache);
     assert_eq!((now.failures, now.confirmed), (0, Some(Duration::ZERO)));
     assert!(now.next_attempt.unwrap() >= INTERVAL.mul_f64(0.9));
-    let answer = send(&layer, get("/v1/models")).await;
-    let status_header = answer.headers()["cache-status"].to_str().unwrap();
+    let response = send(&layer, get("/v1/models")).await;
+    let status_header = response.headers()["cache-status"].to_str().unwrap();
     assert!(!status_header.contains("stale"), "{status_header}");
 }
 
@@ -375,8 +380,8 @@ async fn list_expiring_during_304_is_kept() {
         assert_eq!(upstream.requests().len(), 2, "{mode:?}");
         sleep(SECOND * 400 - DUE + SECOND).await;
         // Expired, while the confirmation is in flight.
-        let answer = send(&layer, get("/v1/models")).await;
-        assert_eq!(answer.status(), 503, "{mode:?}");
+        let response = send(&layer, get("/v1/models")).await;
+        assert_eq!(response.status(), 503, "{mode:?}");
         sleep(SECOND * 100).await;
         assert_eq!(list(&layer).await, ["lab/a"], "{mode:?}");
         assert_eq!(cache.snapshot().etag(), before.etag());
@@ -532,11 +537,7 @@ async fn refused_token_drops_validator() {
     refresh(&cache).await;
     upstream.requests();
     refresh(&cache).await;
-    let requests = upstream.requests();
-    let sent: Vec<_> = requests
-        .iter()
-        .map(|head| conditions(&head.headers))
-        .collect();
+    let sent = upstream.all_conditions();
     assert_eq!(sent, [by_tag("\"1\""), unconditional()]);
     refresh(&cache).await;
     assert_eq!(upstream.conditions(), by_tag("\"3\""));
@@ -580,11 +581,7 @@ async fn paged_list_has_no_validator() {
         vec![none()],
     ] {
         refresh(&cache).await;
-        let requests = upstream.requests();
-        let sent: Vec<_> = requests
-            .iter()
-            .map(|head| conditions(&head.headers))
-            .collect();
+        let sent = upstream.all_conditions();
         assert_eq!(sent, expected);
     }
 }
@@ -674,16 +671,12 @@ async fn validators_do_not_cross_the_cache() {
         let request = Request::get("/v1/models").header(header::IF_NONE_MATCH, "\"client\"");
         request.body(Empty::new()).unwrap()
     };
-    let answer = send(&layer, request()).await;
-    assert_ne!(answer.headers()["etag"], "\"upstream-5d8c\"");
+    let response = send(&layer, request()).await;
+    assert_ne!(response.headers()["etag"], "\"upstream-5d8c\"");
     sleep(DUE).await;
     send(&layer, request()).await;
     settle().await;
-    let requests = upstream.requests();
-    let sent: Vec<_> = requests
-        .iter()
-        .map(|head| conditions(&head.headers))
-        .collect();
+    let sent = upstream.all_conditions();
     assert_eq!(sent, [unconditional(), by_tag("\"upstream-5d8c\"")]);
     let cache = layer.cache();
     let shown = format!(

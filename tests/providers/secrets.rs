@@ -68,7 +68,7 @@ struct Upstream {
 }
 
 impl Upstream {
-    async fn start(answer: impl Fn(&str) -> String + Send + 'static) -> Self {
+    async fn start(response: impl Fn(&str) -> String + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -84,9 +84,9 @@ impl Upstream {
                     head.push(byte);
                 }
                 let head = String::from_utf8(head).unwrap();
-                let answer = answer(&head);
+                let response = response(&head);
                 keep.lock().unwrap().push(head);
-                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.write_all(response.as_bytes()).await;
             }
         });
         Self {

@@ -142,8 +142,7 @@ async fn trailing_slash_is_part_of_id_or_ignored() {
         .provider(Provider::fixed("p", ["a", "b/", "c", "c/"].map(Model::new)))
         .build()
         .unwrap();
-    let mut transports = Transports::of(&layer).await;
-    for (path, expected) in [
+    let cases = [
         ("p/a", Some("p/a")),
         ("p/a/", Some("p/a")),
         ("p/a%2F", Some("p/a")),
@@ -156,11 +155,17 @@ async fn trailing_slash_is_part_of_id_or_ignored() {
         ("p/c/", Some("p/c/")),
         ("p/c%2f", Some("p/c/")),
         ("p/c//", Some("p/c/")),
-    ] {
-        let response = transports
-            .get_and_head(&format!("/v1/models/{path}"), &[])
-            .await;
-        assert_model(&response, expected, path);
+    ];
+    assert_models(&layer, &cases).await;
+}
+
+/// Checks which model each path leads to; `None` is a 404.
+async fn assert_models(layer: &StaticModelsCacheLayer, cases: &[(&str, Option<&str>)]) {
+    let mut transports = Transports::of(layer).await;
+    for (path, expected) in cases {
+        let uri = format!("/v1/models/{path}");
+        let response = transports.get_and_head(&uri, &[]).await;
+        assert_model(&response, *expected, path);
     }
 }
 
@@ -177,8 +182,7 @@ fn assert_model(response: &Response<Bytes>, expected: Option<&str>, what: &str) 
 
 #[tokio::test]
 async fn id_is_decoded_once_and_plus_is_literal() {
-    let mut transports = Transports::of(&layer()).await;
-    for (path, expected) in [
+    let cases = [
         ("house/a+b", Some("house/a+b")),
         ("house/a%2Bb", Some("house/a+b")),
         ("house/a%20b", Some("house/a b")),
@@ -190,12 +194,8 @@ async fn id_is_decoded_once_and_plus_is_literal() {
         ("+", Some("+")),
         ("%2B", Some("+")),
         ("%20", None),
-    ] {
-        let response = transports
-            .get_and_head(&format!("/v1/models/{path}"), &[])
-            .await;
-        assert_model(&response, expected, path);
-    }
+    ];
+    assert_models(&layer(), &cases).await;
 }
 
 #[tokio::test]

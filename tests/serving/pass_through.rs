@@ -330,14 +330,14 @@ async fn endless_response_ends_with_its_reader() {
         let server = Server::hyper(house().layer(events)).await;
         let mut client = Client::connect(server.addr(), version).await;
         let request = Request::get("/v1/events").body(net::empty()).unwrap();
-        let mut answer = client.start(request).await.into_body();
+        let mut response = client.start(request).await.into_body();
         let feed = fed_responses.recv().await.unwrap();
         for n in 0..100 {
             let event = format!("data: {n}\n\n");
             feed.send(Ok(Frame::data(event.clone().into()))).unwrap();
-            assert_eq!(next_data(&mut answer).await, event);
+            assert_eq!(next_data(&mut response).await, event);
         }
-        drop((answer, client));
+        drop((response, client));
         within(feed.closed()).await;
     }
 }
@@ -350,8 +350,8 @@ async fn websocket_upgrade_passes_through() {
         upgrade.on_upgrade(|mut socket| async move {
             while let Some(Ok(message)) = socket.recv().await {
                 if let Message::Text(text) = message {
-                    let answer = format!("{text} to you");
-                    socket.send(Message::Text(answer.into())).await.unwrap();
+                    let response = format!("{text} to you");
+                    socket.send(Message::Text(response.into())).await.unwrap();
                 }
             }
         })
@@ -378,9 +378,9 @@ async fn websocket_upgrade_passes_through() {
 
         // A text frame of two bytes, with a zero mask (RFC 6455, section 5.2).
         stream.write_all(b"\x81\x82\0\0\0\0hi").await.unwrap();
-        let mut answer = [0; 11];
-        within(stream.read_exact(&mut answer)).await.unwrap();
-        assert_eq!(&answer, b"\x81\x09hi to you");
+        let mut response = [0; 11];
+        within(stream.read_exact(&mut response)).await.unwrap();
+        assert_eq!(&response, b"\x81\x09hi to you");
     }
 }
 
@@ -390,9 +390,9 @@ async fn upgrade_request_on_list_path_gets_list() {
     let server = Server::axum(app).await;
     let request = "GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: upgrade, close\r\n\
                    upgrade: h2c\r\n\r\n";
-    let answer = net::raw(server.addr(), request).await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    assert!(answer.contains("house/small"));
+    let response = net::raw(server.addr(), request).await;
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    assert!(response.contains("house/small"));
 }
 
 #[tokio::test]
@@ -408,13 +408,13 @@ async fn connect_tunnel_passes_through() {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let server = Server::hyper(house().layer(tunnel)).await;
-    let answer = net::raw(
+    let response = net::raw(
         server.addr(),
         "CONNECT a.test:1 HTTP/1.1\r\nhost: a\r\n\r\n",
     )
     .await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.ends_with("\r\n\r\ntunnelled"), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert!(response.ends_with("\r\n\r\ntunnelled"), "{response}");
 }
 
 // ===== readiness =====
@@ -451,9 +451,9 @@ async fn readiness_follows_inner_service() {
     assert!(service.is_woken());
     assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));
 
-    let answer = service.call(request("/x"));
+    let response = service.call(request("/x"));
     assert_request_eq!(handle, "/x").send_response(Response::new(Full::default()));
-    assert_eq!(answer.await.unwrap(), StatusCode::OK);
+    assert_eq!(response.await.unwrap(), StatusCode::OK);
     // The one permit is used up.
     assert!(service.poll_ready::<Sent>().is_pending());
 }
@@ -464,14 +464,14 @@ async fn list_response_keeps_reserved_readiness() {
     handle.allow(1);
     assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));
     for _ in 0..3 {
-        let answer = service.call(request("/v1/models"));
-        assert_eq!(answer.await.unwrap(), StatusCode::OK);
+        let response = service.call(request("/v1/models"));
+        assert_eq!(response.await.unwrap(), StatusCode::OK);
         assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));
     }
     assert!(handle.next_request().now_or_never().is_none());
-    let answer = service.call(request("/x"));
+    let response = service.call(request("/x"));
     assert_request_eq!(handle, "/x").send_response(Response::new(Full::default()));
-    assert_eq!(answer.await.unwrap(), StatusCode::OK);
+    assert_eq!(response.await.unwrap(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -482,10 +482,10 @@ async fn call_uses_the_instance_polled_ready() {
     for _ in 0..10 {
         assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));
         let idle = service.get_ref().clone();
-        let answer = service.call(request("/x"));
+        let response = service.call(request("/x"));
         drop(idle);
         assert_request_eq!(handle, "/x").send_response(Response::new(Full::default()));
-        assert_eq!(answer.await.unwrap(), StatusCode::OK);
+        assert_eq!(response.await.unwrap(), StatusCode::OK);
     }
 }
 
@@ -494,11 +494,11 @@ async fn inner_errors_pass_through() {
     let (mut service, mut handle) = mocked();
     handle.allow(1);
     assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));
-    let answer = service.call(request("/x"));
-    assert_request_eq!(handle, "/x").send_error("of the call");
-    assert_eq!(answer.await.unwrap_err().to_string(), "error of the call");
+    let response = service.call(request("/x"));
+    assert_request_eq!(handle, "/x").send_error("error of the call");
+    assert_eq!(response.await.unwrap_err().to_string(), "error of the call");
 
-    handle.send_error("of readiness");
+    handle.send_error("error of readiness");
     let Poll::Ready(Err(error)) = service.poll_ready::<Sent>() else {
         panic!("the mock is ready");
     };

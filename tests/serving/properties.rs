@@ -104,16 +104,16 @@ fn model() -> impl Strategy<Value = Model> {
 
 /// Checks all invariants of what a layer lists.
 async fn check(layer: &StaticModelsCacheLayer) -> Result<(), TestCaseError> {
-    let answer = send(layer, get("/v1/models")).await;
-    prop_assert_eq!(answer.status(), 200);
-    let text = std::str::from_utf8(answer.body()).unwrap();
+    let response = send(layer, get("/v1/models")).await;
+    prop_assert_eq!(response.status(), 200);
+    let text = std::str::from_utf8(response.body()).unwrap();
     let envelope = text.starts_with(r#"{"object":"list","data":["#) && text.ends_with("]}");
     prop_assert!(envelope, "{}", text);
     let body: serde_json::Value = serde_json::from_str(text).unwrap();
     prop_assert_eq!(body.as_object().unwrap().len(), 2);
     let data = body["data"].as_array().unwrap();
     let snapshot = layer.cache().snapshot();
-    prop_assert_eq!(answer.body(), &snapshot.body());
+    prop_assert_eq!(response.body(), &snapshot.body());
     prop_assert_eq!(data.len(), snapshot.len());
     prop_assert_eq!(snapshot.iter().count(), snapshot.len());
 
@@ -147,7 +147,7 @@ async fn check(layer: &StaticModelsCacheLayer) -> Result<(), TestCaseError> {
     // The list is the concatenation of its models, byte for byte.
     let joined = records.join(&b","[..]);
     let whole = [&br#"{"object":"list","data":["#[..], &joined, b"]}"].concat();
-    prop_assert_eq!(answer.body(), &whole);
+    prop_assert_eq!(response.body(), &whole);
     Ok(())
 }
 

@@ -30,7 +30,7 @@ fn hook(request: &http::request::Parts) -> Result<View, BoxError> {
         Some(b"stranger") => View::denied(StatusCode::UNAUTHORIZED),
         Some(b"broken") => View::named("broken", |_| panic!("panic in the predicate")),
         Some(b"panic") => panic!("panic in the hook"),
-        _ => return Err("of the hook".into()),
+        _ => return Err("error of the hook".into()),
     })
 }
 

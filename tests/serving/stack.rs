@@ -273,8 +273,8 @@ async fn layer_with_boxed_bodies_can_be_optional() {
             false => Either::Right(plain),
         };
         let service = ServiceBuilder::new().layer(layer);
-        let answer = send(&service.service(service_fn(inside)), get("/v1/models")).await;
-        assert_eq!(answer.body() == &expected(), enabled);
+        let response = send(&service.service(service_fn(inside)), get("/v1/models")).await;
+        assert_eq!(response.body() == &expected(), enabled);
     }
 }
 
@@ -516,27 +516,27 @@ async fn cors_applies_to_list_only_when_outside() {
         .layer(CorsLayer::very_permissive())
         .layer(house());
     let outside = stack.service(service_fn(inside));
-    let answer = send(&outside, preflight()).await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()[&allowed], "https://chat.example");
+    let response = send(&outside, preflight()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[&allowed], "https://chat.example");
     assert_eq!(
-        answer.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS],
+        response.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS],
         "authorization"
     );
-    assert!(answer.body().is_empty());
-    let answer = send(&outside, list()).await;
-    assert_eq!(answer.headers()[&allowed], "https://chat.example");
-    assert_eq!(answer.body(), &expected());
+    assert!(response.body().is_empty());
+    let response = send(&outside, list()).await;
+    assert_eq!(response.headers()[&allowed], "https://chat.example");
+    assert_eq!(response.body(), &expected());
 
     // Inside, the preflight reaches the CORS layer, but the list never passes through it.
     let stack = ServiceBuilder::new()
         .layer(house())
         .layer(CorsLayer::very_permissive());
     let inside = stack.service(service_fn(inside));
-    let answer = send(&inside, preflight()).await;
-    assert_eq!(answer.headers()[&allowed], "https://chat.example");
-    let answer = send(&inside, list()).await;
-    assert!(!answer.headers().contains_key(&allowed));
+    let response = send(&inside, preflight()).await;
+    assert_eq!(response.headers()[&allowed], "https://chat.example");
+    let response = send(&inside, list()).await;
+    assert!(!response.headers().contains_key(&allowed));
 }
 
 #[tokio::test]
@@ -667,11 +667,11 @@ async fn catch_panic_keeps_list_available() {
         .layer(CatchPanicLayer::new());
     let inside = stack.service(service_fn(inside));
     for _ in 0..2 {
-        for answer in [
+        for response in [
             send(&outside, get("/panic")).await,
             send(&inside, get("/panic")).await,
         ] {
-            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         }
         assert_eq!(send(&outside, get("/v1/models")).await.body(), &expected());
         assert_eq!(send(&inside, get("/v1/models")).await.body(), &expected());
@@ -697,11 +697,11 @@ async fn normalize_path_trims_list_path_only_outside() {
     assert_eq!(list.body(), &expected());
     let missed = send(&within, get("//v1/models")).await;
     assert!(missed.body().starts_with(b"inside GET /v1/models "));
-    for answer in [
+    for response in [
         send(&outside, get("/x/")).await,
         send(&within, get("/x/")).await,
     ] {
-        assert!(answer.body().starts_with(b"inside GET /x "));
+        assert!(response.body().starts_with(b"inside GET /x "));
     }
 }
 

@@ -34,9 +34,9 @@ fn hook(request: &Parts) -> Result<View, BoxError> {
         Some("house") => View::named("house", |model| model.provider() == "house"),
         Some("lab") => View::named("lab", |model| model.provider() == "lab"),
         Some("small") => View::named("small", |model| model.model().id() == "small"),
-        Some("panic") => panic!("with sk-secret in its message"),
-        Some("broken") => View::named("broken", |_| panic!("with sk-secret in its message")),
-        Some(_) => return Err("with sk-secret in its message".into()),
+        Some("panic") => panic!("a message with sk-secret"),
+        Some("broken") => View::named("broken", |_| panic!("a message with sk-secret")),
+        Some(_) => return Err("a message with sk-secret".into()),
     })
 }
 

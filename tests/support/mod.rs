@@ -43,24 +43,24 @@ type ListFuture = Pin<Box<dyn Future<Output = Result<ModelList, BoxError>> + Sen
 pub struct ScriptedSource {
     calls: Arc<AtomicUsize>,
     alive: Arc<AtomicUsize>,
-    answer: Arc<Mutex<dyn FnMut(usize) -> ListFuture + Send>>,
+    respond: Arc<Mutex<dyn FnMut(usize) -> ListFuture + Send>>,
 }
 
 impl ScriptedSource {
-    pub fn new<F, Fut, E>(mut answer: F) -> Self
+    pub fn new<F, Fut, E>(mut respond: F) -> Self
     where
         F: FnMut(usize) -> Fut + Send + 'static,
         Fut: Future<Output = Result<ModelList, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        let answer = move |call| -> ListFuture {
-            let answer = answer(call);
-            Box::pin(async { answer.await.map_err(Into::into) })
+        let respond = move |call| -> ListFuture {
+            let response = respond(call);
+            Box::pin(async { response.await.map_err(Into::into) })
         };
         Self {
             calls: Arc::default(),
             alive: Arc::default(),
-            answer: Arc::new(Mutex::new(answer)),
+            respond: Arc::new(Mutex::new(respond)),
         }
     }
 
@@ -97,8 +97,8 @@ impl ScriptedSource {
     pub fn shared(shared: &SharedList) -> Self {
         let shared = shared.clone();
         Self::new(move |_| {
-            let answer = shared.read();
-            async move { answer.map_err(ListError::from) }
+            let list = shared.read();
+            async move { list.map_err(ListError::from) }
         })
     }
 
@@ -149,8 +149,8 @@ impl SharedList {
         self.0.lock().unwrap().clone()
     }
 
-    pub fn set(&self, answer: Result<ModelList, ListErrorKind>) {
-        *self.0.lock().unwrap() = answer;
+    pub fn set(&self, list: Result<ModelList, ListErrorKind>) {
+        *self.0.lock().unwrap() = list;
     }
 }
 
@@ -176,11 +176,11 @@ impl Service<ListModels> for ScriptedSource {
         self.alive.fetch_add(1, Ordering::SeqCst);
         let alive = Alive(Arc::clone(&self.alive));
         // A closure that panics does so in `call`, and later calls are not affected.
-        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = answer(call);
+        let mut respond = self.respond.lock().unwrap_or_else(PoisonError::into_inner);
+        let response = respond(call);
         Box::pin(async move {
             let _alive = alive;
-            answer.await
+            response.await
         })
     }
 }

@@ -7,7 +7,7 @@
     reason = "each test file uses its part of it, and tests unwrap"
 )]
 
-use std::{io::Read, time::Duration};
+use std::io::Read;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header};
@@ -113,7 +113,7 @@ pub async fn list_under(layer: &StaticModelsCacheLayer, coding: &str) -> Respons
 pub async fn encoded(layer: &StaticModelsCacheLayer) {
     within(async {
         while coding(list_under(layer, "gzip").await.headers()) == "identity" {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
     })
     .await;
