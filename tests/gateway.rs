@@ -1,4 +1,4 @@
-//! The example gateway, run as users run it: a process, asked over HTTP.
+//! The example gateway, run as users run it: a process that serves HTTP.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -29,11 +29,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     process::{Child, ChildStdout, Command},
     sync::mpsc,
-    task::JoinSet,
-    time::{sleep, timeout},
+    task::{JoinSet, yield_now},
+    time::timeout,
 };
 
-/// Ends a test that would hang. Nothing that is promised here is as slow as that.
+/// Turns a test that hangs into one that fails. Nothing in these tests is this slow.
 const SAFETY: Duration = Duration::from_secs(30);
 
 // ===== The process =====
@@ -41,7 +41,7 @@ const SAFETY: Duration = Duration::from_secs(30);
 struct Gateway {
     process: Child,
     address: SocketAddr,
-    /// Open for as long as the process may print.
+    /// Kept open while the process may print.
     _stdout: Lines<BufReader<ChildStdout>>,
 }
 
@@ -70,7 +70,7 @@ impl Gateway {
         let mut process = command.stderr(Stdio::inherit()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let line = timeout(SAFETY, lines.next_line()).await.unwrap().unwrap();
-        let line = line.expect("says where it listens before it ends");
+        let line = line.expect("the gateway prints its address");
         let address = line.strip_prefix("listening on http://").expect(&line);
         Self {
             address: address.parse().unwrap(),
@@ -79,29 +79,29 @@ impl Gateway {
         }
     }
 
-    async fn ask(&self, request: http::request::Builder, body: impl Into<Body>) -> Response<Body> {
+    async fn send(&self, request: http::request::Builder, body: impl Into<Body>) -> Response<Body> {
         let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
         let mut request = request.body(body.into()).unwrap();
         let uri = format!("http://{}{}", self.address, request.uri());
         *request.uri_mut() = uri.parse().unwrap();
-        let answer = timeout(SAFETY, client.request(request)).await.unwrap();
-        answer.unwrap().map(Body::new)
+        let response = timeout(SAFETY, client.request(request)).await.unwrap();
+        response.unwrap().map(Body::new)
     }
 
     async fn get(&self, path: &str) -> Response<Bytes> {
-        whole(self.ask(Request::get(path), Body::empty()).await).await
+        whole(self.send(Request::get(path), Body::empty()).await).await
     }
 
     async fn chat(&self, body: impl Into<Body>) -> Response<Bytes> {
         let request = Request::post("/v1/chat/completions");
-        whole(self.ask(request, body).await).await
+        whole(self.send(request, body).await).await
     }
 
     /// Waits until every provider is listed.
     async fn listing_all(self) -> Self {
         timeout(SAFETY, async {
             while self.status().await.values().any(|&models| models == 0) {
-                sleep(Duration::from_millis(20)).await;
+                yield_now().await;
             }
         })
         .await
@@ -109,7 +109,7 @@ impl Gateway {
         self
     }
 
-    /// How many models of each provider are listed.
+    /// The number of listed models per provider.
     async fn status(&self) -> BTreeMap<String, u64> {
         let status = self.get("/status").await;
         let status = json_of(status.body());
@@ -129,8 +129,8 @@ impl Gateway {
     }
 }
 
-async fn whole(answer: Response<Body>) -> Response<Bytes> {
-    let (head, body) = answer.into_parts();
+async fn whole(response: Response<Body>) -> Response<Bytes> {
+    let (head, body) = response.into_parts();
     let body = timeout(SAFETY, body.collect()).await.unwrap().unwrap();
     Response::from_parts(head, body.to_bytes())
 }
@@ -139,14 +139,14 @@ fn json_of(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap()
 }
 
-// ===== A provider of the test's own =====
+// ===== A provider of the test =====
 
-/// Lists its models, `x:1` alone by default, and answers each chat as the test tells it to.
+/// Lists its models, by default only `x:1`, and responds to each chat as the test defines.
 struct Lab {
     base_url: String,
-    /// The chats that came, as they came.
+    /// The chats as received.
     chats: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
-    answers: mpsc::UnboundedSender<Response<Body>>,
+    responses: mpsc::UnboundedSender<Response<Body>>,
     _server: JoinSet<()>,
 }
 
@@ -159,7 +159,7 @@ impl Lab {
 
     async fn listing(ids: &[&str]) -> Self {
         let chats = Arc::new(Mutex::new(Vec::new()));
-        let (answers, given) = mpsc::unbounded_channel();
+        let (responses, given) = mpsc::unbounded_channel();
         let given: Answers = Arc::new(tokio::sync::Mutex::new(given));
         let seen = Arc::clone(&chats);
         let chat = move |State(given): State<Answers>, headers: HeaderMap, body: Bytes| async move {
@@ -180,7 +180,7 @@ impl Lab {
         Self {
             base_url,
             chats,
-            answers,
+            responses,
             _server: server,
         }
     }
@@ -205,23 +205,27 @@ fn file(test: &str, text: &str) -> PathBuf {
     file
 }
 
-// ===== The list =====
+// ===== List =====
 
 #[tokio::test]
-async fn the_demo_lists_its_three_upstreams_in_the_exact_envelope() {
+async fn demo_lists_three_upstreams_exactly() {
     let gateway = Gateway::demo().await.listing_all().await;
-    let answer = gateway.get("/v1/models").await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()["content-type"], "application/json");
-    let head = gateway.ask(Request::head("/v1/models"), Body::empty());
+    let response = gateway.get("/v1/models").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let head = gateway.send(Request::head("/v1/models"), Body::empty());
     let head = whole(head.await).await;
     for header in ["content-length", "content-type", "etag", "cache-control"] {
-        assert_eq!(head.headers()[header], answer.headers()[header]);
+        assert_eq!(head.headers()[header], response.headers()[header]);
     }
     assert!(head.body().is_empty());
 
-    assert!(answer.body().starts_with(br#"{"object":"list","data":[{"#));
-    let list = json_of(answer.body());
+    assert!(
+        response
+            .body()
+            .starts_with(br#"{"object":"list","data":[{"#)
+    );
+    let list = json_of(response.body());
     assert_eq!(list.as_object().unwrap().len(), 2);
     let mut of_provider = BTreeMap::new();
     for model in list["data"].as_array().unwrap() {
@@ -232,14 +236,14 @@ async fn the_demo_lists_its_three_upstreams_in_the_exact_envelope() {
         let (provider, _) = id.split_once('/').unwrap_or_default();
         *of_provider.entry(provider.to_owned()).or_default() += 1;
     }
-    // An alias and the declared ones stand without a provider's name.
+    // An alias and declared models have no provider prefix.
     let sizes = [("", 8), ("acme", 120), ("bazaar", 350), ("cellar", 5)];
     let sizes = sizes.map(|(name, size)| (name.to_owned(), size));
     assert_eq!(of_provider, BTreeMap::from(sizes));
 }
 
 #[tokio::test]
-async fn async_openai_reads_every_model_of_the_demo() {
+async fn async_openai_reads_every_demo_model() {
     let gateway = Gateway::demo().await.listing_all().await;
     let config = OpenAIConfig::new()
         .with_api_base(format!("http://{}/v1", gateway.address))
@@ -248,7 +252,8 @@ async fn async_openai_reads_every_model_of_the_demo() {
     let list = client.models().list().await.unwrap();
     assert_eq!((list.object.as_str(), list.data.len()), ("list", 483));
     for model in list.data {
-        // It puts the id into the path as it is, but for what its URL library escapes.
+        // The client puts the id into the path unescaped, except for what its URL library
+        // escapes.
         let mut id = model.id.replace('%', "%25");
         for (sign, escape) in [("?", "%3F"), ("#", "%23")] {
             id = id.replace(sign, escape);
@@ -262,7 +267,7 @@ async fn async_openai_reads_every_model_of_the_demo() {
 }
 
 #[tokio::test]
-async fn the_demo_speaks_every_dialect() {
+async fn demo_serves_every_dialect() {
     let gateway = Gateway::demo().await.listing_all().await;
     for (path, header, list, id, first) in [
         ("/v1/models", "accept", "data", "id", "fast"),
@@ -297,11 +302,11 @@ async fn the_demo_speaks_every_dialect() {
         ),
     ] {
         let request = Request::get(path).header(header, "x");
-        let answer = whole(gateway.ask(request, Body::empty()).await).await;
-        assert_eq!(answer.status(), 200, "{path}");
-        assert_eq!(json_of(answer.body())[list][0][id], first, "{path}");
+        let response = whole(gateway.send(request, Body::empty()).await).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(json_of(response.body())[list][0][id], first, "{path}");
     }
-    // What no provider said: by the catalogue, and by an override.
+    // Facts that no provider reported: from the catalog, and from an override.
     let of = |id: &str| format!("/v1/models/{id}");
     let known = json_of(gateway.get(&of("acme/quill-3-mini")).await.body());
     assert_eq!(known["context_length"], 192_000);
@@ -313,7 +318,7 @@ async fn the_demo_speaks_every_dialect() {
         json!(["embeddings"])
     );
     let asked = json!({ "model": "bazaar/fernhill/moss-2" }).to_string();
-    let shown = whole(gateway.ask(Request::post("/api/show"), asked).await).await;
+    let shown = whole(gateway.send(Request::post("/api/show"), asked).await).await;
     let shown = json_of(shown.body());
     assert!(
         shown["capabilities"]
@@ -324,16 +329,16 @@ async fn the_demo_speaks_every_dialect() {
 }
 
 #[tokio::test]
-async fn a_key_sees_its_view_in_the_list_and_in_chats() {
+async fn key_selects_view_of_list_and_chat() {
     let gateway = Gateway::demo().await.listing_all().await;
     for (header, key) in [
         ("authorization", "Bearer demo-acme-only"),
         ("x-api-key", "demo-acme-only"),
     ] {
         let list = Request::get("/v1/models").header(header, key);
-        let list = whole(gateway.ask(list, Body::empty()).await).await;
+        let list = whole(gateway.send(list, Body::empty()).await).await;
         let list = json_of(list.body());
-        assert_eq!(list["data"].as_array().unwrap().len(), 121); // with the alias
+        assert_eq!(list["data"].as_array().unwrap().len(), 121); // including the alias
         for (model, status) in [
             ("fast", 200),
             ("acme/quill-1-max", 200),
@@ -341,36 +346,36 @@ async fn a_key_sees_its_view_in_the_list_and_in_chats() {
         ] {
             let chat = Request::post("/v1/chat/completions").header(header, key);
             let body = json!({ "model": model, "messages": [] }).to_string();
-            let answer = whole(gateway.ask(chat, body).await).await;
-            assert_eq!(answer.status(), status, "{model}");
+            let response = whole(gateway.send(chat, body).await).await;
+            assert_eq!(response.status(), status, "{model}");
         }
     }
     let list = Request::get("/v1/models").header("x-goog-api-key", "demo-free-only");
     let list = whole(
         gateway
-            .ask(list.header("anthropic-version", "1"), Body::empty())
+            .send(list.header("anthropic-version", "1"), Body::empty())
             .await,
     );
     let list = json_of(list.await.body());
     assert_eq!(list["has_more"], true);
     assert_eq!(list["first_id"], "claude-bazaar/fernhill/flint-1:free");
-    // What it may not see is answered as what there is not.
-    let ask = |model: &str, key: &'static str| {
+    // A hidden model is indistinguishable from an unknown one.
+    let send = |model: &str, key: &'static str| {
         let body = json!({ "model": model, "messages": [] }).to_string();
         let chat = Request::post("/v1/chat/completions").header("x-api-key", key);
-        let answer = gateway.ask(chat, body);
-        async { whole(answer.await).await }
+        let response = gateway.send(chat, body);
+        async { whole(response.await).await }
     };
-    let hidden = ask("cellar/ember:8b", "demo-acme-only").await;
-    let unknown = ask("cellar/ember:9b", "demo-acme-only").await;
-    let text = |answer: &Response<Bytes>| String::from_utf8(answer.body().to_vec()).unwrap();
+    let hidden = send("cellar/ember:8b", "demo-acme-only").await;
+    let unknown = send("cellar/ember:9b", "demo-acme-only").await;
+    let text = |response: &Response<Bytes>| String::from_utf8(response.body().to_vec()).unwrap();
     assert_eq!(text(&hidden).replace(":8b", ":9b"), text(&unknown));
 }
 
-/// The bug: a model that a view excludes was reached by an alias and by a `claude-` name, in
-/// list, retrieval, show and chat; and those names of a model that a view includes were 404.
+/// Regression: a model that a view excludes was reachable by an alias and by a `claude-` name, in
+/// list, retrieval, show and chat; and those names of an included model were 404.
 #[tokio::test]
-async fn a_view_judges_the_model_by_whatever_name_it_is_asked_for() {
+async fn view_applies_to_every_name_of_a_model() {
     let lab = Lab::listing(&["secret", "other"]).await;
     let text = format!(
         r#"
@@ -409,9 +414,9 @@ async fn a_view_judges_the_model_by_whatever_name_it_is_asked_for() {
     command.env("GATEWAY_KEY_WITHOUT", "without");
     command.env("GATEWAY_KEY_WITH", "with");
     let gateway = Gateway::start(&mut command).await.listing_all().await;
-    let ask = |request: http::request::Builder, body: Value| {
-        let answer = gateway.ask(request, body.to_string());
-        async { whole(answer.await).await }
+    let send = |request: http::request::Builder, body: Value| {
+        let response = gateway.send(request, body.to_string());
+        async { whole(response.await).await }
     };
     let own = ["house/secret", "best"];
     let led = ["claude-house/secret", "claude-best"];
@@ -424,7 +429,7 @@ async fn a_view_judges_the_model_by_whatever_name_it_is_asked_for() {
             ("/api/tags", "accept", own),
             ("/v1/models?client_version=0.169.0", "accept", own),
         ] {
-            let list = ask(keyed(Request::get(path).header(header, "1")), json!(null)).await;
+            let list = send(keyed(Request::get(path).header(header, "1")), json!(null)).await;
             let list = String::from_utf8(list.body().to_vec()).unwrap();
             for name in listed {
                 let has = list.contains(&format!("{name}\""));
@@ -438,23 +443,23 @@ async fn a_view_judges_the_model_by_whatever_name_it_is_asked_for() {
                 ("/v1beta/models", "accept"),
             ] {
                 let request = Request::get(format!("{path}/{name}")).header(header, "1");
-                let answer = ask(keyed(request), json!(null)).await;
-                assert_eq!(answer.status(), status, "{key} {path}/{name} {header}");
+                let response = send(keyed(request), json!(null)).await;
+                assert_eq!(response.status(), status, "{key} {path}/{name} {header}");
             }
-            let shown = ask(keyed(Request::post("/api/show")), json!({ "model": name })).await;
+            let shown = send(keyed(Request::post("/api/show")), json!({ "model": name })).await;
             assert_eq!(shown.status(), status, "{key} show {name}");
 
-            lab.answers.send(Response::new(Body::from("{}"))).unwrap();
+            lab.responses.send(Response::new(Body::from("{}"))).unwrap();
             let chat = || keyed(Request::post("/v1/chat/completions"));
-            let answer = ask(chat(), json!({ "model": name })).await;
-            assert_eq!(answer.status(), status, "{key} chat {name}");
+            let response = send(chat(), json!({ "model": name })).await;
+            assert_eq!(response.status(), status, "{key} chat {name}");
             if status == 404 {
                 let unknown = name.replace("best", "bess").replace("secret", "secres");
-                let other = ask(chat(), json!({ "model": unknown })).await;
-                let text = |answer: &Response<Bytes>, name: &str| {
-                    String::from_utf8_lossy(answer.body()).replace(name, "ID")
+                let other = send(chat(), json!({ "model": unknown })).await;
+                let text = |response: &Response<Bytes>, name: &str| {
+                    String::from_utf8_lossy(response.body()).replace(name, "ID")
                 };
-                assert_eq!(text(&answer, name), text(&other, &unknown));
+                assert_eq!(text(&response, name), text(&other, &unknown));
             }
         }
     }
@@ -468,16 +473,16 @@ async fn a_view_judges_the_model_by_whatever_name_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_chat_tells_codex_the_tag_of_the_list_that_it_has() {
+async fn chat_response_has_models_etag_for_codex() {
     let gateway = Gateway::demo().await.listing_all().await;
     let chat = json!({ "model": "fast", "messages": [] }).to_string();
     let list = gateway.get("/v1/models?client_version=0.169.0").await;
-    let answer = gateway.chat(chat).await;
-    assert_eq!(answer.headers()["x-models-etag"], list.headers()["etag"]);
+    let response = gateway.chat(chat).await;
+    assert_eq!(response.headers()["x-models-etag"], list.headers()["etag"]);
 }
 
 #[tokio::test]
-async fn with_keys_in_the_file_nobody_comes_in_without_one() {
+async fn request_without_configured_key_is_401() {
     let text = r#"
         listen = "127.0.0.1:0"
 
@@ -501,7 +506,7 @@ async fn with_keys_in_the_file_nobody_comes_in_without_one() {
     assert_eq!(gateway.get("/healthz").await.status(), 200);
 
     let list = Request::get("/v1/models").header("x-api-key", "key-of-the-lab");
-    let list = whole(gateway.ask(list, Body::empty()).await).await;
+    let list = whole(gateway.send(list, Body::empty()).await).await;
     let list = json_of(list.body());
     assert_eq!(list["data"].as_array().unwrap().len(), 1);
     assert_eq!(list["data"][0]["id"], "house/small");
@@ -510,7 +515,7 @@ async fn with_keys_in_the_file_nobody_comes_in_without_one() {
 // ===== Chats =====
 
 #[tokio::test]
-async fn a_chat_goes_to_the_provider_of_its_model_under_the_id_known_there() {
+async fn chat_is_routed_under_upstream_id() {
     let gateway = Gateway::demo().await.listing_all().await;
     for (listed, upstream_id, provider) in [
         ("acme/quill-3-mini", "quill-3-mini", "acme"),
@@ -522,14 +527,14 @@ async fn a_chat_goes_to_the_provider_of_its_model_under_the_id_known_there() {
         ("cellar/ember:8b", "ember:8b", "cellar"),
     ] {
         let said = format!("I am {upstream_id} of {provider}.");
-        let answer = gateway.chat(json!({ "model": listed }).to_string()).await;
-        let answer = json_of(answer.body());
-        assert_eq!(answer["choices"][0]["message"]["content"], said);
+        let response = gateway.chat(json!({ "model": listed }).to_string()).await;
+        let response = json_of(response.body());
+        assert_eq!(response["choices"][0]["message"]["content"], said);
 
         let streamed = json!({ "model": listed, "stream": true }).to_string();
-        let answer = gateway.chat(streamed).await;
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        let events = str::from_utf8(answer.body()).unwrap();
+        let response = gateway.chat(streamed).await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let events = str::from_utf8(response.body()).unwrap();
         let events: Vec<_> = events
             .lines()
             .filter_map(|line| line.strip_prefix("data: "))
@@ -545,7 +550,7 @@ async fn a_chat_goes_to_the_provider_of_its_model_under_the_id_known_there() {
 }
 
 #[tokio::test]
-async fn each_part_of_a_stream_is_passed_on_as_it_comes() {
+async fn stream_chunks_are_forwarded_as_received() {
     let lab = Lab::open().await;
     let gateway = lab.gateway("stream").await;
     let (parts, mut given) = mpsc::unbounded_channel::<&'static str>();
@@ -554,23 +559,23 @@ async fn each_part_of_a_stream_is_passed_on_as_it_comes() {
             .poll_recv(cx)
             .map(|part| part.map(Ok::<_, std::io::Error>))
     });
-    let answer = Response::builder()
+    let response = Response::builder()
         .header("content-type", "text/event-stream")
         .header("x-request-id", "17")
         .header("set-cookie", "of-the-lab=1")
         .body(Body::from_stream(body))
         .unwrap();
-    lab.answers.send(answer).unwrap();
+    lab.responses.send(response).unwrap();
     let request = Request::post("/v1/chat/completions");
-    let answer = gateway
-        .ask(request, r#"{"model":"lab/x:1","stream":true}"#)
+    let response = gateway
+        .send(request, r#"{"model":"lab/x:1","stream":true}"#)
         .await;
-    assert_eq!(answer.headers()["content-type"], "text/event-stream");
-    assert_eq!(answer.headers()["x-request-id"], "17");
-    assert!(!answer.headers().contains_key("set-cookie"));
-    let mut body = answer.into_body();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert_eq!(response.headers()["x-request-id"], "17");
+    assert!(!response.headers().contains_key("set-cookie"));
+    let mut body = response.into_body();
     for part in ["data: 1\n\n", "data: 2\n", "\n", "da", "ta: [DONE]\n\n"] {
-        // The next is not sent before this one has arrived.
+        // The next chunk is not sent before this one has arrived.
         parts.send(part).unwrap();
         let frame = timeout(SAFETY, body.frame()).await.unwrap();
         assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), part);
@@ -580,10 +585,10 @@ async fn each_part_of_a_stream_is_passed_on_as_it_comes() {
 }
 
 #[tokio::test]
-async fn a_provider_sees_its_own_key_and_the_clients_bytes_and_nothing_else_of_the_client() {
+async fn provider_gets_only_its_key_and_client_body() {
     let lab = Lab::open().await;
     let gateway = lab.gateway("key").await;
-    lab.answers.send(Response::new(Body::from("{}"))).unwrap();
+    lab.responses.send(Response::new(Body::from("{}"))).unwrap();
     let request = Request::post("/v1/chat/completions?key=the-client's")
         .header("authorization", "Bearer the-client's")
         .header("cookie", "the-client's")
@@ -591,8 +596,8 @@ async fn a_provider_sees_its_own_key_and_the_clients_bytes_and_nothing_else_of_t
         .header("x-team", "the-client's")
         .header("idempotency-key", "5");
     let sent = r#" { "temperature" : 0.100000000000000000001, "model" : "lab\/x:1", "seed":1e2 }"#;
-    let answer = whole(gateway.ask(request, sent).await).await;
-    assert_eq!(answer.body(), "{}");
+    let response = whole(gateway.send(request, sent).await).await;
+    assert_eq!(response.body(), "{}");
 
     let chats = lab.chats.lock().unwrap();
     let [(headers, body)] = &chats[..] else {
@@ -610,13 +615,13 @@ async fn a_provider_sees_its_own_key_and_the_clients_bytes_and_nothing_else_of_t
 }
 
 #[tokio::test]
-async fn a_chat_that_cannot_be_passed_on_is_refused_in_openais_form() {
+async fn unroutable_chat_is_openai_error() {
     let lab = Lab::open().await;
     let gateway = lab.gateway("refused").await;
     let refused = |status: u16, body: &'static str| {
-        let answer = Response::builder().status(status).header("location", "/x");
-        lab.answers
-            .send(answer.body(Body::from(body)).unwrap())
+        let response = Response::builder().status(status).header("location", "/x");
+        lab.responses
+            .send(response.body(Body::from(body)).unwrap())
             .unwrap();
     };
     let known = r#"{"model":"lab/x:1"}"#;
@@ -634,58 +639,58 @@ async fn a_chat_that_cannot_be_passed_on_is_refused_in_openais_form() {
         ("[]", 400, "invalid_request_error"),
         (&huge, 413, "invalid_request_error"),
     ] {
-        let answer = gateway.chat(body.to_owned()).await;
-        assert_eq!(answer.status(), status, "{:.40}", body);
-        assert_eq!(json_of(answer.body())["error"]["type"], kind);
+        let response = gateway.chat(body.to_owned()).await;
+        assert_eq!(response.status(), status, "{:.40}", body);
+        assert_eq!(json_of(response.body())["error"]["type"], kind);
     }
     assert!(lab.chats.lock().unwrap().is_empty());
 
-    // Of what a provider refuses to the gateway, the client hears no more than that.
+    // The client learns only that the provider refused the gateway.
     for status in [401, 403, 307] {
         refused(status, "no such key: key-of-the-lab");
-        let answer = gateway.chat(known).await;
-        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
-        assert!(!format!("{answer:?}").contains("key-of-the-lab"));
-        assert_eq!(json_of(answer.body())["error"]["type"], "api_error");
+        let response = gateway.chat(known).await;
+        assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+        assert!(!format!("{response:?}").contains("key-of-the-lab"));
+        assert_eq!(json_of(response.body())["error"]["type"], "api_error");
     }
-    // What it refuses to the client is the client's to see.
+    // An error about the client's own request is passed on.
     refused(429, r#"{"error":"slow down"}"#);
-    let answer = gateway.chat(known).await;
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(answer.body(), r#"{"error":"slow down"}"#);
+    let response = gateway.chat(known).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(response.body(), r#"{"error":"slow down"}"#);
 
     drop(lab);
-    let answer = gateway.chat(known).await;
-    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
-    assert_eq!(json_of(answer.body())["error"]["code"], "bad_gateway");
+    let response = gateway.chat(known).await;
+    assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+    assert_eq!(json_of(response.body())["error"]["code"], "bad_gateway");
 }
 
 // ===== Health =====
 
 #[tokio::test]
-async fn the_gateway_is_alive_at_once_and_ready_when_one_provider_is_listed() {
+async fn gateway_is_ready_after_first_provider() {
     let hung = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = hung.local_addr().unwrap();
     let table = format!("[[providers]]\nname = \"hung\"\nbase_url = \"http://{address}\"\n");
     let gateway = Gateway::of_file(&file("hung", &table)).await;
     assert_eq!(gateway.get("/healthz").await.status(), StatusCode::OK);
-    let answer = gateway.get("/readyz").await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let response = gateway.get("/readyz").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
-        json_of(answer.body()),
+        json_of(response.body()),
         json!({ "ready": false, "models": 0 })
     );
-    // A model may be one of those that are not known yet.
-    let answer = gateway.chat(r#"{"model":"hung/x"}"#).await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(answer.headers().contains_key("retry-after"));
+    // The model may belong to a provider that has no list yet.
+    let response = gateway.chat(r#"{"model":"hung/x"}"#).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers().contains_key("retry-after"));
 
     let lab = Lab::open().await;
     let both = file("hung-and-lab", &format!("{table}{}", lab.table()));
     let gateway = Gateway::of_file(&both).await;
     timeout(SAFETY, async {
         while gateway.get("/readyz").await.status() != StatusCode::OK {
-            sleep(Duration::from_millis(20)).await;
+            yield_now().await;
         }
     })
     .await
@@ -693,14 +698,14 @@ async fn the_gateway_is_alive_at_once_and_ready_when_one_provider_is_listed() {
     assert_eq!(gateway.get("/healthz").await.status(), StatusCode::OK);
 }
 
-// ===== The end =====
+// ===== Shutdown =====
 
 #[tokio::test]
-async fn sigterm_ends_the_gateway_whatever_hangs() {
+async fn sigterm_ends_gateway_with_hung_provider() {
     let hung = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = hung.local_addr().unwrap();
     let lab = Lab::open().await;
-    // Whoever waits for the hung provider waits for longer than this test may take.
+    // Waiting for the hung provider would exceed the timeout of this test.
     let table = format!(
         "[static_models_cache]\nfetch_timeout = \"1h\"\n\
          [[providers]]\nname = \"hung\"\nbase_url = \"http://{address}\"\ntimeout = \"1h\"\n{}",
@@ -710,30 +715,29 @@ async fn sigterm_ends_the_gateway_whatever_hangs() {
     let (_fetch, _) = timeout(SAFETY, hung.accept()).await.unwrap().unwrap();
     timeout(SAFETY, async {
         while gateway.status().await["lab"] == 0 {
-            sleep(Duration::from_millis(20)).await;
+            yield_now().await;
         }
     })
     .await
     .unwrap();
 
-    // A client that holds a connection, one in the middle of a request, and a stream
-    // that never ends.
+    // A client with an idle connection, one in the middle of a request, and an endless stream.
     let mut idle = TcpStream::connect(gateway.address).await.unwrap();
     idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
         .await
         .unwrap();
-    let mut answer = [0; 12];
-    idle.read_exact(&mut answer).await.unwrap();
+    let mut response = [0; 12];
+    idle.read_exact(&mut response).await.unwrap();
     let mut slow = TcpStream::connect(gateway.address).await.unwrap();
     slow.write_all(b"GET /healthz HT").await.unwrap();
     let endless = futures_util::stream::iter([Ok::<_, std::io::Error>("data: 1\n\n")]);
     let endless = futures_util::StreamExt::chain(endless, futures_util::stream::pending());
-    lab.answers
+    lab.responses
         .send(Response::new(Body::from_stream(endless)))
         .unwrap();
     let request = Request::post("/v1/chat/completions");
     let mut stream = gateway
-        .ask(request, r#"{"model":"lab/x:1"}"#)
+        .send(request, r#"{"model":"lab/x:1"}"#)
         .await
         .into_body();
     assert!(stream.frame().await.unwrap().is_ok());
@@ -741,7 +745,7 @@ async fn sigterm_ends_the_gateway_whatever_hangs() {
     assert_eq!(gateway.terminate().await.code(), Some(0));
 }
 
-// ===== Bad files =====
+// ===== Invalid files =====
 
 async fn refused(test: &str, text: &str) -> Output {
     let mut command = gateway();
@@ -750,7 +754,7 @@ async fn refused(test: &str, text: &str) -> Output {
 }
 
 #[tokio::test]
-async fn a_bad_file_is_refused_with_code_2_naming_line_and_field() {
+async fn invalid_file_exits_2_naming_line_and_field() {
     let provider = "[[providers]]\nname = \"lab\"\nbase_url = \"http://127.0.0.1:9/v1\"\n";
     for (index, (text, line, field)) in [
         // Not TOML.
@@ -760,7 +764,7 @@ async fn a_bad_file_is_refused_with_code_2_naming_line_and_field() {
             "providers",
         ),
         ("listen =\n".to_owned(), 1, "listen"),
-        // No such field.
+        // Unknown fields.
         ("\n\nlisten_on = 5\n".to_owned(), 3, "listen_on"),
         (
             format!("{provider}api_key = \"hunter2\"\n"),
@@ -772,7 +776,7 @@ async fn a_bad_file_is_refused_with_code_2_naming_line_and_field() {
             2,
             "static_models_cache.refresh",
         ),
-        // Of another type.
+        // Wrong types.
         ("listen = \"here\"".to_owned(), 1, "listen"),
         (
             format!("{provider}\n{provider}headers = \"hunter2\""),
@@ -805,7 +809,7 @@ async fn a_bad_file_is_refused_with_code_2_naming_line_and_field() {
             2,
             "static_models_cache.views.a.include",
         ),
-        // Not what can be built.
+        // Settings that cannot be built.
         (
             "[static_models_cache]\nrefresh_interval = \"5m\"\nmiss_timeout = \"0s\"\n".to_owned(),
             3,
@@ -842,19 +846,19 @@ async fn a_bad_file_is_refused_with_code_2_naming_line_and_field() {
     .enumerate()
     {
         let output = refused(&format!("bad-{index}"), &text).await;
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{text}\n{told}");
-        assert!(output.stdout.is_empty(), "{text}\n{told}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}\n{message}");
+        assert!(output.stdout.is_empty(), "{text}\n{message}");
         let place = format!("bad-{index}.toml:{line}: ");
-        assert!(told.contains(&place), "{text}\n{told}");
-        let (_, what) = told.split_once(&place).unwrap();
-        assert!(what.contains(field), "{text}\n{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        assert!(message.contains(&place), "{text}\n{message}");
+        let (_, what) = message.split_once(&place).unwrap();
+        assert!(what.contains(field), "{text}\n{message}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 }
 
 #[tokio::test]
-async fn a_check_prints_each_provider_with_its_address_and_exits() {
+async fn check_prints_provider_addresses() {
     let text = "[[providers]]\nname = \"lab\"\nbase_url = \"http://127.0.0.1:9/v1\"\n\
                 models_path = \"/list?key=hunter2\"\n\
                 [[providers]]\nname = \"openai\"\npreset = \"openai\"\n\
@@ -877,24 +881,24 @@ async fn a_check_prints_each_provider_with_its_address_and_exits() {
         .output();
     let output = timeout(SAFETY, output).await.unwrap().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("without /chat/completions"), "{told}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("without /chat/completions"), "{message}");
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_is_refused_with_code_2() {
+async fn missing_file_exits_2() {
     let output = gateway().args(["--config", "no-such-file.toml"]).output();
     let output = timeout(SAFETY, output).await.unwrap().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("no-such-file.toml"), "{told}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("no-such-file.toml"), "{message}");
 }
 
 #[tokio::test]
-async fn the_sample_file_is_good() {
+async fn sample_file_is_valid() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateway.toml");
     let sample = std::fs::read_to_string(sample).unwrap();
-    // The same, with nobody behind it: no test calls the real ones.
+    // The same file with unreachable addresses: no test calls the real providers.
     let sample = sample.replace("https://", "http://127.0.0.1:9/");
     let sample = sample.replace("localhost:11434", "127.0.0.1:9");
     for key in [Some("OPENAI_API_KEY"), None] {
@@ -910,8 +914,8 @@ async fn the_sample_file_is_good() {
         } else {
             let output = timeout(SAFETY, command.output()).await.unwrap().unwrap();
             assert_eq!(output.status.code(), Some(2));
-            let told = String::from_utf8(output.stderr).unwrap();
-            assert!(told.contains("OPENAI_API_KEY"), "{told}");
+            let message = String::from_utf8(output.stderr).unwrap();
+            assert!(message.contains("OPENAI_API_KEY"), "{message}");
         }
     }
 }

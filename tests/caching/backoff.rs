@@ -1,11 +1,11 @@
-//! A provider that fails is left alone, by the refresher and by requests alike.
+//! A failing provider is backed off, by the refresher and by requests alike.
 
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use crate::support::{MODES, Script, ask, builder, calm, get, models, now};
+use crate::support::{MODES, Mode, ScriptedSource, builder, get, models, now, send, settle};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
@@ -18,23 +18,23 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const INTERVAL: Duration = Duration::from_secs(300);
 const REQUESTS: u32 = 10_000;
-/// Between two of 10,000 requests in an hour.
+/// The time between two of 10,000 requests per hour.
 const GAP: Duration = Duration::from_millis(360);
 
-/// A provider that always fails, and when it was called.
+/// A provider that always fails, and the times of its calls.
 fn failing() -> (Provider, Arc<Mutex<Vec<Duration>>>) {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&calls);
     let began = now();
-    let script = Script::new(move |_| {
+    let source = ScriptedSource::new(move |_| {
         noted.lock().unwrap().push(began.elapsed());
         async { Err("down") }
     });
-    (Provider::source("lab", script), calls)
+    (Provider::source("lab", source), calls)
 }
 
-/// The pauses that are documented: 1 s, doubling, of which the upper half is taken at
-/// random; and once that reaches the interval, the interval give or take a tenth.
+/// The documented pauses: 1 s, doubling with each failure, of which the upper half is random;
+/// once the pause reaches the interval, the interval with a jitter of a tenth.
 fn pauses(seed: u64) -> impl Iterator<Item = Duration> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..).map(move |failure| {
@@ -47,7 +47,7 @@ fn pauses(seed: u64) -> impl Iterator<Item = Duration> {
     })
 }
 
-/// When a failing provider is called within an hour, if a call can only begin on a
+/// The times at which a failing provider is called within an hour, if a call can only start on a
 /// multiple of `grid`.
 fn schedule(seed: u64, grid: Duration) -> Vec<Duration> {
     let mut calls = vec![Duration::ZERO];
@@ -58,53 +58,55 @@ fn schedule(seed: u64, grid: Duration) -> Vec<Duration> {
         if next >= HOUR {
             return calls;
         }
-        // The one in the air lands before the next can begin.
+        // The fetch in flight completes before the next one can start.
         calls.push(next.max(*calls.last().unwrap()));
     }
-    unreachable!("there is always another pause")
+    unreachable!("the pauses never end")
 }
 
 async fn an_hour_of_requests(layer: &StaticModelsCacheLayer) {
     for _ in 0..REQUESTS {
-        assert_eq!(ask(layer, get("/v1/models")).await.status(), 503);
+        assert_eq!(send(layer, get("/v1/models")).await.status(), 503);
         sleep(GAP).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_requests_in_an_hour_call_a_failing_provider_as_often_as_the_backoff_says() {
-    for seed in [1, 7, 42] {
-        let (provider, calls) = failing();
-        let layer = builder([provider]).jitter_seed(seed).build().unwrap();
-        an_hour_of_requests(&layer).await;
-        let calls = calls.lock().unwrap().clone();
-        assert_eq!(calls, schedule(seed, GAP));
+async fn requests_and_refresher_follow_one_backoff() {
+    // Timers have a resolution of one millisecond.
+    let tick = Duration::from_millis(1);
+    for (mode, is_cached, grid) in [
+        (Mode::Build, true, GAP),
+        (Mode::Spawn, true, tick),
+        (Mode::Build, false, GAP),
+        (Mode::Spawn, false, GAP),
+    ] {
+        for seed in [1, 7, 42] {
+            let (provider, calls) = failing();
+            let mut builder = builder([provider]).jitter_seed(seed);
+            if !is_cached {
+                builder = builder.without_cache();
+            }
+            let (layer, _refresher) = mode.start(builder);
+            an_hour_of_requests(&layer).await;
+            let calls = calls.lock().unwrap().clone();
+            let case = format!("{mode:?}, cached: {is_cached}, seed {seed}");
+            assert_eq!(calls, schedule(seed, grid), "{case}");
+        }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_refresher_and_requests_share_one_backoff() {
-    for seed in [1, 7, 42] {
-        let (provider, calls) = failing();
-        let (layer, _refresher) = builder([provider]).jitter_seed(seed).spawn().unwrap();
-        an_hour_of_requests(&layer).await;
-        let calls = calls.lock().unwrap().clone();
-        // Timers have a resolution of a millisecond.
-        assert_eq!(calls, schedule(seed, Duration::from_millis(1)));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn no_seed_makes_it_many_calls() {
-    // Without any jitter there would be 1 + 9 calls while the pause grows to 300 s
-    // (1 + 2 + ... + 256 = 511 s), and 1 + 3089 / 300 after that.
+async fn call_count_is_bounded_for_every_seed() {
+    // Without jitter there are 1 + 9 calls while the pause grows to 300 s (1 + 2 + ... + 256 =
+    // 511 s), and 1 + 3089 / 300 after that.
     const LEAST: usize = 10 + 10;
     for seed in 0..20 {
         for mode in MODES {
             let (provider, calls) = failing();
             let (layer, _refresher) = mode.start(builder([provider]).jitter_seed(seed));
             for _ in 0..3600 {
-                ask(&layer, get("/v1/models")).await;
+                send(&layer, get("/v1/models")).await;
                 sleep(SECOND).await;
             }
             let calls = calls.lock().unwrap().len();
@@ -117,7 +119,7 @@ async fn no_seed_makes_it_many_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_pause_is_within_its_bounds() {
+async fn pause_is_within_documented_bounds() {
     for seed in 0..50 {
         let (provider, calls) = failing();
         let (_layer, _refresher) = builder([provider]).jitter_seed(seed).spawn().unwrap();
@@ -141,7 +143,7 @@ async fn every_pause_is_within_its_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_pause_and_a_providers_own_interval_are_the_bounds() {
+async fn backoff_spans_first_pause_to_own_interval() {
     let (provider, calls) = failing();
     let provider = provider.refresh_interval(SECOND * 8);
     let (_layer, _refresher) = builder([provider]).backoff(SECOND * 2).spawn().unwrap();
@@ -165,18 +167,18 @@ fn next_attempt(cache: &ModelsCache) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_success_resets_the_backoff() {
+async fn backoff_resets_after_success() {
     for mode in MODES {
-        let script = Script::new(|call| async move {
+        let source = ScriptedSource::new(|call| async move {
             if call == 11 {
                 Ok(models(["a"]))
             } else {
                 Err("down")
             }
         });
-        let (layer, _refresher) = mode.start(builder([Provider::source("lab", script.clone())]));
+        let (layer, _refresher) = mode.start(builder([Provider::source("lab", source.clone())]));
         let cache = layer.cache();
-        while script.calls() < 10 {
+        while source.calls() < 10 {
             let _ = cache.refresh().await;
         }
         assert_eq!(failures(&cache), 10);
@@ -190,46 +192,46 @@ async fn a_success_resets_the_backoff() {
     }
 }
 
-fn asks_for(delay: Duration) -> Script {
-    Script::new(move |_| async move {
+fn rate_limited(delay: Duration) -> ScriptedSource {
+    ScriptedSource::new(move |_| async move {
         let error = ListError::new(ListErrorKind::Status(429)).with_retry_after(delay);
         Err::<ModelList, _>(error)
     })
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_kept_to_within_its_cap() {
+async fn retry_after_is_honored_up_to_cap() {
     for mode in MODES {
-        for (asked, cap, kept) in [
+        for (requested, cap, kept) in [
             (SECOND * 90, HOUR, SECOND * 90),
             (SECOND * 900, HOUR, SECOND * 900),
             (HOUR * 24 * 365 * 100, HOUR, HOUR),
             (Duration::MAX, HOUR, HOUR),
             (SECOND * 90, SECOND * 30, SECOND * 30),
         ] {
-            let script = asks_for(asked);
-            let provider = Provider::source("lab", script.clone());
+            let source = rate_limited(requested);
+            let provider = Provider::source("lab", source.clone());
             let (layer, _refresher) = mode.start(builder([provider]).max_retry_after(cap));
-            ask(&layer, get("/v1/models")).await;
+            send(&layer, get("/v1/models")).await;
             let wait = next_attempt(&layer.cache());
-            assert_eq!(wait, kept, "{mode:?} {asked:?}");
+            assert_eq!(wait, kept, "{mode:?} {requested:?}");
             sleep(kept - SECOND).await;
-            ask(&layer, get("/v1/models")).await;
-            calm().await;
-            assert_eq!(script.calls(), 1);
+            send(&layer, get("/v1/models")).await;
+            settle().await;
+            assert_eq!(source.calls(), 1);
             sleep(SECOND).await;
-            ask(&layer, get("/v1/models")).await;
-            calm().await;
-            assert_eq!(script.calls(), 2, "{mode:?} {asked:?}");
+            send(&layer, get("/v1/models")).await;
+            settle().await;
+            assert_eq!(source.calls(), 2, "{mode:?} {requested:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_that_is_shorter_does_not_shorten_the_pause() {
+async fn short_retry_after_does_not_shorten_backoff() {
     for retry_after in [Duration::ZERO, SECOND] {
-        let script = asks_for(retry_after);
-        let layer = builder([Provider::source("lab", script)])
+        let source = rate_limited(retry_after);
+        let layer = builder([Provider::source("lab", source)])
             .backoff(SECOND * 100)
             .build()
             .unwrap();
@@ -245,7 +247,7 @@ async fn a_retry_after_that_is_shorter_does_not_shorten_the_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_read_from_an_http_answer() {
+async fn retry_after_is_read_from_http_response() {
     let service = tower::service_fn(|_: Request<Empty<Bytes>>| async {
         let response = Response::builder().status(503).header("retry-after", "77");
         Ok::<_, std::convert::Infallible>(response.body(Full::<Bytes>::default()).unwrap())
@@ -255,58 +257,47 @@ async fn retry_after_is_read_from_an_http_answer() {
     assert_eq!(error.kind(), ListErrorKind::Status(503));
     assert_eq!(error.retry_after(), Some(SECOND * 77));
     assert_eq!(next_attempt(&layer.cache()), SECOND * 77);
-    let answer = ask(&layer, get("/v1/models")).await;
+    let answer = send(&layer, get("/v1/models")).await;
     assert_eq!(answer.headers()["retry-after"], "60");
 }
 
-/// A regression: a clone with other options, as a reloaded configuration gives it,
-/// made the provider due within its interval.
+/// Regression: a clone with changed options, as after a configuration reload, made the provider
+/// due within its interval.
 #[tokio::test(start_paused = true)]
-async fn new_options_do_not_shorten_the_pause_that_a_provider_asked_for() {
+async fn retry_after_survives_changed_options() {
     for mode in MODES {
-        let script = asks_for(HOUR);
-        let provider = Provider::source("lab", script.clone());
+        let source = rate_limited(HOUR);
+        let provider = Provider::source("lab", source.clone());
         let (layer, _refresher) = mode.start(builder([provider.clone()]));
-        ask(&layer, get("/v1/models")).await;
+        send(&layer, get("/v1/models")).await;
         for _ in 0..59 {
             let provider = provider.clone().refresh_interval(SECOND * 5);
             layer.cache().set_providers([provider]).await.unwrap();
-            ask(&layer, get("/v1/models")).await;
+            send(&layer, get("/v1/models")).await;
             sleep(SECOND * 60).await;
         }
-        assert_eq!(script.calls(), 1, "{mode:?}");
+        assert_eq!(source.calls(), 1, "{mode:?}");
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn with_caching_off_a_failing_provider_is_left_alone_as_well() {
-    for mode in MODES {
-        let (provider, calls) = failing();
-        let (layer, _refresher) = mode.start(builder([provider]).jitter_seed(7).without_cache());
-        an_hour_of_requests(&layer).await;
-        let calls = calls.lock().unwrap().clone();
-        assert_eq!(calls, schedule(7, GAP), "{mode:?}");
-    }
-}
+// ===== Never more often than a healthy provider =====
 
-// ===== Never more often than a healthy one =====
-
-/// How often a provider is called in the last hours of a day, with the refresher.
-async fn calls_a_day(seed: u64, builder: Builder, script: &Script) -> usize {
+/// Counts the calls of a provider during a day with the refresher, after the first hour.
+async fn calls_a_day(seed: u64, builder: Builder, source: &ScriptedSource) -> usize {
     let (_layer, _refresher) = builder.jitter_seed(seed).spawn().unwrap();
     sleep(HOUR).await; // until the backoff has reached the interval
-    let before = script.calls();
+    let before = source.calls();
     sleep(HOUR * 24).await;
-    script.calls() - before
+    source.calls() - before
 }
 
-/// A regression: a failing provider was asked twice as often as a healthy one, for ever.
+/// Regression: a failing provider was fetched twice as often as a healthy one.
 #[tokio::test(start_paused = true)]
-async fn a_failing_provider_is_not_asked_more_often_than_a_healthy_one() {
+async fn failing_provider_is_not_fetched_more_often() {
     for seed in 0..10 {
-        let healthy = Script::always(["a"]);
-        let failing = Script::failing();
-        let lab = |script: &Script| builder([Provider::source("lab", script.clone())]);
+        let healthy = ScriptedSource::always(["a"]);
+        let failing = ScriptedSource::failing();
+        let lab = |source: &ScriptedSource| builder([Provider::source("lab", source.clone())]);
         let of_healthy = calls_a_day(seed, lab(&healthy), &healthy).await;
         let of_failing = calls_a_day(seed, lab(&failing), &failing).await;
         assert!(
@@ -320,40 +311,42 @@ async fn a_failing_provider_is_not_asked_more_often_than_a_healthy_one() {
     }
 }
 
-/// A regression: a wrong key was tried 580 times a day.
+/// Regression: a wrong key was sent 580 times a day.
 #[tokio::test(start_paused = true)]
-async fn a_refused_credential_is_not_tried_more_often_than_once_an_interval() {
+async fn refused_credential_is_tried_once_per_interval() {
     for kind in [
         ListErrorKind::Status(401),
         ListErrorKind::Status(403),
         ListErrorKind::Credential,
     ] {
         for mode in MODES {
-            let script =
-                Script::new(move |_| async move { Err::<ModelList, _>(ListError::new(kind)) });
-            let provider = Provider::source("lab", script.clone());
+            let source =
+                ScriptedSource::new(
+                    move |_| async move { Err::<ModelList, _>(ListError::new(kind)) },
+                );
+            let provider = Provider::source("lab", source.clone());
             let (layer, _refresher) = mode.start(builder([provider]));
             for _ in 0..3600 {
-                ask(&layer, get("/v1/models")).await;
+                send(&layer, get("/v1/models")).await;
                 sleep(SECOND).await;
             }
             assert!(
-                script.calls() <= 14,
+                source.calls() <= 14,
                 "{kind:?} {mode:?}: {}",
-                script.calls()
+                source.calls()
             );
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backoff_longer_than_the_interval_is_kept_to() {
+async fn backoff_may_exceed_interval() {
     for mode in MODES {
         let (provider, calls) = failing();
         let builder = builder([provider]).backoff(SECOND * 600);
         let (layer, _refresher) = mode.start(builder);
         for _ in 0..3600 {
-            ask(&layer, get("/v1/models")).await;
+            send(&layer, get("/v1/models")).await;
             sleep(SECOND).await;
         }
         let calls = calls.lock().unwrap();

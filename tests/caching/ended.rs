@@ -1,5 +1,4 @@
-//! A refresher that has ended is reported: in the log once, in the status, and in every
-//! response.
+//! A refresher that has ended is reported: once in the log, in the status, and in every response.
 
 use std::time::Duration;
 
@@ -10,12 +9,12 @@ use tokio::{runtime, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_models_cache::{Builder, Provider, Refresher, Refreshing, StaticModelsCacheLayer};
 
-use crate::support::{Script, ask, builder, calm, get, list, log::LOG};
+use crate::support::{ScriptedSource, builder, get, list, log::LOG, send, settle};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn lab(script: &Script) -> Builder {
-    builder([Provider::source("lab", script.clone())])
+fn lab(source: &ScriptedSource) -> Builder {
+    builder([Provider::source("lab", source.clone())])
 }
 
 fn cache_status(response: &Response<Bytes>) -> &str {
@@ -32,15 +31,15 @@ fn logged(level: &str) -> usize {
     log.lines().filter(is_meant).count()
 }
 
-/// A regression: `let (layer, _) = ..` was 503 for ever, without a word.
+/// Regression: `let (layer, _) = ..` responded 503 forever, without a log line.
 #[tokio::test(start_paused = true)]
-async fn a_dropped_refresher_is_reported() {
+async fn dropped_refresher_is_reported() {
     let _ = &*LOG;
-    let script = Script::always(["a"]);
-    let (layer, _) = lab(&script).spawn().unwrap();
-    calm().await;
+    let source = ScriptedSource::always(["a"]);
+    let (layer, _) = lab(&source).spawn().unwrap();
+    settle().await;
     assert_eq!(layer.cache().status().refreshing, Refreshing::Ended);
-    let response = ask(&layer, request()).await;
+    let response = send(&layer, request()).await;
     assert_eq!(response.status(), 503);
     assert_eq!(
         cache_status(&response),
@@ -50,20 +49,20 @@ async fn a_dropped_refresher_is_reported() {
     let message = body["error"]["message"].as_str().unwrap();
     assert!(message.contains("no longer refreshed"), "{message}");
     sleep(HOUR).await;
-    ask(&layer, request()).await;
-    assert_eq!((logged("WARN"), logged("INFO"), script.calls()), (1, 0, 0));
+    send(&layer, request()).await;
+    assert_eq!((logged("WARN"), logged("INFO"), source.calls()), (1, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_is_no_longer_refreshed_says_so() {
+async fn list_reports_stopped_refresher() {
     let _ = &*LOG;
-    let script = Script::always(["a"]);
-    let (layer, refresher) = lab(&script).spawn().unwrap();
-    let before = ask(&layer, request()).await;
+    let source = ScriptedSource::always(["a"]);
+    let (layer, refresher) = lab(&source).spawn().unwrap();
+    let before = send(&layer, request()).await;
     assert_eq!(layer.cache().status().refreshing, Refreshing::Background);
     drop(refresher);
-    calm().await;
-    let after = ask(&layer, request()).await;
+    settle().await;
+    let after = send(&layer, request()).await;
     assert_eq!(
         cache_status(&after),
         "tower-models-cache; hit; detail=stopped"
@@ -73,9 +72,9 @@ async fn a_list_that_is_no_longer_refreshed_says_so() {
     assert_eq!((logged("WARN"), logged("INFO")), (1, 0));
 }
 
-/// What was asked for is no warning.
+/// A requested end is not a warning.
 #[tokio::test(start_paused = true)]
-async fn a_refresher_that_is_told_to_end_is_reported_as_information() {
+async fn cancelled_refresher_is_logged_as_info() {
     let _ = &*LOG;
     type End = fn(Refresher, CancellationToken);
     let ends: [End; 2] = [
@@ -87,35 +86,35 @@ async fn a_refresher_that_is_told_to_end_is_reported_as_information() {
     ];
     for (ended, end) in (1..).zip(ends) {
         let token = CancellationToken::new();
-        let script = Script::always(["a"]);
-        let spawned = lab(&script).cancellation_token(token.clone()).spawn();
+        let source = ScriptedSource::always(["a"]);
+        let spawned = lab(&source).cancellation_token(token.clone()).spawn();
         let (layer, refresher) = spawned.unwrap();
         list(&layer).await;
         end(refresher, token);
-        calm().await;
+        settle().await;
         assert_eq!(layer.cache().status().refreshing, Refreshing::Ended);
-        let response = ask(&layer, request()).await;
+        let response = send(&layer, request()).await;
         assert!(cache_status(&response).ends_with("detail=stopped"));
         assert_eq!((logged("WARN"), logged("INFO")), (0, ended));
     }
-    let (layer, refresher) = lab(&Script::always(["a"])).spawn().unwrap();
+    let (layer, refresher) = lab(&ScriptedSource::always(["a"])).spawn().unwrap();
     list(&layer).await;
     refresher.shutdown().await;
-    let response = ask(&layer, request()).await;
+    let response = send(&layer, request()).await;
     assert!(cache_status(&response).ends_with("detail=stopped"));
     assert_eq!((logged("WARN"), logged("INFO")), (0, 3));
 }
 
-/// Where the layer goes first nobody is left to be told.
+/// No report is logged when the layer is dropped first.
 #[tokio::test(start_paused = true)]
-async fn a_refresher_that_outlives_its_layer_ends_silently() {
+async fn refresher_ends_silently_after_its_layer() {
     let _ = &*LOG;
-    let (layer, refresher) = lab(&Script::always(["a"])).spawn().unwrap();
+    let (layer, refresher) = lab(&ScriptedSource::always(["a"])).spawn().unwrap();
     list(&layer).await;
     drop(layer);
-    calm().await;
+    settle().await;
     drop(refresher);
-    calm().await;
+    settle().await;
     assert_eq!((logged("WARN"), logged("INFO")), (0, 0));
 }
 
@@ -124,12 +123,12 @@ fn current_thread() -> runtime::Builder {
 }
 
 #[test]
-fn a_refresher_whose_runtime_is_gone_is_reported() {
+fn refresher_of_dropped_runtime_is_reported() {
     let _ = &*LOG;
-    let script = Script::always(["a"]);
+    let source = ScriptedSource::always(["a"]);
     let runtime = current_thread().enable_all().build().unwrap();
     let (layer, refresher) = runtime.block_on(async {
-        let (layer, refresher) = lab(&script).spawn().unwrap();
+        let (layer, refresher) = lab(&source).spawn().unwrap();
         list(&layer).await;
         (layer, refresher)
     });
@@ -137,9 +136,9 @@ fn a_refresher_whose_runtime_is_gone_is_reported() {
     assert_eq!(layer.cache().status().refreshing, Refreshing::Ended);
     let another = current_thread().enable_all().build().unwrap();
     another.block_on(async {
-        ask(&layer, request()).await; // has the headers made anew
+        send(&layer, request()).await; // has the headers rebuilt
         layer.cache().reenrich().await;
-        let response = ask(&layer, request()).await;
+        let response = send(&layer, request()).await;
         assert_eq!(
             cache_status(&response),
             "tower-models-cache; hit; detail=stopped"
@@ -152,31 +151,32 @@ fn a_refresher_whose_runtime_is_gone_is_reported() {
 // ===== Runtimes without a timer =====
 
 #[test]
-fn a_runtime_without_a_timer_is_refused() {
+fn spawn_fails_on_runtime_without_timer() {
     let runtime = current_thread().build().unwrap();
-    let error = runtime.block_on(async { lab(&Script::always(["a"])).spawn().unwrap_err() });
+    let error =
+        runtime.block_on(async { lab(&ScriptedSource::always(["a"])).spawn().unwrap_err() });
     assert_eq!(error.field(), "runtime");
     assert!(error.to_string().contains("timer"), "{error}");
-    let error = lab(&Script::always(["a"])).spawn().unwrap_err();
+    let error = lab(&ScriptedSource::always(["a"])).spawn().unwrap_err();
     assert_eq!(error.field(), "runtime");
 }
 
-/// A regression: such requests panicked.
+/// Regression: such requests panicked.
 #[test]
-fn a_request_in_a_runtime_without_a_timer_does_not_panic() {
+fn request_on_runtime_without_timer_is_503() {
     let _ = &*LOG;
-    let script = Script::always(["a"]);
-    let layer = lab(&script).build().unwrap();
+    let source = ScriptedSource::always(["a"]);
+    let layer = lab(&source).build().unwrap();
     let ask_twice = async |layer: &StaticModelsCacheLayer| {
         for _ in 0..2 {
-            assert_eq!(ask(layer, request()).await.status(), 503);
+            assert_eq!(send(layer, request()).await.status(), 503);
         }
     };
     current_thread()
         .build()
         .unwrap()
         .block_on(ask_twice(&layer));
-    assert_eq!(script.calls(), 0);
+    assert_eq!(source.calls(), 0);
     let reports = LOG.of_this_thread();
     assert_eq!(reports.matches("without a timer").count(), 1, "{reports}");
 }

@@ -1,4 +1,4 @@
-//! A declared list stands in for one that the provider never had.
+//! A declared list is the fallback of a provider that never had a list.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -11,14 +11,14 @@ use tower_models_cache::{
     StaticModelsCacheLayer,
 };
 
-use crate::support::{Desk, MODES, Script, builder, calm, list, models};
+use crate::support::{MODES, ScriptedSource, SharedList, builder, list, models, settle};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn http(answer: impl Fn() -> Response<Full<Bytes>> + Clone + Send + 'static) -> Provider {
+fn http(response: impl Fn() -> Response<Full<Bytes>> + Clone + Send + 'static) -> Provider {
     let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
-        let answer = answer();
-        async { Ok::<_, Infallible>(answer) }
+        let response = response();
+        async { Ok::<_, Infallible>(response) }
     });
     Provider::http("lab", service)
 }
@@ -37,7 +37,7 @@ fn error(status: u16) -> ListErrorKind {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_without_a_list_gets_the_declared_one() {
+async fn fallback_is_listed_for_provider_without_list() {
     for code in [404, 405, 501] {
         let code = StatusCode::from_u16(code).unwrap();
         let layer = with_fallback(http(move || {
@@ -50,10 +50,9 @@ async fn a_provider_without_a_list_gets_the_declared_one() {
     }
 }
 
-/// A regression: with any other failure nothing was listed, for ever, although the models
-/// were declared.
+/// Regression: with any failure but 404 no models were listed, although a fallback was declared.
 #[tokio::test(start_paused = true)]
-async fn the_declared_list_stands_in_for_any_failure_which_stays_one() {
+async fn fallback_covers_every_failure_kind() {
     for code in (300..600).filter(|code| ![404, 405, 501].contains(code)) {
         let Ok(code) = StatusCode::from_u16(code) else {
             continue;
@@ -75,10 +74,9 @@ async fn the_declared_list_stands_in_for_any_failure_which_stays_one() {
     }
 }
 
-/// A regression: a 404 while the provider was being deployed replaced its list by the
-/// declared one.
+/// Regression: a 404 during a deployment of the provider replaced its list by the fallback.
 #[tokio::test(start_paused = true)]
-async fn a_list_of_its_own_is_never_replaced_by_the_declared_one() {
+async fn fetched_list_is_not_replaced_by_fallback() {
     for kind in [
         error(404),
         error(405),
@@ -87,15 +85,15 @@ async fn a_list_of_its_own_is_never_replaced_by_the_declared_one() {
         ListErrorKind::Timeout,
     ] {
         for mode in MODES {
-            let desk = Desk::new(["a", "b"]);
-            let provider = Provider::source("lab", Script::desk(&desk));
+            let shared = SharedList::new(["a", "b"]);
+            let provider = Provider::source("lab", ScriptedSource::shared(&shared));
             let provider = provider.fallback([Model::new("declared")]);
             let (layer, _refresher) = mode.start(builder([provider]));
             assert_eq!(list(&layer).await.len(), 2);
-            desk.set(Err(kind));
+            shared.set(Err(kind));
             layer.cache().refresh().await.unwrap_err();
             assert_eq!(list(&layer).await, ["lab/a", "lab/b"], "{mode:?} {kind:?}");
-            // Nor when it became too old to be served.
+            // The fallback is not used after the list expires either.
             sleep(25 * HOUR).await;
             layer.cache().refresh().await.unwrap_err();
             assert_eq!(layer.cache().status().models, 0, "{mode:?} {kind:?}");
@@ -104,28 +102,28 @@ async fn a_list_of_its_own_is_never_replaced_by_the_declared_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_of_its_own_replaces_the_declared_one_for_good() {
-    let desk = Desk::new([]);
-    desk.set(Err(error(404)));
-    let provider = Provider::source("lab", Script::desk(&desk));
+async fn fetched_list_replaces_fallback_permanently() {
+    let shared = SharedList::new([]);
+    shared.set(Err(error(404)));
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared));
     let layer = builder([provider.fallback([Model::new("declared")])])
         .build()
         .unwrap();
     assert_eq!(list(&layer).await, ["lab/declared"]);
-    desk.lay(["own"]);
+    shared.set_ids(["own"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["lab/own"]);
-    desk.set(Err(error(404)));
+    shared.set(Err(error(404)));
     layer.cache().refresh().await.unwrap_err();
     assert_eq!(list(&layer).await, ["lab/own"]);
 }
 
-/// A regression: an empty 200 hid the declared list, and there was no error.
+/// Regression: an empty 200 hid the fallback, and no error was reported.
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_does_not_hide_the_declared_one() {
+async fn empty_list_does_not_hide_fallback() {
     for accepts in [false, true] {
-        let desk = Desk::new([]);
-        let provider = Provider::source("lab", Script::desk(&desk));
+        let shared = SharedList::new([]);
+        let provider = Provider::source("lab", ScriptedSource::shared(&shared));
         let provider = provider.fallback([Model::new("declared")]);
         let layer = builder([provider]).accept_empty(accepts).build().unwrap();
         let error = layer.cache().refresh_provider("lab").await.unwrap_err();
@@ -134,63 +132,63 @@ async fn an_empty_list_does_not_hide_the_declared_one() {
     }
 }
 
-/// A regression: once `max_stale` had dropped a list, an empty one was accepted.
+/// Regression: once `max_stale` had dropped a list, an empty one was accepted.
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_is_refused_also_after_max_stale() {
+async fn empty_list_is_refused_after_max_stale() {
     for mode in MODES {
-        let desk = Desk::new(["a"]);
-        let provider = Provider::source("lab", Script::desk(&desk));
+        let shared = SharedList::new(["a"]);
+        let provider = Provider::source("lab", ScriptedSource::shared(&shared));
         let (layer, _refresher) = mode.start(builder([provider]));
         assert_eq!(list(&layer).await.len(), 1);
-        desk.set(Err(ListErrorKind::Timeout));
+        shared.set(Err(ListErrorKind::Timeout));
         sleep(25 * HOUR).await;
         layer.cache().refresh().await.unwrap_err();
         assert_eq!(layer.cache().status().models, 0);
-        desk.lay([]);
+        shared.set_ids([]);
         let error = layer.cache().refresh_provider("lab").await.unwrap_err();
         assert_eq!(error.kind(), ListErrorKind::Empty, "{mode:?}");
-        desk.lay(["b"]);
+        shared.set_ids(["b"]);
         layer.cache().refresh().await.unwrap();
         assert_eq!(list(&layer).await, ["lab/b"]);
     }
 }
 
-/// What the filter keeps of a list does not decide whether the provider had models.
+/// Whether the provider had models is decided before the filter.
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_is_refused_also_where_the_filter_kept_nothing() {
-    let desk = Desk::new(["a"]);
-    let provider = Provider::source("lab", Script::desk(&desk)).filter(|_| false);
+async fn empty_list_is_refused_after_filter_kept_none() {
+    let shared = SharedList::new(["a"]);
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared)).filter(|_| false);
     let layer = builder([provider]).build().unwrap();
     assert!(list(&layer).await.is_empty());
-    desk.lay([]);
+    shared.set_ids([]);
     let error = layer.cache().refresh_provider("lab").await.unwrap_err();
     assert_eq!(error.kind(), ListErrorKind::Empty);
 }
 
-// ===== Shrunk lists =====
+// ===== Shrunken lists =====
 
 fn many(count: usize) -> ModelList {
     (0..count).map(|n| Model::new(format!("m{n:03}"))).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_shrank_is_fetched_once_more_before_it_is_accepted() {
+async fn shrunken_list_is_accepted_on_second_fetch() {
     for mode in MODES {
         for (before, after, refused) in [
-            (100, 20, false), // exactly four fifths are gone
+            (100, 20, false), // exactly four fifths are removed
             (100, 19, true),
             (100, 1, true),
             (20, 3, true),
-            (19, 1, false), // too few to judge
+            (19, 1, false), // too few models for the check
             (100, 100, false),
         ] {
-            let desk = Desk::new([]);
-            desk.set(Ok(many(before)));
-            let script = Script::desk(&desk);
-            let provider = Provider::source("lab", script.clone());
+            let shared = SharedList::new([]);
+            shared.set(Ok(many(before)));
+            let source = ScriptedSource::shared(&shared);
+            let provider = Provider::source("lab", source.clone());
             let (layer, _refresher) = mode.start(builder([provider]));
             assert_eq!(list(&layer).await.len(), before);
-            desk.set(Ok(many(after)));
+            shared.set(Ok(many(after)));
             let first = layer.cache().refresh_provider("lab").await;
             let case = format!("{mode:?} {before} to {after}");
             if !refused {
@@ -200,11 +198,11 @@ async fn a_list_that_shrank_is_fetched_once_more_before_it_is_accepted() {
             }
             assert_eq!(first.unwrap_err().kind(), ListErrorKind::Shrunk, "{case}");
             assert_eq!(list(&layer).await.len(), before, "{case}");
-            // Asked for again after the backoff, not only after the interval.
+            // The second fetch happens after the backoff, not only after the interval.
             sleep(Duration::from_secs(2)).await;
             list(&layer).await;
-            calm().await;
-            assert_eq!(script.calls(), 3, "{case}");
+            settle().await;
+            assert_eq!(source.calls(), 3, "{case}");
             assert_eq!(list(&layer).await.len(), after, "{case}");
             assert_eq!(status(&layer.cache()).failures, 0, "{case}");
         }
@@ -212,46 +210,46 @@ async fn a_list_that_shrank_is_fetched_once_more_before_it_is_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_shrank_for_a_moment_changes_nothing() {
-    let desk = Desk::new([]);
-    desk.set(Ok(many(100)));
-    let layer = builder([Provider::source("lab", Script::desk(&desk))])
+async fn briefly_shrunken_list_changes_nothing() {
+    let shared = SharedList::new([]);
+    shared.set(Ok(many(100)));
+    let layer = builder([Provider::source("lab", ScriptedSource::shared(&shared))])
         .build()
         .unwrap();
     list(&layer).await;
     for _ in 0..3 {
-        desk.set(Ok(many(2)));
+        shared.set(Ok(many(2)));
         layer.cache().refresh().await.unwrap_err();
-        desk.set(Ok(many(100)));
+        shared.set(Ok(many(100)));
         layer.cache().refresh().await.unwrap();
         assert_eq!(list(&layer).await.len(), 100);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_failure_in_between_does_not_confirm_a_shrunk_list() {
-    let desk = Desk::new([]);
-    desk.set(Ok(many(100)));
-    let layer = builder([Provider::source("lab", Script::desk(&desk))])
+async fn failure_does_not_confirm_shrunken_list() {
+    let shared = SharedList::new([]);
+    shared.set(Ok(many(100)));
+    let layer = builder([Provider::source("lab", ScriptedSource::shared(&shared))])
         .build()
         .unwrap();
     list(&layer).await;
-    desk.set(Ok(many(2)));
+    shared.set(Ok(many(2)));
     layer.cache().refresh().await.unwrap_err();
-    desk.set(Err(ListErrorKind::Timeout));
+    shared.set(Err(ListErrorKind::Timeout));
     layer.cache().refresh().await.unwrap_err();
     assert_eq!(list(&layer).await.len(), 100);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_share_can_be_set_and_the_check_turned_off() {
+async fn shrink_check_is_configurable() {
     for (share, accepted) in [(Some(0.98), true), (None, true), (Some(0.1), false)] {
-        let desk = Desk::new([]);
-        desk.set(Ok(many(100)));
-        let provider = Provider::source("lab", Script::desk(&desk));
+        let shared = SharedList::new([]);
+        shared.set(Ok(many(100)));
+        let provider = Provider::source("lab", ScriptedSource::shared(&shared));
         let layer = builder([provider]).max_shrink(share).build().unwrap();
         list(&layer).await;
-        desk.set(Ok(many(5)));
+        shared.set(Ok(many(5)));
         let refreshed = layer.cache().refresh().await;
         assert_eq!(refreshed.is_ok(), accepted, "{share:?}");
     }
@@ -261,16 +259,16 @@ async fn the_share_can_be_set_and_the_check_turned_off() {
     }
 }
 
-/// The first answer of a source that failed before is judged by nothing.
+/// The first list after failures is accepted at any length.
 #[tokio::test(start_paused = true)]
-async fn a_first_list_may_have_any_length() {
-    let script = Script::new(|call| async move {
+async fn first_list_may_have_any_length() {
+    let source = ScriptedSource::new(|call| async move {
         match call {
             1 => Err(ListError::new(ListErrorKind::Timeout)),
             _ => Ok(models(["a"])),
         }
     });
-    let layer = builder([Provider::source("lab", script)]).build().unwrap();
+    let layer = builder([Provider::source("lab", source)]).build().unwrap();
     layer.cache().refresh().await.unwrap_err();
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["lab/a"]);

@@ -1,5 +1,5 @@
-//! Shared work is a flight: callers that leave, runtimes that end and code that does not
-//! return hold up nothing but themselves.
+//! Shared work runs as a flight: dropped callers, ended runtimes and user code that never returns
+//! delay only themselves.
 
 use std::{
     pin::pin,
@@ -21,11 +21,13 @@ use tower_models_cache::{
     Enrich, Model, ModelList, ModelsCache, Provider, StaticModelsCacheLayer, View,
 };
 
-use crate::support::{Desk, Gate, MODES, Script, Unasked, ask, builder, calm, get, list, timed};
+use crate::support::{
+    Gate, MODES, ScriptedSource, SharedList, Unreachable, builder, get, list, send, settle, timed,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// So many models that work on them leaves the async workers.
+/// Enough models that rendering them moves to a blocking thread.
 const MANY: usize = 5_000;
 
 fn many(seed: usize) -> ModelList {
@@ -33,52 +35,54 @@ fn many(seed: usize) -> ModelList {
     (0..MANY).map(id).collect()
 }
 
-fn lab(script: &Script) -> Provider {
-    Provider::source("lab", script.clone())
+fn lab(source: &ScriptedSource) -> Provider {
+    Provider::source("lab", source.clone())
 }
 
-// ===== Callers that leave =====
+// ===== Dropped callers =====
 
-/// A regression: each client that hung up left a rendering behind, and the next one began
+/// Regression: each client that disconnected left a rendering behind, and the next one started
 /// another.
 #[tokio::test]
-async fn clients_that_hang_up_share_one_rendering() {
-    let asked = Arc::new(AtomicUsize::new(0));
+async fn disconnected_clients_share_one_rendering() {
+    let calls = Arc::new(AtomicUsize::new(0));
     let view = View::named("all", {
-        let asked = Arc::clone(&asked);
-        move |_| asked.fetch_add(1, Ordering::SeqCst) < usize::MAX
+        let calls = Arc::clone(&calls);
+        move |_| calls.fetch_add(1, Ordering::SeqCst) < usize::MAX
     });
     let layer = builder([Provider::fixed("house", many(0).models().to_vec())])
         .views(move |_| Ok(view.clone()))
         .build()
         .unwrap();
-    let mut service = layer.layer(Unasked);
+    let mut service = layer.layer(Unreachable);
     for _ in 0..40 {
         let response = service.call(get("/v1/models"));
         assert!(
             response.now_or_never().is_none(),
-            "it is rendered elsewhere"
+            "rendered on a blocking thread"
         );
     }
     assert_eq!(list(&layer).await.len(), MANY);
-    assert_eq!(asked.load(Ordering::SeqCst), MANY);
+    assert_eq!(calls.load(Ordering::SeqCst), MANY);
 }
 
-/// A regression: the future held the turn to publish.
+/// Regression: an unpolled future held the publish lock.
 #[tokio::test]
-async fn a_publication_that_is_not_awaited_blocks_nothing() {
-    let desk = Desk::new([]);
-    desk.set(Ok(many(0)));
-    let (layer, refresher) = builder([lab(&Script::desk(&desk))]).spawn().unwrap();
+async fn unpolled_publication_blocks_nothing() {
+    let shared = SharedList::new([]);
+    shared.set(Ok(many(0)));
+    let (layer, refresher) = builder([lab(&ScriptedSource::shared(&shared))])
+        .spawn()
+        .unwrap();
     list(&layer).await;
     let cache = layer.cache();
     let mut idle = pin!(cache.reenrich());
     assert!(
         idle.as_mut().now_or_never().is_none(),
-        "it is made elsewhere"
+        "published by another task"
     );
-    desk.lay(["a"]);
-    cache.refresh().await.unwrap_err(); // it shrank
+    shared.set_ids(["a"]);
+    cache.refresh().await.unwrap_err(); // the list shrank
     cache.refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["lab/a"]);
     cache
@@ -90,9 +94,10 @@ async fn a_publication_that_is_not_awaited_blocks_nothing() {
     idle.await;
 }
 
-/// Counted by the generation of an enricher, which is read once a publication.
+/// Publications are counted by reads of an enricher's generation, which is read once per
+/// publication.
 #[tokio::test(start_paused = true)]
-async fn lists_that_come_together_are_published_together() {
+async fn simultaneous_lists_share_one_publication() {
     struct Publications(Arc<AtomicUsize>);
     impl Enrich for Publications {
         fn describe(&self, _: &str, _: &Model) -> Option<Model> {
@@ -105,30 +110,31 @@ async fn lists_that_come_together_are_published_together() {
     }
     for mode in MODES {
         let published = Arc::new(AtomicUsize::new(0));
-        let (scripts, gates): (Vec<_>, Vec<_>) = (0..64).map(|_| Script::held(["a"])).unzip();
-        let providers = (0..).zip(&scripts);
+        let (sources, gates): (Vec<_>, Vec<_>) =
+            (0..64).map(|_| ScriptedSource::held(["a"])).unzip();
+        let providers = (0..).zip(&sources);
         let providers =
-            providers.map(|(n, script)| Provider::source(format!("p{n}"), script.clone()));
+            providers.map(|(n, source)| Provider::source(format!("p{n}"), source.clone()));
         let builder = builder(providers)
             .max_concurrent_fetches(64)
             .enrich(Publications(Arc::clone(&published)));
         let (layer, _refresher) = mode.start(builder);
-        ask(&layer, get("/v1/models")).now_or_never();
-        calm().await;
+        send(&layer, get("/v1/models")).now_or_never();
+        settle().await;
         let before = published.load(Ordering::SeqCst);
         for gate in &gates {
             gate.open(1);
         }
         assert_eq!(list(&layer).await.len(), 64);
         let after = published.load(Ordering::SeqCst);
-        // The first list, and all that came while it was published.
+        // The first list, and all lists that arrive while it is published.
         assert!(after - before <= 3, "{mode:?}: {}", after - before);
     }
 }
 
-// ===== Runtimes that end, or stand still =====
+// ===== Runtimes that end or are not driven =====
 
-/// Blocks the first publication after it was armed, off the async workers.
+/// Blocks the first publication after it is armed, on a blocking thread.
 #[derive(Clone)]
 struct Block {
     armed: Arc<AtomicBool>,
@@ -175,14 +181,14 @@ fn multi_thread() -> runtime::Runtime {
         .unwrap()
 }
 
-/// A regression: a list that was taken in and not published when its runtime ended was
-/// never published, while every later fetch of it succeeded.
+/// Regression: a list that was stored but not published when its runtime ended was never
+/// published, although every later fetch of it succeeded.
 #[test]
-fn what_a_runtime_left_unpublished_is_published_by_the_next_request() {
+fn request_publishes_list_of_ended_runtime() {
     let (block, entered, release) = Block::new();
     block.arm();
-    let script = Script::new(|_| async { Ok::<_, std::io::Error>(many(0)) });
-    let layer = builder([lab(&script)])
+    let source = ScriptedSource::new(|_| async { Ok::<_, std::io::Error>(many(0)) });
+    let layer = builder([lab(&source)])
         .enrich(block)
         .miss_timeout(600 * SECOND)
         .build()
@@ -195,12 +201,15 @@ fn what_a_runtime_left_unpublished_is_published_by_the_next_request() {
     release.send(()).unwrap();
     multi_thread().block_on(async {
         assert_eq!(list(&layer).await.len(), MANY);
-        assert_eq!(script.calls(), 1, "it was there");
+        assert_eq!(source.calls(), 1, "the list was already fetched");
     });
 }
 
-/// Runs a layer on a runtime that is then driven no more: what it spawned stands still.
-fn stranded(start: impl FnOnce(&ModelsCache), layer: &StaticModelsCacheLayer) -> runtime::Runtime {
+/// Starts work on a runtime that is never driven again: spawned tasks make no progress.
+fn on_idle_runtime(
+    start: impl FnOnce(&ModelsCache),
+    layer: &StaticModelsCacheLayer,
+) -> runtime::Runtime {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -223,43 +232,44 @@ fn paused() -> runtime::Runtime {
         .unwrap()
 }
 
-/// A regression: such a fetch held its provider for ever, and its permit those of others.
+/// Regression: such a fetch occupied its provider forever, and its permit blocked other
+/// providers.
 #[test]
-fn a_fetch_on_a_runtime_that_nothing_drives_ends_at_its_deadline() {
-    let script = Script::new(|call| async move {
+fn fetch_on_idle_runtime_ends_at_deadline() {
+    let source = ScriptedSource::new(|call| async move {
         if call == 1 {
             std::future::pending::<()>().await;
         }
         Ok::<_, std::io::Error>(ModelList::from_iter([Model::new("a")]))
     });
-    let layer = builder([lab(&script)])
+    let layer = builder([lab(&source)])
         .max_concurrent_fetches(1)
         .build()
         .unwrap();
     let start = |cache: &ModelsCache| drop(cache.snapshot());
-    let _stranded = stranded(start, &layer);
-    assert_eq!(script.calls(), 1);
+    let _idle = on_idle_runtime(start, &layer);
+    assert_eq!(source.calls(), 1);
     paused().block_on(async {
         advance(14 * SECOND).await;
-        assert_eq!(ask(&layer, get("/v1/models")).await.status(), 503);
-        assert_eq!(script.calls(), 1, "it is in flight");
+        assert_eq!(send(&layer, get("/v1/models")).await.status(), 503);
+        assert_eq!(source.calls(), 1, "the fetch is in flight");
         advance(30 * SECOND).await;
-        ask(&layer, get("/v1/models")).await;
+        send(&layer, get("/v1/models")).await;
         assert_eq!(layer.cache().status().providers[0].failures, 1, "a timeout");
         sleep(2 * SECOND).await;
-        ask(&layer, get("/v1/models")).await;
-        calm().await;
+        send(&layer, get("/v1/models")).await;
+        settle().await;
         assert_eq!(list(&layer).await, ["lab/a"]);
-        assert_eq!(script.calls(), 2);
+        assert_eq!(source.calls(), 2);
     });
 }
 
-/// `refresh` is bounded likewise: it looks itself.
+/// `refresh` polls the deadline itself, so it is bounded as well.
 #[test]
-fn a_refresh_that_joins_such_a_fetch_ends_at_its_deadline() {
-    let script = Script::hung();
-    let layer = builder([lab(&script)]).build().unwrap();
-    let _stranded = stranded(|cache| drop(cache.snapshot()), &layer);
+fn refresh_joining_stuck_fetch_ends_at_deadline() {
+    let source = ScriptedSource::hung();
+    let layer = builder([lab(&source)]).build().unwrap();
+    let _idle = on_idle_runtime(|cache| drop(cache.snapshot()), &layer);
     paused().block_on(async {
         let (refreshed, took) = timed(layer.cache().refresh()).await;
         refreshed.unwrap_err();
@@ -267,74 +277,74 @@ fn a_refresh_that_joins_such_a_fetch_ends_at_its_deadline() {
     });
 }
 
-/// A regression: compression was off for ever once the runtime that compressed was gone.
+/// Regression: compression stayed off once the runtime that compressed had ended.
 #[cfg(feature = "compression")]
 #[test]
-fn compression_goes_on_after_its_runtime_has_ended() {
+fn compression_resumes_after_runtime_shutdown() {
     let models = (0..500).map(|n| Model::new(format!("model-{n}")));
     let layer = builder([Provider::fixed("house", models)]).build().unwrap();
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    // Begins to compress, and ends before it has.
-    runtime.block_on(async { ask(&layer, get("/v1/models")).await });
+    // Starts to compress; the runtime ends before compression completes.
+    runtime.block_on(async { send(&layer, get("/v1/models")).await });
     drop(runtime);
     let encoded = async || {
         let mut request = get("/v1/models");
         let gzip = http::HeaderValue::from_static("gzip");
         request.headers_mut().insert("accept-encoding", gzip);
-        let response = ask(&layer, request).await;
+        let response = send(&layer, request).await;
         response.headers().contains_key("content-encoding")
     };
     multi_thread().block_on(async {
-        layer.cache().reenrich().await; // a publication, which looks
+        layer.cache().reenrich().await; // a publication, which restarts compression
         while !encoded().await {
             tokio::task::yield_now().await;
         }
     });
 }
 
-// ===== Code of others that does not return =====
+// ===== User code that never returns =====
 
-/// A regression: such a filter held its provider for ever.
+/// Regression: a filter that never returned occupied its provider forever.
 #[tokio::test(start_paused = true)]
-async fn a_filter_that_does_not_return_holds_its_provider_until_the_deadline() {
+async fn hung_filter_is_abandoned_at_deadline() {
     let (block, entered, release) = Block::new();
     block.arm();
-    let script = Script::new(|call| async move { Ok::<_, std::io::Error>(many(call)) });
-    let provider = lab(&script).filter(move |_| {
+    let source = ScriptedSource::new(|call| async move { Ok::<_, std::io::Error>(many(call)) });
+    let provider = lab(&source).filter(move |_| {
         block.pass();
         true
     });
     let layer = builder([provider]).build().unwrap();
-    assert!(ask(&layer, get("/v1/models")).now_or_never().is_none());
-    calm_until(|| entered.try_recv().is_ok()).await;
+    assert!(send(&layer, get("/v1/models")).now_or_never().is_none());
+    yield_until(|| entered.try_recv().is_ok()).await;
     advance(60 * SECOND).await;
     assert_eq!(layer.cache().status().providers[0].failures, 1);
     advance(60 * SECOND).await;
     layer.cache().refresh().await.unwrap();
-    assert_eq!(script.calls(), 2);
+    assert_eq!(source.calls(), 2);
     let etag = layer.cache().snapshot().etag().to_owned();
     release.send(()).unwrap();
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
-    // What the late one brought settles nothing.
+    // The late result is discarded.
     assert_eq!(layer.cache().snapshot().etag(), etag);
     assert!(layer.cache().snapshot().get("lab/model-2-00000").is_some());
 }
 
-/// Yields until something has happened on another thread. The clock stands still.
-async fn calm_until(happened: impl Fn() -> bool) {
+/// Yields until a condition is set by another thread. The paused clock does not advance.
+async fn yield_until(happened: impl Fn() -> bool) {
     while !happened() {
         tokio::task::yield_now().await;
     }
 }
 
-/// A regression: one view's predicate kept every other list from being published.
+/// Regression: the predicate of one view kept every other list from being published.
 #[tokio::test(start_paused = true)]
-async fn a_predicate_that_does_not_return_delays_a_publication_until_its_deadline() {
+async fn hung_predicate_is_abandoned_at_deadline() {
     let (block, entered, release) = Block::new();
     let view = View::named("slow", {
         let block = block.clone();
@@ -343,9 +353,9 @@ async fn a_predicate_that_does_not_return_delays_a_publication_until_its_deadlin
             true
         }
     });
-    let desk = Desk::new([]);
-    desk.set(Ok(many(1)));
-    let layer = builder([lab(&Script::desk(&desk))])
+    let shared = SharedList::new([]);
+    shared.set(Ok(many(1)));
+    let layer = builder([lab(&ScriptedSource::shared(&shared))])
         .views(
             move |head| match head.headers.contains_key("authorization") {
                 true => Ok(view.clone()),
@@ -360,9 +370,9 @@ async fn a_predicate_that_does_not_return_delays_a_publication_until_its_deadlin
         request.headers_mut().insert("authorization", key);
         request
     };
-    assert_eq!(ask(&layer, by_view()).await.status(), 200);
+    assert_eq!(send(&layer, by_view()).await.status(), 200);
     block.arm();
-    desk.set(Ok(many(2)));
+    shared.set(Ok(many(2)));
     let cache = layer.cache();
     let mut refresh = Box::pin(cache.refresh());
     let mut entered_now = false;
@@ -377,9 +387,9 @@ async fn a_predicate_that_does_not_return_delays_a_publication_until_its_deadlin
     release.send(()).unwrap();
 }
 
-/// A hung view's callers wait for it, and no one else.
+/// Only callers of the hung view wait for it.
 #[tokio::test(start_paused = true)]
-async fn a_rendering_that_does_not_return_is_given_up() {
+async fn hung_rendering_is_abandoned() {
     let (block, _entered, release) = Block::new();
     block.arm();
     let view = View::named("slow", move |_| {
@@ -390,7 +400,7 @@ async fn a_rendering_that_does_not_return_is_given_up() {
         .views(move |_| Ok(view.clone()))
         .build()
         .unwrap();
-    let mut hung = Box::pin(ask(&layer, get("/v1/models")));
+    let mut hung = Box::pin(send(&layer, get("/v1/models")));
     for _ in 0..100 {
         assert!(hung.as_mut().now_or_never().is_none());
         tokio::task::yield_now().await;
@@ -401,15 +411,15 @@ async fn a_rendering_that_does_not_return_is_given_up() {
     assert_eq!(list(&layer).await.len(), MANY);
 }
 
-// ===== Lists that are too old =====
+// ===== Expired lists =====
 
-/// The next attempt counts as the first again: requests wait for it, because there is
-/// nothing to serve.
+/// The next fetch counts as the first again: requests wait for it, because there is no list to
+/// serve.
 #[tokio::test(start_paused = true)]
-async fn the_attempt_after_a_list_has_expired_is_waited_for() {
+async fn request_waits_for_fetch_after_list_expired() {
     let gate = Gate::default();
     gate.open(1);
-    let script = Script::new({
+    let source = ScriptedSource::new({
         let gate = gate.clone();
         move |_| {
             let gate = gate.clone();
@@ -419,28 +429,28 @@ async fn the_attempt_after_a_list_has_expired_is_waited_for() {
             }
         }
     });
-    let layer = builder([lab(&script)]).build().unwrap();
+    let layer = builder([lab(&source)]).build().unwrap();
     assert_eq!(list(&layer).await.len(), 1);
-    // Nothing came for longer than `max_stale`.
+    // Longer than `max_stale` without a request.
     sleep(25 * 3600 * SECOND).await;
-    let (answer, took) = timed(async {
-        let answer = ask(&layer, get("/v1/models"));
+    let (response, took) = timed(async {
+        let response = send(&layer, get("/v1/models"));
         let open = async {
             sleep(SECOND).await;
             gate.open(1);
         };
-        futures_util::future::join(answer, open).await.0
+        futures_util::future::join(response, open).await.0
     })
     .await;
-    assert_eq!((answer.status().as_u16(), took), (200, SECOND));
+    assert_eq!((response.status().as_u16(), took), (200, SECOND));
 }
 
-/// The same while an ordinary refresh is in flight: it becomes one that is waited for.
+/// The same while an ordinary refresh is in flight: requests then wait for that refresh.
 #[tokio::test(start_paused = true)]
-async fn a_list_that_expires_during_a_refresh_makes_requests_wait_for_it() {
-    let (script, gate) = Script::held(["a"]);
+async fn request_waits_when_list_expires_in_refresh() {
+    let (source, gate) = ScriptedSource::held(["a"]);
     gate.open(1);
-    let layer = builder([lab(&script)])
+    let layer = builder([lab(&source)])
         .refresh_interval(60 * SECOND)
         .max_stale(100 * SECOND)
         .fetch_timeout(60 * SECOND)
@@ -449,17 +459,17 @@ async fn a_list_that_expires_during_a_refresh_makes_requests_wait_for_it() {
         .unwrap();
     assert_eq!(list(&layer).await.len(), 1);
     sleep(80 * SECOND).await;
-    assert_eq!(list(&layer).await.len(), 1, "the old one, at once");
-    calm().await;
-    assert_eq!(script.calls(), 2);
+    assert_eq!(list(&layer).await.len(), 1, "the old list, at once");
+    settle().await;
+    assert_eq!(source.calls(), 2);
     sleep(25 * SECOND).await;
-    let waiting = pin!(ask(&layer, get("/v1/models")));
+    let waiting = pin!(send(&layer, get("/v1/models")));
     let mut waiting = waiting;
     assert!(
         waiting.as_mut().now_or_never().is_none(),
-        "there is nothing to serve"
+        "no list to serve"
     );
     gate.open(1);
     assert_eq!(waiting.await.status(), 200);
-    assert_eq!(script.calls(), 2);
+    assert_eq!(source.calls(), 2);
 }

@@ -1,13 +1,13 @@
-//! What an answer says of its age and of what it lacks: `Cache-Status` (RFC 9211),
-//! `Cache-Control`, `x-models-incomplete` and `Retry-After`.
+//! How responses report age and missing providers: `Cache-Status` (RFC 9211), `Cache-Control`,
+//! `x-models-incomplete` and `Retry-After`.
 //!
-//! Time is paused: it goes by only where a test says so, or where all wait for it.
+//! Time is paused: it advances only where a test advances it, or while all tasks wait for it.
 
 use crate::support;
 use std::{convert::Infallible, time::Duration};
 
-use crate::support::fronts::{error_code, only, request};
-use crate::support::{Script, ids, models};
+use crate::support::transports::{error_code, only, request};
+use crate::support::{ScriptedSource, ids, models};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Empty;
@@ -29,57 +29,57 @@ fn house() -> Provider {
     Provider::fixed("house", [Model::new("small")])
 }
 
-/// A provider that gives its list at the calls that `good` picks, and fails at others.
-fn moody(name: &str, good: fn(usize) -> bool) -> Provider {
-    let answer = move |call| async move {
+/// A provider that succeeds on the calls that `good` selects and fails on the others.
+fn flaky(name: &str, good: fn(usize) -> bool) -> Provider {
+    let response = move |call| async move {
         if good(call) {
             Ok(models(["x"]))
         } else {
             Err("down")
         }
     };
-    Provider::source(name, Script::new(answer))
+    Provider::source(name, ScriptedSource::new(response))
 }
 
-/// A provider that takes its time.
+/// A provider that responds after `delay`.
 fn slow(name: &str, delay: Duration) -> Provider {
-    let answer = move |_| async move {
+    let response = move |_| async move {
         sleep(delay).await;
         Ok::<_, Infallible>(models(["x"]))
     };
-    Provider::source(name, Script::new(answer))
+    Provider::source(name, ScriptedSource::new(response))
 }
 
-async fn ask(layer: &StaticModelsCacheLayer, path: &str) -> Response<Bytes> {
-    asking(layer, Method::GET, path, &[]).await
+async fn send(layer: &StaticModelsCacheLayer, path: &str) -> Response<Bytes> {
+    send_with(layer, Method::GET, path, &[]).await
 }
 
-async fn asking(
+async fn send_with(
     layer: &StaticModelsCacheLayer,
     method: Method,
     path: &str,
     headers: &[(&str, &[u8])],
 ) -> Response<Bytes> {
     let request = request(method, path, headers);
-    support::ask(layer, request.map(|()| Empty::new())).await
+    support::send(layer, request.map(|()| Empty::new())).await
 }
 
-/// The cache's own part of `Cache-Status`.
-fn status(answer: &Response<Bytes>) -> &str {
-    let status = only(answer.headers(), "cache-status");
+/// The part of `Cache-Status` after the name of the cache.
+fn status(response: &Response<Bytes>) -> &str {
+    let status = only(response.headers(), "cache-status");
     status.strip_prefix("tower-models-cache; ").unwrap()
 }
 
 async fn list_status(layer: &StaticModelsCacheLayer) -> String {
-    let answer = ask(layer, "/v1/models").await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    status(&answer).to_owned()
+    let response = send(layer, "/v1/models").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    status(&response).to_owned()
 }
 
 // ===== Cache-Status =====
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_from_memory_is_a_hit_and_one_that_waited_was_forwarded() {
+async fn response_is_hit_unless_request_waited() {
     let layer = builder([slow("lab", SECOND / 10)]).build().unwrap();
     let begun = Instant::now();
     assert_eq!(list_status(&layer).await, "fwd=miss; stored");
@@ -89,8 +89,8 @@ async fn an_answer_from_memory_is_a_hit_and_one_that_waited_was_forwarded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_without_a_provider_that_hangs_is_partial_and_is_waited_for_once() {
-    let layer = builder([house(), Provider::source("lab", Script::hung())])
+async fn hung_provider_makes_list_partial() {
+    let layer = builder([house(), Provider::source("lab", ScriptedSource::hung())])
         .build()
         .unwrap();
     let begun = Instant::now();
@@ -103,8 +103,8 @@ async fn a_list_without_a_provider_that_hangs_is_partial_and_is_waited_for_once(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_is_stale_from_a_failure_to_the_next_success() {
-    let layer = builder([moody("lab", |call| call != 2 && call != 3)])
+async fn list_is_stale_between_failure_and_success() {
+    let layer = builder([flaky("lab", |call| call != 2 && call != 3)])
         .build()
         .unwrap();
     let cache = layer.cache();
@@ -113,15 +113,15 @@ async fn a_list_is_stale_from_a_failure_to_the_next_success() {
         let good = cache.refresh().await.is_ok();
         assert_eq!(good, expected == "hit");
         assert_eq!(list_status(&layer).await, expected);
-        assert_eq!(ids(ask(&layer, "/v1/models").await.body()), ["lab/x"]);
+        assert_eq!(ids(send(&layer, "/v1/models").await.body()), ["lab/x"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_provider_says_more_than_a_stale_one() {
+async fn partial_takes_precedence_over_stale() {
     let layer = builder([
-        moody("stale", |call| call == 1),
-        moody("missing", |_| false),
+        flaky("stale", |call| call == 1),
+        flaky("missing", |_| false),
         house(),
     ])
     .build()
@@ -130,7 +130,7 @@ async fn a_missing_provider_says_more_than_a_stale_one() {
     assert!(layer.cache().refresh().await.is_err());
     assert_eq!(list_status(&layer).await, "hit; detail=partial");
     let cache = layer.cache();
-    let without = [moody("stale", |call| call == 1), house()];
+    let without = [flaky("stale", |call| call == 1), house()];
     cache.set_providers(without).await.unwrap();
     cache.refresh().await.unwrap();
     assert!(cache.refresh().await.is_err());
@@ -138,8 +138,8 @@ async fn a_missing_provider_says_more_than_a_stale_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_grew_too_old_is_missing() {
-    let layer = builder([house(), moody("lab", |call| call == 1)])
+async fn list_older_than_max_stale_is_partial() {
+    let layer = builder([house(), flaky("lab", |call| call == 1)])
         .max_stale(SECOND * 1000)
         .build()
         .unwrap();
@@ -147,16 +147,19 @@ async fn a_list_that_grew_too_old_is_missing() {
     assert!(layer.cache().refresh().await.is_err());
     assert_eq!(list_status(&layer).await, "hit; detail=stale");
     advance(SECOND * 1000).await;
-    // It is this request that finds it: what it sees may be the list of before.
+    // This request detects the expiry: it may still see the previous list.
     list_status(&layer).await;
     sleep(SECOND / 100).await;
     assert_eq!(list_status(&layer).await, "hit; detail=partial");
-    assert_eq!(ids(ask(&layer, "/v1/models").await.body()), ["house/small"]);
+    assert_eq!(
+        ids(send(&layer, "/v1/models").await.body()),
+        ["house/small"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_caching_every_answer_was_forwarded_until_its_provider_is_left_alone() {
-    let layer = builder([moody("lab", |call| call < 3)])
+async fn uncached_responses_are_misses_until_backoff() {
+    let layer = builder([flaky("lab", |call| call < 3)])
         .without_cache()
         .build()
         .unwrap();
@@ -167,11 +170,11 @@ async fn without_caching_every_answer_was_forwarded_until_its_provider_is_left_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_answer_of_a_list_says_how_it_stands() {
-    let layer = builder([house(), moody("lab", |call| call == 1)])
+async fn every_response_reports_stale_list() {
+    let layer = builder([house(), flaky("lab", |call| call == 1)])
         .build()
         .unwrap();
-    let etag = only(ask(&layer, "/v1/models").await.headers(), "etag").to_owned();
+    let etag = only(send(&layer, "/v1/models").await.headers(), "etag").to_owned();
     assert!(layer.cache().refresh().await.is_err());
     let tag = [("if-none-match", etag.as_bytes())];
     let any = [("if-none-match", &b"*"[..])];
@@ -182,24 +185,24 @@ async fn every_answer_of_a_list_says_how_it_stands() {
             ("/v1/models/lab/x", &[], StatusCode::OK),
             ("/v1/models/lab/x", &any, StatusCode::NOT_MODIFIED),
         ] {
-            let answer = asking(&layer, method.clone(), path, headers).await;
-            assert_eq!(answer.status(), expected, "{path}");
-            assert_eq!(status(&answer), "hit; detail=stale", "{path}");
+            let response = send_with(&layer, method.clone(), path, headers).await;
+            assert_eq!(response.status(), expected, "{path}");
+            assert_eq!(status(&response), "hit; detail=stale", "{path}");
         }
     }
-    let missing = ask(&layer, "/v1/models/lab/y").await;
+    let missing = send(&layer, "/v1/models/lab/y").await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     assert_eq!(status(&missing), "hit; detail=stale");
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_model_that_is_there_is_a_hit_while_another_provider_is_waited_for() {
+async fn known_model_is_hit_while_provider_is_pending() {
     let layer = builder([house(), slow("lab", SECOND)]).build().unwrap();
     let begun = Instant::now();
-    let there = ask(&layer, "/v1/models/house/small").await;
+    let there = send(&layer, "/v1/models/house/small").await;
     assert_eq!(status(&there), "hit; detail=partial");
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    let awaited = ask(&layer, "/v1/models/lab/x").await;
+    let awaited = send(&layer, "/v1/models/lab/x").await;
     assert_eq!(status(&awaited), "fwd=miss; stored");
     assert_eq!(begun.elapsed(), SECOND);
 }
@@ -207,7 +210,7 @@ async fn one_model_that_is_there_is_a_hit_while_another_provider_is_waited_for()
 // ===== Cache-Control =====
 
 #[tokio::test(start_paused = true)]
-async fn what_is_set_as_cache_control_is_said_of_lists_and_models_and_never_of_errors() {
+async fn cache_control_is_set_except_on_errors() {
     let value = HeaderValue::from_static("public, max-age=60, stale-if-error=86400");
     let layer = builder([house()])
         .cache_control(value.clone())
@@ -216,18 +219,18 @@ async fn what_is_set_as_cache_control_is_said_of_lists_and_models_and_never_of_e
     let any = [("if-none-match", &b"*"[..])];
     for path in ["/v1/models", "/v1/models/house/small"] {
         for headers in [&[][..], &any] {
-            let answer = asking(&layer, Method::GET, path, headers).await;
-            assert_eq!(answer.headers()["cache-control"], value, "{path}");
+            let response = send_with(&layer, Method::GET, path, headers).await;
+            assert_eq!(response.headers()["cache-control"], value, "{path}");
         }
     }
-    let missing = ask(&layer, "/v1/models/nothing").await;
+    let missing = send(&layer, "/v1/models/nothing").await;
     assert_eq!(missing.headers()["cache-control"], "no-store");
 
-    let layer = builder([moody("lab", |_| false)])
+    let layer = builder([flaky("lab", |_| false)])
         .cache_control(value)
         .build()
         .unwrap();
-    let unavailable = ask(&layer, "/v1/models").await;
+    let unavailable = send(&layer, "/v1/models").await;
     assert_eq!(unavailable.headers()["cache-control"], "no-store");
 }
 
@@ -239,56 +242,60 @@ fn incomplete(headers: &HeaderMap) -> Option<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn providers_are_named_only_where_that_is_set() {
-    let providers = || [moody("lab", |_| false), house()];
+async fn incomplete_providers_are_named_on_opt_in() {
+    let providers = || [flaky("lab", |_| false), house()];
     for (named, expected) in [(false, None), (true, Some(r#""lab";missing"#))] {
         let layer = builder(providers())
             .expose_incomplete(named)
             .build()
             .unwrap();
-        let answer = ask(&layer, "/v1/models").await;
-        assert_eq!(incomplete(answer.headers()), expected);
+        let response = send(&layer, "/v1/models").await;
+        assert_eq!(incomplete(response.headers()), expected);
     }
     let layer = builder(providers()).build().unwrap();
-    let answer = ask(&layer, "/v1/models").await;
-    let said: Vec<_> = answer.headers().values().collect();
+    let response = send(&layer, "/v1/models").await;
+    let said: Vec<_> = response.headers().values().collect();
     assert!(!format!("{said:?}").contains("lab"), "{said:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn stale_and_missing_providers_are_named_in_the_order_of_the_list() {
+async fn incomplete_providers_are_named_in_list_order() {
     let layer = builder([
-        moody("z", |call| call == 1),
+        flaky("z", |call| call == 1),
         house(),
-        Provider::source("hung", Script::hung()),
-        moody("fine", |_| true),
-        moody("a", |_| false),
+        Provider::source("hung", ScriptedSource::hung()),
+        flaky("fine", |_| true),
+        flaky("a", |_| false),
     ])
     .expose_incomplete(true)
     .fetch_timeout(SECOND * 3)
     .build()
     .unwrap();
     let expected = r#""hung";missing, "a";missing"#;
-    let answer = ask(&layer, "/v1/models").await;
-    assert_eq!(incomplete(answer.headers()), Some(expected));
+    let response = send(&layer, "/v1/models").await;
+    assert_eq!(incomplete(response.headers()), Some(expected));
     assert!(layer.cache().refresh().await.is_err());
     let expected = r#""z";stale, "hung";missing, "a";missing"#;
     let any = [("if-none-match", &b"*"[..])];
     for method in [Method::GET, Method::HEAD] {
         for path in ["/v1/models", "/v1/models/house/small"] {
             for headers in [&[][..], &any] {
-                let answer = asking(&layer, method.clone(), path, headers).await;
-                assert_eq!(incomplete(answer.headers()), Some(expected), "{path}");
+                let response = send_with(&layer, method.clone(), path, headers).await;
+                assert_eq!(incomplete(response.headers()), Some(expected), "{path}");
             }
         }
     }
     let cache = layer.cache();
     cache.set_providers([house()]).await.unwrap();
-    let answer = ask(&layer, "/v1/models").await;
-    assert_eq!(incomplete(answer.headers()), None, "all are there");
+    let response = send(&layer, "/v1/models").await;
+    assert_eq!(
+        incomplete(response.headers()),
+        None,
+        "no provider is missing"
+    );
 }
 
-/// Reads a list of strings with parameters, as RFC 8941, section 4.2.1, has it.
+/// Parses a list of strings with parameters, as RFC 8941, section 4.2.1, defines it.
 fn structured_list(text: &str) -> Vec<(String, String)> {
     let mut members = Vec::new();
     let mut rest = text;
@@ -296,7 +303,7 @@ fn structured_list(text: &str) -> Vec<(String, String)> {
         let inner = rest.strip_prefix('"').unwrap();
         let (name, after) = inner.split_once('"').unwrap();
         assert!(name.bytes().all(|byte| matches!(byte, b' '..=b'~')));
-        assert!(!name.contains('\\'), "would need its own escape");
+        assert!(!name.contains('\\'), "a backslash needs its own escape");
         let (parameter, next) = after.split_once(',').unwrap_or((after, ""));
         let parameter = parameter.strip_prefix(';').unwrap();
         members.push((name.to_owned(), parameter.to_owned()));
@@ -306,7 +313,7 @@ fn structured_list(text: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn odd_names_are_structured_strings_that_decode_to_the_name() {
+async fn incomplete_header_encodes_unusual_names() {
     let names = [
         "a, \"b\";missing",
         "back\\slash\\",
@@ -319,13 +326,13 @@ async fn odd_names_are_structured_strings_that_decode_to_the_name() {
         "~",
         "x\u{a0}\u{2028}x",
     ];
-    let layer = builder(names.map(|name| moody(name, |_| false)))
+    let layer = builder(names.map(|name| flaky(name, |_| false)))
         .provider(house())
         .expose_incomplete(true)
         .build()
         .unwrap();
-    let answer = ask(&layer, "/v1/models").await;
-    let named = structured_list(incomplete(answer.headers()).unwrap());
+    let response = send(&layer, "/v1/models").await;
+    let named = structured_list(incomplete(response.headers()).unwrap());
     assert_eq!(named.len(), names.len());
     for ((encoded, parameter), name) in named.iter().zip(names) {
         let decoded = percent_decode_str(encoded).decode_utf8().unwrap();
@@ -335,97 +342,101 @@ async fn odd_names_are_structured_strings_that_decode_to_the_name() {
 
 // ===== 503 =====
 
-/// What a 503 says, and how long it tells the client to wait.
-fn unavailable(answer: &Response<Bytes>) -> Duration {
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let status = status(answer);
-    let status = status.strip_prefix("fwd=miss; ").unwrap_or(status); // when it waited
+/// Checks a 503 and returns its `Retry-After`.
+fn unavailable(response: &Response<Bytes>) -> Duration {
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let status = status(response);
+    let status = status.strip_prefix("fwd=miss; ").unwrap_or(status); // when the request waited
     assert_eq!(status, "detail=unavailable");
-    if !answer.body().is_empty() {
-        assert_eq!(error_code(answer), "models_unavailable");
+    if !response.body().is_empty() {
+        assert_eq!(error_code(response), "models_unavailable");
     }
-    let seconds: u64 = only(answer.headers(), "retry-after").parse().unwrap();
+    let seconds: u64 = only(response.headers(), "retry-after").parse().unwrap();
     assert!((1..=60).contains(&seconds), "{seconds}");
     Duration::from_secs(seconds)
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_as_long_as_a_503_says_finds_the_next_attempt_made() {
+async fn retry_after_of_503_covers_next_attempt() {
     for left_alone in [0, 1, 7, 30, 58] {
         let pause = Duration::from_secs(left_alone);
-        let script = Script::new(move |call| async move {
+        let source = ScriptedSource::new(move |call| async move {
             match call {
                 1 => Err(ListError::new(ListErrorKind::Status(429)).with_retry_after(pause)),
                 _ => Ok(models(["x"])),
             }
         });
-        let (layer, _refresher) = builder([Provider::source("lab", script.clone())])
+        let (layer, _refresher) = builder([Provider::source("lab", source.clone())])
             .spawn()
             .unwrap();
         for path in ["/v1/models", "/v1/models/lab/x"] {
-            let wait = unavailable(&ask(&layer, path).await);
+            let wait = unavailable(&send(&layer, path).await);
             assert!(wait >= pause && wait <= pause + SECOND * 2, "{wait:?}");
-            let head = asking(&layer, Method::HEAD, path, &[]).await;
+            let head = send_with(&layer, Method::HEAD, path, &[]).await;
             assert_eq!(unavailable(&head), wait);
         }
-        let wait = unavailable(&ask(&layer, "/v1/models").await);
+        let wait = unavailable(&send(&layer, "/v1/models").await);
         sleep(wait).await;
         assert_eq!(list_status(&layer).await, "hit");
-        assert_eq!(script.calls(), 2);
+        assert_eq!(source.calls(), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_503_never_asks_for_more_than_a_minute_nor_for_less_than_a_second() {
+async fn retry_after_of_503_is_1_to_60_seconds() {
     let down = || ListError::new(ListErrorKind::Status(503)).with_retry_after(SECOND * 3000);
-    let script = Script::new(move |_| async move { Err(down()) });
-    let layer = builder([Provider::source("lab", script)]).build().unwrap();
-    assert_eq!(unavailable(&ask(&layer, "/v1/models").await), SECOND * 60);
+    let source = ScriptedSource::new(move |_| async move { Err(down()) });
+    let layer = builder([Provider::source("lab", source)]).build().unwrap();
+    assert_eq!(unavailable(&send(&layer, "/v1/models").await), SECOND * 60);
 
-    let layer = builder([Provider::source("lab", Script::hung())])
+    let layer = builder([Provider::source("lab", ScriptedSource::hung())])
         .build()
         .unwrap();
     let begun = Instant::now();
-    let awaited = ask(&layer, "/v1/models").await;
+    let awaited = send(&layer, "/v1/models").await;
     assert_eq!(unavailable(&awaited), SECOND);
     assert_eq!(status(&awaited), "fwd=miss; detail=unavailable");
     assert_eq!(begun.elapsed(), SECOND * 3 / 2);
-    let at_once = ask(&layer, "/v1/models").await;
+    let at_once = send(&layer, "/v1/models").await;
     assert_eq!(unavailable(&at_once), SECOND);
     assert_eq!(status(&at_once), "detail=unavailable");
-    assert_eq!(begun.elapsed(), SECOND * 3 / 2, "nobody waits again");
+    assert_eq!(
+        begun.elapsed(),
+        SECOND * 3 / 2,
+        "later requests do not wait"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_a_partial_list_is_not_served_it_is_a_503_until_the_last_provider_came() {
+async fn partial_list_is_503_when_partial_is_off() {
     let layer = builder([house(), slow("lab", SECOND * 3)])
         .serve_partial(false)
         .expose_incomplete(true)
         .build()
         .unwrap();
     for _ in 0..3 {
-        let answer = ask(&layer, "/v1/models").await;
-        unavailable(&answer);
-        let head = asking(&layer, Method::HEAD, "/v1/models", &[]).await;
+        let response = send(&layer, "/v1/models").await;
+        unavailable(&response);
+        let head = send_with(&layer, Method::HEAD, "/v1/models", &[]).await;
         unavailable(&head);
         let any = [("if-none-match", &b"*"[..])];
-        unavailable(&asking(&layer, Method::GET, "/v1/models", &any).await);
+        unavailable(&send_with(&layer, Method::GET, "/v1/models", &any).await);
     }
-    // What is known is known; of the rest nobody can say that it does not exist.
-    let known = ask(&layer, "/v1/models/house/small").await;
+    // A known model is served; any other model may still exist.
+    let known = send(&layer, "/v1/models/house/small").await;
     assert_eq!(known.status(), StatusCode::OK);
-    unavailable(&ask(&layer, "/v1/models/lab/x").await);
+    unavailable(&send(&layer, "/v1/models/lab/x").await);
     sleep(SECOND * 3).await;
-    let whole = ask(&layer, "/v1/models").await;
+    let whole = send(&layer, "/v1/models").await;
     assert_eq!(ids(whole.body()), ["house/small", "lab/x"]);
     assert_eq!(status(&whole), "hit");
-    let unknown = ask(&layer, "/v1/models/lab/y").await;
+    let unknown = send(&layer, "/v1/models/lab/y").await;
     assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_list_is_whole() {
-    let layer = builder([moody("lab", |call| call == 1)])
+async fn stale_list_is_not_partial() {
+    let layer = builder([flaky("lab", |call| call == 1)])
         .serve_partial(false)
         .build()
         .unwrap();

@@ -1,4 +1,4 @@
-//! A provider that hangs, fails, panics or lies delays and alters no other.
+//! A provider that hangs, fails, panics or sends nonsense does not delay or change any other.
 
 use crate::support;
 use std::{
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{MODES, Script, ask, builder, calm, get, list, models, now, timed};
+use crate::support::{MODES, ScriptedSource, builder, get, list, models, now, send, settle, timed};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, Response};
@@ -21,16 +21,16 @@ use tower_models_cache::{ListErrorKind, Model, Provider, Readiness, StaticModels
 const SECOND: Duration = Duration::from_secs(1);
 const MISS_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// A byte a second, for ever.
-struct Drip(Pin<Box<Sleep>>);
+/// A body of one byte per second, without end.
+struct SlowBody(Pin<Box<Sleep>>);
 
-impl Drip {
+impl SlowBody {
     fn new() -> Self {
         Self(Box::pin(sleep(SECOND)))
     }
 }
 
-impl Body for Drip {
+impl Body for SlowBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -44,7 +44,7 @@ impl Body for Drip {
     }
 }
 
-type AnyBody = Either<Full<Bytes>, Drip>;
+type AnyBody = Either<Full<Bytes>, SlowBody>;
 
 fn http(name: &str, body: impl Fn() -> AnyBody + Clone + Send + 'static) -> Provider {
     let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
@@ -61,23 +61,24 @@ fn garbage() -> AnyBody {
     Either::Left(Full::new(bytes.into()))
 }
 
-/// One of each kind, with what their failure is told as.
-fn rogues() -> Vec<(Provider, ListErrorKind)> {
-    let panicking_future = Script::new(|_| async {
-        calm().await;
-        panic!("in the future");
+/// One broken provider of each kind, with the error kind it is reported as.
+fn broken() -> Vec<(Provider, ListErrorKind)> {
+    let panicking_future = ScriptedSource::new(|_| async {
+        settle().await;
+        panic!("panic in the future");
         #[expect(unreachable_code, reason = "gives the future its type")]
         Ok::<_, Infallible>(models([]))
     });
-    let panicking_call =
-        Script::new(|_| -> std::future::Ready<Result<_, Infallible>> { panic!("in the call") });
-    let panicking_filter =
-        Provider::source("filter", Script::always(["a"])).filter(|_| panic!("in the filter"));
-    let panicking_drop = Script::new(|_| async {
+    let panicking_call = ScriptedSource::new(|_| -> std::future::Ready<Result<_, Infallible>> {
+        panic!("panic in `call`")
+    });
+    let panicking_filter = Provider::source("filter", ScriptedSource::always(["a"]))
+        .filter(|_| panic!("panic in the filter"));
+    let panicking_drop = ScriptedSource::new(|_| async {
         struct Bomb;
         impl Drop for Bomb {
             fn drop(&mut self) {
-                panic!("in the drop");
+                panic!("panic in `drop`");
             }
         }
         let _bomb = Bomb;
@@ -85,11 +86,11 @@ fn rogues() -> Vec<(Provider, ListErrorKind)> {
     });
     vec![
         (
-            Provider::source("hung", Script::hung()),
+            Provider::source("hung", ScriptedSource::hung()),
             ListErrorKind::Timeout,
         ),
         (
-            Provider::source("failing", Script::failing()),
+            Provider::source("failing", ScriptedSource::failing()),
             ListErrorKind::Other,
         ),
         (
@@ -107,20 +108,20 @@ fn rogues() -> Vec<(Provider, ListErrorKind)> {
         ),
         (http("garbage", garbage), ListErrorKind::NotJson),
         (
-            http("drip", || Either::Right(Drip::new())),
+            http("drip", || Either::Right(SlowBody::new())),
             ListErrorKind::Timeout,
         ),
     ]
 }
 
-/// The rogues, with a good provider before, among and after them.
-fn crowd() -> Vec<Provider> {
-    let good = |name| Provider::source(name, Script::always(["a"]));
-    let mut crowd = vec![good("first")];
-    crowd.extend(rogues().into_iter().map(|(rogue, _)| rogue));
-    crowd.insert(4, good("middle"));
-    crowd.push(good("last"));
-    crowd
+/// The broken providers, with a healthy provider before, among and after them.
+fn mixed() -> Vec<Provider> {
+    let good = |name| Provider::source(name, ScriptedSource::always(["a"]));
+    let mut mixed = vec![good("first")];
+    mixed.extend(broken().into_iter().map(|(rogue, _)| rogue));
+    mixed.insert(4, good("middle"));
+    mixed.push(good("last"));
+    mixed
 }
 
 const GOOD: [&str; 3] = ["first/a", "middle/a", "last/a"];
@@ -134,28 +135,28 @@ fn listed(layer: &StaticModelsCacheLayer) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_good_are_listed_as_soon_as_they_answer() {
+async fn healthy_providers_are_listed_immediately() {
     for mode in MODES {
         let began = now();
-        let (layer, _refresher) = mode.start(builder(crowd()));
+        let (layer, _refresher) = mode.start(builder(mixed()));
         assert!(layer.cache().ready(Readiness::AnyProvider).await);
         while listed(&layer).len() < 3 {
             tokio::task::yield_now().await;
         }
         assert_eq!(began.elapsed(), Duration::ZERO, "{mode:?}");
         assert_eq!(listed(&layer), GOOD);
-        let model = ask(&layer, get("/v1/models/last/a")).await;
+        let model = send(&layer, get("/v1/models/last/a")).await;
         assert_eq!(model.status(), 200);
         assert_eq!(began.elapsed(), Duration::ZERO, "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_attempt_is_waited_for_until_the_miss_timeout_after_it_began() {
+async fn request_waits_miss_timeout_for_first_fetch() {
     for mode in MODES {
-        let (layer, _refresher) = mode.start(builder(crowd()));
-        let herd = (0..100).map(|_| timed(list(&layer)));
-        for (listed, took) in join_all(herd).await {
+        let (layer, _refresher) = mode.start(builder(mixed()));
+        let requests = (0..100).map(|_| timed(list(&layer)));
+        for (listed, took) in join_all(requests).await {
             assert_eq!(listed, GOOD);
             assert_eq!(took, MISS_TIMEOUT, "{mode:?}");
         }
@@ -168,9 +169,9 @@ async fn a_first_attempt_is_waited_for_until_the_miss_timeout_after_it_began() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_later_waits_for_the_rest_of_the_time_only() {
+async fn later_request_waits_remaining_miss_timeout() {
     for mode in MODES {
-        let (layer, _refresher) = mode.start(builder(crowd()));
+        let (layer, _refresher) = mode.start(builder(mixed()));
         let first = tokio::spawn({
             let layer = layer.clone();
             async move { timed(list(&layer)).await }
@@ -183,25 +184,25 @@ async fn who_comes_later_waits_for_the_rest_of_the_time_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_miss_timeout_is_a_setting() {
+async fn miss_timeout_is_configurable() {
     for mode in MODES {
-        let hung = Provider::source("hung", Script::hung());
+        let hung = Provider::source("hung", ScriptedSource::hung());
         let (layer, _refresher) = mode.start(builder([hung]).miss_timeout(SECOND / 10));
-        let (answer, took) = timed(ask(&layer, get("/v1/models"))).await;
-        assert_eq!((answer.status().as_u16(), took), (503, SECOND / 10));
+        let (response, took) = timed(send(&layer, get("/v1/models"))).await;
+        assert_eq!((response.status().as_u16(), took), (503, SECOND / 10));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn later_failures_are_never_waited_for() {
+async fn request_does_not_wait_after_failed_fetch() {
     for mode in MODES {
-        let (layer, _refresher) = mode.start(builder(crowd()));
+        let (layer, _refresher) = mode.start(builder(mixed()));
         list(&layer).await;
-        // Through several failed attempts of each.
+        // Through several failed fetches of each.
         for _ in 0..600 {
-            let (answer, took) = timed(ask(&layer, get("/v1/models"))).await;
+            let (response, took) = timed(send(&layer, get("/v1/models"))).await;
             assert_eq!(took, Duration::ZERO, "{mode:?}");
-            assert_eq!(support::ids(answer.body()), GOOD);
+            assert_eq!(support::ids(response.body()), GOOD);
             sleep(SECOND / 4).await;
         }
         let status = layer.cache().status();
@@ -210,7 +211,7 @@ async fn later_failures_are_never_waited_for() {
             .iter()
             .filter_map(|one| Some((one.name.clone(), one.last_attempt.clone()?.error?.kind())))
             .collect();
-        let expected: Vec<_> = rogues()
+        let expected: Vec<_> = broken()
             .into_iter()
             .map(|(rogue, kind)| (rogue.name().to_owned(), kind))
             .collect();
@@ -222,11 +223,11 @@ async fn later_failures_are_never_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn readiness_and_shutdown_are_not_held_up() {
-    let (layer, refresher) = builder(crowd()).spawn().unwrap();
+async fn hung_provider_does_not_delay_shutdown() {
+    let (layer, refresher) = builder(mixed()).spawn().unwrap();
     let (ready, took) = timed(layer.cache().ready(Readiness::AnyProvider)).await;
     assert!(ready && took == Duration::ZERO);
-    // Each was attempted once, at the latest by the deadline of a fetch.
+    // Each was fetched once, at the latest by the fetch deadline.
     let (ready, took) = timed(layer.cache().ready(Readiness::Attempted)).await;
     assert!(ready && took == SECOND * 15, "{took:?}");
     let ((), took) = timed(refresher.shutdown()).await;
@@ -234,35 +235,35 @@ async fn readiness_and_shutdown_are_not_held_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_hung_providers_do_not_keep_the_next_from_being_listed() {
+async fn hung_providers_do_not_starve_healthy_one() {
     for mode in MODES {
-        let hung = |index| Provider::source(format!("hung-{index}"), Script::hung());
-        let good = Provider::source("good", Script::always(["a"]));
+        let hung = |index| Provider::source(format!("hung-{index}"), ScriptedSource::hung());
+        let good = Provider::source("good", ScriptedSource::always(["a"]));
         let (layer, _refresher) = mode.start(builder((0..40).map(hung).chain([good])));
         let (ready, took) = timed(layer.cache().ready(Readiness::AnyProvider)).await;
         assert!(ready);
-        // Sixteen at once, and a place is held for 250 ms at the most.
+        // Sixteen fetches run at once, each for at most 250 ms.
         assert_eq!(took, SECOND / 2, "{mode:?}");
         assert_eq!(list(&layer).await, ["good/a"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_fetches_begin_at_once_than_are_allowed() {
+async fn concurrent_fetches_are_limited() {
     for mode in MODES {
         for most in [1, 3] {
             let begun = Arc::new(Mutex::new(Vec::new()));
             let start = now();
             let provider = |index: usize| {
                 let begun = Arc::clone(&begun);
-                let script = Script::new(move |_| {
+                let source = ScriptedSource::new(move |_| {
                     begun.lock().unwrap().push(start.elapsed());
                     async {
                         sleep(SECOND / 10).await;
                         Ok::<_, Infallible>(models(["a"]))
                     }
                 });
-                Provider::source(format!("lab-{index}"), script)
+                Provider::source(format!("lab-{index}"), source)
             };
             let providers = (0..9).map(provider);
             let (layer, _refresher) = mode.start(builder(providers).max_concurrent_fetches(most));
@@ -276,17 +277,17 @@ async fn no_more_fetches_begin_at_once_than_are_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_comes_back_is_listed_again() {
+async fn recovered_provider_is_listed_again() {
     for mode in MODES {
-        let script = Script::new(|call| async move {
+        let source = ScriptedSource::new(|call| async move {
             match call {
                 1..=3 => std::future::pending().await,
                 4..=6 => Err("down"),
                 _ => Ok(models(["a"])),
             }
         });
-        let good = Provider::source("good", Script::always(["a"]));
-        let (layer, _refresher) = mode.start(builder([Provider::source("lab", script), good]));
+        let good = Provider::source("good", ScriptedSource::always(["a"]));
+        let (layer, _refresher) = mode.start(builder([Provider::source("lab", source), good]));
         for _ in 0..300 {
             list(&layer).await;
             sleep(SECOND).await;
@@ -296,10 +297,10 @@ async fn a_provider_that_comes_back_is_listed_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endless_and_an_oversized_answer_end_at_the_bound() {
+async fn endless_body_fails_at_size_limit() {
     let endless = || {
         let model = |index: u32| Model::new(format!("model-{index}"));
-        Script::new(move |_| async move {
+        ScriptedSource::new(move |_| async move {
             Ok::<_, Infallible>(
                 (0..1001)
                     .map(model)
@@ -311,7 +312,7 @@ async fn an_endless_and_an_oversized_answer_end_at_the_bound() {
     let layer = builder([
         Provider::source("many", endless()),
         http("large", large),
-        Provider::source("good", Script::always(["a"])),
+        Provider::source("good", ScriptedSource::always(["a"])),
     ])
     .max_models(1000)
     .max_bytes(10_000)

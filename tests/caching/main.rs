@@ -1,4 +1,4 @@
-//! Caching: when providers are fetched from, and what becomes of what they answered.
+//! Caching: when providers are fetched, and what happens to their responses.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

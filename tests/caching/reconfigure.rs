@@ -1,4 +1,4 @@
-//! Other providers take the place of those there are, all at once.
+//! `set_providers` replaces all providers atomically.
 
 use crate::support;
 use std::{
@@ -9,21 +9,23 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Desk, MODES, Script, ask, builder, calm, get, list, models, timed};
+use crate::support::{
+    MODES, ScriptedSource, SharedList, builder, get, list, models, send, settle, timed,
+};
 use tokio::time::sleep;
 use tower_models_cache::{ListErrorKind, Model, ModelsSnapshot, Provider, StaticModelsCacheLayer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn source(name: &str, script: &Script) -> Provider {
-    Provider::source(name, script.clone())
+fn fetched(name: &str, source: &ScriptedSource) -> Provider {
+    Provider::source(name, source.clone())
 }
 
 fn fixed<const N: usize>(name: &str, ids: [&str; N]) -> Provider {
     Provider::fixed(name, ids.map(Model::new))
 }
 
-/// Every listed id routes to the provider that has it, and nothing else does.
+/// Checks that every listed id routes to its provider, and that nothing else is routed.
 fn agree(snapshot: &ModelsSnapshot) {
     let ids = support::ids(&snapshot.body());
     assert_eq!(ids.len(), snapshot.len());
@@ -37,19 +39,19 @@ fn agree(snapshot: &ModelsSnapshot) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_late_result_of_a_replaced_provider_is_discarded_and_its_fetch_dropped() {
+async fn replaced_provider_drops_its_fetch() {
     for mode in MODES {
-        let (old, gate) = Script::held(["old"]);
-        let new = Script::always(["new"]);
-        let (layer, _refresher) = mode.start(builder([source("lab", &old)]));
+        let (old, gate) = ScriptedSource::held(["old"]);
+        let new = ScriptedSource::always(["new"]);
+        let (layer, _refresher) = mode.start(builder([fetched("lab", &old)]));
         let cache = layer.cache();
         let waiter = tokio::spawn({
             let cache = cache.clone();
             async move { cache.refresh_provider("lab").await }
         });
-        calm().await;
+        settle().await;
         assert_eq!(old.alive(), 1);
-        let replaced = cache.set_providers([source("lab", &new)]).await;
+        let replaced = cache.set_providers([fetched("lab", &new)]).await;
         replaced.unwrap();
         let (ended, took) = timed(waiter).await;
         let error = ended.unwrap().unwrap_err();
@@ -64,23 +66,23 @@ async fn the_late_result_of_a_replaced_provider_is_discarded_and_its_fetch_dropp
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_provider_is_gone_at_once_though_others_hang() {
+async fn removed_provider_is_unlisted_at_once() {
     for mode in MODES {
-        let (one, hung) = (Script::always(["a"]), Script::hung());
+        let (one, hung) = (ScriptedSource::always(["a"]), ScriptedSource::hung());
         let (layer, _refresher) = mode.start(builder([
-            source("one", &one),
-            source("hung", &hung),
+            fetched("one", &one),
+            fetched("hung", &hung),
             fixed("two", ["b"]),
         ]));
         assert_eq!(list(&layer).await, ["one/a", "two/b"]);
         let cache = layer.cache();
-        let providers = [source("hung", &hung), fixed("two", ["b"])];
+        let providers = [fetched("hung", &hung), fixed("two", ["b"])];
         let (outcome, took) = timed(cache.set_providers(providers)).await;
         outcome.unwrap();
         assert_eq!(took, Duration::ZERO);
         assert!(cache.snapshot().get("one/a").is_none());
         assert_eq!(support::ids(&cache.snapshot().body()), ["two/b"]);
-        assert_eq!(ask(&layer, get("/v1/models/one/a")).await.status(), 404);
+        assert_eq!(send(&layer, get("/v1/models/one/a")).await.status(), 404);
         let names: Vec<_> = cache
             .status()
             .providers
@@ -92,10 +94,10 @@ async fn a_removed_provider_is_gone_at_once_though_others_hang() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removing_the_provider_that_hangs_ends_the_wait_for_it() {
+async fn removing_hung_provider_wakes_requests() {
     for mode in MODES {
-        let hung = Script::hung();
-        let (layer, _refresher) = mode.start(builder([source("hung", &hung), fixed("b", ["b"])]));
+        let hung = ScriptedSource::hung();
+        let (layer, _refresher) = mode.start(builder([fetched("hung", &hung), fixed("b", ["b"])]));
         let waiting = tokio::spawn({
             let layer = layer.clone();
             async move { timed(list(&layer)).await }
@@ -116,10 +118,10 @@ async fn removing_the_provider_that_hangs_ends_the_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_is_unchanged_keeps_its_list_without_a_call() {
+async fn unchanged_provider_keeps_list_without_fetch() {
     for mode in MODES {
-        let script = Script::always(["a", "b"]);
-        let provider = source("lab", &script).filter(|model| model.id() == "a");
+        let source = ScriptedSource::always(["a", "b"]);
+        let provider = fetched("lab", &source).filter(|model| model.id() == "a");
         let (layer, _refresher) = mode.start(builder([provider.clone()]));
         assert_eq!(list(&layer).await, ["lab/a"]);
         let cache = layer.cache();
@@ -142,7 +144,7 @@ async fn a_provider_that_is_unchanged_keeps_its_list_without_a_call() {
             agree(&cache.snapshot());
             assert_eq!(cache.status().providers[1].confirmed, confirmed);
         }
-        assert_eq!(script.calls(), 1, "{mode:?}");
+        assert_eq!(source.calls(), 1, "{mode:?}");
 
         let body = |layer: &StaticModelsCacheLayer| layer.cache().snapshot().body();
         let named = provider.clone().display_name("The Lab");
@@ -153,76 +155,76 @@ async fn a_provider_that_is_unchanged_keeps_its_list_without_a_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_in_the_air_goes_on_for_a_provider_that_is_unchanged() {
+async fn unchanged_provider_keeps_its_fetch_in_flight() {
     for mode in MODES {
-        let (script, gate) = Script::held(["a"]);
-        let provider = source("lab", &script);
+        let (source, gate) = ScriptedSource::held(["a"]);
+        let provider = fetched("lab", &source);
         let (layer, _refresher) = mode.start(builder([provider.clone()]));
         let waiting = tokio::spawn({
             let layer = layer.clone();
             async move { list(&layer).await }
         });
-        calm().await;
+        settle().await;
         let bare = provider.prefix(false);
         layer.cache().set_providers([bare]).await.unwrap();
         gate.open(1);
         assert_eq!(waiting.await.unwrap(), ["a"]);
-        assert_eq!(script.calls(), 1, "{mode:?}");
+        assert_eq!(source.calls(), 1, "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_the_same_begins_anew() {
-    let (script, other) = (Script::always(["a"]), Script::always(["b"]));
-    let provider = source("lab", &script);
-    for (changed, calls) in [(source("lab", &other), 0), (source("lab-2", &script), 1)] {
+async fn changed_provider_starts_over() {
+    let (source, other) = (ScriptedSource::always(["a"]), ScriptedSource::always(["b"]));
+    let provider = fetched("lab", &source);
+    for (changed, calls) in [(fetched("lab", &other), 0), (fetched("lab-2", &source), 1)] {
         let layer = builder([provider.clone()]).build().unwrap();
         list(&layer).await;
-        let before = script.calls();
+        let before = source.calls();
         layer.cache().set_providers([changed]).await.unwrap();
         assert_eq!(layer.cache().status().models, 0);
-        // Its first attempt is waited for again.
+        // Requests wait for its first fetch again.
         assert_eq!(list(&layer).await.len(), 1);
-        assert_eq!(script.calls() - before, calls);
+        assert_eq!(source.calls() - before, calls);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_interval_holds_from_now_on() {
-    let script = Script::always(["a"]);
-    let provider = source("lab", &script).refresh_interval(SECOND * 3600);
+async fn new_interval_applies_immediately() {
+    let source = ScriptedSource::always(["a"]);
+    let provider = fetched("lab", &source).refresh_interval(SECOND * 3600);
     let (layer, _refresher) = builder([provider.clone()]).spawn().unwrap();
     list(&layer).await;
     let provider = provider.refresh_interval(SECOND * 10);
     layer.cache().set_providers([provider]).await.unwrap();
     sleep(SECOND * 300).await;
-    assert!((27..=35).contains(&script.calls()), "{}", script.calls());
+    assert!((27..=35).contains(&source.calls()), "{}", source.calls());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_refresher_begins_with_new_providers_at_once() {
-    let script = Script::always(["a"]);
+async fn refresher_fetches_new_providers_at_once() {
+    let source = ScriptedSource::always(["a"]);
     let (layer, _refresher) = builder([]).spawn().unwrap();
-    calm().await;
+    settle().await;
     layer
         .cache()
-        .set_providers([source("lab", &script)])
+        .set_providers([fetched("lab", &source)])
         .await
         .unwrap();
-    calm().await;
-    assert_eq!(script.calls(), 1);
+    settle().await;
+    assert_eq!(source.calls(), 1);
     assert_eq!(layer.cache().snapshot().len(), 1);
     layer.cache().set_providers([]).await.unwrap();
     assert!(list(&layer).await.is_empty());
     sleep(SECOND * 3600).await;
-    assert_eq!(script.calls(), 1);
+    assert_eq!(source.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_changes_nothing() {
+async fn rejected_configuration_changes_nothing() {
     for mode in MODES {
-        let (script, gate) = Script::held(["a"]);
-        let provider = source("lab", &script);
+        let (source, gate) = ScriptedSource::held(["a"]);
+        let provider = fetched("lab", &source);
         let (layer, _refresher) = mode.start(builder([provider.clone(), fixed("house", ["x"])]));
         let cache = layer.cache();
         gate.open(1);
@@ -231,19 +233,23 @@ async fn an_error_changes_nothing() {
             let cache = cache.clone();
             async move { cache.refresh().await }
         });
-        calm().await;
+        settle().await;
         let mut updates = cache.subscribe();
         let before = format!("{:?}", cache.status());
         for (bad, field) in [
             (fixed("a/b", []), "providers.name"),
-            (fixed("new", []), "providers.name"), // twice
+            (fixed("new", []), "providers.name"), // a duplicate
             (fixed("more", [""]), "providers.more.models"),
             (
                 fixed("more", ["x"]).timeout(Duration::ZERO),
                 "providers.more.timeout",
             ),
         ] {
-            let providers = [fixed("new", ["y"]), source("other", &Script::hung()), bad];
+            let providers = [
+                fixed("new", ["y"]),
+                fetched("other", &ScriptedSource::hung()),
+                bad,
+            ];
             let error = cache.set_providers(providers).await.unwrap_err();
             assert_eq!(error.field(), field);
         }
@@ -256,9 +262,9 @@ async fn an_error_changes_nothing() {
     }
 }
 
-/// The filter of a declared list is code of others too.
+/// The filter of a declared list is user code as well.
 #[tokio::test(start_paused = true)]
-async fn a_filter_that_panics_or_looks_at_the_cache_harms_nothing() {
+async fn filter_may_panic_or_use_the_cache() {
     let layer = builder([fixed("house", ["x"])]).build().unwrap();
     let cache = layer.cache();
     let looking = fixed("house", ["y"]).filter({
@@ -268,7 +274,7 @@ async fn a_filter_that_panics_or_looks_at_the_cache_harms_nothing() {
     cache.set_providers([looking]).await.unwrap();
     assert_eq!(list(&layer).await, ["house/y"]);
 
-    let panicking = fixed("house", ["z"]).filter(|_| panic!("in the filter"));
+    let panicking = fixed("house", ["z"]).filter(|_| panic!("panic in the filter"));
     let error = cache.set_providers([panicking.clone()]).await.unwrap_err();
     assert_eq!(error.field(), "providers.house.filter");
     assert_eq!(list(&layer).await, ["house/y"]);
@@ -277,7 +283,7 @@ async fn a_filter_that_panics_or_looks_at_the_cache_harms_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_change_is_one_event() {
+async fn reconfiguration_is_one_update() {
     for mode in MODES {
         let (layer, _refresher) = mode.start(builder([fixed("a", ["x"]), fixed("b", ["y"])]));
         let cache = layer.cache();
@@ -291,10 +297,10 @@ async fn one_change_is_one_event() {
     }
 }
 
-/// Two configurations, none of whose models the other has, and a reader on each
-/// worker that must never see a part of both.
+/// Two configurations without a common model, and one reader per worker that must never see
+/// models of both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn no_reader_ever_sees_a_mix() {
+async fn readers_never_see_mixed_configurations() {
     const ROUNDS: usize = 200;
     let generation = |name: &'static str| -> Vec<Provider> {
         (0..4)
@@ -350,13 +356,13 @@ async fn no_reader_ever_sees_a_mix() {
     }
 }
 
-/// Everything at once, on several threads: what is listed and where it goes agree
-/// in every snapshot, and at the end all is as it was set last.
+/// All operations at once, on several threads: in every snapshot the list and the routes agree,
+/// and the last configuration is in effect at the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn listing_and_routing_agree_whatever_happens_at_the_same_time() {
-    let desk = Desk::new(["a"]);
-    let changing = Script::desk(&desk);
-    let failing = Script::new(|call| async move {
+async fn listing_and_routing_agree_under_concurrency() {
+    let shared = SharedList::new(["a"]);
+    let changing = ScriptedSource::shared(&shared);
+    let failing = ScriptedSource::new(|call| async move {
         tokio::task::yield_now().await;
         if call % 3 == 0 {
             Err("down")
@@ -365,8 +371,8 @@ async fn listing_and_routing_agree_whatever_happens_at_the_same_time() {
         }
     });
     let providers = [
-        source("failing", &failing).prefix(false),
-        source("changing", &changing),
+        fetched("failing", &failing).prefix(false),
+        fetched("changing", &changing),
         fixed("house", ["x"]),
     ];
     let [first, second, third] = providers;
@@ -381,13 +387,13 @@ async fn listing_and_routing_agree_whatever_happens_at_the_same_time() {
         vec![],
     ];
     let refreshing = tokio::spawn({
-        let (cache, desk) = (cache.clone(), desk.clone());
+        let (cache, shared) = (cache.clone(), shared.clone());
         async move {
             for round in 0..300 {
                 match round % 3 {
-                    0 => desk.lay(["a"]),
-                    1 => desk.lay(["a", "b", "f"]),
-                    _ => desk.set(Err(ListErrorKind::Timeout)),
+                    0 => shared.set_ids(["a"]),
+                    1 => shared.set_ids(["a", "b", "f"]),
+                    _ => shared.set(Err(ListErrorKind::Timeout)),
                 }
                 let _ = cache.refresh().await;
                 cache.invalidate("changing");
@@ -399,8 +405,8 @@ async fn listing_and_routing_agree_whatever_happens_at_the_same_time() {
         async move {
             for _ in 0..300 {
                 agree(&layer.cache().snapshot());
-                let answer = ask(&layer, get("/v1/models")).await;
-                assert!([200, 503].contains(&answer.status().as_u16()));
+                let response = send(&layer, get("/v1/models")).await;
+                assert!([200, 503].contains(&response.status().as_u16()));
                 tokio::task::yield_now().await;
             }
         }
@@ -421,7 +427,7 @@ async fn listing_and_routing_agree_whatever_happens_at_the_same_time() {
     }
     refreshing.await.unwrap();
     reading.await.unwrap();
-    desk.lay(["z"]);
+    shared.set_ids(["z"]);
     cache.set_providers(set[0].clone()).await.unwrap();
     while cache.refresh().await.is_err() {}
     let expected = ["changing/a", "f", "changing/z", "house/x"];
@@ -430,13 +436,13 @@ async fn listing_and_routing_agree_whatever_happens_at_the_same_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_after_the_shutdown_is_published_and_fetches_nothing() {
-    let script = Script::always(["a"]);
+async fn change_after_shutdown_publishes_without_fetch() {
+    let source = ScriptedSource::always(["a"]);
     let (layer, refresher) = builder([fixed("house", ["x"])]).spawn().unwrap();
     refresher.shutdown().await;
-    let providers = [source("lab", &script), fixed("house", ["y"])];
+    let providers = [fetched("lab", &source), fixed("house", ["y"])];
     layer.cache().set_providers(providers).await.unwrap();
     assert_eq!(list(&layer).await, ["house/y"]);
     layer.cache().refresh().await.unwrap_err();
-    assert_eq!(script.calls(), 0);
+    assert_eq!(source.calls(), 0);
 }

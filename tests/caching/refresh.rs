@@ -1,4 +1,4 @@
-//! What renews a list, what replaces it, and what preserves it.
+//! When lists are refreshed, replaced and kept.
 
 use std::{
     convert::Infallible,
@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{
-    Desk, MODES, Mode, Script, ask, builder, calm, get, list, models, now, timed,
+    MODES, Mode, ScriptedSource, SharedList, builder, get, list, models, now, send, settle, timed,
 };
 use futures_util::future::join_all;
 use tokio::time::sleep;
@@ -22,21 +22,21 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Longer than an interval with its jitter.
 const DUE: Duration = Duration::from_secs(331);
 
-fn lab(script: &Script) -> Provider {
-    Provider::source("lab", script.clone())
+fn lab(source: &ScriptedSource) -> Provider {
+    Provider::source("lab", source.clone())
 }
 
-fn desk(ids: [&'static str; 2]) -> (Desk, Script) {
-    let desk = Desk::new(ids);
-    let script = Script::desk(&desk);
-    (desk, script)
+fn shared(ids: [&'static str; 2]) -> (SharedList, ScriptedSource) {
+    let shared = SharedList::new(ids);
+    let source = ScriptedSource::shared(&shared);
+    (shared, source)
 }
 
-/// A source that takes its time, and answers with what lay there when it was asked.
-fn slow(desk: &Desk, delay: Duration) -> Script {
-    let desk = desk.clone();
-    Script::new(move |_| {
-        let read = desk.read();
+/// A source that reads the shared list when it is called and responds after `delay`.
+fn slow(shared: &SharedList, delay: Duration) -> ScriptedSource {
+    let shared = shared.clone();
+    ScriptedSource::new(move |_| {
+        let read = shared.read();
         async move {
             sleep(delay).await;
             read.map_err(ListError::from)
@@ -48,13 +48,13 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
     cache.status().providers.remove(0)
 }
 
-// ===== The schedule =====
+// ===== Schedule =====
 
 #[tokio::test(start_paused = true)]
-async fn the_refresher_asks_at_once_and_then_once_an_interval_give_or_take_a_tenth() {
+async fn refresher_fetches_once_per_jittered_interval() {
     for seed in [1, 2, 3] {
         let times = Arc::new(Mutex::new(Vec::new()));
-        let script = Script::new({
+        let source = ScriptedSource::new({
             let times = Arc::clone(&times);
             move |_| {
                 times.lock().unwrap().push(now());
@@ -62,7 +62,7 @@ async fn the_refresher_asks_at_once_and_then_once_an_interval_give_or_take_a_ten
             }
         });
         let began = now();
-        let (_layer, refresher) = builder([lab(&script)]).jitter_seed(seed).spawn().unwrap();
+        let (_layer, refresher) = builder([lab(&source)]).jitter_seed(seed).spawn().unwrap();
         sleep(INTERVAL * 50).await;
         refresher.shutdown().await;
         let times = times.lock().unwrap().clone();
@@ -73,31 +73,31 @@ async fn the_refresher_asks_at_once_and_then_once_an_interval_give_or_take_a_ten
         }
         gaps.sort();
         gaps.dedup();
-        assert!(gaps.len() > 40, "without jitter all would be the same");
+        assert!(gaps.len() > 40, "jitter varies the pauses");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_day_has_as_many_refreshes_as_intervals() {
-    let script = Script::always(["a"]);
-    let (_layer, _refresher) = builder([lab(&script)]).spawn().unwrap();
+async fn refresh_count_matches_intervals_per_day() {
+    let source = ScriptedSource::always(["a"]);
+    let (_layer, _refresher) = builder([lab(&source)]).spawn().unwrap();
     sleep(DAY).await;
     let expected = (DAY.as_secs() / INTERVAL.as_secs()) as usize; // 288
     let most = expected * 11 / 10;
     let least = expected * 9 / 10;
     assert!(
-        (least..=most).contains(&script.calls()),
+        (least..=most).contains(&source.calls()),
         "{}",
-        script.calls()
+        source.calls()
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_has_its_own_interval() {
+async fn provider_interval_overrides_default() {
     for mode in MODES {
-        let often = Script::always(["a"]);
-        let seldom = Script::always(["b"]);
-        let usual = Script::always(["c"]);
+        let often = ScriptedSource::always(["a"]);
+        let seldom = ScriptedSource::always(["b"]);
+        let usual = ScriptedSource::always(["c"]);
         let (layer, _refresher) = mode.start(builder([
             Provider::source("often", often.clone()).refresh_interval(SECOND * 30),
             Provider::source("seldom", seldom.clone()).refresh_interval(HOUR),
@@ -114,9 +114,9 @@ async fn a_provider_has_its_own_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_has_its_own_timeout() {
-    let hasty = Script::hung();
-    let usual = Script::hung();
+async fn provider_timeout_overrides_default() {
+    let hasty = ScriptedSource::hung();
+    let usual = ScriptedSource::hung();
     let (layer, _refresher) = builder([
         Provider::source("hasty", hasty).timeout(SECOND * 2),
         Provider::source("usual", usual),
@@ -139,81 +139,81 @@ async fn a_provider_has_its_own_timeout() {
     assert_eq!(took, [SECOND * 2, SECOND * 15]);
 }
 
-/// A regression: with caching off every list was due at once again, and the
-/// refresher asked without end.
+/// Regression: without a cache every list was due again at once, and the refresher fetched in a
+/// loop.
 #[tokio::test(start_paused = true)]
-async fn with_caching_off_only_requests_ask() {
+async fn refresher_does_not_fetch_without_cache() {
     for mode in MODES {
-        let script = Script::always(["a"]);
-        let (layer, _refresher) = mode.start(builder([lab(&script)]).without_cache());
+        let source = ScriptedSource::always(["a"]);
+        let (layer, _refresher) = mode.start(builder([lab(&source)]).without_cache());
         sleep(HOUR).await;
-        let before = script.calls();
-        assert!(before <= 1, "{mode:?}: {before} calls and no request");
+        let before = source.calls();
+        assert!(before <= 1, "{mode:?}: {before} calls without a request");
         for call in 1..=10 {
             assert_eq!(list(&layer).await, ["lab/a"]);
-            assert_eq!(script.calls(), before + call, "{mode:?}");
+            assert_eq!(source.calls(), before + call, "{mode:?}");
             sleep(SECOND).await;
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_caching_off_each_request_waits_for_a_new_answer_and_a_failure_keeps_the_list() {
+async fn request_without_cache_waits_for_fetch() {
     for mode in MODES {
-        let desk = Desk::new(["a"]);
-        let script = slow(&desk, SECOND);
-        let (layer, _refresher) = mode.start(builder([lab(&script)]).without_cache());
+        let shared = SharedList::new(["a"]);
+        let source = slow(&shared, SECOND);
+        let (layer, _refresher) = mode.start(builder([lab(&source)]).without_cache());
         for ids in [["b"], ["c"], ["d"]] {
-            desk.lay(ids);
+            shared.set_ids(ids);
             let (listed, took) = timed(list(&layer)).await;
             assert_eq!(listed, [format!("lab/{}", ids[0])], "{mode:?}");
             assert_eq!(took, SECOND);
         }
-        // At the same time: one call.
-        let before = script.calls();
-        let herd = (0..100).map(|_| list(&layer));
-        let (_, took) = timed(join_all(herd)).await;
-        assert_eq!((script.calls(), took), (before + 1, SECOND), "{mode:?}");
+        // Concurrent requests share one call.
+        let before = source.calls();
+        let requests = (0..100).map(|_| list(&layer));
+        let (_, took) = timed(join_all(requests)).await;
+        assert_eq!((source.calls(), took), (before + 1, SECOND), "{mode:?}");
 
-        desk.set(Err(ListErrorKind::Status(500)));
+        shared.set(Err(ListErrorKind::Status(500)));
         assert_eq!(list(&layer).await, ["lab/d"], "{mode:?}");
-        let before = script.calls();
+        let before = source.calls();
         sleep(SECOND * 2).await; // longer than the first pause
-        // A later failure is not waited for.
+        // Requests do not wait for a fetch after a failure.
         let (listed, took) = timed(list(&layer)).await;
         assert_eq!((listed, took), (vec!["lab/d".to_owned()], Duration::ZERO));
-        calm().await;
-        assert_eq!(script.calls(), before + 1);
+        settle().await;
+        assert_eq!(source.calls(), before + 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_caching_off_a_hung_provider_is_waited_for_until_the_miss_timeout() {
+async fn request_without_cache_waits_miss_timeout() {
     for mode in MODES {
-        let script = Script::new(|call| async move {
+        let source = ScriptedSource::new(|call| async move {
             if call > 1 {
                 std::future::pending::<()>().await;
             }
             Ok::<_, Infallible>(models(["a"]))
         });
-        let (layer, _refresher) = mode.start(builder([lab(&script)]).without_cache());
+        let (layer, _refresher) = mode.start(builder([lab(&source)]).without_cache());
         list(&layer).await;
         let (listed, took) = timed(list(&layer)).await;
         assert_eq!(listed, ["lab/a"]);
         assert_eq!(took, Duration::from_millis(1500), "{mode:?}");
         let (_, took) = timed(list(&layer)).await;
         assert_eq!(took, Duration::ZERO, "{mode:?}");
-        assert_eq!(script.alive(), 1);
+        assert_eq!(source.alive(), 1);
     }
 }
 
-// ===== What replaces, and what preserves =====
+// ===== Replaced and kept lists =====
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_keeps_the_list_and_a_healthy_removal_removes() {
+async fn failure_keeps_list_and_success_replaces_it() {
     for mode in MODES {
-        let (desk, script) = desk(["a", "b"]);
-        let (layer, _refresher) = mode.start(builder([lab(&script)]));
+        let (shared, source) = shared(["a", "b"]);
+        let (layer, _refresher) = mode.start(builder([lab(&source)]));
         assert_eq!(list(&layer).await, ["lab/a", "lab/b"]);
         for kind in [
             ListErrorKind::Status(500),
@@ -222,29 +222,29 @@ async fn a_failure_keeps_the_list_and_a_healthy_removal_removes() {
             ListErrorKind::NotJson,
             ListErrorKind::Panic,
         ] {
-            desk.set(Err(kind));
+            shared.set(Err(kind));
             let error = layer.cache().refresh_provider("lab").await.unwrap_err();
             assert_eq!(error.kind(), kind);
             assert_eq!(list(&layer).await, ["lab/a", "lab/b"], "{mode:?} {kind:?}");
         }
-        desk.lay(["b"]);
+        shared.set_ids(["b"]);
         layer.cache().refresh().await.unwrap();
         assert_eq!(list(&layer).await, ["lab/b"]);
-        let unknown = ask(&layer, get("/v1/models/lab/a")).await;
+        let unknown = send(&layer, get("/v1/models/lab/a")).await;
         assert_eq!(unknown.status(), 404);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_after_a_full_one_is_a_failure_unless_it_is_believed() {
+async fn empty_list_is_refused_unless_accept_empty() {
     for believe in [false, true] {
-        let (desk, script) = desk(["a", "b"]);
-        let layer = builder([lab(&script)])
+        let (shared, source) = shared(["a", "b"]);
+        let layer = builder([lab(&source)])
             .accept_empty(believe)
             .build()
             .unwrap();
         assert_eq!(list(&layer).await.len(), 2);
-        desk.lay([]);
+        shared.set_ids([]);
         let outcome = layer.cache().refresh_provider("lab").await;
         if believe {
             assert!(outcome.unwrap());
@@ -258,77 +258,77 @@ async fn an_empty_list_after_a_full_one_is_a_failure_unless_it_is_believed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_is_a_list_when_there_was_none_before() {
-    let script = Script::always([]);
-    let layer = builder([lab(&script)]).build().unwrap();
+async fn first_list_may_be_empty() {
+    let source = ScriptedSource::always([]);
+    let layer = builder([lab(&source)]).build().unwrap();
     assert!(list(&layer).await.is_empty());
     assert_eq!(status(&layer.cache()).failures, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_the_filter_empties_is_not_an_empty_list() {
-    let (desk, script) = desk(["gpt-a", "gpt-b"]);
-    let provider = lab(&script).filter(|model| model.id().starts_with("gpt-"));
+async fn list_emptied_by_filter_is_accepted() {
+    let (shared, source) = shared(["gpt-a", "gpt-b"]);
+    let provider = lab(&source).filter(|model| model.id().starts_with("gpt-"));
     let layer = builder([provider]).build().unwrap();
     assert_eq!(list(&layer).await.len(), 2);
-    desk.lay(["other"]);
+    shared.set_ids(["other"]);
     layer.cache().refresh().await.unwrap();
     assert!(list(&layer).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_no_success_confirms_is_dropped_after_the_stale_limit() {
+async fn unconfirmed_list_is_dropped_after_max_stale() {
     for mode in MODES {
-        let (desk, script) = desk(["a", "b"]);
+        let (shared, source) = shared(["a", "b"]);
         let fixed = Provider::fixed("house", [Model::new("x")]);
-        let (layer, _refresher) = mode.start(builder([lab(&script), fixed]).max_stale(HOUR));
+        let (layer, _refresher) = mode.start(builder([lab(&source), fixed]).max_stale(HOUR));
         assert_eq!(list(&layer).await.len(), 3);
-        calm().await;
-        sleep(HOUR - SECOND * 10).await; // confirmed in the meantime, by the refresher
+        settle().await;
+        sleep(HOUR - SECOND * 10).await; // meanwhile confirmed by the refresher
         list(&layer).await;
-        calm().await;
+        settle().await;
         let confirmed = status(&layer.cache()).confirmed.unwrap();
         assert!(confirmed < DUE, "{mode:?}");
-        desk.set(Err(ListErrorKind::Status(500)));
+        shared.set(Err(ListErrorKind::Status(500)));
         sleep(HOUR - confirmed - SECOND).await;
         assert_eq!(list(&layer).await.len(), 3, "{mode:?}");
         sleep(SECOND * 2).await;
-        // The first request already does not see it.
+        // Not even the first request sees the expired list.
         assert_eq!(list(&layer).await, ["house/x"], "{mode:?}");
         assert_eq!(status(&layer.cache()).confirmed, None);
-        desk.lay(["c"]);
+        shared.set_ids(["c"]);
         layer.cache().refresh().await.unwrap();
         assert_eq!(list(&layer).await, ["lab/c", "house/x"]);
     }
 }
 
-/// A regression: the first request after a quiet time got the list of before once
-/// more, however old, when the provider was failing.
+/// Regression: the first request after an idle time got the expired list once more when the
+/// provider was failing.
 #[tokio::test(start_paused = true)]
-async fn after_a_quiet_time_a_list_past_the_stale_limit_is_never_served() {
+async fn expired_list_is_not_served_after_idle_time() {
     for failed_before in [false, true] {
-        let (desk, script) = desk(["a", "b"]);
-        let layer = builder([lab(&script)]).build().unwrap();
+        let (shared, source) = shared(["a", "b"]);
+        let layer = builder([lab(&source)]).build().unwrap();
         assert_eq!(list(&layer).await.len(), 2);
-        desk.set(Err(ListErrorKind::Status(500)));
+        shared.set(Err(ListErrorKind::Status(500)));
         if failed_before {
             layer.cache().refresh().await.unwrap_err();
         }
         sleep(DAY * 3).await;
-        let response = ask(&layer, get("/v1/models")).await;
+        let response = send(&layer, get("/v1/models")).await;
         assert_eq!(response.status(), 503, "{failed_before}");
-        let response = ask(&layer, get("/v1/models/lab/a")).await;
+        let response = send(&layer, get("/v1/models/lab/a")).await;
         assert_eq!(response.status(), 503, "{failed_before}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_stale_limit_a_list_stays_for_ever() {
+async fn list_never_expires_without_max_stale() {
     for mode in MODES {
-        let (desk, script) = desk(["a", "b"]);
-        let (layer, _refresher) = mode.start(builder([lab(&script)]).max_stale(None));
+        let (shared, source) = shared(["a", "b"]);
+        let (layer, _refresher) = mode.start(builder([lab(&source)]).max_stale(None));
         assert_eq!(list(&layer).await.len(), 2);
-        desk.set(Err(ListErrorKind::Status(500)));
+        shared.set(Err(ListErrorKind::Status(500)));
         for _ in 0..60 {
             sleep(DAY).await;
             assert_eq!(list(&layer).await.len(), 2, "{mode:?}");
@@ -337,7 +337,7 @@ async fn without_a_stale_limit_a_list_stays_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_declared_list_does_not_age() {
+async fn declared_list_does_not_expire() {
     for mode in MODES {
         let fixed = Provider::fixed("house", [Model::new("x")]);
         let (layer, _refresher) = mode.start(builder([fixed]));
@@ -346,17 +346,17 @@ async fn a_declared_list_does_not_age() {
     }
 }
 
-/// A regression: a list of the same models kept what was counted of the first.
+/// Regression: a list of the same models kept the counts of the first fetch.
 #[tokio::test(start_paused = true)]
-async fn the_status_tells_of_the_last_answer_also_when_it_lists_the_same() {
-    let script = Script::new(|call| async move {
+async fn status_counts_last_fetch_of_unchanged_list() {
+    let source = ScriptedSource::new(|call| async move {
         if call == 1 {
             return Err(ListError::new(ListErrorKind::Status(404)));
         }
         let twice = [Model::new("mine"), Model::new("mine"), Model::new("")];
         Ok(ModelList::from_iter(twice).with_skipped(2))
     });
-    let provider = lab(&script).fallback([Model::new("mine")]);
+    let provider = lab(&source).fallback([Model::new("mine")]);
     let layer = builder([provider]).build().unwrap();
     list(&layer).await;
     let etag = layer.cache().snapshot().etag().to_owned();
@@ -382,9 +382,9 @@ fn unix_now() -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn neither_order_nor_duplicates_nor_dates_of_the_request_change_a_byte() {
+async fn order_and_duplicates_do_not_change_bytes() {
     let now = unix_now();
-    let script = Script::new(move |call| async move {
+    let source = ScriptedSource::new(move |call| async move {
         let call = call as u32;
         let a = Model::new("a")
             .with_created(1_600_000_000)
@@ -405,18 +405,18 @@ async fn neither_order_nor_duplicates_nor_dates_of_the_request_change_a_byte() {
         }
         Ok::<_, Infallible>(ModelList::from(models))
     });
-    let layer = builder([lab(&script)]).build().unwrap();
-    let first = ask(&layer, get("/v1/models")).await;
+    let layer = builder([lab(&source)]).build().unwrap();
+    let first = send(&layer, get("/v1/models")).await;
     let mut updates = layer.cache().subscribe();
     for _ in 0..10 {
         layer.cache().refresh().await.unwrap();
-        let next = ask(&layer, get("/v1/models")).await;
+        let next = send(&layer, get("/v1/models")).await;
         assert_eq!(next.body(), first.body());
         assert_eq!(next.headers()["etag"], first.headers()["etag"]);
     }
-    assert_eq!(script.calls(), 11);
+    assert_eq!(source.calls(), 11);
     let nothing = tokio::time::timeout(HOUR, updates.next()).await;
-    assert!(nothing.is_err(), "an event, though nothing has changed");
+    assert!(nothing.is_err(), "an update without a change");
     let body: serde_json::Value = serde_json::from_slice(first.body()).unwrap();
     let created: Vec<_> = body["data"]
         .as_array()
@@ -427,17 +427,17 @@ async fn neither_order_nor_duplicates_nor_dates_of_the_request_change_a_byte() {
     assert_eq!(created, [1_600_000_000, 0, 0, 0, 0]);
 }
 
-/// Invariant 8. A regression: a date never counted as a change, so replicas with different
-/// histories kept different bytes.
+/// Invariant 8. Regression: a changed date was not a change, so replicas with different histories
+/// served different bytes.
 #[tokio::test(start_paused = true)]
-async fn a_changed_date_is_published() {
+async fn changed_date_is_published() {
     let (old, older) = (1_700_000_000, 1_600_000_000);
-    let script = Script::new(move |call| async move {
+    let source = ScriptedSource::new(move |call| async move {
         let created = [unix_now(), old, older, unix_now()][call - 1];
         let list = [Model::new("a").with_created(created), Model::new("b")];
         Ok::<_, Infallible>(ModelList::from_iter(list))
     });
-    let layer = builder([lab(&script)]).build().unwrap();
+    let layer = builder([lab(&source)]).build().unwrap();
     let mut dates = Vec::new();
     let mut tags = std::collections::HashSet::new();
     for _ in 0..4 {
@@ -447,19 +447,19 @@ async fn a_changed_date_is_published() {
         tags.insert(snapshot.etag().to_owned());
     }
     assert_eq!(dates, [None, Some(old), Some(older), None]);
-    assert_eq!(tags.len(), 3, "the same dates, the same tag");
+    assert_eq!(tags.len(), 3, "equal dates give equal tags");
 }
 
 #[tokio::test(start_paused = true)]
-async fn providers_that_answer_in_another_order_give_the_same_bytes() {
+async fn completion_order_does_not_change_bytes() {
     let mut all = Vec::new();
     for delays in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
         let provider = |(index, delay): (usize, u64)| {
-            let script = Script::new(move |_| async move {
+            let source = ScriptedSource::new(move |_| async move {
                 sleep(SECOND * delay as u32 / 10).await;
                 Ok::<_, Infallible>(models(["a", "b"]))
             });
-            Provider::source(format!("lab-{index}"), script)
+            Provider::source(format!("lab-{index}"), source)
         };
         let (layer, _refresher) = builder(delays.into_iter().enumerate().map(provider))
             .spawn()
@@ -472,7 +472,7 @@ async fn providers_that_answer_in_another_order_give_the_same_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_of_any_fact_that_is_served_changes_the_tag() {
+async fn etag_changes_with_every_served_fact() {
     let base = || Model::new("a").with_owned_by("x");
     let mut seen = std::collections::HashSet::new();
     for model in [
@@ -491,11 +491,11 @@ async fn a_change_of_any_fact_that_is_served_changes_the_tag() {
     }
 }
 
-// ===== The handle =====
+// ===== Handle =====
 
 #[tokio::test(start_paused = true)]
-async fn refresh_names_who_failed_and_publishes_the_rest() {
-    let (good, bad) = (Script::always(["a"]), Script::failing());
+async fn refresh_reports_failures_and_publishes_rest() {
+    let (good, bad) = (ScriptedSource::always(["a"]), ScriptedSource::failing());
     let layer = builder([
         Provider::source("bad", bad.clone()),
         Provider::source("good", good.clone()),
@@ -509,14 +509,14 @@ async fn refresh_names_who_failed_and_publishes_the_rest() {
         assert_eq!(names, ["bad"]);
         assert_eq!(error.to_string(), "provider bad: the source failed");
         assert_eq!(layer.cache().snapshot().len(), 2);
-        // Due or not, backing off or not.
+        // `refresh` calls every provider, due or not, backed off or not.
         assert_eq!((good.calls(), bad.calls()), (round, round));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn refresh_provider_asks_that_one_alone() {
-    let (one, two) = (Script::always(["a"]), Script::always(["b"]));
+async fn refresh_provider_fetches_only_that_provider() {
+    let (one, two) = (ScriptedSource::always(["a"]), ScriptedSource::always(["b"]));
     let layer = builder([
         Provider::source("one", one.clone()),
         Provider::source("two", two.clone()),
@@ -528,92 +528,92 @@ async fn refresh_provider_asks_that_one_alone() {
     assert!(cache.refresh_provider("two").await.unwrap());
     assert_eq!((one.calls(), two.calls()), (0, 1));
     assert!(cache.snapshot().get("two/b").is_some());
-    assert!(!cache.refresh_provider("nobody").await.unwrap());
+    assert!(!cache.refresh_provider("unknown").await.unwrap());
     assert!(!cache.refresh_provider("house").await.unwrap());
     assert_eq!((one.calls(), two.calls()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalidated_list_is_served_until_the_next_is_there() {
+async fn invalidated_list_is_served_until_replaced() {
     for mode in MODES {
-        let (desk, script) = desk(["a", "b"]);
-        let (layer, _refresher) = mode.start(builder([lab(&script)]));
+        let (shared, source) = shared(["a", "b"]);
+        let (layer, _refresher) = mode.start(builder([lab(&source)]));
         assert_eq!(list(&layer).await.len(), 2);
-        desk.lay(["c"]);
-        calm().await;
+        shared.set_ids(["c"]);
+        settle().await;
         assert!(layer.cache().invalidate("lab"));
-        assert!(!layer.cache().invalidate("nobody"));
+        assert!(!layer.cache().invalidate("unknown"));
         assert_eq!(layer.cache().status().models, 2);
         if mode == Mode::Build {
-            calm().await;
-            assert_eq!(script.calls(), 1);
+            settle().await;
+            assert_eq!(source.calls(), 1);
             assert_eq!(list(&layer).await.len(), 2);
         }
-        calm().await;
-        assert_eq!(script.calls(), 2, "{mode:?}");
+        settle().await;
+        assert_eq!(source.calls(), 2, "{mode:?}");
         assert_eq!(list(&layer).await, ["lab/c"]);
     }
 }
 
-/// A regression: the fetch in the air, which may have read what was there before,
-/// counted as the one that was asked for.
+/// Regression: the fetch in flight, which may have read the previous list, counted as the
+/// requested refresh.
 #[tokio::test(start_paused = true)]
-async fn a_list_invalidated_during_a_fetch_is_fetched_once_more() {
+async fn list_invalidated_in_flight_is_fetched_again() {
     for mode in MODES {
-        let desk = Desk::new(["old", "older"]);
-        let script = Script::new({
-            let desk = desk.clone();
+        let shared = SharedList::new(["old", "older"]);
+        let source = ScriptedSource::new({
+            let shared = shared.clone();
             move |call| {
-                let read = desk.read();
+                let read = shared.read();
                 async move {
                     sleep(SECOND * u32::from(call == 2)).await;
                     read.map_err(ListError::from)
                 }
             }
         });
-        let (layer, _refresher) = mode.start(builder([lab(&script)]));
+        let (layer, _refresher) = mode.start(builder([lab(&source)]));
         list(&layer).await;
         let cache = layer.cache();
         let forced = tokio::spawn(async move { cache.refresh().await });
-        calm().await;
-        desk.lay(["new"]);
+        settle().await;
+        shared.set_ids(["new"]);
         layer.cache().invalidate("lab");
         forced.await.unwrap().unwrap();
         list(&layer).await;
-        calm().await;
+        settle().await;
         assert_eq!(list(&layer).await, ["lab/new"], "{mode:?}");
-        assert_eq!(script.calls(), 3);
-        // And once is enough.
+        assert_eq!(source.calls(), 3);
+        // One more fetch is enough.
         sleep(SECOND * 60).await;
         list(&layer).await;
-        calm().await;
-        assert_eq!(script.calls(), 3);
+        settle().await;
+        assert_eq!(source.calls(), 3);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_provider_is_left_alone_whoever_invalidates_it() {
+async fn invalidate_does_not_bypass_backoff() {
     for mode in MODES {
-        let script = Script::new(|_| async {
+        let source = ScriptedSource::new(|_| async {
             let error = ListError::new(ListErrorKind::Status(429));
             Err::<ModelList, _>(error.with_retry_after(SECOND * 100))
         });
-        let (layer, _refresher) = mode.start(builder([lab(&script)]));
-        ask(&layer, get("/v1/models")).await;
+        let (layer, _refresher) = mode.start(builder([lab(&source)]));
+        send(&layer, get("/v1/models")).await;
         for _ in 0..90 {
             layer.cache().invalidate("lab");
-            ask(&layer, get("/v1/models")).await;
+            send(&layer, get("/v1/models")).await;
             sleep(SECOND).await;
         }
-        assert_eq!(script.calls(), 1, "{mode:?}");
+        assert_eq!(source.calls(), 1, "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_sees_each_change_and_nothing_else() {
+async fn subscriber_sees_only_changes() {
     for mode in MODES {
-        let (desk, script) = desk(["a", "b"]);
-        let (layer, refresher) = mode.start(builder([lab(&script)]));
+        let (shared, source) = shared(["a", "b"]);
+        let (layer, refresher) = mode.start(builder([lab(&source)]));
         let cache = layer.cache();
         let mut updates = cache.subscribe();
         cache.refresh().await.unwrap();
@@ -621,13 +621,13 @@ async fn a_subscriber_sees_each_change_and_nothing_else() {
         for _ in 0..5 {
             cache.refresh().await.unwrap();
         }
-        desk.set(Err(ListErrorKind::Timeout));
+        shared.set(Err(ListErrorKind::Timeout));
         cache.refresh().await.unwrap_err();
         let nothing = tokio::time::timeout(SECOND, updates.next()).await;
         assert!(nothing.is_err(), "{mode:?}");
-        desk.lay(["c"]);
+        shared.set_ids(["c"]);
         cache.refresh().await.unwrap();
-        desk.lay(["c", "d"]);
+        shared.set_ids(["c", "d"]);
         cache.refresh().await.unwrap();
         let latest = updates.next().await.unwrap();
         assert_eq!(latest.len(), 2);
@@ -638,13 +638,13 @@ async fn a_subscriber_sees_each_change_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ready_tells_a_list_from_an_attempt() {
+async fn ready_distinguishes_list_and_attempt() {
     for mode in MODES {
-        let (held, gate) = Script::held(["a"]);
+        let (held, gate) = ScriptedSource::held(["a"]);
         let (layer, _refresher) = mode.start(builder([
-            Provider::source("hung", Script::hung()),
+            Provider::source("hung", ScriptedSource::hung()),
             Provider::source("held", held),
-            Provider::source("bad", Script::failing()),
+            Provider::source("bad", ScriptedSource::failing()),
         ]));
         let cache = layer.cache();
         assert!(!cache.is_ready(Readiness::AnyProvider) && !cache.is_ready(Readiness::Attempted));
@@ -659,7 +659,7 @@ async fn ready_tells_a_list_from_an_attempt() {
     }
     let none = builder([]).build().unwrap().cache();
     assert!(none.ready(Readiness::AnyProvider).await && none.ready(Readiness::Attempted).await);
-    let bad = builder([Provider::source("bad", Script::failing())])
+    let bad = builder([Provider::source("bad", ScriptedSource::failing())])
         .build()
         .unwrap()
         .cache();
@@ -668,8 +668,8 @@ async fn ready_tells_a_list_from_an_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_tells_how_a_provider_stands() {
-    let slow = slow(&Desk::new(["a", "b"]), SECOND / 2);
+async fn status_reports_provider_state() {
+    let slow = slow(&SharedList::new(["a", "b"]), SECOND / 2);
     let provider = lab(&slow).display_name("The Lab");
     let layer = builder([provider]).build().unwrap();
     let cache = layer.cache();
@@ -685,9 +685,9 @@ async fn the_status_tells_how_a_provider_stands() {
         let layer = layer.clone();
         async move { list(&layer).await }
     });
-    calm().await;
-    let asked = status(&cache);
-    assert!(asked.fetching && asked.next_attempt.is_none() && asked.last_attempt.is_none());
+    settle().await;
+    let during = status(&cache);
+    assert!(during.fetching && during.next_attempt.is_none() && during.last_attempt.is_none());
 
     request.await.unwrap();
     sleep(SECOND * 10).await;

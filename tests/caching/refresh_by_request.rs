@@ -1,8 +1,10 @@
-//! A client makes the cache ask the providers only where the operator allows it.
+//! A client can trigger a fetch only where the operator allows it.
 
 use std::time::Duration;
 
-use crate::support::{Desk, Gate, MODES, Script, ask, builder, calm, get, ids, timed};
+use crate::support::{
+    Gate, MODES, ScriptedSource, SharedList, builder, get, ids, send, settle, timed,
+};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, Response};
@@ -12,7 +14,7 @@ use tower_models_cache::{Builder, ListErrorKind, Provider, StaticModelsCacheLaye
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Those with this header may.
+/// Requests with this header may trigger a fetch.
 const OPERATOR: &str = "x-operator";
 
 fn allowing(builder: Builder) -> Builder {
@@ -28,21 +30,21 @@ fn with(uri: &str, headers: &[(&'static str, &'static str)]) -> Request<Empty<By
     request
 }
 
-fn cache_status(answer: &Response<Bytes>) -> &str {
-    let status = answer.headers()["cache-status"].to_str().unwrap();
+fn cache_status(response: &Response<Bytes>) -> &str {
+    let status = response.headers()["cache-status"].to_str().unwrap();
     status.strip_prefix("tower-models-cache; ").unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_makes_it_ask_whom_the_operator_does_not_allow() {
-    let script = Script::always(["a"]);
-    let provider = || Provider::source("lab", script.clone());
+async fn no_cache_is_ignored_without_permission() {
+    let source = ScriptedSource::always(["a"]);
+    let provider = || Provider::source("lab", source.clone());
     let (closed, _refresher) = MODES[0].start(builder([provider()]));
     let (open, _other) = MODES[0].start(allowing(builder([provider()])));
     for layer in [&closed, &open] {
-        ask(layer, get("/v1/models")).await;
+        send(layer, get("/v1/models")).await;
     }
-    let before = script.calls();
+    let before = source.calls();
     for (layer, headers) in [
         (
             &closed,
@@ -55,16 +57,16 @@ async fn nobody_makes_it_ask_whom_the_operator_does_not_allow() {
         (&open, &[(OPERATOR, "1")]),
     ] {
         for uri in ["/v1/models", "/v1/models/lab/a", "/v1/models?refresh=1"] {
-            let answer = ask(layer, with(uri, headers)).await;
-            assert_eq!(cache_status(&answer), "hit", "{uri} {headers:?}");
+            let response = send(layer, with(uri, headers)).await;
+            assert_eq!(cache_status(&response), "hit", "{uri} {headers:?}");
         }
     }
-    calm().await;
-    assert_eq!(script.calls(), before);
+    settle().await;
+    assert_eq!(source.calls(), before);
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_the_operator_allows_gets_what_the_providers_say_now() {
+async fn no_cache_fetches_with_permission() {
     for mode in MODES {
         for (uri, headers) in [
             ("/v1/models?a=b&refresh=true", &[(OPERATOR, "1")][..]),
@@ -73,70 +75,70 @@ async fn whom_the_operator_allows_gets_what_the_providers_say_now() {
                 &[(OPERATOR, "1"), ("cache-control", "max-age=0, No-Cache")],
             ),
         ] {
-            let desk = Desk::new(["old"]);
-            let script = Script::desk(&desk);
-            let provider = Provider::source("lab", script.clone());
+            let shared = SharedList::new(["old"]);
+            let source = ScriptedSource::shared(&shared);
+            let provider = Provider::source("lab", source.clone());
             let (layer, _refresher) = mode.start(allowing(builder([provider])));
-            ask(&layer, get("/v1/models")).await;
-            desk.lay(["new"]);
+            send(&layer, get("/v1/models")).await;
+            shared.set_ids(["new"]);
             sleep(SECOND).await;
 
-            let answer = ask(&layer, with(uri, headers)).await;
-            assert_eq!(ids(answer.body()), ["lab/new"], "{mode:?} {uri}");
-            assert_eq!(cache_status(&answer), "fwd=request; stored");
-            assert_eq!(script.calls(), 2);
+            let response = send(&layer, with(uri, headers)).await;
+            assert_eq!(ids(response.body()), ["lab/new"], "{mode:?} {uri}");
+            assert_eq!(cache_status(&response), "fwd=request; stored");
+            assert_eq!(source.calls(), 2);
             let one = with("/v1/models/lab/new", headers);
-            assert_eq!(ask(&layer, one).await.status(), 200);
+            assert_eq!(send(&layer, one).await.status(), 200);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_who_are_allowed_share_one_fetch_and_wait_for_no_hung_one() {
-    let (held, gate): (Script, Gate) = Script::held(["a"]);
+async fn no_cache_requests_share_one_fetch() {
+    let (held, gate): (ScriptedSource, Gate) = ScriptedSource::held(["a"]);
     gate.open(1);
     let provider = Provider::source("lab", held.clone());
-    let fast = Script::always(["b"]);
+    let fast = ScriptedSource::always(["b"]);
     let other = Provider::source("other", fast.clone());
     let (layer, _refresher) = MODES[0].start(allowing(builder([provider, other])));
-    ask(&layer, get("/v1/models")).await;
+    send(&layer, get("/v1/models")).await;
     assert_eq!((held.calls(), fast.calls()), (1, 1));
 
     let headers = &[(OPERATOR, "1"), ("cache-control", "no-cache")];
-    let all = (0..100).map(|_| ask(&layer, with("/v1/models", headers)));
-    let (answers, took) = timed(join_all(all)).await;
-    for answer in answers {
-        assert_eq!(ids(answer.body()), ["lab/a", "other/b"]);
+    let all = (0..100).map(|_| send(&layer, with("/v1/models", headers)));
+    let (responses, took) = timed(join_all(all)).await;
+    for response in responses {
+        assert_eq!(ids(response.body()), ["lab/a", "other/b"]);
     }
     assert_eq!(took, Duration::from_millis(1500), "the miss timeout");
     assert_eq!(held.calls(), 2);
-    // Everybody else is answered meanwhile.
-    let (_, took) = timed(ask(&layer, get("/v1/models"))).await;
+    // Other requests are served meanwhile.
+    let (_, took) = timed(send(&layer, get("/v1/models"))).await;
     assert_eq!(took, Duration::ZERO);
     gate.open(1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_is_failing_is_left_alone_and_costs_no_list() {
-    let desk = Desk::new(["a"]);
-    let script = Script::desk(&desk);
-    let provider = Provider::source("lab", script.clone());
+async fn no_cache_respects_backoff() {
+    let shared = SharedList::new(["a"]);
+    let source = ScriptedSource::shared(&shared);
+    let provider = Provider::source("lab", source.clone());
     let (layer, _refresher) = MODES[0].start(allowing(builder([provider])));
-    ask(&layer, get("/v1/models")).await;
-    desk.set(Err(ListErrorKind::Status(503)));
+    send(&layer, get("/v1/models")).await;
+    shared.set(Err(ListErrorKind::Status(503)));
     let headers = &[(OPERATOR, "1"), ("cache-control", "no-cache")];
     for _ in 0..10 {
-        let answer = ask(&layer, with("/v1/models", headers)).await;
-        assert_eq!(ids(answer.body()), ["lab/a"]);
+        let response = send(&layer, with("/v1/models", headers)).await;
+        assert_eq!(ids(response.body()), ["lab/a"]);
     }
-    assert_eq!(script.calls(), 2);
+    assert_eq!(source.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_panics_and_a_caller_who_sees_nothing_ask_nobody() {
-    let script = Script::always(["a"]);
-    let provider = || Provider::source("lab", script.clone());
-    let panics = builder([provider()]).allow_refresh(|_| panic!("of the hook"));
+async fn no_cache_is_ignored_for_denied_callers() {
+    let source = ScriptedSource::always(["a"]);
+    let provider = || Provider::source("lab", source.clone());
+    let panics = builder([provider()]).allow_refresh(|_| panic!("panic in the hook"));
     let closed =
         allowing(builder([provider()])).views(|_| Ok(View::denied(http::StatusCode::FORBIDDEN)));
     let layers: [StaticModelsCacheLayer; 2] =
@@ -147,10 +149,10 @@ async fn a_hook_that_panics_and_a_caller_who_sees_nothing_ask_nobody() {
     let headers = &[(OPERATOR, "1"), ("cache-control", "no-cache")];
     let statuses = layers
         .iter()
-        .map(|layer| ask(layer, with("/v1/models", headers)));
-    let answers = join_all(statuses).await;
-    assert_eq!(answers[0].status(), 200);
-    assert_eq!(answers[1].status(), 403);
-    calm().await;
-    assert_eq!(script.calls(), 2);
+        .map(|layer| send(layer, with("/v1/models", headers)));
+    let responses = join_all(statuses).await;
+    assert_eq!(responses[0].status(), 200);
+    assert_eq!(responses[1].status(), 403);
+    settle().await;
+    assert_eq!(source.calls(), 2);
 }

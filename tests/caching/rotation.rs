@@ -1,5 +1,5 @@
-//! A provider of the same name and address keeps its list when its credential or its
-//! options change.
+//! A provider with the same name and address keeps its list when its credential or its options
+//! change.
 
 use std::{
     convert::Infallible,
@@ -16,12 +16,12 @@ use tower_models_cache::{
     ExtraFields, ListErrorKind, Model, ModelsCache, Provider, ProviderStatus, Secret,
 };
 
-use crate::support::{MODES, ask, builder, calm, get, ids, list};
+use crate::support::{MODES, builder, get, ids, list, send, settle};
 
 const SECOND: Duration = Duration::from_secs(1);
 const BASE: &str = "https://api.example.com/v1";
 
-/// An upstream that lists what a key may see: `good-*` keys see one model each.
+/// An upstream whose list depends on the key: each `good-*` key sees one model of its own.
 #[derive(Clone, Default)]
 struct Upstream {
     keys: Arc<Mutex<Vec<String>>>,
@@ -70,12 +70,12 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
 }
 
 async fn cache_status(layer: &tower_models_cache::StaticModelsCacheLayer) -> HeaderValue {
-    ask(layer, get("/v1/models")).await.headers()["cache-status"].clone()
+    send(layer, get("/v1/models")).await.headers()["cache-status"].clone()
 }
 
-/// A regression: rotating a key took the provider out of list and routing.
+/// Regression: rotating a key removed the provider from the list and from routing.
 #[tokio::test(start_paused = true)]
-async fn a_new_key_keeps_the_list_until_it_has_brought_one() {
+async fn new_key_keeps_list_until_fetched() {
     for mode in MODES {
         let gate = Arc::new(Semaphore::new(1));
         let upstream = Upstream {
@@ -89,7 +89,7 @@ async fn a_new_key_keeps_the_list_until_it_has_brought_one() {
             .set_providers([upstream.provider("good-new")])
             .await
             .unwrap();
-        calm().await;
+        settle().await;
         assert_eq!(list(&layer).await, ["lab/both", "lab/old"], "{mode:?}");
         assert!(cache.snapshot().get("lab/old").is_some(), "{mode:?}");
         assert!(status(&cache).superseded);
@@ -98,7 +98,7 @@ async fn a_new_key_keeps_the_list_until_it_has_brought_one() {
             "tower-models-cache; hit; detail=stale"
         );
         gate.add_permits(1);
-        calm().await;
+        settle().await;
         assert_eq!(list(&layer).await, ["lab/both", "lab/new"], "{mode:?}");
         assert!(!status(&cache).superseded);
         assert_eq!(cache_status(&layer).await, "tower-models-cache; hit");
@@ -106,9 +106,9 @@ async fn a_new_key_keeps_the_list_until_it_has_brought_one() {
     }
 }
 
-/// A regression: a wrong new key kept the provider out.
+/// Regression: a wrong new key removed the provider.
 #[tokio::test(start_paused = true)]
-async fn a_wrong_key_keeps_the_list_as_stale_until_it_is_too_old() {
+async fn wrong_key_keeps_list_until_max_stale() {
     for mode in MODES {
         let upstream = Upstream::default();
         let (layer, _refresher) = mode.start(builder([upstream.provider("good-old")]));
@@ -128,7 +128,7 @@ async fn a_wrong_key_keeps_the_list_as_stale_until_it_is_too_old() {
         assert_eq!(error.kind(), ListErrorKind::Status(401));
         sleep(3 * 3600 * SECOND).await;
         assert_eq!(
-            ask(&layer, get("/v1/models")).await.status(),
+            send(&layer, get("/v1/models")).await.status(),
             503,
             "{mode:?}"
         );
@@ -136,18 +136,18 @@ async fn a_wrong_key_keeps_the_list_as_stale_until_it_is_too_old() {
             .set_providers([upstream.provider("good-new")])
             .await
             .unwrap();
-        calm().await;
+        settle().await;
         assert_eq!(list(&layer).await, ["lab/both", "lab/new"], "{mode:?}");
     }
 }
 
 /// Failures under the old key do not delay the first fetch under the new one.
 #[tokio::test(start_paused = true)]
-async fn a_new_key_is_tried_at_once_after_failures_of_the_old_one() {
+async fn new_key_resets_backoff() {
     for mode in MODES {
         let upstream = Upstream::default();
         let (layer, _refresher) = mode.start(builder([upstream.provider("bad")]));
-        ask(&layer, get("/v1/models")).await;
+        send(&layer, get("/v1/models")).await;
         sleep(SECOND).await;
         assert_eq!(upstream.calls(), 1);
         let good = upstream.provider("good-new");
@@ -156,32 +156,32 @@ async fn a_new_key_is_tried_at_once_after_failures_of_the_old_one() {
     }
 }
 
-/// What the old key sees must not be listed once the new one is set.
+/// A list fetched with the old key must not be served once the new key is set.
 #[tokio::test(start_paused = true)]
-async fn a_fetch_with_the_old_key_settles_nothing() {
+async fn fetch_with_old_key_is_discarded() {
     let gate = Arc::new(Semaphore::new(0));
     let upstream = Upstream {
         gate: Some(Arc::clone(&gate)),
         ..Upstream::default()
     };
     let (layer, _refresher) = builder([upstream.provider("good-old")]).spawn().unwrap();
-    calm().await;
+    settle().await;
     let cache = layer.cache();
     cache
         .set_providers([upstream.provider("good-new")])
         .await
         .unwrap();
-    calm().await;
+    settle().await;
     gate.add_permits(2);
-    calm().await;
+    settle().await;
     assert_eq!(ids(&cache.snapshot().body()), ["lab/both", "lab/new"]);
     assert_eq!(upstream.calls(), 2);
 }
 
-/// Options decide what is read of an answer, and a filter what is listed of it: the list
-/// is kept, and what the filter leaves out goes at once.
+/// Options decide how a response is read, and a filter which models are listed: the list is kept,
+/// and filtered models are removed at once.
 #[tokio::test(start_paused = true)]
-async fn changed_options_keep_the_list_and_a_changed_filter_narrows_it() {
+async fn changed_options_keep_list_and_apply_filter() {
     for mode in MODES {
         let gate = Arc::new(Semaphore::new(1));
         let upstream = Upstream {
@@ -190,7 +190,7 @@ async fn changed_options_keep_the_list_and_a_changed_filter_narrows_it() {
         };
         let provider = upstream.provider("good-a");
         let (layer, _refresher) = mode.start(builder([provider.clone()]));
-        let before = ask(&layer, get("/v1/models")).await;
+        let before = send(&layer, get("/v1/models")).await;
         let cache = layer.cache();
         for changed in [
             provider.clone().extra_fields(ExtraFields::All),
@@ -198,27 +198,29 @@ async fn changed_options_keep_the_list_and_a_changed_filter_narrows_it() {
             provider.clone().fallback([Model::new("x")]),
         ] {
             cache.set_providers([changed]).await.unwrap();
-            let after = ask(&layer, get("/v1/models")).await;
+            let after = send(&layer, get("/v1/models")).await;
             assert_eq!(before.body(), after.body(), "{mode:?}");
         }
         let narrow = provider.clone().filter(|model| model.id() != "a");
         cache.set_providers([narrow]).await.unwrap();
         assert_eq!(list(&layer).await, ["lab/both"], "{mode:?}");
-        let none = provider.clone().filter(|_| -> bool { panic!("a filter") });
+        let none = provider
+            .clone()
+            .filter(|_| -> bool { panic!("panic in the filter") });
         let error = cache.set_providers([none]).await.unwrap_err();
         assert_eq!(error.field(), "providers.lab.filter");
-        assert_eq!(list(&layer).await, ["lab/both"], "nothing has changed");
+        assert_eq!(list(&layer).await, ["lab/both"], "the list is unchanged");
         let wide = provider.clone().filter(|_| true);
         cache.set_providers([wide]).await.unwrap();
         gate.add_permits(5);
-        list(&layer).await; // begins the fetch, without a refresher
-        calm().await;
+        list(&layer).await; // starts the fetch, without a refresher
+        settle().await;
         assert_eq!(list(&layer).await, ["lab/a", "lab/both"], "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_address_starts_without_a_list() {
+async fn changed_address_starts_without_list() {
     let gate = Arc::new(Semaphore::new(1));
     let upstream = Upstream {
         gate: Some(Arc::clone(&gate)),
@@ -233,16 +235,16 @@ async fn another_address_starts_without_a_list() {
     assert_eq!(layer.cache().status().models, 0);
 }
 
-/// A regression: the old interval went on to be the longest pause of a failing provider.
+/// Regression: the old interval remained the longest pause of a failing provider.
 #[tokio::test(start_paused = true)]
-async fn a_changed_interval_is_the_longest_pause_at_once() {
+async fn changed_interval_caps_backoff_immediately() {
     for mode in MODES {
         let upstream = Upstream::default();
         let provider = upstream.provider("bad");
         let hourly = provider.clone().refresh_interval(3600 * SECOND);
         let (layer, _refresher) = mode.start(builder([hourly]));
-        ask(&layer, get("/v1/models")).await;
-        calm().await;
+        send(&layer, get("/v1/models")).await;
+        settle().await;
         let cache = layer.cache();
         assert!(status(&cache).next_attempt.unwrap() > 3000 * SECOND);
         let often = provider.clone().refresh_interval(10 * SECOND);
@@ -254,7 +256,7 @@ async fn a_changed_interval_is_the_longest_pause_at_once() {
         let calls = upstream.calls();
         for _ in 0..100 {
             sleep(SECOND).await;
-            ask(&layer, get("/v1/models")).await;
+            send(&layer, get("/v1/models")).await;
         }
         assert!((8..=12).contains(&(upstream.calls() - calls)), "{mode:?}");
     }

@@ -1,9 +1,11 @@
-//! The end comes at once, whatever is in the air, and nothing comes after it.
+//! Shutdown completes at once, whatever is in flight, and no task runs after it.
 
 use crate::support;
 use std::{convert::Infallible, time::Duration};
 
-use crate::support::{Gate, MODES, Script, ask, builder, calm, get, list, models, now, timed};
+use crate::support::{
+    Gate, MODES, ScriptedSource, builder, get, list, models, now, send, settle, timed,
+};
 use futures_util::future::join_all;
 use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -14,18 +16,18 @@ use tower_models_cache::{
 const SECOND: Duration = Duration::from_secs(1);
 const FLIGHTS: usize = 50;
 
-/// Fifty hung providers, and one that is there.
-struct Crowd {
-    hung: Script,
+/// Fifty hung providers and one declared list.
+struct Fixture {
+    hung: ScriptedSource,
     tasks: TaskTracker,
     layer: StaticModelsCacheLayer,
     refresher: Refresher,
 }
 
-impl Crowd {
-    /// Started, with all fetches in the air.
+impl Fixture {
+    /// Starts the layer, with all fetches in flight.
     async fn start(set: impl FnOnce(Builder) -> Builder) -> Self {
-        let hung = Script::hung();
+        let hung = ScriptedSource::hung();
         let provider = |index| Provider::source(format!("hung-{index}"), hung.clone());
         let good = Provider::fixed("good", [Model::new("a")]);
         let tasks = TaskTracker::new();
@@ -33,7 +35,7 @@ impl Crowd {
         let (layer, refresher) = set(builder((0..FLIGHTS).map(provider).chain([good])))
             .spawn_on(&tasks)
             .unwrap();
-        sleep(SECOND).await; // sixteen begin every quarter of a second
+        sleep(SECOND).await; // sixteen fetches start every quarter of a second
         assert_eq!((hung.calls(), hung.alive()), (FLIGHTS, FLIGHTS));
         assert_eq!(tasks.len(), FLIGHTS + 1);
         Self {
@@ -44,7 +46,7 @@ impl Crowd {
         }
     }
 
-    fn ask(&self) -> JoinHandle<Vec<String>> {
+    fn send(&self) -> JoinHandle<Vec<String>> {
         let layer = self.layer.clone();
         tokio::spawn(async move { list(&layer).await })
     }
@@ -55,34 +57,34 @@ fn alive() -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_comes_back_at_once_and_leaves_no_task() {
+async fn shutdown_completes_at_once_and_ends_tasks() {
     let before = alive();
-    let crowd = Crowd::start(|builder| builder).await;
+    let fixture = Fixture::start(|builder| builder).await;
     assert_eq!(alive(), before + FLIGHTS + 1);
     let began = now();
-    crowd.refresher.shutdown().await;
+    fixture.refresher.shutdown().await;
     assert_eq!(began.elapsed(), Duration::ZERO);
-    assert_eq!(crowd.hung.alive(), 0);
-    assert!(crowd.tasks.is_empty());
+    assert_eq!(fixture.hung.alive(), 0);
+    assert!(fixture.tasks.is_empty());
     assert_eq!(alive(), before);
     sleep(SECOND * 3600 * 48).await;
-    assert_eq!(list(&crowd.layer).await, ["good/a"]);
+    assert_eq!(list(&fixture.layer).await, ["good/a"]);
     assert_eq!(
-        crowd.hung.calls(),
+        fixture.hung.calls(),
         FLIGHTS,
-        "nothing is launched afterwards"
+        "no task starts after shutdown"
     );
     assert_eq!(alive(), before);
 }
 
-/// Ends a crowd in some way, and sees that it is over without time going by.
-async fn ends(crowd: Crowd, end: impl FnOnce(StaticModelsCacheLayer, Refresher)) {
-    let Crowd {
+/// Ends a crowd with the given function and checks that all tasks end without any time passing.
+async fn assert_ends(fixture: Fixture, end: impl FnOnce(StaticModelsCacheLayer, Refresher)) {
+    let Fixture {
         hung,
         tasks,
         layer,
         refresher,
-    } = crowd;
+    } = fixture;
     let (began, others) = (now(), alive() - tasks.len());
     end(layer, refresher);
     tasks.wait().await;
@@ -94,13 +96,13 @@ async fn ends(crowd: Crowd, end: impl FnOnce(StaticModelsCacheLayer, Refresher))
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_the_token_or_its_parent_ends_every_task() {
+async fn cancelled_token_or_parent_ends_all_tasks() {
     for parent in [false, true] {
         let token = CancellationToken::new();
         let child = token.child_token();
-        let crowd = Crowd::start(|builder| builder.cancellation_token(child.clone())).await;
+        let fixture = Fixture::start(|builder| builder.cancellation_token(child.clone())).await;
         let mut kept = None;
-        ends(crowd, |layer, refresher| {
+        assert_ends(fixture, |layer, refresher| {
             if parent { &token } else { &child }.cancel();
             kept = Some((layer, refresher));
         })
@@ -113,49 +115,58 @@ async fn cancelling_the_token_or_its_parent_ends_every_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_or_cancelling_the_refresher_ends_every_task() {
+async fn dropped_refresher_ends_all_tasks() {
     let mut kept = None;
-    ends(Crowd::start(|builder| builder).await, |layer, refresher| {
-        drop(refresher);
-        kept = Some(layer);
-    })
+    assert_ends(
+        Fixture::start(|builder| builder).await,
+        |layer, refresher| {
+            drop(refresher);
+            kept = Some(layer);
+        },
+    )
     .await;
     assert_eq!(list(&kept.unwrap()).await, ["good/a"]);
 
     let mut kept = None;
-    ends(Crowd::start(|builder| builder).await, |layer, refresher| {
-        refresher.cancel();
-        kept = Some((layer, refresher));
-    })
+    assert_ends(
+        Fixture::start(|builder| builder).await,
+        |layer, refresher| {
+            refresher.cancel();
+            kept = Some((layer, refresher));
+        },
+    )
     .await;
-    // A shutdown that nobody waits for is one too.
-    ends(Crowd::start(|builder| builder).await, |layer, refresher| {
-        drop(refresher.shutdown());
-        drop(layer);
-    })
+    // A shutdown future that is dropped unpolled is a shutdown as well.
+    assert_ends(
+        Fixture::start(|builder| builder).await,
+        |layer, refresher| {
+            drop(refresher.shutdown());
+            drop(layer);
+        },
+    )
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_last_layer_ends_every_task_of_a_detached_refresher() {
+async fn last_layer_ends_detached_refresher() {
     use tower::Layer;
-    let crowd = Crowd::start(|builder| builder).await;
-    let clone = crowd.layer.clone();
-    let handle = crowd.layer.cache();
-    let service = crowd.layer.layer(support::Unasked);
-    ends(crowd, |layer, refresher| {
+    let fixture = Fixture::start(|builder| builder).await;
+    let clone = fixture.layer.clone();
+    let handle = fixture.layer.cache();
+    let service = fixture.layer.layer(support::Unreachable);
+    assert_ends(fixture, |layer, refresher| {
         refresher.detach();
         drop((layer, clone, handle, service));
     })
     .await;
-    // A handle keeps it alive as a layer does; a snapshot and a subscription do not.
-    let crowd = Crowd::start(|builder| builder).await;
-    let (tasks, hung) = (crowd.tasks.clone(), crowd.hung.clone());
-    let handle = crowd.layer.cache();
+    // A handle keeps the refresher alive, as a layer does; a snapshot and a subscription do not.
+    let fixture = Fixture::start(|builder| builder).await;
+    let (tasks, hung) = (fixture.tasks.clone(), fixture.hung.clone());
+    let handle = fixture.layer.cache();
     let others = (handle.snapshot(), handle.subscribe());
-    crowd.refresher.detach();
-    drop(crowd.layer);
-    calm().await;
+    fixture.refresher.detach();
+    drop(fixture.layer);
+    settle().await;
     assert_eq!(tasks.len(), FLIGHTS + 1);
     drop(handle);
     let ((), took) = timed(tasks.wait()).await;
@@ -164,67 +175,67 @@ async fn dropping_the_last_layer_ends_every_task_of_a_detached_refresher() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_detached_refresher_goes_on() {
-    let script = Script::always(["a"]);
+async fn detached_refresher_keeps_running() {
+    let source = ScriptedSource::always(["a"]);
     let token = CancellationToken::new();
-    let (layer, refresher) = builder([Provider::source("lab", script.clone())])
+    let (layer, refresher) = builder([Provider::source("lab", source.clone())])
         .cancellation_token(token.clone())
         .spawn()
         .unwrap();
     refresher.detach();
     sleep(SECOND * 3600).await;
-    assert!((11..=14).contains(&script.calls()), "{}", script.calls());
+    assert!((11..=14).contains(&source.calls()), "{}", source.calls());
     token.cancel();
-    let calls = script.calls();
+    let calls = source.calls();
     sleep(SECOND * 3600).await;
-    assert_eq!(script.calls(), calls);
+    assert_eq!(source.calls(), calls);
     drop(layer);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_callers_token_is_not_cancelled_by_an_end_of_ours() {
+async fn shutdown_does_not_cancel_caller_token() {
     let token = CancellationToken::new();
-    let crowd = Crowd::start(|builder| builder.cancellation_token(token.clone())).await;
-    crowd.refresher.shutdown().await;
-    drop(crowd.layer);
+    let fixture = Fixture::start(|builder| builder.cancellation_token(token.clone())).await;
+    fixture.refresher.shutdown().await;
+    drop(fixture.layer);
     assert!(!token.is_cancelled());
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_in_hand_are_answered_from_what_is_there() {
-    let crowd = Crowd::start(|builder| builder.miss_timeout(SECOND * 1000)).await;
+async fn pending_requests_get_partial_list_on_shutdown() {
+    let fixture = Fixture::start(|builder| builder.miss_timeout(SECOND * 1000)).await;
     let began = now();
-    let herd: Vec<_> = (0..100).map(|_| crowd.ask()).collect();
+    let requests: Vec<_> = (0..100).map(|_| fixture.send()).collect();
     tokio::task::yield_now().await;
     tokio::task::yield_now().await;
-    assert!(herd.iter().all(|request| !request.is_finished()));
-    crowd.refresher.shutdown().await;
-    for listed in join_all(herd).await {
+    assert!(requests.iter().all(|request| !request.is_finished()));
+    fixture.refresher.shutdown().await;
+    for listed in join_all(requests).await {
         assert_eq!(listed.unwrap(), ["good/a"]);
     }
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_nothing_there_requests_in_hand_are_told_so() {
-    let hung = Provider::source("hung", Script::hung());
+async fn pending_requests_get_503_on_shutdown() {
+    let hung = Provider::source("hung", ScriptedSource::hung());
     let (layer, refresher) = builder([hung]).spawn().unwrap();
     let request = tokio::spawn({
         let layer = layer.clone();
-        async move { timed(ask(&layer, get("/v1/models"))).await }
+        async move { timed(send(&layer, get("/v1/models"))).await }
     });
-    calm().await;
+    settle().await;
     refresher.shutdown().await;
-    let (answer, took) = request.await.unwrap();
-    assert_eq!(answer.status(), 503);
+    let (response, took) = request.await.unwrap();
+    assert_eq!(response.status(), 503);
     assert!(took <= SECOND / 100);
-    let (answer, took) = timed(ask(&layer, get("/v1/models"))).await;
-    assert_eq!((answer.status().as_u16(), took), (503, Duration::ZERO));
+    let (response, took) = timed(send(&layer, get("/v1/models"))).await;
+    assert_eq!((response.status().as_u16(), took), (503, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_on_the_handle_is_woken() {
-    let hung = Provider::source("hung", Script::hung());
+async fn shutdown_wakes_handle_waiters() {
+    let hung = Provider::source("hung", ScriptedSource::hung());
     let (layer, refresher) = builder([hung]).spawn().unwrap();
     let cache = layer.cache();
     let refresh = tokio::spawn({
@@ -235,13 +246,13 @@ async fn who_waits_on_the_handle_is_woken() {
         let cache = cache.clone();
         async move { cache.ready(Readiness::Attempted).await }
     });
-    calm().await;
+    settle().await;
     let began = now();
     refresher.shutdown().await;
     let error = refresh.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ListErrorKind::Cancelled);
     assert!(!ready.await.unwrap());
-    // And afterwards nothing waits.
+    // Later calls do not wait either.
     cache.refresh().await.unwrap_err();
     assert!(!cache.ready(Readiness::AnyProvider).await);
     cache.invalidate("hung");
@@ -249,15 +260,15 @@ async fn who_waits_on_the_handle_is_woken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_refresher_the_token_and_the_last_layer_end_the_fetches() {
+async fn token_and_last_layer_end_on_demand_fetches() {
     for by_token in [true, false] {
-        let (hung, token) = (Script::hung(), CancellationToken::new());
+        let (hung, token) = (ScriptedSource::hung(), CancellationToken::new());
         let layer = builder([Provider::source("hung", hung.clone())])
             .cancellation_token(token.clone())
             .build()
             .unwrap();
         let before = alive();
-        ask(&layer, get("/v1/models")).await;
+        send(&layer, get("/v1/models")).await;
         assert_eq!((hung.alive(), alive()), (1, before + 1));
         let mut layer = Some(layer);
         let began = now();
@@ -271,18 +282,18 @@ async fn without_a_refresher_the_token_and_the_last_layer_end_the_fetches() {
         }
         assert_eq!((hung.alive(), began.elapsed()), (0, Duration::ZERO));
         if let Some(layer) = layer {
-            assert_eq!(ask(&layer, get("/v1/models")).await.status(), 503);
+            assert_eq!(send(&layer, get("/v1/models")).await.status(), 503);
             assert_eq!(hung.calls(), 1);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_the_end_the_last_list_is_served_for_as_long_as_it_is_asked_for() {
+async fn last_list_is_served_after_shutdown() {
     for mode in MODES {
         let token = CancellationToken::new();
-        let script = Script::always(["a"]);
-        let provider = Provider::source("lab", script.clone());
+        let source = ScriptedSource::always(["a"]);
+        let provider = Provider::source("lab", source.clone());
         let (layer, _refresher) = mode.start(builder([provider]).cancellation_token(token.clone()));
         list(&layer).await;
         token.cancel();
@@ -291,30 +302,30 @@ async fn after_the_end_the_last_list_is_served_for_as_long_as_it_is_asked_for() 
             let (listed, took) = timed(list(&layer)).await;
             assert_eq!((listed, took), (vec!["lab/a".to_owned()], Duration::ZERO));
         }
-        assert_eq!(script.calls(), 1, "{mode:?}");
+        assert_eq!(source.calls(), 1, "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_whose_token_was_cancelled_before_never_fetches() {
+async fn layer_with_cancelled_token_never_fetches() {
     for mode in MODES {
         let token = CancellationToken::new();
         token.cancel();
-        let script = Script::always(["a"]);
-        let provider = Provider::source("lab", script.clone());
+        let source = ScriptedSource::always(["a"]);
+        let provider = Provider::source("lab", source.clone());
         let (layer, _refresher) = mode.start(builder([provider]).cancellation_token(token));
-        let (answer, took) = timed(ask(&layer, get("/v1/models"))).await;
-        assert_eq!((answer.status().as_u16(), took), (503, Duration::ZERO));
-        assert_eq!(script.calls(), 0);
+        let (response, took) = timed(send(&layer, get("/v1/models"))).await;
+        assert_eq!((response.status().as_u16(), took), (503, Duration::ZERO));
+        assert_eq!(source.calls(), 0);
     }
 }
 
-/// On several threads, at every moment of a fetch and its publication.
+/// On several threads, at every point of a fetch and its publication.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn shutdown_comes_back_at_whatever_moment() {
+async fn shutdown_completes_at_any_point() {
     for round in 0..200 {
         let gate = Gate::default();
-        let script = Script::new({
+        let source = ScriptedSource::new({
             let gate = gate.clone();
             move |call| {
                 let gate = gate.clone();
@@ -331,13 +342,13 @@ async fn shutdown_comes_back_at_whatever_moment() {
         });
         let tasks = TaskTracker::new();
         tasks.close();
-        let provider = Provider::source("lab", script.clone());
+        let provider = Provider::source("lab", source.clone());
         let (layer, refresher) = builder([provider]).spawn_on(&tasks).unwrap();
-        let asking = tokio::spawn({
+        let send_with = tokio::spawn({
             let layer = layer.clone();
             async move {
                 for _ in 0..10 {
-                    ask(&layer, get("/v1/models")).await;
+                    send(&layer, get("/v1/models")).await;
                     let _ = layer.cache().refresh().await;
                 }
             }
@@ -348,8 +359,8 @@ async fn shutdown_comes_back_at_whatever_moment() {
         }
         refresher.shutdown().await;
         gate.open(100);
-        asking.await.unwrap();
+        send_with.await.unwrap();
         tasks.wait().await;
-        assert_eq!(script.alive(), 0);
+        assert_eq!(source.alive(), 0);
     }
 }

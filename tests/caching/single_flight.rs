@@ -1,9 +1,9 @@
-//! However many ask, a provider is called once, and whoever leaves cancels nothing.
+//! Concurrent requests share one call per provider, and a dropped caller cancels nothing.
 
 use crate::support;
 use std::convert::Infallible;
 
-use crate::support::{Gate, MODES, Script, ask, builder, calm, get, list, models};
+use crate::support::{Gate, MODES, ScriptedSource, builder, get, list, models, send, settle};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, Response};
@@ -15,13 +15,13 @@ use tower_test::mock;
 const PROVIDERS: usize = 10;
 const CALLERS: usize = 1000;
 
-/// Providers that answer each call when the gate lets them.
-fn held() -> (Vec<Script>, Vec<Provider>, Gate) {
+/// Providers that answer each call when the gate opens.
+fn held() -> (Vec<ScriptedSource>, Vec<Provider>, Gate) {
     let gate = Gate::default();
-    let scripts: Vec<_> = (0..PROVIDERS)
+    let sources: Vec<_> = (0..PROVIDERS)
         .map(|_| {
             let gate = gate.clone();
-            Script::new(move |_| {
+            ScriptedSource::new(move |_| {
                 let gate = gate.clone();
                 async move {
                     gate.passed().await;
@@ -30,185 +30,191 @@ fn held() -> (Vec<Script>, Vec<Provider>, Gate) {
             })
         })
         .collect();
-    let provider = |(index, script): (usize, &Script)| {
-        Provider::source(format!("lab-{index}"), script.clone())
+    let provider = |(index, source): (usize, &ScriptedSource)| {
+        Provider::source(format!("lab-{index}"), source.clone())
     };
-    let providers = scripts.iter().enumerate().map(provider).collect();
-    (scripts, providers, gate)
+    let providers = sources.iter().enumerate().map(provider).collect();
+    (sources, providers, gate)
 }
 
-fn herd(layer: &StaticModelsCacheLayer, callers: usize) -> Vec<JoinHandle<Response<Bytes>>> {
+fn spawn_requests(
+    layer: &StaticModelsCacheLayer,
+    callers: usize,
+) -> Vec<JoinHandle<Response<Bytes>>> {
     let caller = |_| {
         let layer = layer.clone();
-        tokio::spawn(async move { ask(&layer, get("/v1/models")).await })
+        tokio::spawn(async move { send(&layer, get("/v1/models")).await })
     };
     (0..callers).map(caller).collect()
 }
 
-fn calls(scripts: &[Script]) -> Vec<usize> {
-    scripts.iter().map(Script::calls).collect()
+fn calls(sources: &[ScriptedSource]) -> Vec<usize> {
+    sources.iter().map(ScriptedSource::calls).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cold_herd_calls_each_provider_once_and_gets_equal_answers() {
+async fn concurrent_cold_requests_share_one_fetch() {
     for mode in MODES {
-        let (scripts, providers, gate) = held();
+        let (sources, providers, gate) = held();
         let (layer, _refresher) = mode.start(builder(providers));
-        let herd = herd(&layer, CALLERS);
-        calm().await;
-        assert_eq!(calls(&scripts), [1; PROVIDERS], "{mode:?}");
-        assert!(herd.iter().all(|caller| !caller.is_finished()));
+        let requests = spawn_requests(&layer, CALLERS);
+        settle().await;
+        assert_eq!(calls(&sources), [1; PROVIDERS], "{mode:?}");
+        assert!(requests.iter().all(|caller| !caller.is_finished()));
         gate.open(PROVIDERS);
-        let answers = join_all(herd).await;
-        let first = answers[0].as_ref().unwrap();
+        let responses = join_all(requests).await;
+        let first = responses[0].as_ref().unwrap();
         assert_eq!(support::ids(first.body()).len(), 2 * PROVIDERS);
-        for answer in &answers {
-            let answer = answer.as_ref().unwrap();
-            assert_eq!(answer.body(), first.body());
-            assert_eq!(answer.headers(), first.headers());
+        for response in &responses {
+            let response = response.as_ref().unwrap();
+            assert_eq!(response.body(), first.body());
+            assert_eq!(response.headers(), first.headers());
         }
-        assert_eq!(calls(&scripts), [1; PROVIDERS], "{mode:?}");
+        assert_eq!(calls(&sources), [1; PROVIDERS], "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_that_leave_midway_cancel_nothing_for_the_others() {
+async fn dropped_callers_do_not_cancel_others() {
     for mode in MODES {
-        let (scripts, providers, gate) = held();
+        let (sources, providers, gate) = held();
         let (layer, _refresher) = mode.start(builder(providers));
-        let mut staying = herd(&layer, CALLERS);
-        calm().await;
+        let mut staying = spawn_requests(&layer, CALLERS);
+        settle().await;
         let leaving: Vec<_> = staying.drain(..CALLERS / 2).collect();
         for caller in &leaving {
             caller.abort();
         }
         drop(leaving);
-        calm().await;
+        settle().await;
         gate.open(PROVIDERS);
-        for answer in join_all(staying).await {
-            assert_eq!(support::ids(answer.unwrap().body()).len(), 2 * PROVIDERS);
+        for response in join_all(staying).await {
+            assert_eq!(support::ids(response.unwrap().body()).len(), 2 * PROVIDERS);
         }
-        assert_eq!(calls(&scripts), [1; PROVIDERS], "{mode:?}");
+        assert_eq!(calls(&sources), [1; PROVIDERS], "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_all_callers_have_left_is_committed_and_the_next_request_is_a_hit() {
+async fn abandoned_fetch_completes_and_is_stored() {
     for mode in MODES {
-        let (scripts, providers, gate) = held();
+        let (sources, providers, gate) = held();
         let (layer, _refresher) = mode.start(builder(providers));
-        for caller in herd(&layer, CALLERS) {
-            calm_once(&caller).await;
+        for caller in spawn_requests(&layer, CALLERS) {
+            poll_once(&caller).await;
             caller.abort();
         }
-        calm().await;
+        settle().await;
         gate.open(PROVIDERS);
-        calm().await;
-        let answer = ask(&layer, get("/v1/models")).await;
-        assert_eq!(answer.headers()["cache-status"], "tower-models-cache; hit");
-        assert_eq!(support::ids(answer.body()).len(), 2 * PROVIDERS);
-        assert_eq!(calls(&scripts), [1; PROVIDERS], "{mode:?}");
+        settle().await;
+        let response = send(&layer, get("/v1/models")).await;
+        assert_eq!(
+            response.headers()["cache-status"],
+            "tower-models-cache; hit"
+        );
+        assert_eq!(support::ids(response.body()).len(), 2 * PROVIDERS);
+        assert_eq!(calls(&sources), [1; PROVIDERS], "{mode:?}");
     }
 }
 
-/// Lets a caller begin.
-async fn calm_once(caller: &JoinHandle<Response<Bytes>>) {
+/// Polls a request until it waits.
+async fn poll_once(caller: &JoinHandle<Response<Bytes>>) {
     tokio::task::yield_now().await;
     assert!(!caller.is_finished());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_caller_may_leave_first() {
-    let (scripts, providers, gate) = held();
+async fn first_caller_may_be_dropped_first() {
+    let (sources, providers, gate) = held();
     let layer = builder(providers).build().unwrap();
-    let leader = herd(&layer, 1);
-    calm().await;
-    assert_eq!(calls(&scripts), [1; PROVIDERS]);
-    let followers = herd(&layer, 10);
-    calm().await;
+    let leader = spawn_requests(&layer, 1);
+    settle().await;
+    assert_eq!(calls(&sources), [1; PROVIDERS]);
+    let followers = spawn_requests(&layer, 10);
+    settle().await;
     leader[0].abort();
-    calm().await;
+    settle().await;
     gate.open(PROVIDERS);
-    for answer in join_all(followers).await {
-        assert_eq!(support::ids(answer.unwrap().body()).len(), 2 * PROVIDERS);
+    for response in join_all(followers).await {
+        assert_eq!(support::ids(response.unwrap().body()).len(), 2 * PROVIDERS);
     }
-    assert_eq!(calls(&scripts), [1; PROVIDERS]);
+    assert_eq!(calls(&sources), [1; PROVIDERS]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_future_that_is_dropped_unpolled_cancels_nothing() {
+async fn dropped_unpolled_future_cancels_nothing() {
     use tower::{Layer, Service};
-    let (script, gate) = Script::held(["a"]);
-    let layer = builder([Provider::source("lab", script.clone())])
+    let (source, gate) = ScriptedSource::held(["a"]);
+    let layer = builder([Provider::source("lab", source.clone())])
         .build()
         .unwrap();
-    drop(layer.layer(support::Unasked).call(get("/v1/models")));
-    calm().await;
+    drop(layer.layer(support::Unreachable).call(get("/v1/models")));
+    settle().await;
     gate.open(1);
-    calm().await;
+    settle().await;
     assert_eq!(list(&layer).await, ["lab/a"]);
-    assert_eq!(script.calls(), 1);
+    assert_eq!(source.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_and_a_panic_reach_every_waiter() {
+async fn error_and_panic_reach_all_waiters() {
     for mode in MODES {
         for (panics, kind) in [(false, ListErrorKind::Other), (true, ListErrorKind::Panic)] {
             let gate = Gate::default();
             let opened = gate.clone();
-            let script = Script::new(move |_| {
+            let source = ScriptedSource::new(move |_| {
                 let opened = opened.clone();
                 async move {
                     opened.passed().await;
-                    assert!(!panics, "as told");
+                    assert!(!panics, "panic in the source");
                     Err("down")
                 }
             });
-            let provider = Provider::source("lab", script.clone());
+            let provider = Provider::source("lab", source.clone());
             let (layer, _refresher) = mode.start(builder([provider]));
-            let herd = herd(&layer, 100);
+            let requests = spawn_requests(&layer, 100);
             let forced: Vec<_> = (0..100)
                 .map(|_| {
                     let cache = layer.cache();
                     tokio::spawn(async move { cache.refresh_provider("lab").await })
                 })
                 .collect();
-            calm().await;
+            settle().await;
             gate.open(1);
-            for answer in join_all(herd).await {
-                assert_eq!(answer.unwrap().status(), 503);
+            for response in join_all(requests).await {
+                assert_eq!(response.unwrap().status(), 503);
             }
             for outcome in join_all(forced).await {
                 let error = outcome.unwrap().unwrap_err();
                 assert_eq!((error.provider(), error.kind()), ("lab", kind));
             }
-            assert_eq!(script.calls(), 1, "{mode:?} {kind:?}");
+            assert_eq!(source.calls(), 1, "{mode:?} {kind:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn forced_refreshes_join_the_fetch_in_the_air() {
-    let (script, gate) = Script::held(["a"]);
-    let layer = builder([Provider::source("lab", script.clone())])
+async fn forced_refreshes_join_fetch_in_flight() {
+    let (source, gate) = ScriptedSource::held(["a"]);
+    let layer = builder([Provider::source("lab", source.clone())])
         .build()
         .unwrap();
-    let herd = herd(&layer, 10);
+    let requests = spawn_requests(&layer, 10);
     let (one, all) = (layer.cache(), layer.cache());
     let one = tokio::spawn(async move { one.refresh_provider("lab").await });
     let all = tokio::spawn(async move { all.refresh().await });
-    calm().await;
+    settle().await;
     gate.open(1);
     assert!(one.await.unwrap().unwrap());
     all.await.unwrap().unwrap();
-    join_all(herd).await;
-    assert_eq!(script.calls(), 1);
+    join_all(requests).await;
+    assert_eq!(source.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn later_refreshes_are_one_flight_at_a_time_too() {
-    let (script, gate) = Script::held(["a"]);
-    let layer = builder([Provider::source("lab", script.clone())])
+async fn later_refreshes_share_one_flight() {
+    let (source, gate) = ScriptedSource::held(["a"]);
+    let layer = builder([Provider::source("lab", source.clone())])
         .build()
         .unwrap();
     gate.open(1);
@@ -220,13 +226,13 @@ async fn later_refreshes_are_one_flight_at_a_time_too() {
                 tokio::spawn(async move { cache.refresh().await })
             })
             .collect();
-        calm().await;
-        assert_eq!((script.calls(), script.alive()), (round, 1));
+        settle().await;
+        assert_eq!((source.calls(), source.alive()), (round, 1));
         gate.open(1);
         for outcome in join_all(forced).await {
             outcome.unwrap().unwrap();
         }
-        assert_eq!((script.calls(), script.alive()), (round, 0));
+        assert_eq!((source.calls(), source.alive()), (round, 0));
     }
 }
 
@@ -234,25 +240,25 @@ type Sent = Request<Empty<Bytes>>;
 type Received = Response<Full<Bytes>>;
 
 #[tokio::test(start_paused = true)]
-async fn an_http_service_gets_one_request_while_all_wait_for_its_answer() {
+async fn concurrent_requests_send_one_http_request() {
     for mode in MODES {
         let (service, mut handle) = mock::pair::<Sent, Received>();
         let (layer, _refresher) = mode.start(builder([Provider::http("lab", service)]));
-        let herd = herd(&layer, CALLERS);
+        let requests = spawn_requests(&layer, CALLERS);
         handle.allow(1);
-        let (request, answer) = handle.next_request().await.unwrap();
+        let (request, response) = handle.next_request().await.unwrap();
         assert_eq!(request.method(), "GET");
         assert_eq!(request.uri(), "/v1/models");
         handle.allow(1);
-        calm().await;
-        assert!(herd.iter().all(|caller| !caller.is_finished()));
-        answer.send_response(Response::new(
+        settle().await;
+        assert!(requests.iter().all(|caller| !caller.is_finished()));
+        response.send_response(Response::new(
             r#"{"object":"list","data":[{"id":"a","object":"model"}]}"#.into(),
         ));
-        for answer in join_all(herd).await {
-            assert_eq!(support::ids(answer.unwrap().body()), ["lab/a"]);
+        for response in join_all(requests).await {
+            assert_eq!(support::ids(response.unwrap().body()), ["lab/a"]);
         }
-        // It was ready for another request, and none came.
+        // It was ready for another request, and none arrived.
         let another = tokio::time::timeout(std::time::Duration::from_secs(60), async {
             handle.next_request().await
         });
@@ -261,59 +267,59 @@ async fn an_http_service_gets_one_request_while_all_wait_for_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http_service_that_fails_fails_for_every_waiter() {
+async fn http_failure_reaches_all_waiters() {
     let (service, mut handle) = mock::pair::<Sent, Received>();
     let layer = builder([Provider::http("lab", service)]).build().unwrap();
-    let herd = herd(&layer, 100);
+    let requests = spawn_requests(&layer, 100);
     handle.allow(1);
-    let (_, answer) = handle.next_request().await.unwrap();
+    let (_, response) = handle.next_request().await.unwrap();
     let cache = layer.cache();
     let forced = tokio::spawn(async move { cache.refresh_provider("lab").await });
-    calm().await;
-    answer.send_error("connection reset");
-    for answer in join_all(herd).await {
-        assert_eq!(answer.unwrap().status(), 503);
+    settle().await;
+    response.send_error("connection reset");
+    for response in join_all(requests).await {
+        assert_eq!(response.unwrap().status(), 503);
     }
     let error = forced.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ListErrorKind::Transport);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http_service_that_is_not_ready_is_not_called() {
+async fn http_service_is_not_called_until_ready() {
     let (service, mut handle) = mock::pair::<Sent, Received>();
     let layer = builder([Provider::http("lab", service)]).build().unwrap();
     handle.allow(0);
-    let herd = herd(&layer, 1);
-    calm().await;
+    let requests = spawn_requests(&layer, 1);
+    settle().await;
     let request = tokio::time::timeout(std::time::Duration::ZERO, handle.next_request());
     assert!(request.await.is_err());
     handle.allow(1);
-    let (_, answer) = handle.next_request().await.unwrap();
-    answer.send_response(Response::new(r#"{"data":[{"id":"a"}]}"#.into()));
-    for answer in join_all(herd).await {
-        assert_eq!(support::ids(answer.unwrap().body()), ["lab/a"]);
+    let (_, response) = handle.next_request().await.unwrap();
+    response.send_response(Response::new(r#"{"data":[{"id":"a"}]}"#.into()));
+    for response in join_all(requests).await {
+        assert_eq!(support::ids(response.unwrap().body()), ["lab/a"]);
     }
 }
 
-/// A regression: between a fetch's end and its publication, which takes a while for
-/// a list that is long, requests were told that there was nothing.
+/// Regression: between the end of a fetch and its publication, which takes a while for a long
+/// list, requests got an empty cache.
 #[tokio::test(start_paused = true)]
-async fn who_comes_while_the_first_list_is_being_published_waits_for_it() {
+async fn request_waits_while_first_list_is_published() {
     for mode in MODES {
-        let script = Script::new(|_| async {
+        let source = ScriptedSource::new(|_| async {
             let model = |index| tower_models_cache::Model::new(format!("model-{index}"));
             Ok::<_, Infallible>((0..20_000).map(model).collect())
         });
-        let (layer, _refresher) = mode.start(builder([Provider::source("lab", script.clone())]));
-        let first = herd(&layer, 1);
-        let mut answers = Vec::new();
+        let (layer, _refresher) = mode.start(builder([Provider::source("lab", source.clone())]));
+        let first = spawn_requests(&layer, 1);
+        let mut responses = Vec::new();
         while !first[0].is_finished() {
-            answers.extend(herd(&layer, 1));
+            responses.extend(spawn_requests(&layer, 1));
             tokio::task::yield_now().await;
         }
-        for answer in join_all(answers).await {
-            assert_eq!(answer.unwrap().status(), 200, "{mode:?}");
+        for response in join_all(responses).await {
+            assert_eq!(response.unwrap().status(), 200, "{mode:?}");
         }
-        assert_eq!(script.calls(), 1);
+        assert_eq!(source.calls(), 1);
     }
 }

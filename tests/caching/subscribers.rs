@@ -1,5 +1,5 @@
-//! Code of others runs under no lock: a tracing subscriber may use the cache that it is
-//! told about.
+//! User code never runs under a lock: a `tracing` subscriber may use the cache whose event it
+//! handles.
 
 use std::{
     sync::{
@@ -17,16 +17,16 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
 };
 
-use crate::support::{Desk, MODES, Script, ask, builder, calm, get};
+use crate::support::{MODES, ScriptedSource, SharedList, builder, get, send, settle};
 
-/// Uses everything of the cache that takes its lock, at each event of the crate.
+/// Uses every method of the cache that takes its lock, on each event of the crate.
 #[derive(Clone, Default)]
-struct Meddler {
+struct CacheUser {
     cache: Arc<OnceLock<ModelsCache>>,
     events: Arc<AtomicUsize>,
 }
 
-impl<S: Subscriber> Layer<S> for Meddler {
+impl<S: Subscriber> Layer<S> for CacheUser {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let Some(cache) = self.cache.get() else {
             return;
@@ -35,7 +35,7 @@ impl<S: Subscriber> Layer<S> for Meddler {
             return;
         }
         if self.events.fetch_add(1, Ordering::SeqCst) > 1_000 {
-            return; // what it does is logged as well
+            return; // its own calls are logged as well
         }
         cache.status();
         cache.snapshot();
@@ -44,29 +44,29 @@ impl<S: Subscriber> Layer<S> for Meddler {
     }
 }
 
-/// A regression: a subscriber that read the status at an event deadlocked the process.
+/// Regression: a subscriber that read the status on an event deadlocked the process.
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_may_use_the_cache() {
+async fn subscriber_may_use_the_cache() {
     for mode in MODES {
-        let meddler = Meddler::default();
-        let subscriber = tracing_subscriber::registry().with(meddler.clone());
+        let user = CacheUser::default();
+        let subscriber = tracing_subscriber::registry().with(user.clone());
         let _default = tracing::subscriber::set_default(subscriber);
         tracing::callsite::rebuild_interest_cache();
-        let desk = Desk::new(["a"]);
-        let provider = Provider::source("lab", Script::desk(&desk));
+        let shared = SharedList::new(["a"]);
+        let provider = Provider::source("lab", ScriptedSource::shared(&shared));
         let (layer, refresher) = mode.start(builder([provider]));
-        let _ = meddler.cache.set(layer.cache());
-        ask(&layer, get("/v1/models")).await;
-        desk.set(Err(ListErrorKind::Timeout));
+        let _ = user.cache.set(layer.cache());
+        send(&layer, get("/v1/models")).await;
+        shared.set(Err(ListErrorKind::Timeout));
         sleep(Duration::from_secs(1_000)).await;
-        ask(&layer, get("/v1/models")).await;
-        calm().await;
+        send(&layer, get("/v1/models")).await;
+        settle().await;
         sleep(Duration::from_secs(25 * 3600)).await; // older than `max_stale`
-        ask(&layer, get("/v1/models")).await;
+        send(&layer, get("/v1/models")).await;
         let fixed = Provider::fixed("house", [Model::new("x")]);
         layer.cache().set_providers([fixed]).await.unwrap();
         drop(refresher);
-        calm().await;
-        assert!(meddler.events.load(Ordering::SeqCst) > 2, "{mode:?}");
+        settle().await;
+        assert!(user.events.load(Ordering::SeqCst) > 2, "{mode:?}");
     }
 }

@@ -1,57 +1,57 @@
-//! What a miss fetched is kept, and nothing is fetched again before it is due.
+//! A fetched list is stored, and nothing is fetched again before it is due.
 
 use crate::support;
 use std::time::Duration;
 
-use crate::support::{Desk, MODES, Script, ask, builder, calm, get, list, timed};
+use crate::support::{MODES, ScriptedSource, SharedList, builder, get, list, send, settle, timed};
 use tokio::time::sleep;
 use tower_models_cache::{ListErrorKind, Provider};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn after_a_miss_that_succeeded_there_is_no_call_until_the_refresh_is_due() {
+async fn no_fetch_until_refresh_is_due() {
     for mode in MODES {
-        let script = Script::always(["a"]);
-        let provider = Provider::source("lab", script.clone());
+        let source = ScriptedSource::always(["a"]);
+        let provider = Provider::source("lab", source.clone());
         let (layer, _refresher) = mode.start(builder([provider]));
-        let miss = ask(&layer, get("/v1/models")).await;
+        let miss = send(&layer, get("/v1/models")).await;
         assert_eq!(
             miss.headers()["cache-status"],
             "tower-models-cache; fwd=miss; stored"
         );
-        // The interval less its jitter.
+        // The interval minus its jitter.
         for _ in 0..269 {
-            let hit = ask(&layer, get("/v1/models")).await;
+            let hit = send(&layer, get("/v1/models")).await;
             assert_eq!(hit.headers()["cache-status"], "tower-models-cache; hit");
             assert_eq!(hit.body(), miss.body());
-            assert_eq!(ask(&layer, get("/v1/models/lab/a")).await.status(), 200);
-            assert_eq!(ask(&layer, get("/v1/models/lab/b")).await.status(), 404);
+            assert_eq!(send(&layer, get("/v1/models/lab/a")).await.status(), 200);
+            assert_eq!(send(&layer, get("/v1/models/lab/b")).await.status(), 404);
             sleep(SECOND).await;
         }
-        assert_eq!(script.calls(), 1, "{mode:?}");
-        // The interval with its jitter.
+        assert_eq!(source.calls(), 1, "{mode:?}");
+        // The interval plus its jitter.
         sleep(SECOND * 62).await;
         list(&layer).await;
-        calm().await;
-        assert_eq!(script.calls(), 2, "{mode:?}");
+        settle().await;
+        assert_eq!(source.calls(), 2, "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_is_due_is_served_at_once_while_its_renewal_goes_on() {
-    let desk = Desk::new(["old"]);
+async fn due_list_is_served_while_refreshed() {
+    let shared = SharedList::new(["old"]);
     let (held, gate) = {
         let gate = support::Gate::default();
-        let (desk, opened) = (desk.clone(), gate.clone());
-        let script = Script::new(move |_| {
-            let (answer, opened) = (desk.read(), opened.clone());
+        let (shared, opened) = (shared.clone(), gate.clone());
+        let source = ScriptedSource::new(move |_| {
+            let (response, opened) = (shared.read(), opened.clone());
             async move {
                 opened.passed().await;
-                answer.map_err(tower_models_cache::ListError::from)
+                response.map_err(tower_models_cache::ListError::from)
             }
         });
-        (script, gate)
+        (source, gate)
     };
     let layer = builder([Provider::source("lab", held.clone())])
         .build()
@@ -59,100 +59,102 @@ async fn a_list_that_is_due_is_served_at_once_while_its_renewal_goes_on() {
     gate.open(1);
     assert_eq!(list(&layer).await, ["lab/old"]);
 
-    desk.lay(["new"]);
+    shared.set_ids(["new"]);
     sleep(SECOND * 3600).await;
-    assert_eq!(held.calls(), 1, "without requests there is no renewal");
+    assert_eq!(held.calls(), 1, "no refresh without requests");
     for _ in 0..100 {
         let (listed, took) = timed(list(&layer)).await;
         assert_eq!((listed, took), (vec!["lab/old".to_owned()], Duration::ZERO));
     }
-    calm().await;
+    settle().await;
     assert_eq!((held.calls(), held.alive()), (2, 1));
     gate.open(1);
-    calm().await;
+    settle().await;
     assert_eq!(list(&layer).await, ["lab/new"]);
     assert_eq!(held.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_by_request_that_fails_is_not_waited_for_and_keeps_the_list() {
-    let desk = Desk::new(["a"]);
-    let script = Script::desk(&desk);
-    let layer = builder([Provider::source("lab", script.clone())])
+async fn failed_on_demand_refresh_keeps_list() {
+    let shared = SharedList::new(["a"]);
+    let source = ScriptedSource::shared(&shared);
+    let layer = builder([Provider::source("lab", source.clone())])
         .build()
         .unwrap();
     list(&layer).await;
-    desk.set(Err(ListErrorKind::Transport));
+    shared.set(Err(ListErrorKind::Transport));
     for _ in 0..100 {
         sleep(SECOND * 400).await;
         let (listed, took) = timed(list(&layer)).await;
         assert_eq!((listed, took), (vec!["lab/a".to_owned()], Duration::ZERO));
     }
-    calm().await;
-    assert_eq!(script.calls(), 101);
+    settle().await;
+    assert_eq!(source.calls(), 101);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_waits_when_nothing_is_known() {
+async fn request_waits_when_no_list_exists() {
     for mode in MODES {
-        let script = Script::new(|_| async {
+        let source = ScriptedSource::new(|_| async {
             sleep(SECOND).await;
             Ok::<_, std::convert::Infallible>(support::models(["a"]))
         });
-        let (layer, _refresher) = mode.start(builder([Provider::source("lab", script)]));
+        let (layer, _refresher) = mode.start(builder([Provider::source("lab", source)]));
         for path in ["/v1/models", "/v1/models/lab/a"] {
-            let (answer, took) = timed(ask(&layer, get(path))).await;
-            assert_eq!(answer.status(), 200, "{mode:?}");
+            let (response, took) = timed(send(&layer, get(path))).await;
+            assert_eq!(response.status(), 200, "{mode:?}");
             let first = path == "/v1/models";
             assert_eq!(took, if first { SECOND } else { Duration::ZERO });
         }
     }
 }
 
-/// Where nothing runs in the background, such as in a module for wasm, a list that
-/// only a refresher filled stayed empty for ever.
+/// Regression: without background tasks, such as in a wasm module, a list that only a refresher
+/// could fetch stayed empty forever.
 #[tokio::test(start_paused = true)]
-async fn without_any_refresher_requests_fill_and_renew_every_list() {
-    let scripts = [["a"], ["b"], ["c"]].map(Script::always);
+async fn requests_refresh_lists_without_refresher() {
+    let sources = [["a"], ["b"], ["c"]].map(ScriptedSource::always);
     let names = ["one", "two", "three"];
     let providers = names
         .into_iter()
-        .zip(&scripts)
-        .map(|(name, script)| Provider::source(name, script.clone()));
+        .zip(&sources)
+        .map(|(name, source)| Provider::source(name, source.clone()));
     let layer = builder(providers).build().unwrap();
     for day in 1..=5 {
         assert_eq!(list(&layer).await, ["one/a", "two/b", "three/c"]);
-        calm().await;
-        assert_eq!(scripts.each_ref().map(Script::calls), [day; 3]);
+        settle().await;
+        assert_eq!(sources.each_ref().map(ScriptedSource::calls), [day; 3]);
         sleep(SECOND * 3600 * 20).await;
     }
 }
 
-/// Nothing that a runtime took with it is waited for by the next.
+/// A new runtime does not wait for work that ended with the previous one.
 #[test]
-fn a_renewal_that_was_lost_with_its_runtime_is_begun_again_in_the_next() {
-    let script = Script::new(|call| async move {
+fn refresh_lost_with_runtime_is_restarted() {
+    let source = ScriptedSource::new(|call| async move {
         if call == 2 {
             std::future::pending::<()>().await;
         }
         Ok::<_, std::convert::Infallible>(support::models(["a"]))
     });
-    let layer = builder([Provider::source("lab", script.clone())])
+    let layer = builder([Provider::source("lab", source.clone())])
         .refresh_interval(Duration::from_millis(1))
         .build()
         .unwrap();
     for call in 1..=3 {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
+            .start_paused(true)
             .build()
             .unwrap();
         runtime.block_on(async {
+            // Each runtime is later than the one before by its own clock, so the list is due.
+            tokio::time::advance(SECOND * u32::try_from(call).unwrap()).await;
             assert_eq!(list(&layer).await, ["lab/a"]);
             for _ in 0..10 {
                 tokio::task::yield_now().await;
             }
         });
-        assert_eq!(script.calls(), call);
-        std::thread::sleep(Duration::from_millis(3)); // until it is due
+        assert_eq!(source.calls(), call);
     }
 }

@@ -1,12 +1,12 @@
-//! The list in each client's form: which form a request gets, and what stands in it.
+//! The list in each client dialect: how a dialect is selected, and its exact content.
 
-use crate::support::forms;
-use crate::support::fronts;
+use crate::support::dialects;
+use crate::support::transports;
 use std::time::Duration;
 
-use crate::support::forms::{error, ids, json, records, speaking_all};
-use crate::support::fronts::{Fronts, only};
-use crate::support::{Desk, MODES, Script, ask, builder, calm, get, timed};
+use crate::support::dialects::{error, ids, json, records, with_all_dialects};
+use crate::support::transports::{Transports, only};
+use crate::support::{MODES, ScriptedSource, SharedList, builder, get, send, settle, timed};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Empty};
@@ -18,7 +18,7 @@ use tower_models_cache::{
 
 use ClientDialect::{Anthropic, Codex, Gemini, Ollama, OpenAi};
 
-/// A model of which all is known, and one of which nothing is.
+/// A model with all facts known, and one with none.
 fn known_and_unknown() -> [Model; 2] {
     let known = Model::new("known")
         .with_created(1_700_000_000)
@@ -35,22 +35,22 @@ fn known_and_unknown() -> [Model; 2] {
 
 fn layer() -> StaticModelsCacheLayer {
     let provider = Provider::fixed("house", known_and_unknown());
-    speaking_all(builder([provider])).build().unwrap()
+    with_all_dialects(builder([provider])).build().unwrap()
 }
 
-/// The list as a value, with its records in the order of the dialect.
+/// The list as a JSON value, with its records in the order of the dialect.
 async fn list_in(dialect: ClientDialect) -> Value {
-    let answer = ask(&layer(), forms::list(dialect, "")).await;
-    assert_eq!(answer.status(), 200);
-    assert_eq!(only(answer.headers(), "content-type"), "application/json");
-    json(&answer)
+    let response = send(&layer(), dialects::list(dialect, "")).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(only(response.headers(), "content-type"), "application/json");
+    json(&response)
 }
 
-// ===== What stands in each =====
+// ===== Content of each dialect =====
 
 #[tokio::test]
-async fn openais_envelope_is_exact() {
-    let expected = json!({ "object": "list", "data": [
+async fn envelope_is_exact_in_every_dialect() {
+    let openai = json!({ "object": "list", "data": [
         {
             "id": "house/known", "object": "model", "created": 1_700_000_000, "owned_by": "its owner",
             "name": "Known \"1\"", "context_length": 200_000, "max_input_tokens": 200_000,
@@ -60,12 +60,7 @@ async fn openais_envelope_is_exact() {
         },
         { "id": "house/unknown", "object": "model", "created": 0, "owned_by": "house" },
     ]});
-    assert_eq!(list_in(OpenAi).await, expected);
-}
-
-#[tokio::test]
-async fn anthropics_envelope_is_exact() {
-    let expected = json!({
+    let anthropic = json!({
         "first_id": "house/known", "last_id": "house/unknown", "has_more": false, "data": [
         {
             "type": "model", "id": "house/known", "display_name": "Known \"1\"",
@@ -77,12 +72,7 @@ async fn anthropics_envelope_is_exact() {
             "created_at": "1970-01-01T00:00:00Z", "lifecycle": "active",
         },
     ]});
-    assert_eq!(list_in(Anthropic).await, expected);
-}
-
-#[tokio::test]
-async fn geminis_envelope_is_exact() {
-    let expected = json!({ "models": [
+    let gemini = json!({ "models": [
         {
             "name": "models/house/known", "version": "", "displayName": "Known \"1\"",
             "inputTokenLimit": 200_000, "outputTokenLimit": 64_000,
@@ -93,16 +83,11 @@ async fn geminis_envelope_is_exact() {
             "supportedGenerationMethods": ["generateContent", "countTokens"],
         },
     ]});
-    assert_eq!(list_in(Gemini).await, expected);
-}
-
-#[tokio::test]
-async fn ollamas_envelope_is_exact() {
     let details = json!({
         "parent_model": "", "format": "", "family": "", "families": [],
         "parameter_size": "", "quantization_level": "",
     });
-    let expected = json!({ "models": [
+    let ollama = json!({ "models": [
         {
             "name": "house/known", "model": "house/known", "modified_at": "2023-11-14T22:13:20Z",
             "size": 0, "digest": "", "details": details,
@@ -113,11 +98,18 @@ async fn ollamas_envelope_is_exact() {
             "size": 0, "digest": "", "details": details, "capabilities": ["completion"],
         },
     ]});
-    assert_eq!(list_in(Ollama).await, expected);
+    for (dialect, expected) in [
+        (OpenAi, openai),
+        (Anthropic, anthropic),
+        (Gemini, gemini),
+        (Ollama, ollama),
+    ] {
+        assert_eq!(list_in(dialect).await, expected, "{dialect:?}");
+    }
 }
 
 #[tokio::test]
-async fn codexs_envelope_has_every_field_that_its_source_requires() {
+async fn codex_envelope_has_every_required_field() {
     let list = list_in(Codex).await;
     assert_eq!(list.as_object().unwrap().len(), 1);
     for (model, slug, window, input) in [
@@ -158,26 +150,26 @@ async fn codexs_envelope_has_every_field_that_its_source_requires() {
 }
 
 #[tokio::test]
-async fn codex_is_told_the_operators_instructions_and_hides_what_writes_no_text() {
+async fn codex_gets_instructions_and_hides_non_text() {
     let painter = Model::new("painter").with_output([Modality::Image]);
-    let layer = speaking_all(builder([Provider::fixed("house", [painter])]))
+    let layer = with_all_dialects(builder([Provider::fixed("house", [painter])]))
         .codex_instructions("Be brief.")
         .build()
         .unwrap();
-    let list = json(&ask(&layer, forms::list(Codex, "")).await);
+    let list = json(&send(&layer, dialects::list(Codex, "")).await);
     assert_eq!(list["models"][0]["base_instructions"], "Be brief.");
     assert_eq!(list["models"][0]["visibility"], "hide");
 }
 
 #[tokio::test]
-async fn gemini_says_again_what_it_said_itself() {
+async fn gemini_fields_are_passed_through() {
     let stated = Model::new("gemini-x")
         .with_extra("supported_generation_methods", ["bidiGenerateContent"])
         .with_extra("version", "001");
     let embedder = Model::new("embedder").with_output([Modality::Embeddings]);
     let provider = Provider::fixed("house", [stated, embedder]);
-    let layer = speaking_all(builder([provider])).build().unwrap();
-    let list = json(&ask(&layer, forms::list(Gemini, "")).await);
+    let layer = with_all_dialects(builder([provider])).build().unwrap();
+    let list = json(&send(&layer, dialects::list(Gemini, "")).await);
     let methods = "supportedGenerationMethods";
     assert_eq!(list["models"][0][methods], json!(["embedContent"]));
     assert_eq!(list["models"][1][methods], json!(["bidiGenerateContent"]));
@@ -185,8 +177,8 @@ async fn gemini_says_again_what_it_said_itself() {
 }
 
 #[tokio::test]
-async fn without_providers_each_form_is_an_empty_list() {
-    let layer = speaking_all(builder([])).build().unwrap();
+async fn list_without_providers_is_empty_per_dialect() {
+    let layer = with_all_dialects(builder([])).build().unwrap();
     for (dialect, expected) in [
         (OpenAi, json!({ "object": "list", "data": [] })),
         (
@@ -197,15 +189,15 @@ async fn without_providers_each_form_is_an_empty_list() {
         (Ollama, json!({ "models": [] })),
         (Codex, json!({ "models": [] })),
     ] {
-        let answer = ask(&layer, forms::whole(dialect)).await;
-        assert_eq!(answer.status(), 200);
-        assert_eq!(json(&answer), expected, "{dialect:?}");
+        let response = send(&layer, dialects::whole_list(dialect)).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(json(&response), expected, "{dialect:?}");
     }
 }
 
-// ===== Which of them =====
+// ===== Selection of the dialect =====
 
-/// Says what reached it.
+/// Reports the request that reached it.
 fn inner() -> axum::Router {
     axum::Router::new().fallback(|request: axum::extract::Request| async move {
         format!("inner {} {}", request.method(), request.uri())
@@ -217,15 +209,15 @@ async fn through(
     request: Request<Empty<Bytes>>,
 ) -> Response<Bytes> {
     let service = layer.layer(inner());
-    let answer = service
+    let response = service
         .oneshot(request.map(axum::body::Body::new))
         .await
         .unwrap();
-    let (head, body) = answer.into_parts();
+    let (head, body) = response.into_parts();
     Response::from_parts(head, body.collect().await.unwrap().to_bytes())
 }
 
-/// By what a list's records are told apart.
+/// The key of the records in a list of this dialect.
 fn form_of(body: &[u8]) -> Option<ClientDialect> {
     let list: Value = serde_json::from_slice(body).ok()?;
     let has = |list: &Value, field: &str| list[0].get(field).is_some();
@@ -241,7 +233,7 @@ fn form_of(body: &[u8]) -> Option<ClientDialect> {
 }
 
 #[tokio::test]
-async fn the_path_decides_then_the_query_then_the_headers() {
+async fn dialect_is_chosen_by_path_query_headers() {
     const CLAUDE: (&str, &str) = ("anthropic-version", "2026-10-21");
     const GOOGLE: (&str, &str) = ("x-goog-api-key", "k");
     let layer = layer();
@@ -283,33 +275,37 @@ async fn the_path_decides_then_the_query_then_the_headers() {
             let value = http::HeaderValue::from_static(value);
             request.headers_mut().insert(name, value);
         }
-        let answer = through(&layer, request).await;
-        assert_eq!(form_of(answer.body()), Some(expected), "{uri} {headers:?}");
+        let response = through(&layer, request).await;
+        assert_eq!(
+            form_of(response.body()),
+            Some(expected),
+            "{uri} {headers:?}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_dialect_that_is_off_leaves_its_requests_to_the_next() {
-    let requests = forms::ALL.map(|dialect| (dialect, forms::whole(dialect)));
-    for on in forms::ALL {
+async fn disabled_dialect_is_skipped() {
+    let requests = dialects::ALL.map(|dialect| (dialect, dialects::whole_list(dialect)));
+    for on in dialects::ALL {
         let layer = builder([Provider::fixed("house", known_and_unknown())])
             .client_dialects([on])
             .build()
             .unwrap();
-        for (asked, request) in &requests {
-            let answer = through(&layer, request.clone()).await;
-            let got = form_of(answer.body());
-            let expected = match (asked, on) {
-                _ if *asked == on => Some(on),
-                // Nothing but a header or a parameter tells these from OpenAI's.
+        for (requested, request) in &requests {
+            let response = through(&layer, request.clone()).await;
+            let got = form_of(response.body());
+            let expected = match (requested, on) {
+                _ if *requested == on => Some(on),
+                // Only a header or a query parameter distinguishes these from OpenAI's.
                 (Anthropic | Codex, OpenAi) => Some(OpenAi),
                 _ => None,
             };
-            assert_eq!(got, expected, "{asked:?} where {on:?} is on");
+            assert_eq!(got, expected, "{requested:?} where {on:?} is on");
             if expected.is_none() {
                 assert!(
-                    answer.body().starts_with(b"inner GET /"),
-                    "{asked:?} {on:?}"
+                    response.body().starts_with(b"inner GET /"),
+                    "{requested:?} {on:?}"
                 );
             }
         }
@@ -317,7 +313,7 @@ async fn a_dialect_that_is_off_leaves_its_requests_to_the_next() {
 }
 
 #[tokio::test]
-async fn a_header_or_a_parameter_for_a_dialect_that_is_off_is_one_that_means_nothing() {
+async fn markers_of_disabled_dialect_are_ignored() {
     let layer = builder([Provider::fixed("house", known_and_unknown())])
         .client_dialects([OpenAi])
         .build()
@@ -330,14 +326,17 @@ async fn a_header_or_a_parameter_for_a_dialect_that_is_off_is_one_that_means_not
         let mut request = get(uri);
         let value = http::HeaderValue::from_static("x");
         request.headers_mut().insert(header, value);
-        let answer = through(&layer, request).await;
-        assert_eq!(form_of(answer.body()), Some(OpenAi), "{uri} {header}");
-        assert!(!answer.headers().contains_key("vary"), "nothing chooses");
+        let response = through(&layer, request).await;
+        assert_eq!(form_of(response.body()), Some(OpenAi), "{uri} {header}");
+        assert!(
+            !response.headers().contains_key("vary"),
+            "no `Vary` without selecting headers"
+        );
     }
 }
 
 #[tokio::test]
-async fn what_else_lies_at_these_paths_is_the_inner_services() {
+async fn other_requests_reach_inner_service() {
     let layer = layer();
     for (method, uri) in [
         (Method::GET, "/api/ps"),
@@ -353,8 +352,8 @@ async fn what_else_lies_at_these_paths_is_the_inner_services() {
     ] {
         let mut request = get(uri);
         *request.method_mut() = method.clone();
-        let answer = through(&layer, request).await;
-        assert_eq!(answer.body(), &format!("inner {method} {uri}"));
+        let response = through(&layer, request).await;
+        assert_eq!(response.body(), &format!("inner {method} {uri}"));
     }
     let version = json(&through(&layer, get("/api/version")).await);
     let parts: Vec<_> = version["version"].as_str().unwrap().split('.').collect();
@@ -362,8 +361,8 @@ async fn what_else_lies_at_these_paths_is_the_inner_services() {
 }
 
 #[tokio::test]
-async fn each_form_can_lie_at_other_paths() {
-    let layer = speaking_all(builder([Provider::fixed("house", known_and_unknown())]))
+async fn dialect_paths_are_configurable() {
+    let layer = with_all_dialects(builder([Provider::fixed("house", known_and_unknown())]))
         .paths(["/models"])
         .gemini_paths(["/gemini/v1/models", "/v1beta/models"])
         .ollama_paths(["/local/"])
@@ -377,26 +376,26 @@ async fn each_form_can_lie_at_other_paths() {
         ("/v1/models", None),
         ("/api/tags", None),
     ] {
-        let answer = through(&layer, get(uri)).await;
-        assert_eq!(form_of(answer.body()), expected, "{uri}");
+        let response = through(&layer, get(uri)).await;
+        assert_eq!(form_of(response.body()), expected, "{uri}");
     }
 }
 
 // ===== HTTP =====
 
 #[tokio::test]
-async fn each_form_has_tags_of_its_own_and_answers_head_and_conditions() {
+async fn each_dialect_has_own_etag() {
     let layer = layer();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     let mut etags = Vec::new();
-    for dialect in forms::ALL {
-        let request = forms::whole(dialect);
+    for dialect in dialects::ALL {
+        let request = dialects::whole_list(dialect);
         let path = request.uri().to_string();
         let headers: Vec<_> = request.headers().iter().collect();
         let mut headers: Vec<_> = (headers.iter())
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
-        let got = fronts.get_and_head(&path, &headers).await;
+        let got = transports.get_and_head(&path, &headers).await;
         assert_eq!(got.status(), 200);
         let length = got.body().len().to_string();
         assert_eq!(only(got.headers(), "content-length"), length);
@@ -410,11 +409,11 @@ async fn each_form_has_tags_of_its_own_and_answers_head_and_conditions() {
         let etag = only(got.headers(), "etag").to_owned();
         for (tag, status) in [(etag.as_str(), 304), ("*", 304), ("\"other\"", 200)] {
             headers.push(("if-none-match", tag.as_bytes()));
-            let again = fronts.get_and_head(&path, &headers).await;
+            let again = transports.get_and_head(&path, &headers).await;
             headers.pop();
             assert_eq!(again.status(), status, "{dialect:?} {tag}");
             assert_eq!(only(again.headers(), "etag"), etag);
-            let vary = |answer: &Response<Bytes>| answer.headers().get("vary").cloned();
+            let vary = |response: &Response<Bytes>| response.headers().get("vary").cloned();
             assert_eq!(vary(&again), vary(&got), "{dialect:?}");
         }
         etags.push(etag);
@@ -423,21 +422,21 @@ async fn each_form_has_tags_of_its_own_and_answers_head_and_conditions() {
     etags.dedup();
     assert_eq!(
         etags.len(),
-        forms::ALL.len(),
-        "one list is not taken for another"
+        dialects::ALL.len(),
+        "the tag of one list does not match another"
     );
 }
 
 #[tokio::test]
-async fn what_varies_is_said_where_headers_choose() {
+async fn vary_is_sent_when_headers_select_dialect() {
     let layer = layer();
     for (dialect, expected) in [
-        (OpenAi, Some(fronts::VARY_BY_DIALECT)),
-        (Anthropic, Some(fronts::VARY_BY_DIALECT)),
+        (OpenAi, Some(transports::VARY_BY_DIALECT)),
+        (Anthropic, Some(transports::VARY_BY_DIALECT)),
         (Ollama, None),
     ] {
-        let answer = ask(&layer, forms::whole(dialect)).await;
-        let vary = answer.headers().get("vary");
+        let response = send(&layer, dialects::whole_list(dialect)).await;
+        let vary = response.headers().get("vary");
         assert_eq!(
             vary.map(|vary| vary.to_str().unwrap()),
             expected,
@@ -447,20 +446,20 @@ async fn what_varies_is_said_where_headers_choose() {
 }
 
 #[tokio::test]
-async fn one_model_has_the_bytes_that_it_has_in_the_list_and_a_tag_of_its_own() {
+async fn model_has_bytes_of_list_and_own_etag() {
     let layer = layer();
-    for dialect in forms::WITH_MODELS {
-        let list = ask(&layer, forms::whole(dialect)).await;
+    for dialect in dialects::WITH_MODELS {
+        let list = send(&layer, dialects::whole_list(dialect)).await;
         let list_etag = only(list.headers(), "etag");
         for record in records(dialect, list.body()) {
-            let id = forms::id_of(dialect, &record);
-            let mut request = forms::model(dialect, &id);
-            let one = ask(&layer, request.clone()).await;
+            let id = dialects::id_of(dialect, &record);
+            let mut request = dialects::model(dialect, &id);
+            let one = send(&layer, request.clone()).await;
             assert_eq!(one.body(), record.as_bytes(), "{dialect:?} {id}");
             let etag = one.headers()["etag"].clone();
             assert_ne!(etag, list_etag);
             request.headers_mut().insert("if-none-match", etag.clone());
-            let again = ask(&layer, request).await;
+            let again = send(&layer, request).await;
             assert_eq!((again.status().as_u16(), again.body().len()), (304, 0));
             assert_eq!(again.headers()["etag"], etag);
         }
@@ -468,49 +467,52 @@ async fn one_model_has_the_bytes_that_it_has_in_the_list_and_a_tag_of_its_own() 
 }
 
 #[tokio::test]
-async fn errors_have_the_form_of_the_dialect() {
-    let down = Provider::source("lab", Script::failing());
+async fn errors_follow_the_dialect() {
+    let down = Provider::source("lab", ScriptedSource::failing());
     let layer = layer();
-    let empty = speaking_all(builder([down])).build().unwrap();
+    let empty = with_all_dialects(builder([down])).build().unwrap();
     let _ = empty.cache().refresh().await;
     for (dialect, not_found, unavailable) in [
         (OpenAi, "model_not_found", "models_unavailable"),
         (Anthropic, "not_found_error", "overloaded_error"),
         (Gemini, "NOT_FOUND", "UNAVAILABLE"),
     ] {
-        let answer = ask(&layer, forms::model(dialect, "house/no \"such\"")).await;
-        assert_eq!(answer.status(), 404);
-        assert_eq!(only(answer.headers(), "content-type"), "application/json");
-        assert_eq!(only(answer.headers(), "cache-control"), "no-store");
-        assert!(!answer.headers().contains_key("etag"));
-        let (message, name) = error(dialect, &answer);
+        let response = send(&layer, dialects::model(dialect, "house/no \"such\"")).await;
+        assert_eq!(response.status(), 404);
+        assert_eq!(only(response.headers(), "content-type"), "application/json");
+        assert_eq!(only(response.headers(), "cache-control"), "no-store");
+        assert!(!response.headers().contains_key("etag"));
+        let (message, name) = error(dialect, &response);
         assert!(message.contains("house/no \"such\""), "{message}");
         assert_eq!(name, not_found, "{dialect:?}");
-        for request in [forms::whole(dialect), forms::model(dialect, "house/known")] {
-            let answer = ask(&empty, request).await;
-            assert_eq!(answer.status(), 503);
-            let seconds: u64 = only(answer.headers(), "retry-after").parse().unwrap();
+        for request in [
+            dialects::whole_list(dialect),
+            dialects::model(dialect, "house/known"),
+        ] {
+            let response = send(&empty, request).await;
+            assert_eq!(response.status(), 503);
+            let seconds: u64 = only(response.headers(), "retry-after").parse().unwrap();
             assert!((1..=60).contains(&seconds));
-            let (_, name) = error(dialect, &answer);
+            let (_, name) = error(dialect, &response);
             assert_eq!(name, unavailable, "{dialect:?}");
         }
     }
     for dialect in [Ollama, Codex] {
-        let answer = ask(&empty, forms::whole(dialect)).await;
-        assert_eq!(answer.status(), 503);
-        assert!(answer.headers().contains_key("retry-after"));
-        error(dialect, &answer);
+        let response = send(&empty, dialects::whole_list(dialect)).await;
+        assert_eq!(response.status(), 503);
+        assert!(response.headers().contains_key("retry-after"));
+        error(dialect, &response);
     }
 }
 
 #[cfg(feature = "compression")]
 #[tokio::test]
-async fn the_list_of_codex_has_one_tag_under_every_coding() {
+async fn codex_list_has_one_etag_for_all_codings() {
     use crate::support::net;
     use tower_models_cache::View;
 
     let many = (0..200).map(|n| Model::new(format!("model-{n}")));
-    let layer = speaking_all(builder([Provider::fixed("house", many)]))
+    let layer = with_all_dialects(builder([Provider::fixed("house", many)]))
         .views(|request| {
             let is_one = request.headers.contains_key("x-one");
             let one = || View::named("one", |_| true);
@@ -518,24 +520,24 @@ async fn the_list_of_codex_has_one_tag_under_every_coding() {
         })
         .build()
         .unwrap();
-    ask(&layer, forms::whole(Codex)).await;
-    // Lists of views are compressed after all others.
-    let mut last = forms::whole(OpenAi);
+    send(&layer, dialects::whole_list(Codex)).await;
+    // Lists of views are compressed last.
+    let mut last = dialects::whole_list(OpenAi);
     for (name, value) in [("x-one", "1"), ("accept-encoding", "gzip")] {
         let value = http::HeaderValue::from_static(value);
         last.headers_mut().insert(name, value);
     }
     net::within(async {
-        while fronts::coding(ask(&layer, last.clone()).await.headers()) == "identity" {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        while transports::coding(send(&layer, last.clone()).await.headers()) == "identity" {
+            tokio::task::yield_now().await;
         }
     })
     .await;
     let under = |coding: &'static str| {
-        let mut request = forms::whole(Codex);
+        let mut request = dialects::whole_list(Codex);
         let coding = http::HeaderValue::from_static(coding);
         request.headers_mut().insert("accept-encoding", coding);
-        ask(&layer, request)
+        send(&layer, request)
     };
     let plain = under("identity").await;
     for coding in ["br", "gzip", "zstd", "br, *;q=0.1"] {
@@ -547,24 +549,24 @@ async fn the_list_of_codex_has_one_tag_under_every_coding() {
         assert_eq!(other.headers()["etag"], plain.headers()["etag"]);
         assert_eq!(other.body(), plain.body());
     }
-    // Others are compressed, once somebody has asked for them.
+    // Other dialects are compressed after their first request.
     for dialect in [Anthropic, Gemini, Ollama] {
-        ask(&layer, forms::whole(dialect)).await;
-        let mut request = forms::whole(dialect);
+        send(&layer, dialects::whole_list(dialect)).await;
+        let mut request = dialects::whole_list(dialect);
         let coding = http::HeaderValue::from_static("gzip");
         request.headers_mut().insert("accept-encoding", coding);
         let got = net::within(async {
             loop {
-                let got = ask(&layer, request.clone()).await;
+                let got = send(&layer, request.clone()).await;
                 if got.headers().contains_key("content-encoding") {
                     break got;
                 }
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::task::yield_now().await;
             }
         });
         let got = got.await;
-        let plain = ask(&layer, forms::whole(dialect)).await;
-        assert_eq!(fronts::decoded(&got), *plain.body(), "{dialect:?}");
+        let plain = send(&layer, dialects::whole_list(dialect)).await;
+        assert_eq!(transports::decoded(&got), *plain.body(), "{dialect:?}");
         assert_ne!(got.headers()["etag"], plain.headers()["etag"]);
     }
 }
@@ -572,68 +574,69 @@ async fn the_list_of_codex_has_one_tag_under_every_coding() {
 // ===== Upstream calls =====
 
 #[tokio::test(start_paused = true)]
-async fn no_parameter_and_no_header_makes_it_ask_a_provider() {
+async fn query_and_headers_never_trigger_fetch() {
     for mode in MODES {
-        let script = Script::always(["a"]);
-        let provider = Provider::source("lab", script.clone());
-        let (layer, _refresher) = mode.start(speaking_all(builder([provider])));
-        for dialect in forms::ALL {
-            let plain = ask(&layer, forms::whole(dialect)).await;
+        let source = ScriptedSource::always(["a"]);
+        let provider = Provider::source("lab", source.clone());
+        let (layer, _refresher) = mode.start(with_all_dialects(builder([provider])));
+        for dialect in dialects::ALL {
+            let plain = send(&layer, dialects::whole_list(dialect)).await;
             for query in [
                 "refresh=true",
                 "x=%FF&y",
                 "limit=1000&pageSize=1000&lifecycle[]=active",
             ] {
-                let query = format!("{query}&{}", forms::limit(dialect, 1000));
-                let mut request = forms::list(dialect, &query);
+                let query = format!("{query}&{}", dialects::limit(dialect, 1000));
+                let mut request = dialects::list(dialect, &query);
                 let no_cache = http::HeaderValue::from_static("no-cache");
                 request.headers_mut().insert("cache-control", no_cache);
-                let answer = ask(&layer, request).await;
-                assert_eq!(answer.body(), plain.body(), "{dialect:?} {query}");
+                let response = send(&layer, request).await;
+                assert_eq!(response.body(), plain.body(), "{dialect:?} {query}");
             }
         }
-        calm().await;
-        assert_eq!(script.calls(), 1, "{mode:?}");
+        settle().await;
+        assert_eq!(source.calls(), 1, "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_attempt_is_waited_for_in_every_form() {
-    for dialect in forms::ALL {
-        let (held, gate) = Script::held(["a"]);
+async fn first_fetch_is_awaited_in_every_dialect() {
+    for dialect in dialects::ALL {
+        let (held, gate) = ScriptedSource::held(["a"]);
         let provider = Provider::source("lab", held);
-        let layer = speaking_all(builder([provider])).build().unwrap();
+        let layer = with_all_dialects(builder([provider])).build().unwrap();
         let open = async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             gate.open(1);
         };
-        let ((answer, took), ()) = tokio::join!(timed(ask(&layer, forms::whole(dialect))), open);
-        assert_eq!(ids(dialect, answer.body()), ["lab/a"]);
+        let ((response, took), ()) =
+            tokio::join!(timed(send(&layer, dialects::whole_list(dialect))), open);
+        assert_eq!(ids(dialect, response.body()), ["lab/a"]);
         assert_eq!(took, Duration::from_millis(300), "{dialect:?}");
-        let status = only(answer.headers(), "cache-status");
+        let status = only(response.headers(), "cache-status");
         assert_eq!(
             status, "tower-models-cache; fwd=miss; stored",
             "{dialect:?}"
         );
-        // And never again.
-        let (_, took) = timed(ask(&layer, forms::whole(dialect))).await;
+        // Later requests do not wait again.
+        let (_, took) = timed(send(&layer, dialects::whole_list(dialect))).await;
         assert_eq!(took, Duration::ZERO);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_waited_for_in_no_form() {
-    let desk = Desk::new(["a"]);
-    let provider = Provider::source("lab", Script::desk(&desk));
-    let layer = speaking_all(builder([provider])).build().unwrap();
+async fn failed_fetch_is_awaited_in_no_dialect() {
+    let shared = SharedList::new(["a"]);
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared));
+    let layer = with_all_dialects(builder([provider])).build().unwrap();
     layer.cache().refresh().await.unwrap();
-    desk.set(Err(ListErrorKind::Status(500)));
+    shared.set(Err(ListErrorKind::Status(500)));
     layer.cache().refresh().await.unwrap_err();
-    for dialect in forms::ALL {
-        let (answer, took) = timed(ask(&layer, forms::whole(dialect))).await;
-        assert_eq!(ids(dialect, answer.body()), ["lab/a"]);
+    for dialect in dialects::ALL {
+        let (response, took) = timed(send(&layer, dialects::whole_list(dialect))).await;
+        assert_eq!(ids(dialect, response.body()), ["lab/a"]);
         assert_eq!(took, Duration::ZERO);
-        let status = only(answer.headers(), "cache-status");
+        let status = only(response.headers(), "cache-status");
         assert_eq!(status, "tower-models-cache; hit; detail=stale");
     }
 }

@@ -1,11 +1,11 @@
-//! `ModelsEtagLayer`: on every answer of inference stands the tag of the list as Codex
-//! would get it now.
+//! `ModelsEtagLayer`: every inference response carries the `ETag` of the list as Codex would get
+//! it now.
 
-use crate::support::forms;
+use crate::support::dialects;
 use std::convert::Infallible;
 
-use crate::support::forms::speaking_all;
-use crate::support::{Desk, Script, ask, builder};
+use crate::support::dialects::with_all_dialects;
+use crate::support::{ScriptedSource, SharedList, builder, send};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -22,7 +22,7 @@ const HEADER: &str = "x-models-etag";
 
 async fn chat(layer: &StaticModelsCacheLayer, caller: Option<&'static str>) -> Response<Body> {
     let inner = tower::service_fn(|request: Request<Body>| async move {
-        // It comes as it was sent.
+        // The body is returned as it was sent.
         assert_eq!(request.headers()["x-mark"], "1");
         let stale = HeaderValue::from_static("\"of another list\"");
         Ok::<_, Infallible>(
@@ -46,42 +46,42 @@ async fn chat(layer: &StaticModelsCacheLayer, caller: Option<&'static str>) -> R
 }
 
 async fn etag_of_list(layer: &StaticModelsCacheLayer, caller: Option<&'static str>) -> HeaderValue {
-    let mut request = forms::whole(Codex);
+    let mut request = dialects::whole_list(Codex);
     if let Some(caller) = caller {
         let caller = HeaderValue::from_static(caller);
         request.headers_mut().insert("x-caller", caller);
     }
-    ask(layer, request).await.headers()["etag"].clone()
+    send(layer, request).await.headers()["etag"].clone()
 }
 
 #[tokio::test]
-async fn the_tag_is_that_of_the_list_as_it_is_now() {
-    let desk = Desk::new(["a"]);
-    let provider = Provider::source("lab", Script::desk(&desk));
-    let layer = speaking_all(builder([provider])).build().unwrap();
+async fn x_models_etag_matches_current_list() {
+    let shared = SharedList::new(["a"]);
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared));
+    let layer = with_all_dialects(builder([provider])).build().unwrap();
     layer.cache().refresh().await.unwrap();
     assert!(
         !chat(&layer, None).await.headers().contains_key(HEADER),
-        "nobody has the list"
+        "no list is rendered in this dialect"
     );
 
     let first = etag_of_list(&layer, None).await;
     assert_eq!(chat(&layer, None).await.headers()[HEADER], first);
-    desk.lay(["a", "b"]);
+    shared.set_ids(["a", "b"]);
     layer.cache().refresh().await.unwrap();
-    let answer = chat(&layer, None).await;
-    assert_ne!(answer.headers()[HEADER], first);
-    assert_eq!(answer.headers().get_all(HEADER).iter().count(), 1);
-    assert_eq!(answer.headers()[HEADER], etag_of_list(&layer, None).await);
-    let body = http_body_util::BodyExt::collect(answer.into_body())
+    let response = chat(&layer, None).await;
+    assert_ne!(response.headers()[HEADER], first);
+    assert_eq!(response.headers().get_all(HEADER).iter().count(), 1);
+    assert_eq!(response.headers()[HEADER], etag_of_list(&layer, None).await);
+    let body = http_body_util::BodyExt::collect(response.into_body())
         .await
         .unwrap();
     assert_eq!(body.to_bytes(), "hello");
 }
 
 #[tokio::test]
-async fn each_caller_gets_the_tag_of_its_view() {
-    let layer = speaking_all(builder([Provider::fixed(
+async fn x_models_etag_follows_the_view() {
+    let layer = with_all_dialects(builder([Provider::fixed(
         "house",
         ["a", "b"].map(Model::new),
     )]))
@@ -105,40 +105,43 @@ async fn each_caller_gets_the_tag_of_its_view() {
     assert_eq!(chat(&layer, None).await.headers()[HEADER], all);
     assert_eq!(chat(&layer, Some("few")).await.headers()[HEADER], few);
     for caller in ["denied", "error"] {
-        let answer = chat(&layer, Some(caller)).await;
-        assert!(!answer.headers().contains_key(HEADER), "{caller}");
+        let response = chat(&layer, Some(caller)).await;
+        assert!(!response.headers().contains_key(HEADER), "{caller}");
         assert_eq!(
-            answer.status(),
+            response.status(),
             200,
-            "and it is not for this layer to refuse"
+            "this layer does not refuse requests"
         );
     }
 }
 
 #[tokio::test]
-async fn there_is_no_tag_while_the_list_is_not_served() {
-    let desk = Desk::new(["a"]);
-    let lab = Provider::source("lab", Script::desk(&desk));
+async fn x_models_etag_is_absent_without_list() {
+    let shared = SharedList::new(["a"]);
+    let lab = Provider::source("lab", ScriptedSource::shared(&shared));
     let house = Provider::fixed("house", [Model::new("small")]);
     let view = View::named("lab", |model| model.provider() == "lab");
-    let layer = speaking_all(builder([house, lab]).views(move |_| Ok(view.clone())));
+    let layer = with_all_dialects(builder([house, lab]).views(move |_| Ok(view.clone())));
     let layer = layer.build().unwrap();
     layer.cache().refresh().await.unwrap();
     let tag = etag_of_list(&layer, None).await;
     assert_eq!(chat(&layer, None).await.headers()[HEADER], tag);
-    // Now its only provider has no list: what there is would be the tag of an empty one.
+    // Now the only provider of the view has no list: the tag would be that of an empty list.
     let house = Provider::fixed("house", [Model::new("small")]);
-    let lost = Provider::source("lab", Script::failing());
+    let lost = Provider::source("lab", ScriptedSource::failing());
     layer.cache().set_providers([house, lost]).await.unwrap();
     layer.cache().refresh().await.unwrap_err();
-    assert_eq!(ask(&layer, forms::whole(Codex)).await.status(), 503);
+    assert_eq!(
+        send(&layer, dialects::whole_list(Codex)).await.status(),
+        503
+    );
     assert!(!chat(&layer, None).await.headers().contains_key(HEADER));
 }
 
-/// The inner service's body is the answer's: frame by frame, trailers and size included.
+/// The body of the inner service passes frame by frame, with trailers and size hint.
 #[tokio::test]
-async fn a_streamed_body_passes_frame_by_frame() {
-    let layer = speaking_all(builder([Provider::fixed("house", [Model::new("a")])]));
+async fn streamed_body_passes_frame_by_frame() {
+    let layer = with_all_dialects(builder([Provider::fixed("house", [Model::new("a")])]));
     let layer = layer.build().unwrap();
     let tag = etag_of_list(&layer, None).await;
     let (send, mut frames) = mpsc::unbounded_channel::<Result<Frame<Bytes>, Infallible>>();
@@ -149,17 +152,20 @@ async fn a_streamed_body_passes_frame_by_frame() {
         async { Ok::<_, Infallible>(Response::new(body)) }
     });
     let service = layer.models_etag().layer(inner);
-    let answer = service.oneshot(Request::new(())).await.unwrap();
-    assert_eq!(answer.headers()[HEADER], tag);
-    let mut body = answer.into_body();
+    let response = service.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(response.headers()[HEADER], tag);
+    let mut body = response.into_body();
     assert!(
         body.frame().now_or_never().is_none(),
-        "nothing was sent yet"
+        "no frame was sent yet"
     );
     for part in ["data: 1\n\n", "da", "ta: 2\n", "\n", "data: [DONE]\n\n"] {
-        // The next is not sent before this one has arrived.
+        // The next frame is not sent before this one has arrived.
         send.send(Ok(Frame::data(part.into()))).unwrap();
-        let frame = body.frame().now_or_never().expect("is not held back");
+        let frame = body
+            .frame()
+            .now_or_never()
+            .expect("the frame is forwarded at once");
         assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), part);
         assert!(body.frame().now_or_never().is_none());
     }
@@ -172,20 +178,20 @@ async fn a_streamed_body_passes_frame_by_frame() {
 }
 
 #[tokio::test]
-async fn errors_and_readiness_are_the_inner_services() {
-    let layer = speaking_all(builder([])).build().unwrap();
+async fn errors_and_readiness_pass_through() {
+    let layer = with_all_dialects(builder([])).build().unwrap();
     let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     let mut service = tower_test::mock::Spawn::new(layer.models_etag().layer(service));
     handle.allow(0);
     assert!(service.poll_ready().is_pending());
     handle.allow(1);
     assert!(service.poll_ready().is_ready());
-    let answer = service.call(Request::post("/v1/responses").body(Body::empty()).unwrap());
+    let response = service.call(Request::post("/v1/responses").body(Body::empty()).unwrap());
     let (request, send) = handle.next_request().await.unwrap();
     assert_eq!(request.uri(), "/v1/responses");
-    send.send_error("of the inner service");
+    send.send_error("error of the inner service");
     assert_eq!(
-        answer.await.unwrap_err().to_string(),
-        "of the inner service"
+        response.await.unwrap_err().to_string(),
+        "error of the inner service"
     );
 }

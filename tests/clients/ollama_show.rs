@@ -1,10 +1,10 @@
-//! `OllamaShowLayer`: `POST /api/show` tells what is known of a model that is listed.
+//! `OllamaShowLayer`: `POST /api/show` returns the known facts of a listed model.
 
 use crate::support::net;
 use std::time::Duration;
 
 use crate::support::net::{Server, within};
-use crate::support::{Script, builder, timed};
+use crate::support::{ScriptedSource, builder, timed};
 use axum::{Router, body::Body, routing::post};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -27,7 +27,7 @@ fn models() -> Builder {
     builder([provider]).client_dialects([ClientDialect::OpenAi, ClientDialect::Ollama])
 }
 
-/// With an inner service that says back what it is sent.
+/// An app whose inner service echoes the request.
 fn app(builder: Builder) -> Router {
     let layer = builder.build().unwrap();
     let echo =
@@ -38,35 +38,35 @@ fn app(builder: Builder) -> Router {
         .layer(layer)
 }
 
-async fn send(
+async fn send_to(
     app: &Router,
     request: http::request::Builder,
     body: impl Into<Body>,
 ) -> (StatusCode, Bytes) {
     let request = request.body(body.into()).unwrap();
-    let answer: Response<Body> = app.clone().oneshot(request).await.unwrap();
-    let (head, body) = answer.into_parts();
+    let response: Response<Body> = app.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
     (head.status, body.collect().await.unwrap().to_bytes())
 }
 
-/// The whole answer about one model.
-async fn answer(app: &Router, id: &str) -> (StatusCode, HeaderMap, String) {
+/// The response for one model.
+async fn response(app: &Router, id: &str) -> (StatusCode, HeaderMap, String) {
     let body = Body::from(json!({ "model": id }).to_string());
     let request = Request::post("/api/show").body(body).unwrap();
-    let answer: Response<Body> = app.clone().oneshot(request).await.unwrap();
-    let (head, body) = answer.into_parts();
+    let response: Response<Body> = app.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
     (head.status, head.headers, body.replace(id, "ID"))
 }
 
 async fn show(app: &Router, body: impl Into<Body>) -> (StatusCode, Value) {
-    let (status, body) = send(app, Request::post("/api/show"), body).await;
+    let (status, body) = send_to(app, Request::post("/api/show"), body).await;
     (status, serde_json::from_slice(&body).unwrap())
 }
 
 #[tokio::test]
-async fn a_listed_model_is_shown_with_what_is_known_of_it() {
+async fn show_returns_known_facts_of_model() {
     let app = app(models());
     for body in [
         json!({ "model": "lab/qwen3:8b" }),
@@ -97,7 +97,7 @@ async fn a_listed_model_is_shown_with_what_is_known_of_it() {
 }
 
 #[tokio::test]
-async fn what_names_no_listed_model_is_an_error_in_ollamas_form() {
+async fn show_of_unknown_model_is_ollama_error() {
     let app = app(models());
     let long = format!("{{\"model\":\"{}\"}}", "x".repeat(64 * 1024));
     for (body, status, says) in [
@@ -122,7 +122,7 @@ async fn what_names_no_listed_model_is_an_error_in_ollamas_form() {
         assert_eq!(got, status, "{:.60}", body);
         assert_eq!(error, json!({ "error": says }));
     }
-    // One that breaks off in the middle.
+    // A body that is truncated.
     let broken = futures_util::stream::iter([
         Ok(Bytes::from_static(b"{\"model\":\"lab/qwen3:8b\"}")),
         Err(std::io::Error::other("broke off")),
@@ -132,7 +132,7 @@ async fn what_names_no_listed_model_is_an_error_in_ollamas_form() {
 }
 
 #[tokio::test]
-async fn what_is_not_for_a_caller_is_shown_as_what_there_is_not() {
+async fn show_of_hidden_model_is_404() {
     let view = View::named("few", |model| model.model().id() == "unknown");
     let app = app(models()
         .alias("fast", "lab/qwen3:8b")
@@ -155,7 +155,7 @@ async fn what_is_not_for_a_caller_is_shown_as_what_there_is_not() {
     }
 }
 
-/// Names that lead to a model that is hidden, and names of the same length that lead nowhere.
+/// Names of a hidden model, and unknown names of the same length.
 const HIDDEN: [(&str, &str); 4] = [
     ("lab/qwen3:8b", "lab/qwen3:9b"),
     ("fast", "fasd"),
@@ -173,56 +173,56 @@ fn few(builder: Builder) -> Builder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hidden_model_is_answered_like_an_unknown_one_in_headers_and_time() {
+async fn show_of_hidden_model_is_like_unknown() {
     let app = self::app(few(models()));
     for (hidden, unknown) in HIDDEN {
-        let refused = answer(&app, hidden).await;
+        let refused = response(&app, hidden).await;
         assert_eq!(refused.0, 404);
-        assert_eq!(refused, answer(&app, unknown).await, "{hidden}");
+        assert_eq!(refused, response(&app, unknown).await, "{hidden}");
     }
     for seen in ["lab/unknown", "odd", "claude-lab/unknown", "claude-odd"] {
-        assert_eq!(answer(&app, seen).await.0, 200, "{seen}");
+        assert_eq!(response(&app, seen).await.0, 200, "{seen}");
     }
     for id in HIDDEN
         .into_iter()
         .flat_map(|(hidden, unknown)| [hidden, unknown])
     {
-        let slow = Provider::source("slow", Script::hung());
+        let slow = Provider::source("slow", ScriptedSource::hung());
         let app = self::app(few(models().provider(slow)));
-        let ((status, ..), took) = timed(answer(&app, "claude-odd")).await;
+        let ((status, ..), took) = timed(response(&app, "claude-odd")).await;
         assert_eq!((status.as_u16(), took), (200, Duration::ZERO));
-        let ((status, ..), took) = timed(answer(&app, id)).await;
+        let ((status, ..), took) = timed(response(&app, id)).await;
         assert_eq!(status, 404);
         assert_eq!(took, Duration::from_millis(1500), "{id}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_view_with_nothing_to_show_gets_503_as_for_the_list() {
+async fn show_is_503_while_view_is_empty() {
     let view = View::named("down", |model| model.provider() == "down");
     let app = self::app(
         models()
-            .provider(Provider::source("down", Script::failing()))
+            .provider(Provider::source("down", ScriptedSource::failing()))
             .views({
                 let view = view.clone();
                 move |_| Ok(view.clone())
             }),
     );
-    let hidden = answer(&app, "lab/unknown").await;
+    let hidden = response(&app, "lab/unknown").await;
     assert_eq!(hidden.0, 503);
     assert!(hidden.1.contains_key("retry-after"));
-    assert_eq!(hidden, answer(&app, "down/a").await);
-    let (list, _) = send(&app, Request::get("/api/tags"), Body::empty()).await;
+    assert_eq!(hidden, response(&app, "down/a").await);
+    let (list, _) = send_to(&app, Request::get("/api/tags"), Body::empty()).await;
     assert_eq!(list, 503);
-    // With all lists there, it is known that there is nothing.
+    // With all lists present, the view is known to be empty.
     let app = self::app(models().views(move |_| Ok(view.clone())));
-    assert_eq!(answer(&app, "lab/unknown").await.0, 404);
+    assert_eq!(response(&app, "lab/unknown").await.0, 404);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_attempt_is_waited_for_as_for_the_list() {
+async fn show_waits_for_first_fetch() {
     let dialects = [ClientDialect::OpenAi, ClientDialect::Ollama];
-    let (held, gate) = Script::held(["a"]);
+    let (held, gate) = ScriptedSource::held(["a"]);
     let slow = Provider::source("slow", held);
     let here = Provider::fixed("here", [Model::new("a")]);
     let app = self::app(builder([here, slow]).client_dialects(dialects));
@@ -236,7 +236,7 @@ async fn a_first_attempt_is_waited_for_as_for_the_list() {
     let (((status, _), took), ()) = tokio::join!(timed(show(&app, model("slow/a"))), open);
     assert_eq!((status.as_u16(), took), (200, Duration::from_millis(300)));
 
-    let down = Provider::source("down", Script::failing());
+    let down = Provider::source("down", ScriptedSource::failing());
     let app = self::app(builder([down]).client_dialects(dialects));
     let (status, error) = show(&app, model("down/a")).await;
     assert_eq!(status, 503);
@@ -244,7 +244,7 @@ async fn a_first_attempt_is_waited_for_as_for_the_list() {
 }
 
 #[tokio::test]
-async fn all_else_goes_inside_with_its_body() {
+async fn other_requests_pass_through_with_body() {
     let app = app(models());
     for (method, path) in [
         (Method::GET, "/api/show"),
@@ -253,27 +253,27 @@ async fn all_else_goes_inside_with_its_body() {
         (Method::PUT, "/api/show"),
     ] {
         let request = Request::builder().method(method.clone()).uri(path);
-        let (status, body) = send(&app, request, "x".repeat(100_000)).await;
+        let (status, body) = send_to(&app, request, "x".repeat(100_000)).await;
         assert_eq!(
             (status.as_u16(), &body[..]),
             (200, format!("inner {method} 100000").as_bytes())
         );
     }
-    // The layer does nothing where the dialect is off.
+    // The layer does nothing when the dialect is disabled.
     let off = self::app(models().client_dialects([ClientDialect::OpenAi]));
-    let (_, body) = send(&off, Request::post("/api/show"), "{}").await;
+    let (_, body) = send_to(&off, Request::post("/api/show"), "{}").await;
     assert_eq!(&body[..], b"inner POST 2");
-    // And follows its paths.
+    // It follows the configured paths.
     let moved = self::app(models().ollama_paths(["/local"]));
     let body = json!({ "model": "lab/unknown" }).to_string();
-    let (_, at_old) = send(&moved, Request::post("/api/show"), body.clone()).await;
+    let (_, at_old) = send_to(&moved, Request::post("/api/show"), body.clone()).await;
     assert!(at_old.starts_with(b"inner POST "));
-    let (status, _) = send(&moved, Request::post("/local/show"), body).await;
+    let (status, _) = send_to(&moved, Request::post("/local/show"), body).await;
     assert_eq!(status, 200);
 }
 
 #[tokio::test]
-async fn over_http_the_layers_stand_beside_routes() {
+async fn show_layer_works_beside_routes_over_http() {
     let layer = models().build().unwrap();
     let app = Router::new()
         .route("/api/chat", post(|| async { "chat" }))

@@ -1,11 +1,11 @@
-//! Pages: together they are the whole list, whatever their size, and also while the list
-//! changes under who turns them.
+//! Pages together are the whole list, for every page size, also while the list changes between
+//! pages.
 
-use crate::support::forms;
+use crate::support::dialects;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::forms::{PAGED, error, ids, json, records, speaking_all};
-use crate::support::{ask, builder};
+use crate::support::dialects::{PAGED, error, ids, json, records, with_all_dialects};
+use crate::support::{builder, send};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
@@ -19,10 +19,10 @@ use ClientDialect::{Anthropic, Gemini};
 fn of_ids<S: AsRef<str>>(ids: impl IntoIterator<Item = S>) -> StaticModelsCacheLayer {
     let models = ids.into_iter().map(|id| Model::new(id.as_ref()));
     let house = Provider::fixed("house", models).prefix(false);
-    speaking_all(builder([house])).build().unwrap()
+    with_all_dialects(builder([house])).build().unwrap()
 }
 
-/// `m-0000` and so on.
+/// The ids `m-0000` and so on.
 fn numbered(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("m-{n:04}")).collect()
 }
@@ -32,23 +32,23 @@ async fn page(
     dialect: ClientDialect,
     query: &str,
 ) -> Response<Bytes> {
-    let answer = ask(layer, forms::list(dialect, query)).await;
-    assert_eq!(answer.status(), 200, "{dialect:?} {query}");
-    let length = answer.body().len().to_string();
-    assert_eq!(answer.headers()["content-length"], length.as_str());
-    answer
+    let response = send(layer, dialects::list(dialect, query)).await;
+    assert_eq!(response.status(), 200, "{dialect:?} {query}");
+    let length = response.body().len().to_string();
+    assert_eq!(response.headers()["content-length"], length.as_str());
+    response
 }
 
-/// The records of all pages, one after the other.
+/// The records of all pages, in order.
 async fn turn(layer: &StaticModelsCacheLayer, dialect: ClientDialect, size: usize) -> Vec<String> {
-    let limit = forms::limit(dialect, size);
+    let limit = dialects::limit(dialect, size);
     let (mut all, mut query) = (Vec::new(), limit.clone());
     loop {
         let page = page(layer, dialect, &query).await;
         let got = records(dialect, page.body());
         assert!(got.len() <= size);
         all.extend(got);
-        match forms::next(dialect, &page) {
+        match dialects::next(dialect, &page) {
             Some(next) => query = format!("{limit}&{next}"),
             None => return all,
         }
@@ -66,7 +66,7 @@ fn run<F: Future>(test: F) -> F::Output {
 // ===== Anthropic =====
 
 #[tokio::test]
-async fn anthropics_limit_is_1_to_1000_and_20_where_none_is_said() {
+async fn anthropic_limit_is_1_to_1000_default_20() {
     let all = numbered(1100);
     let layer = of_ids(&all);
     for (query, size) in [
@@ -75,7 +75,7 @@ async fn anthropics_limit_is_1_to_1000_and_20_where_none_is_said() {
         ("limit=999", 999),
         ("limit=1000", 1000),
         ("limit=1001", 1000),
-        ("limit=99999999999999999999", 20), // no number that there is
+        ("limit=99999999999999999999", 20), // overflows
         ("limit=0", 20),
         ("limit=-1", 20),
         ("limit=ten", 20),
@@ -83,22 +83,22 @@ async fn anthropics_limit_is_1_to_1000_and_20_where_none_is_said() {
         ("limit=5&limit=7", 7),
         ("beta=true&limit=%33", 3),
     ] {
-        let answer = page(&layer, Anthropic, query).await;
-        assert_eq!(ids(Anthropic, answer.body()), all[..size], "{query}");
-        let page = json(&answer);
+        let response = page(&layer, Anthropic, query).await;
+        assert_eq!(ids(Anthropic, response.body()), all[..size], "{query}");
+        let page = json(&response);
         assert_eq!(page["has_more"], true);
         assert_eq!(page["first_id"], all[0].as_str());
         assert_eq!(page["last_id"], all[size - 1].as_str());
     }
-    // All up to a thousand at once.
+    // A thousand records in one page.
     let layer = of_ids(&all[..1000]);
-    let answer = page(&layer, Anthropic, "limit=1000").await;
-    assert_eq!(ids(Anthropic, answer.body()), all[..1000]);
-    assert_eq!(json(&answer)["has_more"], false);
+    let response = page(&layer, Anthropic, "limit=1000").await;
+    assert_eq!(ids(Anthropic, response.body()), all[..1000]);
+    assert_eq!(json(&response)["has_more"], false);
 }
 
 #[tokio::test]
-async fn anthropics_cursors_go_both_ways() {
+async fn anthropic_cursors_go_both_ways() {
     let all = numbered(10);
     let layer = of_ids(&all);
     for (query, expected, has_more) in [
@@ -108,20 +108,20 @@ async fn anthropics_cursors_go_both_ways() {
         ("before_id=m-0003&limit=2", 1..3, true),
         ("before_id=m-0002&limit=2", 0..2, false),
         ("before_id=m-0000&limit=2", 0..0, false),
-        // Of ids that there are not, whatever came after them or before.
+        // Cursors that are unknown ids, wherever they would sort.
         ("after_id=m-0003x&limit=1", 4..5, true),
         ("before_id=m-0003x&limit=1", 3..4, true),
         ("after_id=a&limit=2", 0..2, true),
         ("after_id=z&limit=2", 10..10, false),
         ("before_id=z&limit=2", 8..10, true),
-        // Empty is not there; both at once is after.
+        // An empty cursor is ignored; with both cursors, `after_id` applies.
         ("after_id=&limit=2", 0..2, true),
         ("after_id=m-0003&before_id=m-0009&limit=2", 4..6, true),
     ] {
-        let answer = page(&layer, Anthropic, query).await;
+        let response = page(&layer, Anthropic, query).await;
         let expected = &all[expected];
-        assert_eq!(ids(Anthropic, answer.body()), expected, "{query}");
-        let page = json(&answer);
+        assert_eq!(ids(Anthropic, response.body()), expected, "{query}");
+        let page = json(&response);
         assert_eq!(page["has_more"], has_more, "{query}");
         assert_eq!(
             page["first_id"].as_str(),
@@ -138,7 +138,7 @@ async fn anthropics_cursors_go_both_ways() {
 // ===== Gemini =====
 
 #[tokio::test]
-async fn geminis_page_size_is_1_to_1000_and_50_where_none_is_said() {
+async fn gemini_page_size_is_1_to_1000_default_50() {
     let all = numbered(1100);
     let layer = of_ids(&all);
     for (query, size) in [
@@ -150,22 +150,22 @@ async fn geminis_page_size_is_1_to_1000_and_50_where_none_is_said() {
         ("pageSize=0", 50),
         ("pageSize=x&key=AIza", 50),
     ] {
-        let answer = page(&layer, Gemini, query).await;
-        assert_eq!(ids(Gemini, answer.body()), all[..size], "{query}");
-        assert!(json(&answer)["nextPageToken"].is_string());
+        let response = page(&layer, Gemini, query).await;
+        assert_eq!(ids(Gemini, response.body()), all[..size], "{query}");
+        assert!(json(&response)["nextPageToken"].is_string());
     }
-    let token = forms::next(Gemini, &page(&layer, Gemini, "pageSize=1000").await).unwrap();
+    let token = dialects::next(Gemini, &page(&layer, Gemini, "pageSize=1000").await).unwrap();
     let last = page(&layer, Gemini, &format!("pageSize=1000&{token}")).await;
     assert_eq!(ids(Gemini, last.body()), all[1000..]);
     assert_eq!(
         json(&last).as_object().unwrap().len(),
         1,
-        "no token on the last page"
+        "the last page has no token"
     );
 }
 
 #[tokio::test]
-async fn a_token_that_was_changed_is_refused() {
+async fn altered_page_token_is_refused() {
     let layer = of_ids(numbered(30));
     let first = json(&page(&layer, Gemini, "pageSize=7").await);
     let token = first["nextPageToken"].as_str().unwrap();
@@ -194,30 +194,30 @@ async fn a_token_that_was_changed_is_refused() {
         }
     }
     for token in bad {
-        let query = format!("pageToken={}", forms::escaped(&token));
-        let answer = ask(&layer, forms::list(Gemini, &query)).await;
-        assert_eq!(answer.status(), 400, "{token}");
-        let (_, status) = error(Gemini, &answer);
+        let query = format!("pageToken={}", dialects::escaped(&token));
+        let response = send(&layer, dialects::list(Gemini, &query)).await;
+        assert_eq!(response.status(), 400, "{token}");
+        let (_, status) = error(Gemini, &response);
         assert_eq!(status, "INVALID_ARGUMENT");
-        assert_eq!(answer.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["cache-control"], "no-store");
     }
-    // An empty one is none, as clients send for the first page.
+    // An empty token is ignored: clients send it for the first page.
     assert_eq!(page(&layer, Gemini, "pageToken=").await.status(), 200);
 }
 
 #[tokio::test]
-async fn a_token_leads_on_from_its_model_in_whatever_list_is_there() {
+async fn page_token_resumes_after_list_change() {
     let before = of_ids(numbered(10));
     let first = page(&before, Gemini, "pageSize=4").await;
-    let next = forms::next(Gemini, &first).unwrap();
-    // As on a replica that is ahead: m-0003 is gone, and there are others around it.
+    let next = dialects::next(Gemini, &first).unwrap();
+    // A newer list, as on another replica: m-0003 is removed, and models around it are added.
     let after = of_ids(["m-0000", "m-0001x", "m-0002", "m-0003x", "m-0005", "m-0010"]);
     let second = page(&after, Gemini, &next).await;
     assert_eq!(ids(Gemini, second.body()), ["m-0003x", "m-0005", "m-0010"]);
 }
 
 #[tokio::test]
-async fn a_token_of_another_view_shows_nothing_of_it() {
+async fn page_token_reveals_nothing_of_its_view() {
     let few = View::named("few", |model| model.id().ends_with('1'));
     let view = move |request: &http::request::Parts| {
         let few = few.clone();
@@ -229,45 +229,48 @@ async fn a_token_of_another_view_shows_nothing_of_it() {
     };
     let models = numbered(30).into_iter().map(Model::new);
     let house = Provider::fixed("house", models).prefix(false);
-    let layer = speaking_all(builder([house])).views(view).build().unwrap();
+    let layer = with_all_dialects(builder([house]))
+        .views(view)
+        .build()
+        .unwrap();
     let first = page(&layer, Gemini, "pageSize=5").await;
-    let next = forms::next(Gemini, &first).unwrap();
-    let mut request: Request<Empty<Bytes>> = forms::list(Gemini, &next);
+    let next = dialects::next(Gemini, &first).unwrap();
+    let mut request: Request<Empty<Bytes>> = dialects::list(Gemini, &next);
     request
         .headers_mut()
         .insert("x-few", http::HeaderValue::from_static("1"));
-    let answer = ask(&layer, request).await;
-    assert_eq!(ids(Gemini, answer.body()), ["m-0011", "m-0021"]);
+    let response = send(&layer, request).await;
+    assert_eq!(ids(Gemini, response.body()), ["m-0011", "m-0021"]);
 }
 
-// ===== Both =====
+// ===== Both dialects =====
 
 #[tokio::test]
-async fn a_page_has_a_tag_of_its_own_that_lasts_as_long_as_its_list() {
+async fn page_etag_lasts_as_long_as_its_list() {
     let layer = of_ids(numbered(30));
     for dialect in PAGED {
-        let limit = forms::limit(dialect, 10);
+        let limit = dialects::limit(dialect, 10);
         let mut tags = BTreeSet::new();
         let mut query = limit.clone();
         loop {
             let got = page(&layer, dialect, &query).await;
             let tag = got.headers()["etag"].clone();
-            let mut request = forms::list(dialect, &query);
+            let mut request = dialects::list(dialect, &query);
             request.headers_mut().insert("if-none-match", tag.clone());
-            let again = ask(&layer, request).await;
+            let again = send(&layer, request).await;
             assert_eq!(again.status(), 304);
             assert_eq!(again.headers()["etag"], tag);
             assert!(!again.headers().contains_key("content-length"));
             assert!(tags.insert(tag.to_str().unwrap().to_owned()), "{query}");
-            match forms::next(dialect, &got) {
+            match dialects::next(dialect, &got) {
                 Some(next) => query = format!("{limit}&{next}"),
                 None => break,
             }
         }
-        let whole = page(&layer, dialect, &forms::limit(dialect, 1000)).await;
+        let whole = page(&layer, dialect, &dialects::limit(dialect, 1000)).await;
         tags.insert(whole.headers()["etag"].to_str().unwrap().to_owned());
         assert_eq!(tags.len(), 4, "{dialect:?}");
-        // In another process, too.
+        // The tag is the same in another process.
         let other = of_ids(numbered(30));
         let first = page(&other, dialect, &limit).await;
         assert!(tags.contains(first.headers()["etag"].to_str().unwrap()));
@@ -275,7 +278,7 @@ async fn a_page_has_a_tag_of_its_own_that_lasts_as_long_as_its_list() {
 }
 
 #[tokio::test]
-async fn parts_that_are_not_the_same_have_not_the_same_tag() {
+async fn different_pages_have_different_etags() {
     let layer = of_ids(numbered(30));
     let mut tags = BTreeMap::new();
     for query in [
@@ -285,28 +288,31 @@ async fn parts_that_are_not_the_same_have_not_the_same_tag() {
         "after_id=m-0009&limit=10",
         "after_id=m-0008&limit=10",
         "after_id=m-0019&limit=11",
-        // The same models, of which one page says that there are more and one that not.
+        // The same records, but only one of the two pages has a next page.
         "before_id=m-0010&limit=10",
         "before_id=m-0029x&limit=10",
         "after_id=z",
         "before_id=a",
     ] {
-        let answer = page(&layer, Anthropic, query).await;
-        let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
-        let other = tags.insert(tag, answer.body().clone());
-        assert!(other.is_none_or(|other| other == answer.body()), "{query}");
+        let response = page(&layer, Anthropic, query).await;
+        let tag = response.headers()["etag"].to_str().unwrap().to_owned();
+        let other = tags.insert(tag, response.body().clone());
+        assert!(
+            other.is_none_or(|other| other == response.body()),
+            "{query}"
+        );
     }
     assert!(tags.len() >= 9);
 }
 
 #[tokio::test]
-async fn head_of_a_page_is_the_page_without_its_body() {
+async fn head_of_page_omits_the_body() {
     let layer = of_ids(numbered(30));
     for dialect in PAGED {
         let got = page(&layer, dialect, "").await;
-        let mut request = forms::list(dialect, "");
+        let mut request = dialects::list(dialect, "");
         *request.method_mut() = http::Method::HEAD;
-        let head = ask(&layer, request).await;
+        let head = send(&layer, request).await;
         assert_eq!(
             (head.status(), head.headers()),
             (got.status(), got.headers())
@@ -316,15 +322,15 @@ async fn head_of_a_page_is_the_page_without_its_body() {
 }
 
 #[tokio::test]
-async fn a_page_is_bytes_of_the_list_and_no_copy() {
+async fn page_shares_bytes_of_the_list() {
     let layer = of_ids(numbered(500));
     for dialect in PAGED {
-        let whole = page(&layer, dialect, &forms::limit(dialect, 1000)).await;
+        let whole = page(&layer, dialect, &dialects::limit(dialect, 1000)).await;
         let whole = whole.body().as_ptr_range();
         let service = layer.service();
-        let request = forms::list(dialect, "");
-        let answer = tower::ServiceExt::oneshot(service, request).await.unwrap();
-        let (head, mut body) = answer.into_parts();
+        let request = dialects::list(dialect, "");
+        let response = tower::ServiceExt::oneshot(service, request).await.unwrap();
+        let (head, mut body) = response.into_parts();
         let length = http_body::Body::size_hint(&body)
             .exact()
             .unwrap()
@@ -345,9 +351,9 @@ async fn a_page_is_bytes_of_the_list_and_no_copy() {
     }
 }
 
-// ===== Whatever the ids and the sizes =====
+// ===== Arbitrary ids and page sizes =====
 
-/// Ids as they come, many of which begin alike.
+/// Ids with many common prefixes.
 fn id() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-c]{1,3}(/[a-c]{1,2}){0,2}",
@@ -364,18 +370,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn all_pages_are_the_whole_list(ids in some_ids(), size in 1..50_usize) {
+    fn pages_concatenate_to_the_list(ids in some_ids(), size in 1..50_usize) {
         run(async {
             let layer = of_ids(&ids);
             for dialect in PAGED {
-                let whole = page(&layer, dialect, &forms::limit(dialect, 1000)).await;
+                let whole = page(&layer, dialect, &dialects::limit(dialect, 1000)).await;
                 let whole = records(dialect, whole.body());
                 assert_eq!(turn(&layer, dialect, size).await, whole);
-                let listed: BTreeSet<_> = whole.iter().map(|one| forms::id_of(dialect, one)).collect();
+                let listed: BTreeSet<_> = whole.iter().map(|one| dialects::id_of(dialect, one)).collect();
                 assert_eq!(listed, ids);
             }
-            // And backward.
-            let limit = forms::limit(Anthropic, size);
+            // Backward as well.
+            let limit = dialects::limit(Anthropic, size);
             let (mut all, mut query) = (Vec::new(), format!("{limit}&before_id=%F4%8F%BF%BF"));
             loop {
                 let page = page(&layer, Anthropic, &query).await;
@@ -385,7 +391,7 @@ proptest! {
                 let page = json(&page);
                 if page["has_more"] == false { break }
                 let first = page["first_id"].as_str().unwrap();
-                query = format!("{limit}&before_id={}", forms::escaped(first));
+                query = format!("{limit}&before_id={}", dialects::escaped(first));
             }
             let whole = page(&layer, Anthropic, "limit=1000").await;
             assert_eq!(all, records(Anthropic, whole.body()));
@@ -393,7 +399,7 @@ proptest! {
     }
 
     #[test]
-    fn every_listed_id_is_retrieved_with_the_lists_bytes_and_routed(
+    fn every_listed_id_is_retrieved_and_routed(
         one in some_ids(),
         other in some_ids(),
         claude in any::<bool>(),
@@ -408,8 +414,8 @@ proptest! {
                 Provider::fixed("a", models(&other)),
                 Provider::fixed("bare", models(&other)).prefix(false),
             ];
-            let mut builder = speaking_all(builder(providers)).claude_aliases(claude);
-            // An alias is no glob.
+            let mut builder = with_all_dialects(builder(providers)).claude_aliases(claude);
+            // An alias must not be a glob.
             let alias = alias.filter(|(name, _)| !name.contains(['*', '?', '{', '}']));
             if let Some((name, target)) = alias.filter(|_| !other.is_empty()) {
                 let target = target.get(&other.iter().collect::<Vec<_>>()).to_string();
@@ -417,16 +423,16 @@ proptest! {
             }
             let layer = builder.build().unwrap();
             let snapshot = layer.cache().snapshot();
-            for dialect in forms::ALL {
-                let whole = ask(&layer, forms::whole(dialect)).await;
+            for dialect in dialects::ALL {
+                let whole = send(&layer, dialects::whole_list(dialect)).await;
                 let mut seen = BTreeSet::new();
                 for record in records(dialect, whole.body()) {
-                    let id = forms::id_of(dialect, &record);
+                    let id = dialects::id_of(dialect, &record);
                     assert!(seen.insert(id.clone()), "{id} is listed once");
-                    let routed = snapshot.get(&id).expect("is routed");
+                    let routed = snapshot.get(&id).expect("every listed id is routed");
                     assert_eq!(routed.name(), id);
-                    if forms::WITH_MODELS.contains(&dialect) {
-                        let got = ask(&layer, forms::model(dialect, &id)).await;
+                    if dialects::WITH_MODELS.contains(&dialect) {
+                        let got = send(&layer, dialects::model(dialect, &id)).await;
                         assert_eq!(got.body(), record.as_bytes(), "{dialect:?} {id}");
                     }
                 }
@@ -436,7 +442,7 @@ proptest! {
     }
 
     #[test]
-    fn who_turns_pages_while_the_list_changes_gets_no_model_twice_and_none_too_few(
+    fn paging_is_consistent_while_list_changes(
         lists in collection::vec(some_ids(), 1..8),
         size in 1..9_usize,
     ) {
@@ -445,12 +451,12 @@ proptest! {
                 let layer = of_ids(&lists[0]);
                 let mut lists = lists[1..].iter();
                 let (mut shown, mut throughout) = (Vec::new(), lists_of(&layer.cache()));
-                let limit = forms::limit(dialect, size);
+                let limit = dialects::limit(dialect, size);
                 let mut query = limit.clone();
                 loop {
                     let page = page(&layer, dialect, &query).await;
                     shown.extend(ids(dialect, page.body()));
-                    let Some(next) = forms::next(dialect, &page) else { break };
+                    let Some(next) = dialects::next(dialect, &page) else { break };
                     query = format!("{limit}&{next}");
                     if let Some(ids) = lists.next() {
                         let models = ids.iter().map(Model::new);
@@ -460,10 +466,10 @@ proptest! {
                     }
                 }
                 let once: BTreeSet<_> = shown.iter().cloned().collect();
-                assert_eq!(once.len(), shown.len(), "none came twice");
+                assert_eq!(once.len(), shown.len(), "no model is listed twice");
                 assert!(shown.is_sorted());
                 for id in throughout.keys() {
-                    assert!(once.contains(id), "{id} was there all the while");
+                    assert!(once.contains(id), "{id} was listed in every round");
                 }
             }
         });

@@ -5,7 +5,7 @@ use async_openai::{Client, config::OpenAIConfig, error::OpenAIError};
 use axum::{Router, body::Body, routing::get};
 use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
 
-/// Ids as they exist, and worse.
+/// Ids of real providers, and more difficult ones.
 const IDS: [&str; 21] = [
     "gpt-5.2",
     "ft:gpt-4o-mini-2024-07-18:acme::AbC123",
@@ -37,8 +37,7 @@ fn client(server: &Server, key: &str) -> Client<OpenAIConfig> {
     Client::with_config(config)
 }
 
-/// A gateway that has its list from a provider over HTTP, under bare ids and
-/// under prefixed ones.
+/// A gateway with a list from an HTTP provider, under bare ids and under prefixed ones.
 async fn gateway() -> Server {
     let records = IDS.map(|id| serde_json::json!({ "id": id }));
     let list = serde_json::json!({ "object": "list", "data": records }).to_string();
@@ -59,7 +58,7 @@ async fn gateway() -> Server {
 }
 
 #[tokio::test]
-async fn a_strict_client_lists_every_model_and_retrieves_each() {
+async fn strict_client_lists_and_retrieves_models() {
     let server = gateway().await;
     let client = client(&server, "a-client's-key");
     let list = within(client.models().list()).await.unwrap();
@@ -72,12 +71,12 @@ async fn a_strict_client_lists_every_model_and_retrieves_each() {
     for id in &ids {
         let listed = list.data.iter().find(|model| model.id == *id).expect(id);
         assert_eq!(listed.object, "model");
-        // It puts the id into the path as it is, and its URL library escapes
-        // what must be: but for a backslash, which it takes for a slash.
+        // It puts the id into the path unescaped, and its URL library escapes what it must,
+        // except a backslash, which it reads as a slash.
         let written = id.replace('\\', "%5C");
         let model = within(client.models().retrieve(&written)).await;
         assert_eq!(model.expect(id), *listed);
-        // As a client does that escapes the whole id.
+        // A client that escapes the whole id.
         let model = within(client.models().retrieve(&escaped(id))).await;
         assert_eq!(model.expect(id), *listed);
     }
@@ -92,7 +91,7 @@ fn escaped(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn ids_of_signs_that_steer_a_url_are_retrieved_escaped() {
+async fn ids_with_url_delimiters_are_retrieved() {
     let ids = [
         "what?", "no#1", "100%", "a%2Fb", "a/../b", "./a", "a//b", "/",
     ];
@@ -111,7 +110,7 @@ async fn ids_of_signs_that_steer_a_url_are_retrieved_escaped() {
 }
 
 #[tokio::test]
-async fn an_unknown_id_is_the_clients_own_error() {
+async fn unknown_id_is_typed_client_error() {
     let server = gateway().await;
     let client = client(&server, "x");
     for id in [

@@ -1,9 +1,8 @@
-//! What cannot work is an error when the layer is built, which names field, value
-//! and what would be accepted.
+//! An invalid setting is a build error that names the field, the value and what is accepted.
 
 use std::time::Duration;
 
-use crate::support::{Script, ask, get};
+use crate::support::{ScriptedSource, get, send};
 use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
 use tower_models_cache::{
@@ -21,7 +20,7 @@ fn builder() -> Builder {
 }
 
 fn lab(name: &str) -> Provider {
-    Provider::source(name, Script::always(["a"]))
+    Provider::source(name, ScriptedSource::always(["a"]))
 }
 
 fn http(name: &str) -> Provider {
@@ -52,7 +51,7 @@ fn accepted(builder: Builder) {
 }
 
 #[test]
-fn durations_that_are_nothing_or_absurd_are_refused() {
+fn zero_and_excessive_durations_are_refused() {
     type Set = fn(Builder, Duration) -> Builder;
     let settings: [(&str, Set); 5] = [
         ("refresh_interval", Builder::refresh_interval),
@@ -70,7 +69,7 @@ fn durations_that_are_nothing_or_absurd_are_refused() {
             let interval = builder().refresh_interval(MILLISECOND);
             let fits = match field {
                 "refresh_interval" => interval.max_stale(None),
-                "max_stale" if good == MILLISECOND => continue, // no interval is shorter
+                "max_stale" if good == MILLISECOND => continue, // the interval cannot be shorter
                 _ => interval,
             };
             accepted(set(fits, good));
@@ -85,7 +84,7 @@ fn durations_that_are_nothing_or_absurd_are_refused() {
 }
 
 #[test]
-fn bounds_of_nothing_or_of_more_than_is_possible_are_refused() {
+fn zero_and_excessive_limits_are_refused() {
     let most = 1 << 30;
     for bad in [0, most + 1, usize::MAX] {
         let (value, expected) = (bad.to_string(), format!("1 to {most}"));
@@ -103,7 +102,7 @@ fn bounds_of_nothing_or_of_more_than_is_possible_are_refused() {
 }
 
 #[test]
-fn names_that_could_not_be_a_prefix_are_refused() {
+fn names_unusable_as_prefix_are_refused() {
     let long = "x".repeat(129);
     for bad in [
         "",
@@ -134,7 +133,7 @@ fn names_that_could_not_be_a_prefix_are_refused() {
 }
 
 #[test]
-fn a_name_that_another_provider_has_is_refused() {
+fn duplicate_provider_name_is_refused() {
     for other in [lab("lab"), http("lab"), Provider::fixed("lab", [])] {
         let twice = builder().providers([lab("lab"), lab("other"), other]);
         refused(twice, "providers.name", r#""lab""#, "no other provider");
@@ -143,7 +142,7 @@ fn a_name_that_another_provider_has_is_refused() {
 }
 
 #[test]
-fn a_providers_own_durations_are_checked_under_its_name() {
+fn provider_durations_are_validated_by_name() {
     for bad in [Duration::ZERO, TOO_SHORT, TOO_LONG, Duration::MAX] {
         for provider in [lab("lab"), http("lab")] {
             let value = format!("{bad:?}");
@@ -168,7 +167,7 @@ fn a_providers_own_durations_are_checked_under_its_name() {
 }
 
 #[test]
-fn declared_models_that_cannot_be_listed_are_refused() {
+fn unlistable_declared_models_are_refused() {
     let long = "x".repeat(513);
     for bad in ["", "a\nb", "\u{2066}a", &long] {
         let fixed = Provider::fixed("house", [Model::new("good"), Model::new(bad)]);
@@ -188,10 +187,10 @@ fn declared_models_that_cannot_be_listed_are_refused() {
     accepted(builder().provider(Provider::fixed("house", [])));
 }
 
-/// A regression: what a provider without a list falls back to was looked at for
-/// the first time when it was needed, and never listed then.
+/// Regression: a fallback was validated only when it was needed, and an invalid one was never
+/// listed.
 #[test]
-fn a_fallback_that_cannot_be_listed_is_refused() {
+fn unlistable_fallback_is_refused() {
     for provider in [lab("lab"), http("lab")] {
         let provider = provider.fallback([Model::new("good"), Model::new("")]);
         let builder = builder().provider(provider);
@@ -206,7 +205,7 @@ fn a_fallback_that_cannot_be_listed_is_refused() {
 }
 
 #[test]
-fn addresses_that_cannot_be_asked_are_refused_without_being_told() {
+fn invalid_address_is_refused_without_echo() {
     let expected = "an absolute http or https URL";
     for (bad, value) in [
         ("", "not a URL"),
@@ -259,9 +258,9 @@ fn addresses_that_cannot_be_asked_are_refused_without_being_told() {
     accepted(builder().provider(good));
 }
 
-/// A regression: the list was requested below them, and 404 for ever.
+/// Regression: the list was requested below an endpoint URL, which is always 404.
 #[test]
-fn a_base_url_that_is_an_endpoint_is_refused() {
+fn endpoint_as_base_url_is_refused() {
     for end in [
         "/chat/completions",
         "/completions",
@@ -284,16 +283,16 @@ fn a_base_url_that_is_an_endpoint_is_refused() {
     accepted(builder().provider(elsewhere.models_path("/openai/list")));
 }
 
-/// A regression: the path that begins with the other's text was never served.
+/// Regression: a path that starts with another path's text was never served.
 #[tokio::test]
-async fn two_paths_that_begin_alike_are_both_served() {
+async fn paths_with_common_prefix_are_both_served() {
     let mounts = ["/v1/models", "/v1/models-mine"];
     for paths in [mounts, [mounts[1], mounts[0]]] {
         let house = Provider::fixed("house", [Model::new("a")]);
         let layer = builder().provider(house).paths(paths).build().unwrap();
         for path in paths {
-            assert_eq!(ask(&layer, get(path)).await.status(), 200, "{path}");
-            let model = ask(&layer, get(&format!("{path}/house/a"))).await;
+            assert_eq!(send(&layer, get(path)).await.status(), 200, "{path}");
+            let model = send(&layer, get(&format!("{path}/house/a"))).await;
             assert_eq!(model.status(), 200, "{path}");
         }
     }
@@ -329,7 +328,7 @@ fn paths_with_template_syntax_are_refused() {
 }
 
 #[test]
-fn paths_that_name_nothing_or_collide_are_refused() {
+fn empty_and_colliding_paths_are_refused() {
     refused(builder().paths([""; 0]), "paths", "[]", "at least one path");
     for bad in ["", "v1/models", "/", "//", "/a b", "/a%20b", "/ü"] {
         let value = format!("{bad:?}");
@@ -369,7 +368,7 @@ fn paths_that_name_nothing_or_collide_are_refused() {
 }
 
 #[test]
-fn spawning_outside_of_a_runtime_is_an_error_and_building_is_not() {
+fn spawn_needs_a_runtime_and_build_does_not() {
     let error = builder().provider(lab("lab")).spawn().unwrap_err();
     assert_eq!(error.field(), "runtime");
     let text = error.to_string();
@@ -385,7 +384,7 @@ fn spawning_outside_of_a_runtime_is_an_error_and_building_is_not() {
 }
 
 #[test]
-fn a_list_that_would_age_before_it_is_renewed_is_refused() {
+fn max_stale_below_interval_is_refused() {
     let day = Duration::from_secs(24 * 3600);
     let text = "more than the refresh interval of 86400s";
     let default = builder().refresh_interval(day);
@@ -411,9 +410,9 @@ fn a_list_that_would_age_before_it_is_renewed_is_refused() {
 
 // ===== Settings without effect =====
 
-/// A regression: a key on a source was dropped without a word.
+/// Regression: a key on a source was dropped silently.
 #[test]
-fn a_setter_of_http_providers_on_another_kind_is_refused() {
+fn http_setters_on_other_providers_are_refused() {
     type Set = fn(Provider) -> Provider;
     let setters: &[(&str, Set)] = &[
         ("dialect", |p| p.dialect(Dialect::Gemini)),
@@ -443,7 +442,7 @@ fn a_setter_of_http_providers_on_another_kind_is_refused() {
     for (setter, set) in setters {
         let field = format!("providers.lab.{setter}");
         for provider in [lab("lab"), Provider::fixed("lab", [Model::new("a")])] {
-            // The first one is named.
+            // The error names the first setting.
             let set = set(provider).bearer(Secret::new("hunter2"));
             let value = "set for a provider that is not fetched over HTTP";
             let built = builder().provider(set.clone());
@@ -458,7 +457,7 @@ fn a_setter_of_http_providers_on_another_kind_is_refused() {
 }
 
 #[test]
-fn a_setting_of_fetches_on_a_declared_list_is_refused() {
+fn fetch_settings_on_declared_list_are_refused() {
     type Set = fn(Provider) -> Provider;
     let setters: [(&str, Set); 3] = [
         ("fallback", |p| p.fallback([Model::new("b")])),
@@ -479,7 +478,7 @@ fn a_setting_of_fetches_on_a_declared_list_is_refused() {
 
 #[cfg(feature = "catalog")]
 #[test]
-fn the_address_of_a_catalogue_in_a_file_is_refused() {
+fn url_of_file_catalog_is_refused() {
     let catalog = tower_models_cache::Catalog::file("a.json").base_url("https://a.test");
     let value = "set for a provider that is not fetched over HTTP";
     refused(
@@ -491,7 +490,7 @@ fn the_address_of_a_catalogue_in_a_file_is_refused() {
 }
 
 #[test]
-fn further_fields_of_a_dialect_of_ones_own_are_refused() {
+fn extra_fields_with_custom_dialect_are_refused() {
     struct Own;
     impl CustomDialect for Own {
         fn name(&self) -> &'static str {
@@ -517,7 +516,7 @@ fn further_fields_of_a_dialect_of_ones_own_are_refused() {
 }
 
 #[test]
-fn a_setting_without_effect_beside_the_others_is_refused() {
+fn settings_without_effect_are_refused() {
     let day = Duration::from_secs(24 * 3600);
     let only = |dialect: ClientDialect| builder().client_dialects([dialect]);
     let openai = ClientDialect::OpenAi;
@@ -604,7 +603,7 @@ fn a_setting_without_effect_beside_the_others_is_refused() {
 }
 
 #[test]
-fn a_glob_as_the_name_of_an_alias_is_refused() {
+fn glob_as_alias_name_is_refused() {
     for bad in ["gpt-*", "*", "gpt-?", "{a,b}"] {
         let value = format!("{bad:?}");
         let alias = builder().alias(bad, "house/a");
@@ -616,7 +615,7 @@ fn a_glob_as_the_name_of_an_alias_is_refused() {
 }
 
 #[test]
-fn an_override_without_a_fact_is_refused() {
+fn override_without_fact_is_refused() {
     let over = builder().override_model("house/a", Model::description());
     refused(over, "overrides[0].facts", "empty", "at least one fact");
 }

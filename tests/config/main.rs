@@ -1,4 +1,4 @@
-//! Config: settings, in code and in files.
+//! Config: settings in code and in files.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Settings and providers, as they stand in a file.
+//! Settings and providers as written in a file.
 
 use crate::support;
 use std::{
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{ask, get, list};
+use crate::support::{get, list, send};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Uri};
@@ -16,12 +16,12 @@ use tower_models_cache::{
     StaticModelsCacheLayer, View,
 };
 
-/// The settings in a text, or why there are none.
+/// Parses the settings.
 fn read(text: &str) -> Result<StaticModelsCacheConfig, String> {
     toml::from_str(text).map_err(|error| error.to_string())
 }
 
-/// What becomes of a text, up to the layer.
+/// Parses the settings and builds the layer.
 fn build(text: &str) -> Result<StaticModelsCacheLayer, String> {
     let text_of = |error: BuildError| error.to_string();
     let builder = read(text)?.builder().map_err(text_of)?;
@@ -32,7 +32,7 @@ fn provider(text: &str) -> ProviderConfig {
     toml::from_str(text).unwrap()
 }
 
-/// A service that lists `models` and keeps the last request's head.
+/// A service that lists `models` and records the head of the last request.
 #[derive(Clone, Default)]
 struct Upstream(Arc<Mutex<Vec<(Uri, HeaderMap)>>>);
 
@@ -65,8 +65,8 @@ fn layer(providers: impl IntoIterator<Item = Provider>) -> StaticModelsCacheLaye
 }
 
 #[test]
-fn every_bad_value_is_named_with_its_field_and_what_would_do() {
-    // What is wrong with the file as such says serde, with the line.
+fn error_names_field_and_accepted_values() {
+    // serde reports syntax and type errors, with the line.
     let rows = [
         // Fields and types.
         (
@@ -208,13 +208,13 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
             "[aliases]\n'gpt-*' = 'a/b'",
             r#"aliases is "gpt-*", expected one name of one model"#,
         ),
-        // Names of models.
+        // Model names.
         ("[aliases]\n'' = 'a/b'", r#"aliases is "", expected"#),
         (
             "[[providers]]\nname = 'a'\nprefix = 'sometimes'",
             r#"invalid value: string "sometimes", expected true, false or "on-conflict""#,
         ),
-        // Bounds and headers.
+        // Limits and headers.
         (
             "max_concurrent_fetches = 0",
             "max_concurrent_fetches is 0, expected 1 to 65536",
@@ -232,7 +232,7 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
             r#"cache_control = "a\nb""#,
             r#"cache_control is "a\nb", expected a header value"#,
         ),
-        // Names of providers.
+        // Provider names.
         (
             "[[providers]]\nname = ''\nmodels = ['a']",
             r#"providers.name is "", expected 1 to 128 bytes"#,
@@ -313,13 +313,13 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
     ];
     for (text, expected) in rows {
         let error = build(text).expect_err(text);
-        assert!(error.contains(expected), "{text}\ngave: {error}");
+        assert!(error.contains(expected), "{text}\nreturned: {error}");
     }
 }
 
-/// A regression: `${VAR}` was sent to the provider as it is.
+/// Regression: `${VAR}` was sent to the provider literally.
 #[test]
-fn a_reference_to_a_variable_is_refused_where_it_is_not_replaced() {
+fn unexpanded_variable_is_refused() {
     let lab = "[[providers]]\nname = 'a'\nbase_url = 'https://a.test'\n";
     let of_lab = |line: &str| format!("{lab}{line}");
     let rows = [
@@ -372,7 +372,7 @@ fn a_reference_to_a_variable_is_refused_where_it_is_not_replaced() {
         ("[catalog]\nfile = '${X}/a.json'".to_owned(), "catalog.file"),
     ];
     for (text, field) in rows {
-        // When the file is loaded, before anything is built.
+        // Detected when the file is loaded, before anything is built.
         let error = read(&text).unwrap().builder().unwrap_err();
         assert_eq!(error.field(), field, "{text}");
         assert!(
@@ -383,13 +383,13 @@ fn a_reference_to_a_variable_is_refused_where_it_is_not_replaced() {
     let secret = of_lab("headers = { x-api-key = 'hunter2 ${LAB_KEY}' }");
     let error = read(&secret).unwrap().builder().unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
-    // Instructions are text for a model.
+    // Instructions are prompt text, where `${` is allowed.
     let codex = "client_dialects = ['openai', 'codex']\ncodex_instructions = 'read ${HOME}'";
     assert!(build(codex).is_ok());
 }
 
 #[tokio::test]
-async fn a_declared_list_keeps_its_address_for_chats_and_is_never_fetched() {
+async fn declared_list_keeps_address_without_fetch() {
     let text = "name = 'lab'\nbase_url = 'http://lab.test/v1'\nmodels = ['a', 'b-x']\n\
                 api_key_env = 'PATH'\nallow_plain_http_key = true\nexclude = ['*-x']\n\
                 list = 'declared'";
@@ -422,7 +422,7 @@ async fn a_declared_list_keeps_its_address_for_chats_and_is_never_fetched() {
         Some("https://api.perplexity.ai/v1")
     );
 
-    // With an address and without `list`, `models` remain the fallback.
+    // With an address and without `list`, `models` is the fallback.
     let fetched = provider("name = 'lab'\nmodels = ['a']\nlist = 'fetched'");
     let layer = layer([upstream.provider(&fetched, 200, "c")]);
     layer.cache().refresh().await.unwrap();
@@ -430,7 +430,7 @@ async fn a_declared_list_keeps_its_address_for_chats_and_is_never_fetched() {
 }
 
 #[test]
-fn what_a_declared_list_cannot_have_is_named() {
+fn error_names_fetch_setting_of_declared_list() {
     for (line, field) in [
         ("dialect = 'auto'", "dialect"),
         ("extra = 'all'", "extra"),
@@ -468,7 +468,7 @@ fn what_a_declared_list_cannot_have_is_named() {
 
 #[cfg(feature = "client")]
 #[test]
-fn every_bad_value_of_a_fetched_provider_is_named_and_no_secret_is() {
+fn provider_error_names_value_but_no_secret() {
     let rows = [
         (
             "base_url = ''",
@@ -567,13 +567,13 @@ fn every_bad_value_of_a_fetched_provider_is_named_and_no_secret_is() {
         };
         let text = format!("[[providers]]\nname = 'a'\n{url}{row}");
         let Ok(config) = read(&text) else {
-            panic!("{text} was not read");
+            panic!("cannot parse {text}");
         };
         assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
         let built = config.builder().and_then(|builder| builder.build());
         let error = built.expect_err(&text);
         let shown = error.to_string();
-        assert!(shown.contains(expected), "{text}\ngave: {shown}");
+        assert!(shown.contains(expected), "{text}\nreturned: {shown}");
         assert!(!format!("{shown} {error:?}").contains("hunter2"), "{shown}");
     }
     for good in [
@@ -589,7 +589,7 @@ fn every_bad_value_of_a_fetched_provider_is_named_and_no_secret_is() {
 
 #[cfg(not(feature = "client"))]
 #[test]
-fn without_a_client_a_base_url_says_what_is_needed() {
+fn base_url_without_client_feature_is_refused() {
     let error = build("[[providers]]\nname = 'a'\nbase_url = 'https://a.test'").unwrap_err();
     let expected = "providers.a.base_url is set while nothing can fetch from it, expected feature \
                     `client`, or a service given to ProviderConfig::build_with";
@@ -597,13 +597,13 @@ fn without_a_client_a_base_url_says_what_is_needed() {
 }
 
 #[test]
-fn serde_names_the_line() {
+fn parse_error_names_the_line() {
     let error = read("paths = ['/m']\n\nrefresh_interval = '5'\n").unwrap_err();
     assert!(error.contains("line 3"), "{error}");
 }
 
 #[test]
-fn everything_can_be_set() {
+fn every_setting_is_accepted() {
     let config = read(
         r#"
         refresh_interval = "1h 30m"
@@ -666,13 +666,13 @@ fn everything_can_be_set() {
 }
 
 #[tokio::test]
-async fn paths_and_cache_control_are_served_as_set() {
+async fn configured_paths_and_cache_control_apply() {
     let layer = build(
         "paths = ['/models']\ncache_control = 'no-store'\n\
          [[providers]]\nname = 'house'\nmodels = ['small', 'meta/llama']\ninclude = ['*ll*']",
     )
     .unwrap();
-    let response = ask(&layer, get("/models")).await;
+    let response = send(&layer, get("/models")).await;
     assert_eq!(response.headers()["cache-control"], "no-store");
     let expected = ["house/meta/llama", "house/small"];
     assert_eq!(support::ids(response.body()), expected);
@@ -680,7 +680,7 @@ async fn paths_and_cache_control_are_served_as_set() {
 }
 
 #[tokio::test]
-async fn the_dialects_the_names_and_the_views_are_as_the_file_says() {
+async fn dialects_names_and_views_follow_the_file() {
     let config = read(
         r#"
         client_dialects = ["openai", "ollama"]
@@ -721,13 +721,13 @@ async fn the_dialects_the_names_and_the_views_are_as_the_file_says() {
     let mut request = get("/v1/models");
     let key = http::HeaderValue::from_static("Bearer k");
     request.headers_mut().insert("authorization", key);
-    let seen = ask(&layer, request).await;
+    let seen = send(&layer, request).await;
     assert_eq!(support::ids(seen.body()), ["fast", "other/small"]);
-    assert_eq!(ask(&layer, get("/local/api/tags")).await.status(), 200);
+    assert_eq!(send(&layer, get("/local/api/tags")).await.status(), 200);
 }
 
 #[test]
-fn a_view_by_globs_goes_by_what_it_names() {
+fn glob_view_selects_matching_models() {
     let view = |include: &[&str], exclude: &[&str]| View::globs(include.to_vec(), exclude.to_vec());
     let layer = layer([Provider::fixed(
         "house",
@@ -746,17 +746,17 @@ fn a_view_by_globs_goes_by_what_it_names() {
 }
 
 async fn list_of(layer: &StaticModelsCacheLayer, path: &str) -> bool {
-    ask(layer, get(path)).await.status() == 200
+    send(layer, get(path)).await.status() == 200
 }
 
 #[test]
-fn an_empty_file_is_a_good_one() {
+fn empty_file_is_valid() {
     assert_eq!(read("").unwrap(), StaticModelsCacheConfig::default());
     assert!(build("").unwrap().cache().snapshot().is_empty());
 }
 
 #[tokio::test]
-async fn a_provider_over_a_service_asks_where_and_with_what_the_file_says() {
+async fn service_provider_follows_file_settings() {
     let upstream = Upstream::default();
     let config = provider(
         "name = 'lab'\nbase_url = 'http://lab.test/openai/'\napi_key_env = 'PATH'\n\
@@ -782,7 +782,7 @@ async fn a_provider_over_a_service_asks_where_and_with_what_the_file_says() {
 }
 
 #[tokio::test]
-async fn models_stand_in_for_the_list_of_a_provider_that_has_none() {
+async fn declared_models_are_fallback_of_provider() {
     let upstream = Upstream::default();
     let config = provider("name = 'lab'\nmodels = ['declared', 'hidden']\nexclude = ['hid*']");
     let layer = layer([upstream.provider(&config, 404, "")]);
@@ -792,7 +792,7 @@ async fn models_stand_in_for_the_list_of_a_provider_that_has_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interval_of_zero_seconds_asks_with_each_request() {
+async fn zero_interval_fetches_on_every_request() {
     for (text, calls) in [
         ("refresh_interval_secs = 0", 3),
         ("refresh_interval_secs = 300", 1),
@@ -810,7 +810,7 @@ async fn an_interval_of_zero_seconds_asks_with_each_request() {
 }
 
 #[test]
-fn no_debug_output_of_a_file_shows_a_credential() {
+fn debug_output_of_config_hides_credentials() {
     let config = read(
         "[[providers]]\nname = 'a'\nbase_url = 'https://u:hunter2@a.test/hunter2'\n\
          models_path = '/m?key=hunter2'\napi_key_env = 'sk-hunter2'\nheaders = { x-team = 'hunter2' }",
@@ -828,7 +828,7 @@ fn no_debug_output_of_a_file_shows_a_credential() {
 }
 
 #[tokio::test]
-async fn overrides_go_before_what_a_provider_tells_field_by_field() {
+async fn overrides_replace_provider_facts_per_field() {
     let layer = build(
         "[[providers]]\nname = 'lab'\nprefix = false\nmodels = ['qwen-3', 'QWEN-3', 'other']\n\
          [[overrides]]\nmodels = ['lab/qwen*', 'none/*']\ndisplay_name = 'Qwen'\nfamily = 'qwen'\n\
@@ -841,7 +841,7 @@ async fn overrides_go_before_what_a_provider_tells_field_by_field() {
     )
     .unwrap();
     let record = async |id: &str| {
-        let response = ask(&layer, get(&format!("/v1/models/{id}"))).await;
+        let response = send(&layer, get(&format!("/v1/models/{id}"))).await;
         serde_json::from_slice::<serde_json::Value>(response.body()).unwrap()
     };
     let all = serde_json::json!({"id": "qwen-3", "object": "model", "created": 0,
@@ -860,9 +860,9 @@ async fn overrides_go_before_what_a_provider_tells_field_by_field() {
     assert!(record("QWEN-3").await["family"].is_null());
 }
 
-/// Invariant 16: an override that matches nothing is in the status.
+/// Invariant 16: an override that matches no model is in the status.
 #[test]
-fn the_status_says_how_many_models_each_override_matches() {
+fn status_counts_models_per_override() {
     let layer = build(
         "[aliases]\nbest = 'lab/qwen-3'\n\
          [[providers]]\nname = 'lab'\nprefix = false\nmodels = ['qwen-3', 'qwen-4', 'other']\n\
@@ -895,7 +895,7 @@ fn the_status_says_how_many_models_each_override_matches() {
 }
 
 #[test]
-fn an_override_that_cannot_work_is_named_with_its_place_and_value() {
+fn error_names_invalid_override_and_value() {
     for (line, field, value) in [
         ("context_length = 0", "context_length", "0"),
         ("max_input_tokens = 0", "max_input_tokens", "0"),
@@ -942,7 +942,7 @@ fn an_override_that_cannot_work_is_named_with_its_place_and_value() {
 
 #[cfg(feature = "catalog")]
 #[tokio::test]
-async fn a_catalogue_is_read_from_a_file_that_is_named() {
+async fn catalog_is_read_from_named_file() {
     let folder = std::env::temp_dir().join(format!("models-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("api.json");
@@ -967,7 +967,7 @@ async fn a_catalogue_is_read_from_a_file_that_is_named() {
 
 #[cfg(feature = "catalog")]
 #[test]
-fn a_catalogue_that_cannot_work_is_named() {
+fn error_names_invalid_catalog() {
     for (text, field) in [
         (
             "[catalog]\nfile = 'a'\nbase_url = 'https://a.test'",

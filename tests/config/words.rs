@@ -1,4 +1,4 @@
-//! What users write and read: words for kinds, keys and globs of every type, errors.
+//! What users write and read: words for enum variants, keys and globs of every type, errors.
 
 use std::{collections::HashSet, error::Error, time::Duration};
 
@@ -23,7 +23,7 @@ fn json(value: impl Serialize) -> serde_json::Value {
 }
 
 #[test]
-fn every_kind_has_a_word_of_its_own() {
+fn every_variant_has_a_distinct_word() {
     use ListErrorKind as Kind;
     let kinds = [
         Kind::Timeout,
@@ -111,7 +111,7 @@ fn every_kind_has_a_word_of_its_own() {
     for dialect in dialects {
         assert_eq!(dialect.to_string().parse::<ClientDialect>(), Ok(dialect));
     }
-    // Names of files, where a hyphen is usual.
+    // File names, which usually have hyphens.
     let presets: Vec<_> = Preset::ALL.iter().map(|preset| preset.as_str()).collect();
     are_words(&presets, "-");
     assert_eq!(Dialect::AzureDeployments.as_str(), "azure-deployments");
@@ -120,7 +120,7 @@ fn every_kind_has_a_word_of_its_own() {
 
 /// What `main() -> Result<(), BuildError>` prints.
 #[test]
-fn the_debug_output_of_a_build_error_is_its_sentence() {
+fn debug_output_of_build_error_is_its_message() {
     let error: BuildError = StaticModelsCacheLayer::builder()
         .max_models(0)
         .build()
@@ -134,7 +134,7 @@ fn the_debug_output_of_a_build_error_is_its_sentence() {
 }
 
 #[test]
-fn a_request_for_a_list_can_be_made() {
+fn list_models_is_constructible() {
     let request = ListModels::new();
     assert_eq!(request.timeout(), Duration::from_secs(15));
     assert_eq!(
@@ -152,14 +152,14 @@ fn a_request_for_a_list_can_be_made() {
     assert_eq!(request.max_bytes(), 4);
 }
 
-/// That it compiles is the promise: `None` has one type.
+/// This must compile: `None` needs one type.
 #[cfg(feature = "client")]
 #[test]
 #[expect(
     clippy::needless_borrows_for_generic_args,
     reason = "a text by reference is a key, too"
 )]
-fn a_key_may_be_a_secret_a_text_or_none() {
+fn key_accepts_secret_string_or_none() {
     use tower_models_cache::{Provider, Secret};
 
     let url = "http://localhost:1/v1";
@@ -193,14 +193,14 @@ fn a_key_may_be_a_secret_a_text_or_none() {
     }
 }
 
-/// That it compiles is the promise: `[]` has one type.
+/// This must compile: `[]` needs one type.
 #[cfg(feature = "globs")]
 #[test]
 #[expect(
     clippy::needless_borrows_for_generic_args,
     reason = "arrays by reference are lists, too"
 )]
-fn globs_may_be_an_array_a_slice_a_vector_or_nothing() {
+fn globs_accept_array_slice_vec_or_none() {
     use tower_models_cache::View;
     let texts: Vec<String> = vec!["a/*".to_owned()];
     for view in [
@@ -212,7 +212,7 @@ fn globs_may_be_an_array_a_slice_a_vector_or_nothing() {
         View::globs(&texts[..], []),
         View::globs(texts.clone(), []),
     ] {
-        // Views of the same globs are one view.
+        // Views with the same globs are one view.
         let expected = format!("{:?}", View::globs(["a/*"], []).unwrap());
         assert_eq!(format!("{:?}", view.unwrap()), expected);
     }
@@ -221,7 +221,7 @@ fn globs_may_be_an_array_a_slice_a_vector_or_nothing() {
 
 #[cfg(feature = "catalog")]
 #[tokio::test]
-async fn a_catalogue_that_fails_is_an_error() {
+async fn catalog_error_is_std_error() {
     use tower_models_cache::{Catalog, CatalogError};
     let catalog = Catalog::file("no-such-catalogue.json");
     let builder = StaticModelsCacheLayer::builder().catalog(catalog);

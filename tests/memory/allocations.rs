@@ -1,10 +1,10 @@
-//! What a request allocates, and what a list holds.
+//! Allocations per request, and bytes held per list.
 //!
-//! The allocator counts for all threads. Only one test runs at a time, and each figure
-//! of a request is the least of many: what the test runner allocates meanwhile is not ours.
+//! The allocator counts for all threads. Only one test runs at a time, and each figure of a
+//! request is the minimum of many, so allocations of the test runner do not count.
 
 use crate::bench_support;
-use std::sync::LazyLock;
+use std::{alloc::System, ops::Range, sync::LazyLock};
 
 use crate::bench_support::{Cached, Constant, Incoming, get, request, run, with};
 use http::header::IF_NONE_MATCH;
@@ -22,8 +22,8 @@ fn bare() -> Constant {
     Constant::plain("{}".into())
 }
 
-/// A service with few models, and one with many, of a list under no coding: a cache
-/// that is shut down answers from what is there, and makes no variants.
+/// A service with few models and one with many, both uncompressed: a cache that is shut down
+/// serves its list and does not compress it.
 fn small_and_large() -> [Cached; 2] {
     static BOTH: LazyLock<[Cached; 2]> = LazyLock::new(|| {
         [50, 50_000].map(|models| {
@@ -39,7 +39,7 @@ fn small_and_large() -> [Cached; 2] {
     BOTH.clone()
 }
 
-/// The allocations of one call, without those of making the request.
+/// The allocations of one call, without those for the request itself.
 fn allocations<S, B>(service: &mut S, make: impl Fn() -> Incoming) -> usize
 where
     S: Service<Incoming, Response = http::Response<B>, Error = std::convert::Infallible>,
@@ -56,7 +56,7 @@ where
 }
 
 #[test]
-fn a_hit_costs_two_allocations_however_many_models_there_are() {
+fn hit_allocates_twice_for_any_list_length() {
     let _alone = TURN.blocking_lock();
     for mut service in small_and_large() {
         assert_eq!(allocations(&mut service, || get(LIST)), 2);
@@ -65,7 +65,7 @@ fn a_hit_costs_two_allocations_however_many_models_there_are() {
 
 #[cfg(feature = "compression")]
 #[test]
-fn a_hit_under_a_coding_costs_no_more() {
+fn encoded_hit_allocates_twice() {
     use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 
     let _alone = TURN.blocking_lock();
@@ -76,31 +76,34 @@ fn a_hit_under_a_coding_costs_no_more() {
     let _in = runtime.enter();
     let mut service = bench_support::layer(50).layer(bare());
     for coding in ["gzip", "zstd", "br", "gzip, deflate, br, zstd"] {
-        let ask = || with(get(LIST), ACCEPT_ENCODING, coding);
-        let is_encoded =
-            |service: &mut Cached| run(service, ask()).headers().contains_key(CONTENT_ENCODING);
+        let send = || with(get(LIST), ACCEPT_ENCODING, coding);
+        let is_encoded = |service: &mut Cached| {
+            run(service, send())
+                .headers()
+                .contains_key(CONTENT_ENCODING)
+        };
         runtime.block_on(async {
             while !is_encoded(&mut service) {
                 tokio::task::yield_now().await;
             }
         });
-        assert_eq!(allocations(&mut service, ask), 2, "{coding}");
+        assert_eq!(allocations(&mut service, send), 2, "{coding}");
     }
 }
 
 #[test]
-fn a_304_costs_two_allocations_however_many_models_there_are() {
+fn not_modified_allocates_twice() {
     let _alone = TURN.blocking_lock();
     for mut service in small_and_large() {
         let etag = service.cache().snapshot().etag().to_owned();
-        let ask = || with(get(LIST), IF_NONE_MATCH, &etag);
-        assert_eq!(run(&mut service, ask()).status(), 304);
-        assert_eq!(allocations(&mut service, ask), 2);
+        let send = || with(get(LIST), IF_NONE_MATCH, &etag);
+        assert_eq!(run(&mut service, send()).status(), 304);
+        assert_eq!(allocations(&mut service, send), 2);
     }
 }
 
 #[test]
-fn one_model_costs_two_allocations_however_many_there_are() {
+fn model_request_allocates_twice() {
     let _alone = TURN.blocking_lock();
     for mut service in small_and_large() {
         let found = run(&mut service, get(MODEL));
@@ -108,14 +111,14 @@ fn one_model_costs_two_allocations_however_many_there_are() {
         let etag = found.headers()["etag"].to_str().unwrap().to_owned();
         assert_eq!(allocations(&mut service, || get(MODEL)), 2);
 
-        let ask = || with(get(MODEL), IF_NONE_MATCH, &etag);
-        assert_eq!(run(&mut service, ask()).status(), 304);
-        assert_eq!(allocations(&mut service, ask), 2);
+        let send = || with(get(MODEL), IF_NONE_MATCH, &etag);
+        assert_eq!(run(&mut service, send()).status(), 304);
+        assert_eq!(allocations(&mut service, send), 2);
     }
 }
 
 #[test]
-fn what_is_not_ours_costs_no_allocation() {
+fn forwarded_request_allocates_nothing() {
     let _alone = TURN.blocking_lock();
     for mut service in small_and_large() {
         for (method, path) in [("POST", "/v1/chat/completions"), ("GET", "/healthz")] {
@@ -126,35 +129,46 @@ fn what_is_not_ours_costs_no_allocation() {
     }
 }
 
-/// What a cache holds once its providers gave 5,000 models of about 300 bytes each.
+/// Checks that what is allocated since `since` is at most three times the body of the list, whose
+/// size is in the given range.
+fn assert_memory_is_bounded(
+    since: &Region<'_, System>,
+    layer: &StaticModelsCacheLayer,
+    size: Range<usize>,
+) {
+    let seen = since.change();
+    let held = seen.bytes_allocated - seen.bytes_deallocated;
+    let snapshot = layer.cache().snapshot();
+    let served = snapshot.body().len();
+    assert_eq!(snapshot.len(), 5_000);
+    assert!(size.contains(&served), "{served}");
+    println!("{held} bytes are held for {served}");
+    assert!(held > served, "{held} bytes are held for {served}");
+    assert!(held <= 3 * served, "{held} bytes are held for {served}");
+}
+
+/// Memory of a cache with 5,000 models of about 300 bytes each.
 ///
-/// The declared lists stand for fetched ones. They are made before the count begins,
-/// for the caller handed them over and may hold them still; the cache's own copy of
-/// each is what a fetched list would be. No variants are made: nothing was asked yet.
+/// Declared lists replace fetched ones. They are made before the count starts, because the caller
+/// may still hold them; the cache's own copy has the size of a fetched list. Nothing is
+/// compressed: no request was sent yet.
 #[test]
-fn three_bytes_are_held_at_the_most_for_each_that_is_served() {
+fn list_memory_is_at_most_three_times_body() {
     let _alone = TURN.blocking_lock();
     let providers = bench_support::providers(5_000);
     let builder = StaticModelsCacheLayer::builder().providers(providers);
     let region = Region::new(GLOBAL);
     let layer = builder.build().unwrap();
-    let seen = region.change();
-    let held = seen.bytes_allocated - seen.bytes_deallocated;
-    let snapshot = layer.cache().snapshot();
-    let served = snapshot.body().len();
-    assert_eq!(snapshot.len(), 5_000);
-    assert!((1_300_000..1_700_000).contains(&served), "{served}");
-    assert!(held > served, "{held} bytes are held for {served}");
-    assert!(held <= 3 * served, "{held} bytes are held for {served}");
+    assert_memory_is_bounded(&region, &layer, 1_300_000..1_700_000);
 }
 
-/// The same for a fetched list of 5,000 models as rich as OpenRouter's: of what was read
-/// nothing is held that is not served.
+/// The same for a fetched list of 5,000 models as rich as OpenRouter's: only what is served is
+/// held.
 #[test]
-fn three_bytes_are_held_at_the_most_for_each_that_is_served_of_a_rich_list() {
+fn rich_list_memory_is_at_most_three_times_body() {
     let _alone = TURN.blocking_lock();
     let body = bytes::Bytes::from(bench_support::rich::openrouter(5_000));
-    // One that looks at its root before the next task: no variants are begun.
+    // A runtime that polls its root future before the next task: compression does not start.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .event_interval(1)
         .enable_time()
@@ -165,13 +179,5 @@ fn three_bytes_are_held_at_the_most_for_each_that_is_served_of_a_rich_list() {
     let region = Region::new(GLOBAL);
     let layer = bench_support::of_response(body, "openrouter".parse().unwrap());
     runtime.block_on(layer.cache().refresh()).unwrap();
-    let seen = region.change();
-    let held = seen.bytes_allocated - seen.bytes_deallocated;
-    let snapshot = layer.cache().snapshot();
-    let served = snapshot.body().len();
-    assert_eq!(snapshot.len(), 5_000);
-    assert!((3_500_000..4_500_000).contains(&served), "{served}");
-    assert!(held > served, "{held} bytes are held for {served}");
-    println!("{held} bytes are held for {served}");
-    assert!(held <= 3 * served, "{held} bytes are held for {served}");
+    assert_memory_is_bounded(&region, &layer, 3_500_000..4_500_000);
 }

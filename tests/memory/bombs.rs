@@ -1,6 +1,7 @@
-//! What an answer that decodes to far more than the bound costs: not what it decodes to.
+//! The cost of a response that decodes to far more than the limit does not depend on its decoded
+//! size.
 //!
-//! A file of its own, because the allocator counts for all tests in one.
+//! The allocator counts for the whole process.
 
 use std::{convert::Infallible, io::Write};
 
@@ -19,7 +20,7 @@ const BOUND: usize = 256 * 1024;
 const DECODED: usize = 64 * 1024 * 1024;
 
 #[tokio::test]
-async fn a_bomb_on_page_two_is_not_decoded_beyond_the_bound() {
+async fn gzip_bomb_is_not_decoded_beyond_limit() {
     let _turn = TURN.lock().await;
     within(async {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -48,8 +49,8 @@ async fn a_bomb_on_page_two_is_not_decoded_beyond_the_bound() {
         let error = cache.refresh_provider("lab").await.unwrap_err();
         let seen = region.change();
         assert_eq!(error.kind(), ListErrorKind::TooLarge);
-        // Everything that was allocated on the way, whether it was freed or not: sockets
-        // and connections of client and server, and the body, which grows by doubling.
+        // Counts every allocation, freed or not: sockets and connections of client and server,
+        // and the body, which grows by doubling.
         assert!(seen.bytes_allocated < 8 * BOUND, "{seen:?}");
     })
     .await;

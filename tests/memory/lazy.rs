@@ -1,8 +1,8 @@
-//! A list in another form is rendered when somebody asks for it first, and then once.
+//! The list of a dialect is rendered on its first request, and once.
 
-use crate::support::forms;
-use crate::support::forms::speaking_all;
-use crate::support::{Desk, Script, ask, builder};
+use crate::support::dialects;
+use crate::support::dialects::with_all_dialects;
+use crate::support::{ScriptedSource, SharedList, builder, send};
 use futures_util::future::join_all;
 use stats_alloc::Region;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use tower_models_cache::{ClientDialect, Model, Provider, StaticModelsCacheLayer}
 
 use crate::{GLOBAL, TURN};
 
-/// All but the first, which is always there.
+/// All dialects but the first, which is always rendered.
 const OTHERS: [ClientDialect; 4] = [
     ClientDialect::Anthropic,
     ClientDialect::Gemini,
@@ -19,7 +19,7 @@ const OTHERS: [ClientDialect; 4] = [
     ClientDialect::Codex,
 ];
 
-/// A cache that is shut down publishes what it is told to, and compresses nothing.
+/// A cache that is shut down still publishes, and does not compress.
 fn still(dialects: &[ClientDialect], models: usize) -> StaticModelsCacheLayer {
     let stop = CancellationToken::new();
     stop.cancel();
@@ -31,7 +31,7 @@ fn still(dialects: &[ClientDialect], models: usize) -> StaticModelsCacheLayer {
         .unwrap()
 }
 
-/// How many bytes are asked for while the future goes on.
+/// The number of bytes allocated while the future runs.
 async fn allocated(work: impl Future) -> usize {
     let region = Region::new(GLOBAL);
     work.await;
@@ -45,46 +45,46 @@ async fn publish(layer: &StaticModelsCacheLayer, models: usize, seed: usize) {
 }
 
 #[tokio::test]
-async fn a_form_that_nobody_asks_for_costs_a_publication_nothing() {
+async fn unused_dialect_adds_no_publication_cost() {
     let _turn = TURN.lock().await;
     let one = still(&[ClientDialect::OpenAi], 1_000);
-    let all = still(&forms::ALL, 1_000);
-    publish(&one, 1_000, 0).await; // what is done once is done
+    let all = still(&dialects::ALL, 1_000);
+    publish(&one, 1_000, 0).await; // one-time work is done
     publish(&all, 1_000, 0).await;
     let plain = allocated(publish(&one, 1_000, 1)).await;
     let with_all = allocated(publish(&all, 1_000, 1)).await;
     assert!(
         with_all < plain + plain / 20,
-        "{with_all} bytes, and {plain} without them"
+        "{with_all} bytes, {plain} with one dialect"
     );
-    // And those that were asked for are there at once with the next list.
+    // Dialects that were requested are rendered with the next list.
     for dialect in OTHERS {
-        ask(&all, forms::whole(dialect)).await;
+        send(&all, dialects::whole_list(dialect)).await;
     }
     let after = allocated(publish(&all, 1_000, 2)).await;
-    assert!(after > 2 * plain, "{after} bytes, and {plain} without them");
+    assert!(after > 2 * plain, "{after} bytes, {plain} with one dialect");
     for dialect in OTHERS {
-        let asked = allocated(ask(&all, forms::whole(dialect))).await;
-        assert!(asked < plain / 4, "{dialect:?} took {asked} bytes");
+        let bytes = allocated(send(&all, dialects::whole_list(dialect))).await;
+        assert!(bytes < plain / 4, "{dialect:?} allocated {bytes} bytes");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_who_ask_first_share_one_list() {
+async fn concurrent_first_requests_share_one_list() {
     let _turn = TURN.lock().await;
-    let layer = still(&forms::ALL, 5_000);
+    let layer = still(&dialects::ALL, 5_000);
     for dialect in OTHERS {
         let requests = (0..50).map(|_| {
             let service = layer.service();
-            let request = forms::whole(dialect);
+            let request = dialects::whole_list(dialect);
             tokio::spawn(async move {
-                let answer = service.oneshot(request).await.unwrap();
-                let mut body = answer.into_body();
+                let response = service.oneshot(request).await.unwrap();
+                let mut body = response.into_body();
                 let mut frames = Vec::new();
                 while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
                     frames.push(frame.unwrap().into_data().unwrap());
                 }
-                // A page has its head in a piece of its own; the records are shared.
+                // The head of a page is a frame of its own; the records are shared.
                 let records = frames.iter().max_by_key(|frame| frame.len()).unwrap();
                 records.as_ptr() as usize
             })
@@ -98,21 +98,21 @@ async fn many_who_ask_first_share_one_list() {
 }
 
 #[tokio::test]
-async fn what_did_not_change_is_not_rendered_again() {
+async fn unchanged_list_is_not_rendered_again() {
     let _turn = TURN.lock().await;
-    let desk = Desk::new(["a", "b"]);
-    let provider = Provider::source("lab", Script::desk(&desk));
-    let layer = speaking_all(builder([provider])).build().unwrap();
+    let shared = SharedList::new(["a", "b"]);
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared));
+    let layer = with_all_dialects(builder([provider])).build().unwrap();
     layer.cache().refresh().await.unwrap();
     let mut before = Vec::new();
-    for dialect in forms::ALL {
-        before.push(ask(&layer, forms::whole(dialect)).await);
+    for dialect in dialects::ALL {
+        before.push(send(&layer, dialects::whole_list(dialect)).await);
     }
-    // A failure and a success without news are published, with the same lists.
-    desk.set(Err(tower_models_cache::ListErrorKind::Status(500)));
+    // A failure and an unchanged success are published with the same lists.
+    shared.set(Err(tower_models_cache::ListErrorKind::Status(500)));
     layer.cache().refresh().await.unwrap_err();
-    for (dialect, before) in forms::ALL.into_iter().zip(&before) {
-        let after = ask(&layer, forms::whole(dialect)).await;
+    for (dialect, before) in dialects::ALL.into_iter().zip(&before) {
+        let after = send(&layer, dialects::whole_list(dialect)).await;
         assert_eq!(after.body().as_ptr(), before.body().as_ptr(), "{dialect:?}");
         assert_eq!(after.headers()["etag"], before.headers()["etag"]);
         let status = &after.headers()["cache-status"];
@@ -121,11 +121,11 @@ async fn what_did_not_change_is_not_rendered_again() {
             "{dialect:?}"
         );
     }
-    desk.lay(["a", "b", "c"]);
+    shared.set_ids(["a", "b", "c"]);
     layer.cache().refresh().await.unwrap();
-    for (dialect, before) in forms::ALL.into_iter().zip(&before) {
-        let after = ask(&layer, forms::whole(dialect)).await;
+    for (dialect, before) in dialects::ALL.into_iter().zip(&before) {
+        let after = send(&layer, dialects::whole_list(dialect)).await;
         assert_ne!(after.headers()["etag"], before.headers()["etag"]);
-        assert_eq!(forms::ids(dialect, after.body()).len(), 3);
+        assert_eq!(dialects::ids(dialect, after.body()).len(), 3);
     }
 }

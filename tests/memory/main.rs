@@ -1,4 +1,5 @@
-//! Memory: what is allocated and what is held. The allocator counts for the whole process, so these tests run one at a time.
+//! Memory: allocations per request, and bytes held. The allocator counts for the whole process,
+//! so these tests run one at a time.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

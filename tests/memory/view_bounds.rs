@@ -1,13 +1,13 @@
-//! What views take, and what is done for them: bounded, once, and kept over publications.
+//! Memory and work per view: limited, done once, and kept across publications.
 
-use crate::support::forms;
+use crate::support::dialects;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-use crate::support::forms::{ids, speaking_all};
-use crate::support::{Desk, Script, ask, builder};
+use crate::support::dialects::{ids, with_all_dialects};
+use crate::support::{ScriptedSource, SharedList, builder, send};
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use http_body_util::Empty;
@@ -19,15 +19,15 @@ use ClientDialect::{Anthropic, OpenAi};
 
 use crate::{GLOBAL, TURN};
 
-/// Team `n` sees the models whose number leaves `n` when it is divided by `of`.
-fn teams(builder: Builder, of: usize, asked: &Arc<AtomicUsize>) -> Builder {
-    let asked = Arc::clone(asked);
-    speaking_all(builder).views(move |request| {
+/// Team `n` sees the models whose number is `n` modulo `of`.
+fn teams(builder: Builder, of: usize, calls: &Arc<AtomicUsize>) -> Builder {
+    let calls = Arc::clone(calls);
+    with_all_dialects(builder).views(move |request| {
         let team = request.headers.get("x-team").ok_or("no team")?.to_str()?;
         let number: usize = team.parse()?;
-        let asked = Arc::clone(&asked);
+        let calls = Arc::clone(&calls);
         Ok(View::named(team, move |model| {
-            asked.fetch_add(1, Ordering::Relaxed);
+            calls.fetch_add(1, Ordering::Relaxed);
             let digits = model
                 .model()
                 .id()
@@ -51,7 +51,7 @@ fn models(count: usize) -> impl Iterator<Item = Model> {
     })
 }
 
-/// A cache that is shut down renders what is asked for, and compresses nothing.
+/// A cache that is shut down renders on request and does not compress.
 fn still(builder: Builder) -> StaticModelsCacheLayer {
     let stop = CancellationToken::new();
     stop.cancel();
@@ -66,20 +66,20 @@ fn held(since: &Region<'_, std::alloc::System>) -> usize {
 }
 
 #[tokio::test]
-async fn a_thousand_views_over_5_000_models_stay_within_the_bound() {
+async fn thousand_views_stay_within_memory_limit() {
     let _turn = TURN.lock().await;
-    let bound = 64 << 20; // as by default
-    let asked = Arc::default();
+    let bound = 64 << 20; // the default
+    let calls = Arc::default();
     let house = Provider::fixed("house", models(5_000));
-    // Each sees a tenth: 1,000 lists of 500 models, of 60 MB in one form and 160 in two.
-    let layer = still(teams(builder([house]), 10, &asked));
-    ask(&layer, by(0, forms::whole(OpenAi))).await;
+    // Each view sees a tenth: 1,000 lists of 500 models, 60 MB in one dialect and 160 MB in two.
+    let layer = still(teams(builder([house]), 10, &calls));
+    send(&layer, by(0, dialects::whole_list(OpenAi))).await;
     let since = Region::new(GLOBAL);
     for team in 0..1_000 {
-        let answer = ask(&layer, by(team, forms::whole(OpenAi))).await;
-        assert_eq!(answer.status(), 200);
+        let response = send(&layer, by(team, dialects::whole_list(OpenAi))).await;
+        assert_eq!(response.status(), 200);
         if team % 10 == 0 {
-            ask(&layer, by(team, forms::whole(Anthropic))).await;
+            send(&layer, by(team, dialects::whole_list(Anthropic))).await;
         }
         let status = layer.cache().status();
         assert!(status.view_bytes <= bound, "{}", status.view_bytes);
@@ -88,142 +88,142 @@ async fn a_thousand_views_over_5_000_models_stay_within_the_bound() {
     let held = held(&since);
     let status = layer.cache().status();
     assert!(held <= bound + bound / 8, "{held} bytes are held");
-    // What is said is what is held, give or take what an allocator's block has spare.
+    // The reported size matches the held memory, except for the allocator's slack.
     assert!(
         held <= status.view_bytes + status.view_bytes / 8,
         "{held} {}",
         status.view_bytes
     );
-    assert!(status.view_bytes > bound / 2, "the bound is made use of");
+    assert!(status.view_bytes > bound / 2, "the limit is used");
     assert_eq!(
-        asked.load(Ordering::Relaxed),
+        calls.load(Ordering::Relaxed),
         1_000 * 5_000,
-        "each was asked once"
+        "one predicate call per model and view"
     );
 }
 
 #[tokio::test]
-async fn the_views_that_were_asked_for_last_are_kept() {
+async fn recently_used_views_are_kept() {
     let _turn = TURN.lock().await;
-    let asked = Arc::default();
+    let calls = Arc::default();
     let house = Provider::fixed("house", models(10));
-    let layer = still(teams(builder([house]), 10, &asked).max_views(3));
-    let look = |team| ask(&layer, by(team, forms::whole(OpenAi)));
+    let layer = still(teams(builder([house]), 10, &calls).max_views(3));
+    let look = |team| send(&layer, by(team, dialects::whole_list(OpenAi)));
     for team in [1, 2, 3, 1, 4] {
-        let answer = look(team).await;
+        let response = look(team).await;
         let expected = format!("house/model-{team:05}");
-        assert_eq!(ids(OpenAi, answer.body()), [expected]);
+        assert_eq!(ids(OpenAi, response.body()), [expected]);
     }
     assert_eq!(layer.cache().status().views, 3);
-    let before = asked.load(Ordering::Relaxed);
+    let before = calls.load(Ordering::Relaxed);
     for team in [1, 3, 4] {
         look(team).await;
     }
-    assert_eq!(asked.load(Ordering::Relaxed), before, "they are kept");
-    // Who was let go is answered as before.
+    assert_eq!(calls.load(Ordering::Relaxed), before, "the views are kept");
+    // An evicted view is served as before.
     assert_eq!(ids(OpenAi, look(2).await.body()), ["house/model-00002"]);
-    assert_eq!(asked.load(Ordering::Relaxed), before + 10);
+    assert_eq!(calls.load(Ordering::Relaxed), before + 10);
 }
 
 #[tokio::test]
-async fn one_view_is_kept_whatever_it_takes() {
+async fn one_view_is_kept_beyond_memory_limit() {
     let _turn = TURN.lock().await;
-    let asked = Arc::default();
+    let calls = Arc::default();
     let house = Provider::fixed("house", models(100));
-    let layer = still(teams(builder([house]), 2, &asked).max_view_bytes(1));
+    let layer = still(teams(builder([house]), 2, &calls).max_view_bytes(1));
     for team in [0, 0, 1, 1] {
-        let answer = ask(&layer, by(team, forms::whole(OpenAi))).await;
-        assert_eq!(ids(OpenAi, answer.body()).len(), 50);
+        let response = send(&layer, by(team, dialects::whole_list(OpenAi))).await;
+        assert_eq!(ids(OpenAi, response.body()).len(), 50);
         assert_eq!(layer.cache().status().views, 1);
     }
-    assert_eq!(asked.load(Ordering::Relaxed), 2 * 100);
+    assert_eq!(calls.load(Ordering::Relaxed), 2 * 100);
 }
 
 #[tokio::test]
-async fn a_predicate_is_asked_about_each_model_once_a_publication_and_only_of_what_changed() {
+async fn predicate_runs_only_for_changed_models() {
     let _turn = TURN.lock().await;
-    let asked: Arc<AtomicUsize> = Arc::default();
-    let desk = Desk::new(["m-1", "m-2", "m-3"]);
-    let script = Script::desk(&desk);
+    let calls: Arc<AtomicUsize> = Arc::default();
+    let shared = SharedList::new(["m-1", "m-2", "m-3"]);
+    let source = ScriptedSource::shared(&shared);
     let steady = Provider::fixed("steady", models(100));
     let layer = teams(
-        builder([steady, Provider::source("lab", script)]),
+        builder([steady, Provider::source("lab", source)]),
         2,
-        &asked,
+        &calls,
     );
     let layer = layer.build().unwrap();
     layer.cache().refresh().await.unwrap();
-    let look = || ask(&layer, by(1, forms::whole(OpenAi)));
+    let look = || send(&layer, by(1, dialects::whole_list(OpenAi)));
     for _ in 0..3 {
         assert_eq!(ids(OpenAi, look().await.body()).len(), 52);
     }
-    ask(&layer, by(1, forms::whole(Anthropic))).await;
-    assert_eq!(asked.swap(0, Ordering::Relaxed), 103);
+    send(&layer, by(1, dialects::whole_list(Anthropic))).await;
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 103);
 
-    desk.lay(["m-1", "m-2", "m-5", "m-7"]);
+    shared.set_ids(["m-1", "m-2", "m-5", "m-7"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(
-        asked.load(Ordering::Relaxed),
+        calls.load(Ordering::Relaxed),
         4,
-        "the others' are known, and prepared before"
+        "predicates run for changed models only"
     );
     for dialect in [OpenAi, Anthropic] {
-        let answer = ask(&layer, by(1, forms::whole(dialect))).await;
-        assert_eq!(ids(dialect, answer.body()).len(), 53);
+        let response = send(&layer, by(1, dialects::whole_list(dialect))).await;
+        assert_eq!(ids(dialect, response.body()).len(), 53);
     }
-    assert_eq!(asked.swap(0, Ordering::Relaxed), 4);
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 4);
 
-    // Nothing changed: nothing is asked, and the lists are the same.
+    // Without a change, no predicate runs and the lists are the same.
     let before = look().await;
     layer.cache().refresh().await.unwrap();
     assert_eq!(look().await.body().as_ptr(), before.body().as_ptr());
-    assert_eq!(asked.swap(0, Ordering::Relaxed), 0);
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
-async fn a_view_that_nobody_asks_for_is_not_prepared_for_ever() {
+async fn unused_view_is_dropped() {
     let _turn = TURN.lock().await;
-    let asked: Arc<AtomicUsize> = Arc::default();
-    let desk = Desk::new(["m-1"]);
-    let provider = Provider::source("lab", Script::desk(&desk));
-    let layer = teams(builder([provider]), 2, &asked).build().unwrap();
+    let calls: Arc<AtomicUsize> = Arc::default();
+    let shared = SharedList::new(["m-1"]);
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared));
+    let layer = teams(builder([provider]), 2, &calls).build().unwrap();
     layer.cache().refresh().await.unwrap();
     for team in [1, 2, 3] {
-        ask(&layer, by(team, forms::whole(OpenAi))).await;
+        send(&layer, by(team, dialects::whole_list(OpenAi))).await;
     }
     assert_eq!(layer.cache().status().views, 3);
     for (list, views) in [(["m-2"], 3), (["m-3"], 0)] {
-        desk.lay(list);
+        shared.set_ids(list);
         layer.cache().refresh().await.unwrap();
         assert_eq!(layer.cache().status().views, views);
     }
-    let answer = ask(&layer, by(1, forms::whole(OpenAi))).await;
-    assert_eq!(ids(OpenAi, answer.body()), ["lab/m-3"]);
+    let response = send(&layer, by(1, dialects::whole_list(OpenAi))).await;
+    assert_eq!(ids(OpenAi, response.body()), ["lab/m-3"]);
 }
 
-/// The bound counts compressed variants, which come later.
+/// The limit includes compressed lists, which are added later.
 #[cfg(feature = "compression")]
 #[tokio::test]
-async fn the_bound_holds_once_lists_are_compressed() {
+async fn memory_limit_includes_compressed_lists() {
     let _turn = TURN.lock().await;
     let house = || Provider::fixed("house", models(500));
     let size = {
         let layer = still(teams(builder([house()]), 2, &Arc::default()));
-        ask(&layer, by(0, forms::whole(OpenAi))).await;
+        send(&layer, by(0, dialects::whole_list(OpenAi))).await;
         layer.cache().status().view_bytes
     };
-    // Room for two lists as they are rendered, and not for their variants as well.
+    // Room for two rendered lists, but not for their compressed forms.
     let bound = 2 * size + size / 50;
     let builder = teams(builder([house()]), 2, &Arc::default());
     let layer = builder.max_view_bytes(bound).build().unwrap();
     for team in [0, 1] {
-        ask(&layer, by(team, forms::whole(OpenAi))).await;
+        send(&layer, by(team, dialects::whole_list(OpenAi))).await;
     }
     loop {
-        let mut request = by(1, forms::whole(OpenAi));
+        let mut request = by(1, dialects::whole_list(OpenAi));
         let gzip = HeaderValue::from_static("gzip");
         request.headers_mut().insert("accept-encoding", gzip);
-        let response = ask(&layer, request).await;
+        let response = send(&layer, request).await;
         if response.headers().contains_key("content-encoding") {
             break;
         }

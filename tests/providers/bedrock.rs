@@ -1,6 +1,5 @@
-//! Requests to AWS are signed anew each time, with credentials that are kept until they
-//! expire or are refused. That the signature is right is shown beside the code, by AWS's
-//! own test case.
+//! Requests to AWS are signed one by one, with credentials that are kept until they expire or are
+//! refused. The signature itself is tested beside the code, with AWS's own test case.
 
 use std::{
     collections::HashSet,
@@ -24,11 +23,11 @@ const PAGES: [&str; 2] = [
     r#"{"inferenceProfileSummaries":[{"inferenceProfileId":"us.vendor.model-v1:0"}]}"#,
 ];
 
-/// A region of Bedrock that refuses the first so many requests.
+/// A Bedrock region that refuses its first requests.
 #[derive(Clone, Default)]
 struct Region {
     refuses: usize,
-    asked: Arc<Mutex<Vec<(String, HeaderMap)>>>,
+    requests: Arc<Mutex<Vec<(String, HeaderMap)>>>,
     fetches: Arc<AtomicUsize>,
 }
 
@@ -44,10 +43,10 @@ impl Region {
         let region = self.clone();
         let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
             let second = request.uri().query().unwrap().contains("nextToken");
-            let mut asked = region.asked.lock().unwrap();
-            asked.push((request.uri().to_string(), request.headers().clone()));
+            let mut requests = region.requests.lock().unwrap();
+            requests.push((request.uri().to_string(), request.headers().clone()));
             let mut response = Response::new(Full::<Bytes>::from(PAGES[usize::from(second)]));
-            if asked.len() <= region.refuses {
+            if requests.len() <= region.refuses {
                 *response.status_mut() = StatusCode::FORBIDDEN;
             }
             async { Ok::<_, Infallible>(response) }
@@ -73,9 +72,9 @@ impl Region {
         self.fetches.load(Ordering::SeqCst)
     }
 
-    /// The addresses, and the keys that signed for them.
-    fn asked(&self) -> Vec<(String, String)> {
-        let asked = self.asked.lock().unwrap();
+    /// The addresses, and the access keys that signed the requests.
+    fn requests(&self) -> Vec<(String, String)> {
+        let requests = self.requests.lock().unwrap();
         let key = |headers: &HeaderMap| {
             let line = headers["authorization"].to_str().unwrap();
             assert!(headers["authorization"].is_sensitive());
@@ -91,7 +90,7 @@ impl Region {
             assert_eq!(session.replace("session-", "AKID"), key);
             key
         };
-        asked
+        requests
             .iter()
             .map(|(uri, headers)| (uri.clone(), key(headers)))
             .collect()
@@ -99,20 +98,20 @@ impl Region {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_page_is_signed_for_itself_with_credentials_fetched_once() {
+async fn each_page_is_signed_with_cached_credentials() {
     let region = Region::default();
     let layer = region.layer(None);
     layer.cache().refresh().await.unwrap();
     layer.cache().refresh().await.unwrap();
     assert_eq!(layer.cache().snapshot().len(), 2);
     assert_eq!(region.fetches(), 1);
-    let asked = region.asked();
-    assert_eq!(asked.len(), 4);
+    let requests = region.requests();
+    assert_eq!(requests.len(), 4);
     let address = "https://bedrock.eu-central-1.amazonaws.com/inference-profiles?maxResults=1000";
-    assert_eq!(asked[0].0, address);
-    assert_eq!(asked[1].0, format!("{address}&nextToken=A%2F%2B%3D"));
-    // Another address, another signature.
-    let signatures: HashSet<_> = region.asked.lock().unwrap()[..2]
+    assert_eq!(requests[0].0, address);
+    assert_eq!(requests[1].0, format!("{address}&nextToken=A%2F%2B%3D"));
+    // Another address needs another signature.
+    let signatures: HashSet<_> = region.requests.lock().unwrap()[..2]
         .iter()
         .map(|(_, headers)| headers["authorization"].clone())
         .collect();
@@ -120,7 +119,7 @@ async fn every_page_is_signed_for_itself_with_credentials_fetched_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_are_fetched_again_shortly_before_they_expire() {
+async fn credentials_are_renewed_before_they_expire() {
     let region = Region::default();
     let layer = region.layer(Some(Duration::from_secs(3600)));
     for (after, fetches) in [(0, 1), (3500, 1), (41, 2), (3500, 2), (41, 3)] {
@@ -131,26 +130,26 @@ async fn credentials_are_fetched_again_shortly_before_they_expire() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_are_refused_are_fetched_anew_once() {
+async fn refused_credentials_are_renewed_once() {
     let region = Region::refusing(1);
     let layer = region.layer(None);
     layer.cache().refresh().await.unwrap();
-    let keys: Vec<_> = region.asked().into_iter().map(|(_, key)| key).collect();
+    let keys: Vec<_> = region.requests().into_iter().map(|(_, key)| key).collect();
     assert_eq!(keys, ["AKID1", "AKID2", "AKID2"]);
 
     let region = Region::refusing(usize::MAX);
     let layer = region.layer(None);
     let error = layer.cache().refresh().await.unwrap_err();
     assert_eq!(error.failures()[0].kind(), ListErrorKind::Status(403));
-    assert_eq!((region.asked().len(), region.fetches()), (2, 2));
+    assert_eq!((region.requests().len(), region.fetches()), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_log_shows_what_signs() {
+async fn log_does_not_contain_credentials() {
     let log = &*LOG;
     let region = Region::default();
     region.layer(None).cache().refresh().await.unwrap();
-    assert_eq!(region.asked().len(), 2);
+    assert_eq!(region.requests().len(), 2);
     let log = log.text();
     assert!(log.contains("model list confirmed"), "{log}");
     for secret in ["AKID1", "wJalr", "session-1"] {
@@ -159,7 +158,7 @@ async fn no_log_shows_what_signs() {
 }
 
 #[test]
-fn a_region_or_a_service_that_is_no_word_is_refused() {
+fn invalid_region_or_service_is_refused() {
     let service = tower::service_fn(|_: Request<Empty<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
@@ -178,7 +177,7 @@ fn a_region_or_a_service_that_is_no_word_is_refused() {
 }
 
 #[test]
-fn without_an_address_there_is_nothing_to_sign() {
+fn signing_needs_an_address() {
     let service = tower::service_fn(|_: Request<Empty<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });

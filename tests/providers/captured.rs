@@ -1,7 +1,7 @@
-//! Real lists, as providers sent them: from the folder that `MODELS_CAPTURES` names.
+//! Real lists as providers sent them, from the directory in `MODELS_CAPTURES`.
 //!
-//! The captures are not part of the crate. Without the variable these tests read
-//! nothing; `samples` shows the same on small lists that are.
+//! The captures are not part of the crate. Without the variable these tests read nothing;
+//! `samples` tests the same with small lists that are part of the crate.
 
 use std::{convert::Infallible, fs, path::PathBuf};
 
@@ -10,11 +10,11 @@ use http::{Request, Response};
 use http_body_util::{Empty, Full};
 use tower_models_cache::{Dialect, ListErrorKind, Provider, StaticModelsCacheLayer};
 
-/// How many models there are, and how many of them are duplicates; or a failure.
+/// The number of models and of duplicates among them, or a failure.
 pub(crate) type Outcome = Result<(usize, usize), ListErrorKind>;
 
-/// A capture: its file, the dialect it is configured with, the dialect that is found when
-/// none is, and what it comes to: so many models, less so many duplicates, or a failure.
+/// A capture: its file, its configured dialect, the dialect that is detected without
+/// configuration, and the result: the number of models and of duplicates, or a failure.
 type Capture = (&'static str, &'static str, &'static str, Outcome);
 
 const CAPTURES: &[Capture] = &[
@@ -194,7 +194,7 @@ fn captures() -> Option<PathBuf> {
     std::env::var_os("MODELS_CAPTURES").map(PathBuf::from)
 }
 
-/// A provider with this capture as its first page; if that names a next one, it is empty.
+/// A provider with this capture as its first page; a next page, if there is one, is empty.
 pub(crate) fn layer(body: Vec<u8>, dialect: &str) -> StaticModelsCacheLayer {
     let body = Bytes::from(body);
     let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
@@ -206,22 +206,24 @@ pub(crate) fn layer(body: Vec<u8>, dialect: &str) -> StaticModelsCacheLayer {
         };
         async move { Ok::<_, Infallible>(Response::new(Full::new(body))) }
     });
-    let dialect: Dialect = dialect.parse().expect("is known");
+    let dialect: Dialect = dialect.parse().expect("known dialect");
     StaticModelsCacheLayer::builder()
         .provider(Provider::http("captured", service).dialect(dialect))
         .build()
-        .expect("the settings are good")
+        .expect("valid settings")
 }
 
 #[test]
 fn every_captured_list_is_in_the_table() {
     let Some(folder) = captures() else { return };
     let mut files = Vec::new();
-    for group in fs::read_dir(&folder).expect("is a folder") {
-        let group = group.expect("can be read").path();
+    for group in fs::read_dir(&folder).expect("a directory") {
+        let group = group.expect("readable directory entry").path();
         for file in fs::read_dir(&group).into_iter().flatten() {
-            let file = file.expect("can be read").path();
-            let name = file.strip_prefix(&folder).expect("is inside");
+            let file = file.expect("readable directory entry").path();
+            let name = file
+                .strip_prefix(&folder)
+                .expect("path below the directory");
             files.push(name.to_string_lossy().into_owned());
         }
     }
@@ -234,7 +236,7 @@ fn every_captured_list_is_in_the_table() {
 }
 
 #[tokio::test]
-async fn every_captured_list_is_read_whole_as_configured_and_as_found() {
+async fn captures_are_read_in_set_or_auto_dialect() {
     let Some(folder) = captures() else { return };
     for (file, configured, found, expected) in CAPTURES {
         let body = fs::read(folder.join(file)).expect(file);
@@ -242,7 +244,7 @@ async fn every_captured_list_is_read_whole_as_configured_and_as_found() {
     }
 }
 
-/// Reads the list under the configured dialect, and under the one that is detected.
+/// Reads the list in the configured dialect and in the detected one.
 pub(crate) async fn assert_is_read(
     name: &str,
     body: &[u8],
@@ -270,7 +272,7 @@ pub(crate) async fn assert_is_read(
 }
 
 #[tokio::test]
-async fn captured_models_are_listed_and_asked_for_by_their_ids() {
+async fn captured_models_are_listed_and_routed_by_id() {
     let Some(folder) = captures() else { return };
     for (file, dialect, listed, upstream, owner) in [
         (
@@ -327,26 +329,26 @@ async fn captured_models_are_listed_and_asked_for_by_their_ids() {
 }
 
 #[tokio::test]
-async fn two_days_of_one_provider_differ_only_where_it_says_something_else() {
+async fn captures_of_two_days_differ_only_by_content() {
     let Some(folder) = captures() else { return };
     let read = |file: &str| fs::read(folder.join(file)).expect(file);
     let list = async |body| {
         let cache = layer(body, "openai").cache();
-        cache.refresh().await.expect("is a list");
+        cache.refresh().await.expect("a list");
         cache.snapshot()
     };
     let first = list(read("openai/models_2026-08-04.json")).await;
     let second = list(read("openai/models_2026-08-05.json")).await;
     let changed = first.iter().filter(|model| {
-        let other = second.get(&model.id()).expect("the ids are the same");
+        let other = second.get(&model.id()).expect("the same ids");
         other.model() != model.model()
     });
-    // 57 had a date of their end on the first day, and none on the second.
+    // 57 models had a deprecation date on the first day, and none on the second.
     assert_eq!(changed.count(), 57);
 }
 
 #[tokio::test]
-async fn a_captured_list_that_breaks_off_is_no_list() {
+async fn truncated_captured_list_is_a_failure() {
     let Some(folder) = captures() else { return };
     for (file, dialect, _, _) in CAPTURES.iter().filter(|capture| capture.3.is_ok()) {
         let body = fs::read(folder.join(file)).expect(file);
@@ -354,7 +356,7 @@ async fn a_captured_list_that_breaks_off_is_no_list() {
     }
 }
 
-/// Cuts the list off at several places.
+/// Truncates the list at several positions.
 pub(crate) async fn assert_truncation_fails(name: &str, body: &[u8], dialect: &str) {
     let body = body.trim_ascii_end();
     for end in [body.len() - 1, body.len() / 2, 1] {
@@ -367,11 +369,12 @@ pub(crate) async fn assert_truncation_fails(name: &str, body: &[u8], dialect: &s
 
 #[cfg(feature = "catalog")]
 #[tokio::test]
-async fn a_captured_catalogue_describes_what_providers_list() {
+async fn captured_catalog_describes_listed_models() {
     let Some(folder) = captures() else { return };
     let file = folder.join("modelsdev/api_2026-02-10.json");
-    let body =
-        Bytes::from(fs::read(folder.join("openai/models_2026-08-04.json")).expect("is there"));
+    let body = Bytes::from(
+        fs::read(folder.join("openai/models_2026-08-04.json")).expect("readable capture"),
+    );
     let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
         let response = Response::new(Full::new(body.clone()));
         async { Ok::<_, Infallible>(response) }
@@ -380,19 +383,22 @@ async fn a_captured_catalogue_describes_what_providers_list() {
         .provider(Provider::http("openai", service))
         .catalog(tower_models_cache::Catalog::file(file))
         .build()
-        .expect("the settings are good");
+        .expect("valid settings");
     let cache = layer.cache();
-    cache.refresh().await.expect("is a list");
+    cache.refresh().await.expect("a list");
     let plain = cache.snapshot();
-    cache.refresh_catalog().await.expect("is a catalogue");
-    let status = cache.status().catalog.expect("is set");
+    cache.refresh_catalog().await.expect("a catalog");
+    let status = cache.status().catalog.expect("a configured catalog");
     assert_eq!((status.models, status.skipped), (2512, 0));
     assert_eq!(status.described, 38);
     let snapshot = cache.snapshot();
     assert_eq!(snapshot.len(), plain.len());
-    let model = snapshot.get("openai/gpt-4.1").expect("is listed").model();
+    let model = snapshot
+        .get("openai/gpt-4.1")
+        .expect("a listed model")
+        .model();
     assert_eq!(model.context_length(), Some(1_047_576));
-    let prices = model.prices().expect("are known");
+    let prices = model.prices().expect("known prices");
     assert_eq!(
         prices.prompt.map(|price| price.to_string()).as_deref(),
         Some("0.000002")

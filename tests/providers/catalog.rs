@@ -1,5 +1,5 @@
-//! The catalogue: which record describes which model, and what comes of one that is late,
-//! broken or gone.
+//! The catalog: which record describes which model, and the effects of a catalog that is late,
+//! invalid or unavailable.
 
 use crate::support;
 use std::{
@@ -21,28 +21,28 @@ use tower_models_cache::{
     Status,
 };
 
-use crate::support::{Gate, MODES, Mode, Script, ask, builder, calm, get, list};
+use crate::support::{Gate, MODES, Mode, ScriptedSource, builder, get, list, send, settle};
 
-/// A request: where it went, and the tag that it named.
-type Asked = (String, Option<String>);
+/// A request: its URI, and its `If-None-Match`.
+type Fetch = (String, Option<String>);
 
-/// Where a catalogue lies, to be changed by the test.
+/// A server with a catalog that the test can change.
 #[derive(Clone, Default)]
-struct Shelf {
+struct CatalogServer {
     answer: Arc<Mutex<(u16, String, Option<&'static str>)>>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    fetches: Arc<Mutex<Vec<Fetch>>>,
     sent: Arc<AtomicUsize>,
     gate: Option<Gate>,
 }
 
-impl Shelf {
+impl CatalogServer {
     fn new(catalog: &Value) -> Self {
-        let shelf = Self::default();
-        shelf.lay(catalog);
-        shelf
+        let server = Self::default();
+        server.set_catalog(catalog);
+        server
     }
 
-    fn lay(&self, catalog: &Value) {
+    fn set_catalog(&self, catalog: &Value) {
         self.set(200, catalog.to_string(), None);
     }
 
@@ -51,10 +51,10 @@ impl Shelf {
     }
 
     fn catalog(&self) -> Catalog {
-        let shelf = self.clone();
+        let server = self.clone();
         Catalog::http(tower::service_fn(move |request: Request<Empty<Bytes>>| {
-            let shelf = shelf.clone();
-            async move { Ok::<_, Infallible>(shelf.answer(&request).await) }
+            let server = server.clone();
+            async move { Ok::<_, Infallible>(server.answer(&request).await) }
         }))
     }
 
@@ -64,8 +64,8 @@ impl Shelf {
         }
         let known = request.headers().get("if-none-match");
         let known = known.map(|tag| tag.to_str().unwrap().to_owned());
-        let asked = (request.uri().to_string(), known.clone());
-        self.asked.lock().unwrap().push(asked);
+        let fetches = (request.uri().to_string(), known.clone());
+        self.fetches.lock().unwrap().push(fetches);
         let (status, body, etag) = self.answer.lock().unwrap().clone();
         let mut response = Response::builder().status(status);
         if let Some(etag) = etag {
@@ -79,12 +79,12 @@ impl Shelf {
         response.body(Full::from(body)).unwrap()
     }
 
-    fn asked(&self) -> usize {
-        self.asked.lock().unwrap().len()
+    fn fetches(&self) -> usize {
+        self.fetches.lock().unwrap().len()
     }
 }
 
-/// A catalogue with one model, of which this window is known.
+/// A catalog with one model, of which this context length is known.
 fn of(provider: &str, id: &str, window: u64) -> Value {
     json!({ provider: { "models": { id: { "limit": { "context": window } } } } })
 }
@@ -100,9 +100,9 @@ fn catalog(layer: &StaticModelsCacheLayer) -> tower_models_cache::CatalogStatus 
 }
 
 async fn with(catalog: &Value, provider: Provider) -> StaticModelsCacheLayer {
-    let shelf = Shelf::new(catalog);
+    let server = CatalogServer::new(catalog);
     let layer = builder([provider])
-        .catalog(shelf.catalog())
+        .catalog(server.catalog())
         .build()
         .unwrap();
     assert_eq!(
@@ -116,10 +116,10 @@ async fn with(catalog: &Value, provider: Provider) -> StaticModelsCacheLayer {
     layer
 }
 
-// ===== Which record =====
+// ===== Matching records =====
 
 #[tokio::test(start_paused = true)]
-async fn what_a_provider_does_not_tell_the_catalogue_does() {
+async fn catalog_fills_missing_facts() {
     let known = json!({"star": {"models": {"star-4": {
         "name": "Star 4", "family": "star", "tool_call": true, "reasoning": false,
         "open_weights": true, "modalities": {"input": ["text", "image"], "output": ["text"]},
@@ -134,7 +134,7 @@ async fn what_a_provider_does_not_tell_the_catalogue_does() {
         Provider::fixed("star", [model, Model::new("star-5")]),
     )
     .await;
-    let response = ask(&layer, get("/v1/models/star/star-4")).await;
+    let response = send(&layer, get("/v1/models/star/star-4")).await;
     let record: Value = serde_json::from_slice(response.body()).unwrap();
     let expected = json!({"id": "star/star-4", "object": "model", "created": 0,
         "owned_by": "star", "name": "Own", "context_length": 400_000,
@@ -146,7 +146,7 @@ async fn what_a_provider_does_not_tell_the_catalogue_does() {
             "input_cache_read": "0.0000000000001"},
         "deprecated": true});
     assert_eq!(record, expected);
-    let response = ask(&layer, get("/v1/models/star/star-5")).await;
+    let response = send(&layer, get("/v1/models/star/star-5")).await;
     let record: Value = serde_json::from_slice(response.body()).unwrap();
     assert_eq!(record.as_object().unwrap().len(), 4, "{record}");
     let status = catalog(&layer);
@@ -159,7 +159,7 @@ async fn what_a_provider_does_not_tell_the_catalogue_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_is_found_by_its_name_in_the_catalogue_alone() {
+async fn catalog_provider_is_matched_by_name() {
     let known = of("amazon-bedrock", "a", 7);
     let provider = |name: &str| Provider::fixed(name, [Model::new("a")]);
     for (provider, expected) in [
@@ -177,7 +177,7 @@ async fn a_provider_is_found_by_its_name_in_the_catalogue_alone() {
 }
 
 #[test]
-fn presets_know_their_names_in_the_catalogue() {
+fn presets_map_to_catalog_names() {
     for (preset, id) in [
         (Preset::Anthropic, Some("anthropic")),
         (Preset::Gemini, Some("google")),
@@ -191,7 +191,7 @@ fn presets_know_their_names_in_the_catalogue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_preset_is_looked_for_under_its_own_name_whatever_it_is_called() {
+async fn renamed_preset_keeps_its_catalog_name() {
     let gemini = tower::service_fn(|_: Request<Empty<Bytes>>| async {
         let body = r#"{"models":[{"name":"models/gemini-3"}]}"#;
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(body)))
@@ -204,7 +204,7 @@ async fn a_preset_is_looked_for_under_its_own_name_whatever_it_is_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ids_match_exactly_or_behind_a_vendor_and_ambiguity_is_no_match() {
+async fn ids_match_exactly_or_after_vendor() {
     let star = |window: u64| {
         json!({"limit": {"context": window}, "cost": {"input": 1, "output": 2},
             "status": "deprecated"})
@@ -241,16 +241,17 @@ async fn ids_match_exactly_or_behind_a_vendor_and_ambiguity_is_no_match() {
     let layer = with(&all, Provider::fixed("shop", models)).await;
     let snapshot = layer.cache().snapshot();
     for (id, window, priced) in [
-        // The provider's own records: prices and all.
+        // Records under the provider's own name: all facts, with prices.
         ("star/own", Some(5), true),
         ("rest", Some(7), true),
         ("up", Some(8), true),
-        // Records of the same model elsewhere: what does not depend on where.
+        // Records of the same model under other providers: only facts that do not depend on the
+        // provider.
         ("star/star-4", Some(1), false),
         ("star/alike", Some(3), false),
         ("star/x/y", Some(4), false),
         ("nobody/rest", Some(7), false),
-        // Two that differ, or none.
+        // Two records that differ, or none.
         ("star/both", None, false),
         ("star-4", None, false),
         ("STAR/star-4", None, false),
@@ -265,7 +266,7 @@ async fn ids_match_exactly_or_behind_a_vendor_and_ambiguity_is_no_match() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_operator_and_the_provider_go_before_the_catalogue() {
+async fn operator_and_provider_override_catalog() {
     let known = json!({"lab": {"models": {"a": {"family": "catalogue", "open_weights": false,
         "limit": {"context": 3}, "cost": {"input": 1, "output": 1}}}}});
     let own = Prices {
@@ -273,9 +274,9 @@ async fn the_operator_and_the_provider_go_before_the_catalogue() {
         ..Prices::default()
     };
     let model = Model::new("a").with_family("provider").with_prices(own);
-    let shelf = Shelf::new(&known);
+    let server = CatalogServer::new(&known);
     let layer = builder([Provider::fixed("lab", [model])])
-        .catalog(shelf.catalog())
+        .catalog(server.catalog())
         .override_model("lab/a", Model::description().with_context_length(1))
         .build()
         .unwrap();
@@ -289,58 +290,58 @@ async fn the_operator_and_the_provider_go_before_the_catalogue() {
     assert_eq!(model.prices(), Some(&own));
 }
 
-// ===== When it comes, and when it does not =====
+// ===== Fetching the catalog =====
 
 #[tokio::test(start_paused = true)]
-async fn a_late_catalogue_is_waited_for_by_nobody_and_published_once() {
+async fn late_catalog_is_published_without_waiting() {
     for mode in MODES {
         let gate = Gate::default();
-        let shelf = Shelf {
+        let server = CatalogServer {
             gate: Some(gate.clone()),
-            ..Shelf::new(&of("lab", "a", 7))
+            ..CatalogServer::new(&of("lab", "a", 7))
         };
-        let script = Script::always(["a", "b"]);
+        let source = ScriptedSource::always(["a", "b"]);
         let (layer, _refresher) =
-            mode.start(builder([Provider::source("lab", script)]).catalog(shelf.catalog()));
+            mode.start(builder([Provider::source("lab", source)]).catalog(server.catalog()));
         let (ids, took) = support::timed(list(&layer)).await;
         assert_eq!((ids.len(), took), (2, Duration::ZERO), "{mode:?}");
-        calm().await;
+        settle().await;
         assert_eq!(window(&layer, "lab/a"), None);
         assert!(catalog(&layer).fetching);
         let before = layer.cache().snapshot();
         let mut updates = layer.cache().subscribe();
         gate.open(1);
-        calm().await;
+        settle().await;
         assert_eq!(window(&layer, "lab/a"), Some(7));
         assert_ne!(layer.cache().snapshot().etag(), before.etag());
         assert!(updates.next().await.is_some());
         let more = tokio::time::timeout(Duration::from_secs(1), updates.next());
         assert!(more.await.is_err(), "published twice");
-        assert_eq!(shelf.asked(), 1);
-        assert_eq!(shelf.asked.lock().unwrap()[0].0, "/api.json");
+        assert_eq!(server.fetches(), 1);
+        assert_eq!(server.fetches.lock().unwrap()[0].0, "/api.json");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_fetched_again_in_its_interval_and_asked_whether_it_still_holds() {
+async fn catalog_is_revalidated_per_interval() {
     for mode in [Mode::Spawn, Mode::Build] {
-        let shelf = Shelf::default();
-        shelf.set(200, of("lab", "a", 7).to_string(), Some("\"1\""));
+        let server = CatalogServer::default();
+        server.set(200, of("lab", "a", 7).to_string(), Some("\"1\""));
         let (layer, _refresher) = mode.start(
             builder([Provider::fixed("lab", [Model::new("a")])])
-                .catalog(shelf.catalog().refresh_interval(Duration::from_secs(600))),
+                .catalog(server.catalog().refresh_interval(Duration::from_secs(600))),
         );
         list(&layer).await;
-        calm().await;
+        settle().await;
         assert_eq!(window(&layer, "lab/a"), Some(7), "{mode:?}");
         let first = layer.cache().snapshot();
         tokio::time::sleep(Duration::from_secs(700)).await;
         list(&layer).await;
-        calm().await;
-        let asked = shelf.asked.lock().unwrap().clone();
-        let tags: Vec<_> = asked.iter().map(|(_, tag)| tag.as_deref()).collect();
+        settle().await;
+        let fetches = server.fetches.lock().unwrap().clone();
+        let tags: Vec<_> = fetches.iter().map(|(_, tag)| tag.as_deref()).collect();
         assert_eq!(tags, [None, Some("\"1\"")], "{mode:?}");
-        assert_eq!(shelf.sent.load(Ordering::SeqCst), 1);
+        assert_eq!(server.sent.load(Ordering::SeqCst), 1);
         assert_eq!(
             layer.cache().snapshot().body().as_ptr(),
             first.body().as_ptr()
@@ -350,11 +351,11 @@ async fn it_is_fetched_again_in_its_interval_and_asked_whether_it_still_holds() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_keeps_the_last_good_one_however_old_and_is_told_by_its_kind() {
+async fn failure_keeps_last_catalog_and_is_reported() {
     let good = of("lab", "a", 7).to_string();
-    let shelf = Shelf::default();
+    let server = CatalogServer::default();
     let builder = builder([Provider::fixed("lab", [Model::new("a")])])
-        .catalog(shelf.catalog())
+        .catalog(server.catalog())
         .max_stale(Duration::from_secs(3600));
     let layer = builder.build().unwrap();
     let cache = layer.cache();
@@ -367,34 +368,36 @@ async fn a_failure_keeps_the_last_good_one_however_old_and_is_told_by_its_kind()
         (500, "", ListErrorKind::Status(500)),
     ] {
         if kind != ListErrorKind::Empty {
-            shelf.set(status, body, None);
+            server.set(status, body, None);
             assert_eq!(
                 cache.refresh_catalog().await.map_err(|error| error.kind()),
                 Err(kind)
             );
             assert_eq!(catalog(&layer).error, Some(kind));
         }
-        shelf.set(200, &*good, None);
+        server.set(200, &*good, None);
         assert_eq!(
             cache.refresh_catalog().await.map_err(|error| error.kind()),
             Ok(true)
         );
         let etag = cache.snapshot().etag().to_owned();
-        shelf.set(status, body, None);
+        server.set(status, body, None);
         tokio::time::sleep(Duration::from_secs(30 * 3600)).await;
         assert_eq!(
             cache.refresh_catalog().await.map_err(|error| error.kind()),
             Err(kind)
         );
-        let told = catalog(&layer);
+        let reported = catalog(&layer);
         assert_eq!(
-            (told.models, told.described, told.error),
+            (reported.models, reported.described, reported.error),
             (1, 1, Some(kind))
         );
-        assert!(told.failures > 0 && told.confirmed.unwrap() >= Duration::from_secs(30 * 3600));
+        assert!(
+            reported.failures > 0 && reported.confirmed.unwrap() >= Duration::from_secs(30 * 3600)
+        );
         assert_eq!(window(&layer, "lab/a"), Some(7));
         assert_eq!(cache.snapshot().etag(), etag);
-        shelf.set(200, &*good, None);
+        server.set(200, &*good, None);
         assert_eq!(
             cache.refresh_catalog().await.map_err(|error| error.kind()),
             Ok(true)
@@ -403,19 +406,20 @@ async fn a_failure_keeps_the_last_good_one_however_old_and_is_told_by_its_kind()
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_down_is_left_alone_and_disturbs_no_provider() {
+async fn failing_catalog_backs_off_alone() {
     for mode in MODES {
-        let shelf = Shelf::default();
-        shelf.set(503, "", None);
+        let server = CatalogServer::default();
+        server.set(503, "", None);
         let (layer, _refresher) = mode.start(
-            builder([Provider::source("lab", Script::always(["a"]))]).catalog(shelf.catalog()),
+            builder([Provider::source("lab", ScriptedSource::always(["a"]))])
+                .catalog(server.catalog()),
         );
         for _ in 0..1000 {
             assert_eq!(list(&layer).await, ["lab/a"]);
         }
-        calm().await;
-        assert_eq!(shelf.asked(), 1, "{mode:?}");
-        let response = ask(&layer, get("/v1/models")).await;
+        settle().await;
+        assert_eq!(server.fetches(), 1, "{mode:?}");
+        let response = send(&layer, get("/v1/models")).await;
         let status = response.headers()["cache-status"].to_str().unwrap();
         assert!(
             !status.contains("partial") && !status.contains("stale"),
@@ -425,27 +429,27 @@ async fn one_that_is_down_is_left_alone_and_disturbs_no_provider() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_without_a_cache_do_not_ask_it_each() {
-    let shelf = Shelf::new(&of("lab", "a", 7));
-    let layer = builder([Provider::source("lab", Script::always(["a"]))])
-        .catalog(shelf.catalog())
+async fn catalog_is_not_fetched_per_uncached_request() {
+    let server = CatalogServer::new(&of("lab", "a", 7));
+    let layer = builder([Provider::source("lab", ScriptedSource::always(["a"]))])
+        .catalog(server.catalog())
         .without_cache()
         .build()
         .unwrap();
     for _ in 0..5 {
         list(&layer).await;
-        calm().await;
+        settle().await;
     }
-    assert_eq!(shelf.asked(), 1);
+    assert_eq!(server.fetches(), 1);
     assert_eq!(window(&layer, "lab/a"), Some(7));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_it_no_longer_has_is_no_longer_told() {
-    let shelf = Shelf::new(&json!({"lab": {"models": {
+async fn removed_catalog_facts_are_unlisted() {
+    let server = CatalogServer::new(&json!({"lab": {"models": {
         "a": {"family": "f"}, "b": {"family": "f"}}}}));
     let layer = builder([Provider::fixed("lab", ["a", "b"].map(Model::new))])
-        .catalog(shelf.catalog())
+        .catalog(server.catalog())
         .build()
         .unwrap();
     let cache = layer.cache();
@@ -457,19 +461,19 @@ async fn what_it_no_longer_has_is_no_longer_told() {
     let plain = cache.snapshot();
     cache.refresh_catalog().await.unwrap();
     assert_eq!(family("lab/a").as_deref(), Some("f"));
-    shelf.lay(&json!({"lab": {"models": {"b": {"family": "g"}}}}));
+    server.set_catalog(&json!({"lab": {"models": {"b": {"family": "g"}}}}));
     cache.refresh_catalog().await.unwrap();
     assert_eq!((family("lab/a"), family("lab/b")), (None, Some("g".into())));
-    shelf.lay(&of("other", "a", 7));
+    server.set_catalog(&of("other", "a", 7));
     cache.refresh_catalog().await.unwrap();
     assert_eq!(cache.snapshot().etag(), plain.etag());
     assert_eq!(catalog(&layer).described, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_no_provider_and_outlives_them() {
-    let shelf = Shelf::new(&of("lab", "a", 7));
-    let layer = builder([]).catalog(shelf.catalog()).build().unwrap();
+async fn catalog_outlives_replaced_providers() {
+    let server = CatalogServer::new(&of("lab", "a", 7));
+    let layer = builder([]).catalog(server.catalog()).build().unwrap();
     let cache = layer.cache();
     cache.refresh_catalog().await.unwrap();
     assert_eq!(list(&layer).await, [""; 0]);
@@ -486,11 +490,11 @@ async fn it_is_no_provider_and_outlives_them() {
         cache.set_providers([provider]).await.unwrap();
         assert_eq!(window(&layer, "lab/a"), expected);
     }
-    assert_eq!(shelf.asked(), 1);
+    assert_eq!(server.fetches(), 1);
 }
 
 #[tokio::test]
-async fn a_file_is_a_catalogue_too() {
+async fn catalog_is_read_from_file() {
     let folder = std::env::temp_dir().join(format!("models-catalogue-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let file = folder.join("api.json");
@@ -524,7 +528,7 @@ async fn a_file_is_a_catalogue_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_has_bounds_of_its_own() {
+async fn catalog_has_own_limits() {
     let many = |count: usize| {
         let models = (0..count).map(|index| (index.to_string(), json!({})));
         let half = |models: Vec<(String, Value)>| json!({"models": Value::from_iter(models)});
@@ -532,9 +536,9 @@ async fn it_has_bounds_of_its_own() {
         let providers = all.chunks(4000).enumerate();
         Value::from_iter(providers.map(|(at, part)| (at.to_string(), half(part.to_vec()))))
     };
-    let shelf = Shelf::new(&many(2000));
+    let server = CatalogServer::new(&many(2000));
     let layer = builder([])
-        .catalog(shelf.catalog())
+        .catalog(server.catalog())
         .max_models(1)
         .max_bytes(10)
         .build()
@@ -548,7 +552,7 @@ async fn it_has_bounds_of_its_own() {
         Ok(true)
     );
     assert_eq!(catalog(&layer).models, 2000);
-    shelf.lay(&many(100_001));
+    server.set_catalog(&many(100_001));
     let kind = ListErrorKind::TooManyModels;
     assert_eq!(
         layer
@@ -558,7 +562,7 @@ async fn it_has_bounds_of_its_own() {
             .map_err(|error| error.kind()),
         Err(kind)
     );
-    shelf.set(200, " ".repeat(16 * 1024 * 1024 + 1), None);
+    server.set(200, " ".repeat(16 * 1024 * 1024 + 1), None);
     let kind = ListErrorKind::TooLarge;
     assert_eq!(
         layer
@@ -572,18 +576,18 @@ async fn it_has_bounds_of_its_own() {
 }
 
 #[test]
-fn a_setting_that_cannot_work_is_named() {
-    let shelf = Shelf::default();
+fn catalog_error_names_the_setting() {
+    let server = CatalogServer::default();
     let build = |catalog| builder([]).catalog(catalog).build().map(drop).unwrap_err();
-    let error = build(shelf.catalog().refresh_interval(Duration::ZERO));
+    let error = build(server.catalog().refresh_interval(Duration::ZERO));
     assert_eq!(error.field(), "catalog.refresh_interval");
-    let error = build(shelf.catalog().base_url("models.dev"));
+    let error = build(server.catalog().base_url("models.dev"));
     assert_eq!(error.field(), "catalog.base_url");
     assert!("models.dev".parse::<Dialect>().is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_one_there_is_nothing_to_tell() {
+async fn status_has_no_catalog_by_default() {
     let layer = builder([]).build().unwrap();
     assert!(layer.cache().status().catalog.is_none());
     assert_eq!(
@@ -597,13 +601,13 @@ async fn without_one_there_is_nothing_to_tell() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_is_the_end_of_its_fetch_too() {
-    let shelf = Shelf {
+async fn shutdown_ends_catalog_fetch() {
+    let server = CatalogServer {
         gate: Some(Gate::default()),
-        ..Shelf::new(&of("lab", "a", 7))
+        ..CatalogServer::new(&of("lab", "a", 7))
     };
-    let (layer, refresher) = Mode::Spawn.start(builder([]).catalog(shelf.catalog()));
-    calm().await;
+    let (layer, refresher) = Mode::Spawn.start(builder([]).catalog(server.catalog()));
+    settle().await;
     assert!(catalog(&layer).fetching);
     let ((), took) = support::timed(refresher.unwrap().shutdown()).await;
     assert_eq!(took, Duration::ZERO);

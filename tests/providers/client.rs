@@ -1,4 +1,4 @@
-//! The crate's own client, against real servers on this machine.
+//! The HTTP client of the crate, against real servers on loopback.
 
 use crate::support;
 use std::{
@@ -29,7 +29,7 @@ use tower_models_cache::{ListErrorKind, ModelsCache, Provider, Secret, StaticMod
 const LIST: &str = r#"{"object":"list","data":[{"id":"large"},{"id":"meta/small"}]}"#;
 const KEY: &str = "sk-hunter2";
 
-/// A server on this machine, and the requests that reached it. It ends with the test.
+/// A server on loopback that records its requests. It stops when it is dropped.
 struct Server {
     host: String,
     seen: Arc<Mutex<Vec<(Uri, HeaderMap)>>>,
@@ -77,19 +77,21 @@ fn lab(url: impl Into<String>) -> Provider {
     Provider::openai("lab", url, Secret::new(KEY))
 }
 
-/// How a fetch fails.
+/// The error of a failed fetch.
 async fn failure(cache: &ModelsCache) -> ListErrorKind {
     cache.refresh_provider("lab").await.unwrap_err().kind()
 }
 
-/// Ends a test that hangs: no promise, and far from what any of them takes.
+/// Turns a test that hangs into one that fails. The timeout is not a promise.
 async fn in_time<F: Future>(test: F) -> F::Output {
     let end = Duration::from_secs(30);
-    tokio::time::timeout(end, test).await.expect("hangs")
+    tokio::time::timeout(end, test)
+        .await
+        .expect("test timed out")
 }
 
 #[tokio::test]
-async fn a_list_is_fetched_with_the_key_and_nothing_else_to_tell() {
+async fn list_request_sends_only_the_key() {
     in_time(async {
         let server = Server::start(listing()).await;
         for path in ["", "/", "/v1", "/v1/"] {
@@ -116,7 +118,7 @@ async fn a_list_is_fetched_with_the_key_and_nothing_else_to_tell() {
 }
 
 #[tokio::test]
-async fn other_ways_to_send_a_key_are_headers() {
+async fn key_is_sent_in_configured_header() {
     in_time(async {
         let server = Server::start(listing()).await;
         let provider = Provider::client("lab", server.url("/v1"))
@@ -138,17 +140,14 @@ async fn other_ways_to_send_a_key_are_headers() {
 }
 
 #[tokio::test]
-async fn answers_under_gzip_br_and_zstd_are_decoded() {
+async fn gzip_br_and_zstd_responses_are_decoded() {
     in_time(async {
         for coding in ["gzip", "br", "zstd"] {
-            // Larger than what the server leaves alone, and chosen by us alone.
+            // Too large to be sent uncompressed, and the coding is chosen by us.
             let data: Vec<_> = (0..500).map(|n| format!(r#"{{"id":"m{n:03}"}}"#)).collect();
             let body = format!(r#"{{"object":"list","data":[{}]}}"#, data.join(","));
             let bytes = compress(coding, body).await;
-            let app = Router::new().route(
-                "/v1/models",
-                get(move || async move { ([(header::CONTENT_ENCODING, coding)], bytes) }),
-            );
+            let app = encoded(coding, bytes);
             let server = Server::start(app).await;
             let layer = layer(lab(server.url("")));
             layer.cache().refresh().await.unwrap();
@@ -156,6 +155,12 @@ async fn answers_under_gzip_br_and_zstd_are_decoded() {
         }
     })
     .await;
+}
+
+/// An app whose list is sent as these bytes, under a content coding.
+fn encoded(coding: &'static str, bytes: Bytes) -> Router {
+    let list = move || async move { ([(header::CONTENT_ENCODING, coding)], bytes) };
+    Router::new().route("/v1/models", get(list))
 }
 
 /// The body under a content coding.
@@ -173,7 +178,7 @@ async fn compress(coding: &'static str, body: String) -> Bytes {
 }
 
 #[tokio::test]
-async fn a_gzip_bomb_is_refused_by_its_decoded_size() {
+async fn gzip_bomb_is_refused_by_decoded_size() {
     in_time(async {
         const BOUND: usize = 1024 * 1024;
         let body = format!("{}{LIST}", " ".repeat(4 * BOUND));
@@ -183,10 +188,7 @@ async fn a_gzip_bomb_is_refused_by_its_decoded_size() {
             "{} bytes go over the wire",
             bytes.len()
         );
-        let app = Router::new().route(
-            "/v1/models",
-            get(move || async move { ([(header::CONTENT_ENCODING, "gzip")], bytes) }),
-        );
+        let app = encoded("gzip", bytes);
         let server = Server::start(app).await;
         let bounded = |bytes| {
             let builder = StaticModelsCacheLayer::builder().max_bytes(bytes);
@@ -194,21 +196,18 @@ async fn a_gzip_bomb_is_refused_by_its_decoded_size() {
             layer.cache()
         };
         assert_eq!(failure(&bounded(BOUND)).await, ListErrorKind::TooLarge);
-        // It is the bound that refused it, and nothing else.
+        // Only the limit can have refused it.
         assert!(bounded(5 * BOUND).refresh().await.is_ok());
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_truncated_gzip_answer_is_no_list() {
+async fn truncated_gzip_response_is_a_failure() {
     in_time(async {
         let mut bytes = compress("gzip", format!("{LIST}{}", " ".repeat(10_000))).await;
         bytes.truncate(bytes.len() - 12);
-        let app = Router::new().route(
-            "/v1/models",
-            get(move || async move { ([(header::CONTENT_ENCODING, "gzip")], bytes) }),
-        );
+        let app = encoded("gzip", bytes);
         let server = Server::start(app).await;
         let layer = layer(lab(server.url("")));
         assert_eq!(failure(&layer.cache()).await, ListErrorKind::Transport);
@@ -217,7 +216,7 @@ async fn a_truncated_gzip_answer_is_no_list() {
 }
 
 #[tokio::test]
-async fn a_redirect_within_the_origin_is_followed_with_the_key() {
+async fn same_origin_redirect_is_followed_with_key() {
     in_time(async {
         let app = listing()
             .route(
@@ -243,7 +242,7 @@ async fn a_redirect_within_the_origin_is_followed_with_the_key() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_another_origin_is_not_followed_and_takes_no_key_along() {
+async fn redirect_to_another_origin_is_refused() {
     in_time(async {
         let elsewhere = Server::start(listing()).await;
         let port = elsewhere.host.rsplit_once(':').unwrap().1.to_owned();
@@ -273,7 +272,7 @@ async fn a_redirect_to_another_origin_is_not_followed_and_takes_no_key_along() {
 }
 
 #[tokio::test]
-async fn the_same_host_under_another_scheme_or_name_is_another_origin() {
+async fn scheme_and_host_name_define_the_origin() {
     in_time(async {
         let app = Router::new().route(
             "/v1/models",
@@ -302,7 +301,7 @@ async fn the_same_host_under_another_scheme_or_name_is_another_origin() {
 }
 
 #[tokio::test]
-async fn redirects_without_end_are_left_after_a_few() {
+async fn endless_redirects_are_abandoned() {
     in_time(async {
         let app = Router::new().route(
             "/v1/models",
@@ -317,13 +316,13 @@ async fn redirects_without_end_are_left_after_a_few() {
 }
 
 #[tokio::test]
-async fn a_hung_server_ends_with_the_deadline() {
+async fn hung_server_fails_at_deadline() {
     in_time(async {
         let app = Router::new()
             .route("/v1/models", get(std::future::pending::<String>))
             .route("/body/models", get(drip));
         let server = Server::start(app).await;
-        // One that takes the connection and says nothing, to TLS neither.
+        // A server that accepts the connection and never sends a byte, not even for TLS.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent = silent.local_addr().unwrap();
         for url in [
@@ -341,16 +340,16 @@ async fn a_hung_server_ends_with_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_shutdown_hangs_up_on_a_server_that_hangs() {
+async fn shutdown_closes_connection_to_hung_server() {
     in_time(async {
-        let (asked, mut was_asked) = tokio::sync::mpsc::channel::<()>(1);
+        let (arrived, mut received) = tokio::sync::mpsc::channel::<()>(1);
         let (held, mut let_go) = tokio::sync::mpsc::channel::<()>(1);
         let hung = move || async move {
-            let _held = held; // until the server finds nobody there to answer
-            asked.send(()).await.unwrap();
+            let _held = held; // until the server finds the connection closed
+            arrived.send(()).await.unwrap();
             std::future::pending::<String>().await
         };
-        // The route keeps no copy of what the one call of it holds.
+        // The route keeps no copy of what its one call holds.
         let hung = Arc::new(Mutex::new(Some(hung)));
         let once = move || {
             let hung = hung.lock().unwrap().take().unwrap();
@@ -360,14 +359,14 @@ async fn a_shutdown_hangs_up_on_a_server_that_hangs() {
         let provider = lab(server.url("")).timeout(Duration::from_secs(3600));
         let builder = StaticModelsCacheLayer::builder().provider(provider);
         let (_layer, refresher) = builder.spawn().unwrap();
-        was_asked.recv().await.unwrap();
+        received.recv().await.unwrap();
         refresher.shutdown().await;
         assert_eq!(let_go.recv().await, None);
     })
     .await;
 }
 
-/// Headers at once, and a byte now and then.
+/// Sends headers at once, and a byte now and then.
 async fn drip() -> Response {
     let bytes = futures_util::stream::unfold((), |()| async {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -377,7 +376,7 @@ async fn drip() -> Response {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_a_failure_of_transport() {
+async fn refused_connection_is_transport_error() {
     in_time(async {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", closed.local_addr().unwrap());
@@ -388,10 +387,10 @@ async fn a_refused_connection_is_a_failure_of_transport() {
     .await;
 }
 
-/// Also: that TLS works at all, and without a crypto provider that the process has
-/// chosen; with two compiled in, as here, there is no other default.
+/// This also shows that TLS works, and without a process-wide crypto provider: with two compiled
+/// in, as here, there is no other default.
 #[tokio::test]
-async fn a_self_made_certificate_is_refused() {
+async fn self_signed_certificate_is_refused() {
     use rustls::{ServerConfig, ServerConnection, crypto::ring, pki_types::PrivateKeyDer};
 
     in_time(async {
@@ -419,17 +418,17 @@ async fn a_self_made_certificate_is_refused() {
         let layer = layer(lab(format!("https://localhost:{port}")));
         let error = layer.cache().refresh_provider("lab").await.unwrap_err();
         assert_eq!(error.kind(), ListErrorKind::Transport);
-        let told = tokio::task::spawn_blocking(|| server.join().unwrap())
+        let message = tokio::task::spawn_blocking(|| server.join().unwrap())
             .await
             .unwrap();
-        assert!(told.contains("fatal alert: "), "{told}");
+        assert!(message.contains("fatal alert: "), "{message}");
         assert!(rustls::crypto::CryptoProvider::get_default().is_none());
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_server_without_tls_under_https_is_a_failure_of_transport() {
+async fn plain_server_under_https_is_transport_error() {
     in_time(async {
         let server = Server::start(listing()).await;
         let layer = layer(lab(format!("https://{}", server.host)));
@@ -440,7 +439,7 @@ async fn a_server_without_tls_under_https_is_a_failure_of_transport() {
 }
 
 #[tokio::test]
-async fn a_provider_built_again_from_the_same_settings_keeps_its_list() {
+async fn provider_rebuilt_from_settings_keeps_list() {
     in_time(async {
         let server = Server::start(listing()).await;
         let cache = layer(lab(server.url(""))).cache();
@@ -459,7 +458,7 @@ async fn a_provider_built_again_from_the_same_settings_keeps_its_list() {
 
 #[cfg(feature = "config")]
 #[tokio::test]
-async fn a_file_read_again_keeps_the_lists_of_the_providers_that_did_not_change() {
+async fn reloaded_file_keeps_lists_of_unchanged() {
     in_time(async {
         let server = Server::start(listing()).await;
         let read = |globs: &str| {
@@ -481,7 +480,7 @@ async fn a_file_read_again_keeps_the_lists_of_the_providers_that_did_not_change(
 }
 
 #[test]
-fn a_key_over_plain_http_to_another_machine_must_be_allowed() {
+fn key_over_plain_http_needs_opt_in() {
     let build = |provider| {
         let builder = StaticModelsCacheLayer::builder().provider(provider);
         builder.build().map(drop).map_err(|error| error.to_string())
@@ -505,7 +504,7 @@ fn a_key_over_plain_http_to_another_machine_must_be_allowed() {
 }
 
 #[test]
-fn a_key_that_is_no_header_value_is_told_by_its_header() {
+fn error_for_invalid_key_names_the_header() {
     for key in ["", "hunter2\n", "hünter2"] {
         let provider = Provider::openai("lab", "https://lab.test", Secret::new(key));
         let error = StaticModelsCacheLayer::builder()
@@ -521,10 +520,10 @@ fn a_key_that_is_no_header_value_is_told_by_its_header() {
 }
 
 #[tokio::test]
-async fn neither_log_nor_debug_output_nor_an_error_shows_a_key_or_what_a_server_said() {
+async fn log_and_errors_hide_key_and_server_text() {
     let log = &*LOG;
     in_time(async {
-        // A server that says back what it was told, as body, header and redirect.
+        // A server that echoes the key in body, header and redirect.
         let echo = |request: Request| async move {
             let key = request.headers()["authorization"].clone();
             let text = key.to_str().unwrap().replace(' ', "-");
@@ -546,8 +545,8 @@ async fn neither_log_nor_debug_output_nor_an_error_shows_a_key_or_what_a_server_
             let layer = builder.build().unwrap();
             let error = layer.cache().refresh_provider("lab").await.unwrap_err();
             shown += &format!("{error} {error:?} {layer:?} {:?}", layer.cache().status());
-            let answer = support::ask(&layer, support::get("/v1/models")).await;
-            shown += &format!("{answer:?}");
+            let response = support::send(&layer, support::get("/v1/models")).await;
+            shown += &format!("{response:?}");
         }
         assert_eq!(server.paths().len(), 3);
         assert!(!shown.contains("hunter2"), "{shown}");

@@ -1,5 +1,5 @@
-//! A token that changes: fetched when it is needed, kept while it is good, on every page,
-//! and shown to nobody.
+//! Tokens that expire: fetched when needed, kept while valid, sent with every page, and never
+//! shown.
 
 use crate::support;
 use std::{
@@ -29,13 +29,13 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-// ===== Providers, and hooks that give tokens =====
+// ===== Providers and token hooks =====
 
-/// The requests that reached a provider: where, and with which credential.
+/// The requests that reached a provider: URI and credential.
 #[derive(Clone, Default)]
-struct Asked(Arc<Mutex<Vec<(Uri, String)>>>);
+struct Requests(Arc<Mutex<Vec<(Uri, String)>>>);
 
-impl Asked {
+impl Requests {
     fn keep(&self, uri: &Uri, headers: &HeaderMap) -> String {
         let keys: Vec<_> = headers.get_all(header::AUTHORIZATION).iter().collect();
         let [key] = keys[..] else {
@@ -47,15 +47,15 @@ impl Asked {
         key
     }
 
-    /// The credentials since the last look.
+    /// The credentials since the last call.
     fn keys(&self) -> Vec<String> {
-        let asked = std::mem::take(&mut *self.0.lock().unwrap());
-        asked.into_iter().map(|(_, key)| key).collect()
+        let requests = std::mem::take(&mut *self.0.lock().unwrap());
+        requests.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// Which page each request was for, by its cursor, and the credentials.
+    /// The cursor and the credential of each page request.
     fn pages(&self) -> Vec<(String, String)> {
-        let asked = std::mem::take(&mut *self.0.lock().unwrap());
+        let requests = std::mem::take(&mut *self.0.lock().unwrap());
         let page = |(uri, key): (Uri, String)| {
             let query = uri.query().unwrap().to_owned();
             let page = query
@@ -63,31 +63,34 @@ impl Asked {
                 .map_or("first", |(_, page)| page);
             (page.to_owned(), key)
         };
-        asked.into_iter().map(page).collect()
+        requests.into_iter().map(page).collect()
     }
 }
 
-/// A provider whose status, for a credential, `judge` says, with a list of one page.
-fn lab(judge: impl Fn(&str) -> u16 + Clone + Send + Sync + 'static) -> (Provider, Asked) {
-    let asked = Asked::default();
-    let keep = asked.clone();
+/// A provider with a list of one page, which responds to a credential with the status that
+/// `judge` returns.
+fn lab(judge: impl Fn(&str) -> u16 + Clone + Send + Sync + 'static) -> (Provider, Requests) {
+    let requests = Requests::default();
+    let keep = requests.clone();
     let service = service_fn(move |request: Request<Empty<Bytes>>| {
         let key = keep.keep(request.uri(), request.headers());
         let body = Full::new(Bytes::from_static(br#"{"data":[{"id":"a"}]}"#));
         let response = Response::builder().status(judge(&key)).body(body).unwrap();
         async { Ok::<_, Infallible>(response) }
     });
-    (Provider::http("lab", service), asked)
+    (Provider::http("lab", service), requests)
 }
 
 fn open(_: &str) -> u16 {
     200
 }
 
-/// A provider with three pages, in Anthropic's form.
-fn paged(judge: impl Fn(&str, &str) -> u16 + Clone + Send + Sync + 'static) -> (Provider, Asked) {
-    let asked = Asked::default();
-    let keep = asked.clone();
+/// A provider with three pages in Anthropic's dialect.
+fn paged(
+    judge: impl Fn(&str, &str) -> u16 + Clone + Send + Sync + 'static,
+) -> (Provider, Requests) {
+    let requests = Requests::default();
+    let keep = requests.clone();
     let service = service_fn(move |request: Request<Empty<Bytes>>| {
         let key = keep.keep(request.uri(), request.headers());
         let query = request.uri().query().unwrap();
@@ -98,7 +101,7 @@ fn paged(judge: impl Fn(&str, &str) -> u16 + Clone + Send + Sync + 'static) -> (
             "first" => r#"{"data":[{"id":"a"}],"has_more":true,"last_id":"a"}"#,
             "a" => r#"{"data":[{"id":"b"}],"has_more":true,"last_id":"b"}"#,
             "b" => r#"{"data":[{"id":"c"}],"has_more":false,"last_id":"c"}"#,
-            other => panic!("{other} is no cursor"),
+            other => panic!("unknown cursor {other}"),
         };
         let body = Full::new(Bytes::from_static(body.as_bytes()));
         let response = Response::builder().status(judge(page, &key));
@@ -106,10 +109,10 @@ fn paged(judge: impl Fn(&str, &str) -> u16 + Clone + Send + Sync + 'static) -> (
         async { Ok::<_, Infallible>(response) }
     });
     let provider = Provider::http("lab", service).dialect(Dialect::Anthropic);
-    (provider, asked)
+    (provider, requests)
 }
 
-/// How often a hook was called. Its first token is `t1`, then `t2` and so on.
+/// Counts the calls of a hook, whose tokens are `t1`, `t2` and so on.
 #[derive(Clone, Default)]
 struct Hook(Arc<AtomicUsize>);
 
@@ -118,7 +121,7 @@ impl Hook {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// The provider with this hook, which makes of its token what `make` says.
+    /// The provider with this hook, whose tokens are made by `make`.
     fn on<F, Fut>(&self, provider: Provider, make: F) -> Provider
     where
         F: Fn(AccessToken) -> Fut + Send + Sync + 'static,
@@ -137,7 +140,7 @@ async fn good(token: AccessToken) -> Result<AccessToken, BoxError> {
 }
 
 fn cache(provider: Provider) -> ModelsCache {
-    // A handle keeps its cache, and nothing renews it here but the test.
+    // A handle keeps its cache alive, and only the test refreshes it.
     builder([provider]).build().unwrap().cache()
 }
 
@@ -153,10 +156,10 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
     cache.status().providers.remove(0)
 }
 
-// ===== How long a token is kept =====
+// ===== Lifetime of a token =====
 
 #[tokio::test(start_paused = true)]
-async fn a_token_is_fetched_again_a_tenth_and_at_most_a_minute_before_it_expires() {
+async fn token_is_renewed_shortly_before_expiry() {
     for (good_for, kept_for) in [
         (SECOND * 10, SECOND * 9),
         (SECOND * 100, SECOND * 90),
@@ -164,7 +167,7 @@ async fn a_token_is_fetched_again_a_tenth_and_at_most_a_minute_before_it_expires
         (HOUR, MINUTE * 59),
         (HOUR * 24, MINUTE * (24 * 60 - 1)),
     ] {
-        let (provider, asked) = lab(open);
+        let (provider, requests) = lab(open);
         let hook = Hook::default();
         let provider = hook.on(provider, move |token| good(token.expires_in(good_for)));
         let cache = cache(provider);
@@ -180,7 +183,7 @@ async fn a_token_is_fetched_again_a_tenth_and_at_most_a_minute_before_it_expires
             sleep_until(began + at).await;
             refresh(&cache).await;
             assert_eq!(
-                asked.keys(),
+                requests.keys(),
                 [format!("Bearer t{call}")],
                 "{good_for:?} {at:?}"
             );
@@ -190,31 +193,31 @@ async fn a_token_is_fetched_again_a_tenth_and_at_most_a_minute_before_it_expires
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_without_expiry_is_kept_and_one_that_is_past_it_is_not() {
-    let (provider, asked) = lab(open);
+async fn token_is_kept_only_until_expiry() {
+    let (provider, requests) = lab(open);
     let hook = Hook::default();
     let kept = cache(hook.on(provider, good));
     for _ in 0..48 {
         refresh(&kept).await;
         sleep(HOUR).await;
     }
-    assert_eq!((hook.calls(), asked.keys().len()), (1, 48));
+    assert_eq!((hook.calls(), requests.keys().len()), (1, 48));
 
     for (good_for, calls) in [(Duration::MAX, 1), (Duration::ZERO, 3)] {
-        let (provider, asked) = lab(open);
+        let (provider, requests) = lab(open);
         let hook = Hook::default();
         let provider = hook.on(provider, move |token| good(token.expires_in(good_for)));
         let cache = cache(provider);
         for _ in 0..3 {
             refresh(&cache).await;
         }
-        assert_eq!((hook.calls(), asked.keys().len()), (calls, 3));
+        assert_eq!((hook.calls(), requests.keys().len()), (calls, 3));
     }
 }
 
-/// It was made before it came: how long is not known.
+/// The token was made before it arrived, at an unknown time.
 #[tokio::test(start_paused = true)]
-async fn the_time_that_a_token_took_to_come_counts() {
+async fn token_lifetime_includes_fetch_time() {
     let (provider, _) = lab(open);
     let hook = Hook::default();
     let provider = hook.on(provider, |token| async {
@@ -231,9 +234,9 @@ async fn the_time_that_a_token_took_to_come_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_day_of_refreshes_fetches_a_token_an_hour() {
+async fn token_is_fetched_once_per_lifetime() {
     for mode in MODES {
-        let (provider, asked) = lab(open);
+        let (provider, requests) = lab(open);
         let hook = Hook::default();
         let provider = hook.on(provider, |token| good(token.expires_in(HOUR)));
         let (layer, _refresher) = mode.start(builder([provider]));
@@ -246,55 +249,55 @@ async fn a_day_of_refreshes_fetches_a_token_an_hour() {
             "{mode:?}: {}",
             hook.calls()
         );
-        assert!(asked.keys().len() > 200);
+        assert!(requests.keys().len() > 200);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_herd_of_requests_fetches_one_token() {
-    let (provider, asked) = lab(open);
+async fn concurrent_requests_fetch_one_token() {
+    let (provider, requests) = lab(open);
     let hook = Hook::default();
     let provider = hook.on(provider, |token| async {
         sleep(SECOND).await;
         Ok(token)
     });
     let layer = builder([provider]).build().unwrap();
-    let herd = (0..100).map(|_| list(&layer));
-    for listed in futures_util::future::join_all(herd).await {
+    let callers = (0..100).map(|_| list(&layer));
+    for listed in futures_util::future::join_all(callers).await {
         assert_eq!(listed, ["lab/a"]);
     }
     assert_eq!(
-        (hook.calls(), asked.keys()),
+        (hook.calls(), requests.keys()),
         (1, vec!["Bearer t1".to_owned()])
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_page_carries_the_token() {
-    let (provider, asked) = paged(|_, _| 200);
+async fn every_page_request_has_the_token() {
+    let (provider, requests) = paged(|_, _| 200);
     let hook = Hook::default();
     let cache = cache(hook.on(provider, good));
     refresh(&cache).await;
     let expected = ["first", "a", "b"].map(|page| (page.to_owned(), "Bearer t1".to_owned()));
-    assert_eq!(asked.pages(), expected);
+    assert_eq!(requests.pages(), expected);
     assert_eq!(cache.snapshot().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_takes_the_place_of_a_key() {
-    let (provider, asked) = lab(open);
+async fn token_replaces_key() {
+    let (provider, requests) = lab(open);
     let provider = provider.bearer(Secret::new("sk-old"));
     let cache = cache(Hook::default().on(provider, good));
     refresh(&cache).await;
-    assert_eq!(asked.keys(), ["Bearer t1"]);
+    assert_eq!(requests.keys(), ["Bearer t1"]);
 }
 
-// ===== A hook that gives none =====
+// ===== Hooks that fail =====
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_fails_is_a_failure_of_its_own_and_the_list_stays() {
+async fn failed_token_hook_keeps_list() {
     for mode in MODES {
-        let (provider, asked) = lab(open);
+        let (provider, requests) = lab(open);
         let hook = Hook::default();
         let works = Arc::new(Mutex::new(true));
         let is_up = Arc::clone(&works);
@@ -319,43 +322,47 @@ async fn a_hook_that_fails_is_a_failure_of_its_own_and_the_list_stays() {
         assert_eq!(layer.cache().snapshot().len(), 1);
         let now = status(&layer.cache());
         assert_eq!((now.failures, now.models), (1, 1));
-        assert_eq!(asked.keys().len(), 1, "nothing is asked without a token");
+        assert_eq!(
+            requests.keys().len(),
+            1,
+            "no request is sent without a token"
+        );
 
         *works.lock().unwrap() = true;
         refresh(&layer.cache()).await;
-        assert_eq!(asked.keys(), [format!("Bearer t{}", hook.calls())]);
+        assert_eq!(requests.keys(), [format!("Bearer t{}", hook.calls())]);
         assert_eq!(list(&layer).await, ["lab/a"], "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_fails_at_first_leaves_nothing_and_asks_nothing() {
-    let (provider, asked) = lab(open);
+async fn no_request_is_sent_without_first_token() {
+    let (provider, requests) = lab(open);
     let provider = provider.token(|| async { Err::<AccessToken, _>("no") });
     let cache = cache(provider);
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Credential);
-    assert!(cache.snapshot().is_empty() && asked.keys().is_empty());
+    assert!(cache.snapshot().is_empty() && requests.keys().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_panics_is_a_failure_and_the_next_call_is_as_good_as_any() {
-    let (provider, asked) = lab(open);
+async fn panicking_token_hook_is_called_again() {
+    let (provider, requests) = lab(open);
     let hook = Hook::default();
     let calls = hook.clone();
     let provider = hook.on(provider, move |token| {
-        assert!(calls.calls() != 1, "in the hook");
+        assert!(calls.calls() != 1, "panic in the hook");
         good(token)
     });
     let cache = cache(provider);
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Panic);
     refresh(&cache).await;
-    assert_eq!(asked.keys(), ["Bearer t2"]);
+    assert_eq!(requests.keys(), ["Bearer t2"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_hangs_ends_with_the_deadline_of_the_fetch() {
+async fn hung_token_hook_fails_at_fetch_deadline() {
     for (own, end) in [(None, SECOND * 15), (Some(SECOND * 3), SECOND * 3)] {
-        let (mut provider, asked) = lab(open);
+        let (mut provider, requests) = lab(open);
         if let Some(timeout) = own {
             provider = provider.timeout(timeout);
         }
@@ -376,18 +383,18 @@ async fn a_hook_that_hangs_ends_with_the_deadline_of_the_fetch() {
         let (error, took) = timed(failure(&cache)).await;
         assert_eq!((error.kind(), took), (ListErrorKind::Timeout, end));
         assert_eq!(cache.snapshot().len(), 1);
-        assert_eq!(asked.keys(), ["Bearer t1"]);
+        assert_eq!(requests.keys(), ["Bearer t1"]);
         refresh(&cache).await;
-        assert_eq!(asked.keys(), ["Bearer t3"]);
+        assert_eq!(requests.keys(), ["Bearer t3"]);
     }
 }
 
-/// A regression: a token that no header can hold was never sent, so never refused, and
-/// kept for ever.
+/// Regression: a token that is not a valid header value was never sent, so never refused, and
+/// kept forever.
 #[tokio::test(start_paused = true)]
-async fn a_token_that_cannot_be_sent_is_a_failure_and_is_not_kept() {
+async fn unsendable_token_is_not_kept() {
     for bad in ["", "t1\n", "t1\u{2014}"] {
-        let (provider, asked) = lab(open);
+        let (provider, requests) = lab(open);
         let hook = Hook::default();
         let calls = hook.clone();
         let provider = hook.on(provider, move |token| {
@@ -399,74 +406,74 @@ async fn a_token_that_cannot_be_sent_is_a_failure_and_is_not_kept() {
         });
         let cache = cache(provider);
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::Credential);
-        assert!(asked.keys().is_empty());
+        assert!(requests.keys().is_empty());
         refresh(&cache).await;
-        assert_eq!(asked.keys(), ["Bearer t2"]);
+        assert_eq!(requests.keys(), ["Bearer t2"]);
     }
 }
 
-// ===== A token that is refused =====
+// ===== Refused tokens =====
 
 #[tokio::test(start_paused = true)]
-async fn a_401_fetches_a_new_token_and_asks_again() {
-    let (provider, asked) = lab(|key| if key == "Bearer t1" { 401 } else { 200 });
+async fn request_is_retried_with_new_token_after_401() {
+    let (provider, requests) = lab(|key| if key == "Bearer t1" { 401 } else { 200 });
     let hook = Hook::default();
     let cache = cache(hook.on(provider, good));
     refresh(&cache).await;
-    assert_eq!(asked.keys(), ["Bearer t1", "Bearer t2"]);
-    // Which is the one that is kept.
+    assert_eq!(requests.keys(), ["Bearer t1", "Bearer t2"]);
+    // The new token is kept.
     refresh(&cache).await;
     assert_eq!(
-        (asked.keys(), hook.calls()),
+        (requests.keys(), hook.calls()),
         (vec!["Bearer t2".to_owned()], 2)
     );
     assert_eq!(status(&cache).failures, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_401_that_persists_is_asked_again_once() {
-    let (provider, asked) = lab(|_| 401);
+async fn persistent_401_is_retried_once() {
+    let (provider, requests) = lab(|_| 401);
     let hook = Hook::default();
     let cache = cache(hook.on(provider, good));
     for fetch in 1..=3 {
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(401));
-        assert_eq!(asked.keys().len(), 2, "fetch {fetch}");
-        // One that was refused is not sent again by the next fetch.
+        assert_eq!(requests.keys().len(), 2, "fetch {fetch}");
+        // A refused token is not sent again by the next fetch.
         assert_eq!(hook.calls(), 2 * fetch);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_always_refuses_is_left_alone() {
+async fn provider_with_persistent_401_backs_off() {
     for mode in MODES {
-        let (provider, asked) = lab(|_| 401);
+        let (provider, requests) = lab(|_| 401);
         let (layer, _refresher) = mode.start(builder([Hook::default().on(provider, good)]));
         for _ in 0..3600 {
-            support::ask(&layer, support::get("/v1/models")).await;
+            support::send(&layer, support::get("/v1/models")).await;
             sleep(SECOND).await;
         }
-        let asked = asked.keys().len();
-        assert!((4..100).contains(&asked), "{mode:?}: {asked}");
+        let requests = requests.keys().len();
+        assert!((4..100).contains(&requests), "{mode:?}: {requests}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_refusals_leave_the_token() {
+async fn other_statuses_keep_the_token() {
     for code in [400, 403, 404, 429, 500] {
-        let (provider, asked) = lab(move |_| code);
+        let (provider, requests) = lab(move |_| code);
         let hook = Hook::default();
         let cache = cache(hook.on(provider, good));
         for _ in 0..2 {
             assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(code));
         }
-        assert_eq!((hook.calls(), asked.keys().len()), (1, 2), "{code}");
+        assert_eq!((hook.calls(), requests.keys().len()), (1, 2), "{code}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_401_on_a_later_page_asks_that_page_again_and_no_other() {
-    // t1 is good for one page.
-    let (provider, asked) = paged(|page, key| match (page, key) {
+async fn page_with_401_is_retried_alone() {
+    // t1 is accepted for one page only.
+    let (provider, requests) = paged(|page, key| match (page, key) {
         ("first", _) => 200,
         (_, "Bearer t1") => 401,
         _ => 200,
@@ -476,15 +483,15 @@ async fn a_401_on_a_later_page_asks_that_page_again_and_no_other() {
     refresh(&cache).await;
     let expected = [("first", "t1"), ("a", "t1"), ("a", "t2"), ("b", "t2")];
     let expected = expected.map(|(page, key)| (page.to_owned(), format!("Bearer {key}")));
-    assert_eq!(asked.pages(), expected);
+    assert_eq!(requests.pages(), expected);
     assert_eq!((hook.calls(), cache.snapshot().len()), (2, 3));
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_page_may_be_refused_once() {
-    // Every token is good for one page.
+async fn every_page_may_be_retried_once() {
+    // Every token is accepted for one page only.
     let used = Arc::new(Mutex::new(std::collections::HashSet::new()));
-    let (provider, asked) = paged(move |_, key| {
+    let (provider, requests) = paged(move |_, key| {
         let is_new = used.lock().unwrap().insert(key.to_owned());
         if is_new { 200 } else { 401 }
     });
@@ -493,20 +500,20 @@ async fn each_page_may_be_refused_once() {
     refresh(&cache).await;
     let expected = [("first", 1), ("a", 1), ("a", 2), ("b", 2), ("b", 3)];
     let expected = expected.map(|(page, key)| (page.to_owned(), format!("Bearer t{key}")));
-    assert_eq!(asked.pages(), expected);
+    assert_eq!(requests.pages(), expected);
 
-    // And twice is a failure, of which nothing is committed.
-    let (provider, asked) = paged(|page, _| if page == "b" { 401 } else { 200 });
+    // A second refusal of the same page is a failure, and nothing is stored.
+    let (provider, requests) = paged(|page, _| if page == "b" { 401 } else { 200 });
     let cache = self::cache(Hook::default().on(provider, good));
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(401));
-    let pages: Vec<_> = asked.pages().into_iter().map(|(page, _)| page).collect();
+    let pages: Vec<_> = requests.pages().into_iter().map(|(page, _)| page).collect();
     assert_eq!(pages, ["first", "a", "b", "b"]);
     assert!(cache.snapshot().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_fails_after_a_401_is_what_is_told() {
-    let (provider, asked) = lab(|_| 401);
+async fn failed_token_hook_after_401_is_reported() {
+    let (provider, requests) = lab(|_| 401);
     let hook = Hook::default();
     let calls = hook.clone();
     let provider = hook.on(provider, move |token| {
@@ -515,22 +522,22 @@ async fn a_hook_that_fails_after_a_401_is_what_is_told() {
     });
     let cache = cache(provider);
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Credential);
-    assert_eq!(asked.keys(), ["Bearer t1"]);
+    assert_eq!(requests.keys(), ["Bearer t1"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_refused_is_not_sent_again() {
-    let (provider, asked) = lab(|_| 401);
+async fn refused_static_key_is_not_retried() {
+    let (provider, requests) = lab(|_| 401);
     let cache = cache(provider.bearer(Secret::new("sk-1")));
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(401));
-    assert_eq!(asked.keys(), ["Bearer sk-1"]);
+    assert_eq!(requests.keys(), ["Bearer sk-1"]);
 }
 
-// ===== Where a token may go, and where it shows =====
+// ===== Where tokens may be sent and shown =====
 
 #[cfg(feature = "client")]
 #[test]
-fn a_token_over_plain_http_to_another_machine_must_be_allowed() {
+fn token_over_plain_http_needs_opt_in() {
     let build = |url: &str, allow| {
         let provider = Provider::client("lab", url).allow_plain_http_key(allow);
         let provider = Hook::default().on(provider, good);
@@ -563,25 +570,25 @@ fn a_token_over_plain_http_to_another_machine_must_be_allowed() {
 
 const SECRET: &str = "ya29-hunter2";
 
-/// A hook's error that quotes the token.
-struct Telling;
+/// The error of a hook that quotes the token.
+struct LeakyError;
 
-impl fmt::Debug for Telling {
+impl fmt::Debug for LeakyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl fmt::Display for Telling {
+impl fmt::Display for LeakyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{SECRET} has expired")
     }
 }
 
-impl std::error::Error for Telling {}
+impl std::error::Error for LeakyError {}
 
 #[tokio::test]
-async fn no_debug_output_error_status_or_log_shows_a_token() {
+async fn token_never_appears_in_output() {
     let log = &*LOG;
 
     let token = AccessToken::new(SECRET).expires_in(HOUR);
@@ -590,14 +597,14 @@ async fn no_debug_output_error_status_or_log_shows_a_token() {
         || Ok(AccessToken::new(SECRET).expires_in(HOUR)),
         || Ok(AccessToken::new(SECRET)),
         || Ok(AccessToken::new(format!("{SECRET}\n"))),
-        || Err(Telling.into()),
+        || Err(LeakyError.into()),
     ];
     let mut kinds = Vec::new();
     for hook in hooks {
         for code in [200, 401] {
             let seen = Arc::new(Mutex::new(String::new()));
             let sight = Arc::clone(&seen);
-            // A service may log what it is asked.
+            // A service may log its requests.
             let service = service_fn(move |request: Request<Empty<Bytes>>| {
                 *sight.lock().unwrap() += &format!("{request:?}");
                 tracing::info!(?request, "asked");
@@ -620,7 +627,7 @@ async fn no_debug_output_error_status_or_log_shows_a_token() {
             let status = cache.status();
             shown += &format!("{layer:?} {cache:?} {status:?} {:?}", cache.snapshot());
             shown += &serde_json::to_string(&status).unwrap();
-            let answer = support::ask(&layer, support::get("/v1/models")).await;
+            let answer = support::send(&layer, support::get("/v1/models")).await;
             shown += &format!("{answer:?}");
             shown += &seen.lock().unwrap();
         }

@@ -1,5 +1,4 @@
-//! What is known of models beside what their providers tell: who goes before whom, and
-//! how often anybody is asked.
+//! Facts beside those of the providers: precedence, and how often an enricher runs.
 
 use std::sync::{
     Arc, Mutex,
@@ -13,52 +12,52 @@ use tower_models_cache::{
     StaticModelsCacheLayer,
 };
 
-use crate::support::{Desk, MODES, Mode, Script, ask, builder, calm, get};
+use crate::support::{MODES, Mode, ScriptedSource, SharedList, builder, get, send, settle};
 
 type Describe = dyn Fn(&str, &Model) -> Option<Model> + Send + Sync;
 
-/// An enricher that notes what it is asked for.
+/// An enricher that records which models it describes.
 #[derive(Clone)]
-struct Clerk {
-    asked: Arc<Mutex<Vec<String>>>,
+struct RecordingEnricher {
+    described: Arc<Mutex<Vec<String>>>,
     generation: Arc<AtomicU64>,
     describe: Arc<Describe>,
 }
 
-impl Clerk {
+impl RecordingEnricher {
     fn new(describe: impl Fn(&str, &Model) -> Option<Model> + Send + Sync + 'static) -> Self {
         Self {
-            asked: Arc::default(),
+            described: Arc::default(),
             generation: Arc::default(),
             describe: Arc::new(describe),
         }
     }
 
-    /// One that knows a window, which grows with the generation.
-    fn of_windows() -> Self {
-        let clerk = Self::new(|_, _| None);
-        let generation = Arc::clone(&clerk.generation);
+    /// An enricher that knows a context length, which grows with the generation.
+    fn of_context_length() -> Self {
+        let enricher = Self::new(|_, _| None);
+        let generation = Arc::clone(&enricher.generation);
         let window = move || 1000 + generation.load(Ordering::SeqCst);
         Self {
             describe: Arc::new(move |_, _| {
                 Some(Model::description().with_context_length(window()))
             }),
-            ..clerk
+            ..enricher
         }
     }
 
-    /// What it was asked for since the last time, sorted.
-    fn asked(&self) -> Vec<String> {
-        let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
-        asked.sort();
-        asked
+    /// The models described since the last call, sorted.
+    fn described(&self) -> Vec<String> {
+        let mut described = std::mem::take(&mut *self.described.lock().unwrap());
+        described.sort();
+        described
     }
 }
 
-impl Enrich for Clerk {
+impl Enrich for RecordingEnricher {
     fn describe(&self, provider: &str, model: &Model) -> Option<Model> {
         let name = format!("{provider}/{}", model.id());
-        self.asked.lock().unwrap().push(name);
+        self.described.lock().unwrap().push(name);
         (self.describe)(provider, model)
     }
 
@@ -67,9 +66,9 @@ impl Enrich for Clerk {
     }
 }
 
-/// The record of a model, as clients are served it.
+/// The record of a model as clients get it.
 async fn record(layer: &StaticModelsCacheLayer, id: &str) -> Value {
-    let response = ask(layer, get(&format!("/v1/models/{id}"))).await;
+    let response = send(layer, get(&format!("/v1/models/{id}"))).await;
     assert_eq!(response.status(), 200, "{id}");
     serde_json::from_slice(response.body()).unwrap()
 }
@@ -82,7 +81,7 @@ fn prices(prompt: &str, completion: Option<&str>) -> Prices {
     }
 }
 
-/// A description whose every fact tells who gave it.
+/// A description in which every fact identifies its source.
 fn facts(who: u64) -> Model {
     let name = format!("from {who}");
     Model::description()
@@ -142,7 +141,7 @@ fn of_id(id: &str, facts: Model) -> Model {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_fact_is_the_operators_then_the_providers_then_an_enrichers() {
+async fn facts_prefer_operator_provider_enricher() {
     for (by_operator, by_provider, expected) in
         [(true, true, 1), (false, true, 2), (false, false, 3)]
     {
@@ -151,8 +150,8 @@ async fn each_fact_is_the_operators_then_the_providers_then_an_enrichers() {
             false => Model::new("a"),
         };
         let mut builder = builder([Provider::fixed("lab", [model])])
-            .enrich(Clerk::new(|_, _| Some(facts(3))))
-            .enrich(Clerk::new(|_, _| Some(facts(4))));
+            .enrich(RecordingEnricher::new(|_, _| Some(facts(3))))
+            .enrich(RecordingEnricher::new(|_, _| Some(facts(4))));
         if by_operator {
             builder = builder.override_model("lab/a", facts(1));
         }
@@ -168,12 +167,12 @@ async fn each_fact_is_the_operators_then_the_providers_then_an_enrichers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_knows_stays_absent() {
+async fn unknown_facts_are_absent() {
     let provider = Provider::fixed("lab", ["a", "b"].map(Model::new));
     let plain = builder([provider.clone()]).build().unwrap();
     let layer = builder([provider])
-        .enrich(Clerk::new(|_, _| None))
-        .enrich(Clerk::new(|_, _| Some(Model::description())))
+        .enrich(RecordingEnricher::new(|_, _| None))
+        .enrich(RecordingEnricher::new(|_, _| Some(Model::description())))
         .override_model("lab/other", facts(1))
         .build()
         .unwrap();
@@ -183,14 +182,15 @@ async fn what_nobody_knows_stays_absent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_description_changes_no_id_and_routes_nowhere_else() {
-    let clerk = Clerk::new(|_, _| Some(Model::new("z").with_upstream_id("elsewhere")));
+async fn description_does_not_change_id_or_route() {
+    let enricher =
+        RecordingEnricher::new(|_, _| Some(Model::new("z").with_upstream_id("elsewhere")));
     let model = Model::new("a").with_upstream_id("models/a");
     let over = Model::new("y")
         .with_upstream_id("elsewhere")
         .with_family("f");
     let layer = builder([Provider::fixed("lab", [model])])
-        .enrich(clerk)
+        .enrich(enricher)
         .override_model("lab/a", over)
         .build()
         .unwrap();
@@ -202,62 +202,62 @@ async fn a_description_changes_no_id_and_routes_nowhere_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_asked_but_for_what_is_new_or_changed() {
+async fn enricher_runs_only_for_new_and_changed_models() {
     for mode in MODES {
-        let desk = Desk::new(["a", "b"]);
-        let script = Script::desk(&desk);
-        let clerk = Clerk::of_windows();
+        let shared = SharedList::new(["a", "b"]);
+        let source = ScriptedSource::shared(&shared);
+        let enricher = RecordingEnricher::of_context_length();
         let other = Provider::fixed("house", [Model::new("x")]);
         let (layer, _refresher) =
-            mode.start(builder([Provider::source("lab", script), other]).enrich(clerk.clone()));
+            mode.start(builder([Provider::source("lab", source), other]).enrich(enricher.clone()));
         let cache = layer.cache();
-        assert_eq!(clerk.asked(), ["house/x"]);
+        assert_eq!(enricher.described(), ["house/x"]);
         cache.refresh().await.unwrap();
-        assert_eq!(clerk.asked(), ["lab/a", "lab/b"]);
+        assert_eq!(enricher.described(), ["lab/a", "lab/b"]);
         for _ in 0..5 {
             assert_eq!(record(&layer, "lab/a").await["context_length"], 1000);
             cache.refresh().await.unwrap();
         }
-        assert_eq!(clerk.asked(), [""; 0]);
+        assert_eq!(enricher.described(), [""; 0]);
 
-        // What came is asked for, and what stayed is not.
-        desk.lay(["b", "c"]);
+        // New models are described, and unchanged ones are not.
+        shared.set_ids(["b", "c"]);
         cache.refresh().await.unwrap();
-        assert_eq!(clerk.asked(), ["lab/c"]);
+        assert_eq!(enricher.described(), ["lab/c"]);
         assert_eq!(record(&layer, "lab/b").await["context_length"], 1000);
         let changed = Model::new("b").with_family("f");
-        desk.set(Ok(ModelList::from_iter([changed, Model::new("c")])));
+        shared.set(Ok(ModelList::from_iter([changed, Model::new("c")])));
         cache.refresh().await.unwrap();
-        assert_eq!(clerk.asked(), ["lab/b"]);
+        assert_eq!(enricher.described(), ["lab/b"]);
         assert_eq!(record(&layer, "lab/b").await["context_length"], 1000);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_generation_is_asked_for_everything_once_and_equal_facts_are_equal_bytes() {
-    let clerk = Clerk::of_windows();
+async fn new_generation_describes_every_model_once() {
+    let enricher = RecordingEnricher::of_context_length();
     let layer = builder([Provider::fixed("lab", ["a", "b"].map(Model::new))])
-        .enrich(clerk.clone())
+        .enrich(enricher.clone())
         .build()
         .unwrap();
     let cache = layer.cache();
     let first = cache.snapshot();
-    clerk.asked();
+    enricher.described();
     cache.reenrich().await;
-    assert_eq!(clerk.asked(), [""; 0]);
+    assert_eq!(enricher.described(), [""; 0]);
     assert_eq!(cache.snapshot().body().as_ptr(), first.body().as_ptr());
 
-    clerk.generation.store(7, Ordering::SeqCst);
-    calm().await;
+    enricher.generation.store(7, Ordering::SeqCst);
+    settle().await;
     assert_eq!(cache.snapshot().etag(), first.etag());
     cache.reenrich().await;
-    assert_eq!(clerk.asked(), ["lab/a", "lab/b"]);
+    assert_eq!(enricher.described(), ["lab/a", "lab/b"]);
     assert_eq!(record(&layer, "lab/a").await["context_length"], 1007);
     let second = cache.snapshot();
     assert_ne!(second.etag(), first.etag());
 
-    // Another one that says the same: nothing is rendered again.
-    let same = Clerk::new(|_, _| Some(Model::description().with_context_length(1007)));
+    // Another enricher with the same facts: nothing is rendered again.
+    let same = RecordingEnricher::new(|_, _| Some(Model::description().with_context_length(1007)));
     let layer = builder([Provider::fixed("lab", ["a", "b"].map(Model::new))])
         .enrich(same.clone())
         .build()
@@ -269,26 +269,26 @@ async fn a_new_generation_is_asked_for_everything_once_and_equal_facts_are_equal
         (second.body(), second.etag())
     );
     same.generation.store(1, Ordering::SeqCst);
-    same.asked();
+    same.described();
     cache.reenrich().await;
-    assert_eq!(same.asked(), ["lab/a", "lab/b"]);
+    assert_eq!(same.described(), ["lab/a", "lab/b"]);
     assert_eq!(cache.snapshot().body().as_ptr(), before.body().as_ptr());
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_panics_costs_its_facts_and_is_counted() {
+async fn panicking_enricher_is_skipped_and_counted() {
     for mode in [Mode::Build, Mode::Spawn] {
-        let clerk = Clerk::new(|_, model| match model.id() {
-            "bad" => panic!("as it was told to"),
+        let enricher = RecordingEnricher::new(|_, model| match model.id() {
+            "bad" => panic!("panic in the enricher"),
             _ => Some(Model::description().with_family("f")),
         });
-        let provider = Provider::source("lab", Script::always(["bad", "good"]));
+        let provider = Provider::source("lab", ScriptedSource::always(["bad", "good"]));
         let (layer, _refresher) = mode.start(
             builder([provider, Provider::fixed("house", [Model::new("x")])])
-                .enrich(Clerk::new(|_, _| {
+                .enrich(RecordingEnricher::new(|_, _| {
                     Some(Model::description().with_context_length(5))
                 }))
-                .enrich(clerk)
+                .enrich(enricher)
                 .override_model("lab/bad", Model::description().with_max_output_tokens(9)),
         );
         let cache = layer.cache();
@@ -307,14 +307,14 @@ async fn one_that_panics_costs_its_facts_and_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_of_a_description_that_cannot_be_shown_are_not_taken() {
-    let clerk = Clerk::new(|_, _| {
+async fn unprintable_names_in_description_are_dropped() {
+    let enricher = RecordingEnricher::new(|_, _| {
         let known = Model::description()
             .with_display_name("a\u{202e}b")
             .with_family("\n");
         Some(known.with_owned_by("o".repeat(513)).with_context_length(5))
     });
-    let layer = builder([Provider::fixed("lab", [Model::new("a")])]).enrich(clerk);
+    let layer = builder([Provider::fixed("lab", [Model::new("a")])]).enrich(enricher);
     let record = record(&layer.build().unwrap(), "lab/a").await;
     let expected = json!({"id": "lab/a", "object": "model", "created": 0, "owned_by": "lab",
         "context_length": 5, "max_input_tokens": 5});
@@ -323,7 +323,7 @@ async fn names_of_a_description_that_cannot_be_shown_are_not_taken() {
 
 #[cfg(feature = "globs")]
 #[tokio::test(start_paused = true)]
-async fn later_overrides_go_before_earlier_ones_fact_by_fact() {
+async fn later_override_replaces_earlier_per_fact() {
     let first = Model::description()
         .with_context_length(1)
         .with_family("first")
@@ -350,7 +350,7 @@ async fn later_overrides_go_before_earlier_ones_fact_by_fact() {
 }
 
 #[test]
-fn an_override_that_cannot_work_is_named_with_its_place() {
+fn error_names_position_of_invalid_override() {
     let good = || Model::description().with_open_weights(true);
     let long = "x".repeat(513);
     for (facts, field) in [
@@ -380,7 +380,7 @@ fn an_override_that_cannot_work_is_named_with_its_place() {
 
 #[cfg(feature = "globs")]
 #[test]
-fn an_override_of_bad_globs_is_named_with_its_place() {
+fn error_names_position_of_bad_override_glob() {
     for globs in [vec![], vec!["ok", "[a"], vec![""]] {
         let error = builder([])
             .override_models(globs, Model::description())
@@ -411,12 +411,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn every_fact_is_of_the_first_who_knows_it(over in known(), own in known(), more in known()) {
-        let clerk = {
+    fn fact_comes_from_first_source_that_has_it(over in known(), own in known(), more in known()) {
+        let enricher = {
             let more = more.clone();
-            Clerk::new(move |_, _| Some(more.clone()))
+            RecordingEnricher::new(move |_, _| Some(more.clone()))
         };
-        let mut builder = builder([Provider::fixed("lab", [of_id("a", own.clone())])]).enrich(clerk);
+        let mut builder = builder([Provider::fixed("lab", [of_id("a", own.clone())])]).enrich(enricher);
         if over != Model::description() {
             builder = builder.override_model("lab/a", over.clone());
         }

@@ -1,4 +1,4 @@
-//! What holds of every dialect, whatever a provider answers.
+//! Properties of every dialect, for every response of a provider.
 
 use std::{
     collections::BTreeMap,
@@ -46,7 +46,7 @@ const DIALECTS: [&str; 19] = [
 
 fn dialect(name: &str) -> Dialect {
     name.parse()
-        .unwrap_or_else(|_| panic!("{name} is no dialect"))
+        .unwrap_or_else(|_| panic!("unknown dialect {name}"))
 }
 
 fn any_dialect() -> impl Strategy<Value = &'static str> {
@@ -70,14 +70,14 @@ fn run<F: Future>(test: F) -> F::Output {
         .block_on(test)
 }
 
-// ===== A provider, and a cache of its own =====
+// ===== A provider and its cache =====
 
 type Answer = (u16, Bytes);
-type Script = dyn FnMut(&str) -> Answer + Send;
+type ScriptedSource = dyn FnMut(&str) -> Answer + Send;
 
-/// Answers by the path and query that is asked for.
+/// Responds by the requested path and query.
 #[derive(Clone)]
-struct Host(Arc<Mutex<Script>>);
+struct Host(Arc<Mutex<ScriptedSource>>);
 
 impl Host {
     fn new(answer: impl FnMut(&str) -> Answer + Send + 'static) -> Self {
@@ -95,7 +95,7 @@ impl Host {
     }
 }
 
-/// A cache of one provider, whose answer is laid out by the test.
+/// A cache with one provider, whose response the test sets.
 struct Lab {
     cache: tower_models_cache::ModelsCache,
     body: Arc<Mutex<Bytes>>,
@@ -117,7 +117,7 @@ impl Lab {
         Self { cache, body }
     }
 
-    /// What is listed once the provider has answered so.
+    /// The list after the provider has sent this response.
     async fn fetch(&self, body: impl Into<Bytes>) -> Result<ModelsSnapshot, ListErrorKind> {
         *self.body.lock().unwrap() = body.into();
         let fetched = self.cache.refresh_provider("lab").await;
@@ -128,12 +128,12 @@ impl Lab {
 
 // ===== Lists =====
 
-/// What the test wants to say of a model, in whatever dialect.
+/// The facts of a model, independent of the dialect.
 #[derive(Clone, Debug)]
 struct Facts {
     context: u32,
     name: String,
-    /// Seconds since the epoch, and long ago.
+    /// Seconds since the epoch, long ago.
     created: u32,
 }
 
@@ -147,7 +147,7 @@ fn models(count: impl Into<prop::collection::SizeRange>) -> impl Strategy<Value 
     });
     let id = "[a-zü][a-z0-9ü.:-]{0,7}[a-z0-9]";
     btree_map(id, facts, count).prop_map(|mut models: Models| {
-        // No two dates are the same: one date for all would be none.
+        // All dates differ: a date shared by all models would be dropped.
         for (day, facts) in (0..).zip(models.values_mut()) {
             facts.created = 1_500_000_000 + day * 86_400;
         }
@@ -160,7 +160,7 @@ fn rfc3339(seconds: u32) -> String {
     moment.to_string()
 }
 
-/// A record of this model.
+/// The record of this model in a dialect.
 fn record(dialect: &str, id: &str, facts: &Facts) -> Value {
     let Facts {
         context,
@@ -217,12 +217,12 @@ fn record(dialect: &str, id: &str, facts: &Facts) -> Value {
             "contextLength": context, "createTime": date, "state": "READY"}),
         "litellm" => json!({"model_name": id, "litellm_params": {"model": "x"},
             "model_info": {"max_input_tokens": context, "mode": "chat"}}),
-        _ => panic!("{dialect} is not known here"),
+        _ => panic!("no record for dialect {dialect}"),
     }
 }
 
-/// Whether a record tells the context length, and whether it tells a name.
-fn tells(dialect: &str) -> (bool, bool) {
+/// Whether a record of the dialect has a context length, and whether it has a name.
+fn has_facts(dialect: &str) -> (bool, bool) {
     let record = |context, name: &str| {
         let name = name.to_owned();
         let facts = Facts {
@@ -241,7 +241,7 @@ fn records(dialect: &str, models: &Models) -> Vec<Value> {
     models.iter().map(record).collect()
 }
 
-/// The answer with these records, which is the whole list.
+/// The response with these records, as a complete list.
 fn whole(dialect: &str, records: Vec<Value>) -> Value {
     let count = records.len();
     match dialect {
@@ -264,7 +264,7 @@ fn whole(dialect: &str, records: Vec<Value>) -> Value {
             "result_info": {"page": 1, "per_page": 1000, "count": count, "total_count": count}}),
         "gpustack" => json!({"items": records,
             "pagination": {"page": 1, "perPage": 1000, "total": count, "totalPage": 1}}),
-        _ => panic!("{dialect} is not known here"),
+        _ => panic!("no list for dialect {dialect}"),
     }
 }
 
@@ -272,16 +272,16 @@ fn list(dialect: &str, models: &Models) -> String {
     whole(dialect, records(dialect, models)).to_string()
 }
 
-// ===== Another spelling of the same =====
+// ===== Other spellings of the same value =====
 
-/// The same value with its fields in another order, other spaces and other escapes.
-fn spelled(value: &Value, random: &mut Rng) -> String {
+/// The same value with another order of fields, other spaces and other escapes.
+fn respelled(value: &Value, random: &mut Rng) -> String {
     let mut out = String::new();
-    spell(value, random, &mut out);
+    respell(value, random, &mut out);
     out
 }
 
-fn spell(value: &Value, random: &mut Rng, out: &mut String) {
+fn respell(value: &Value, random: &mut Rng, out: &mut String) {
     gap(random, out);
     match value {
         Value::Object(members) => {
@@ -293,10 +293,10 @@ fn spell(value: &Value, random: &mut Rng, out: &mut String) {
                     out.push(',');
                 }
                 gap(random, out);
-                spell_text(name, random, out);
+                respell_text(name, random, out);
                 gap(random, out);
                 out.push(':');
-                spell(value, random, out);
+                respell(value, random, out);
             }
             out.push('}');
         }
@@ -306,12 +306,12 @@ fn spell(value: &Value, random: &mut Rng, out: &mut String) {
                 if index > 0 {
                     out.push(',');
                 }
-                spell(value, random, out);
+                respell(value, random, out);
             }
             gap(random, out);
             out.push(']');
         }
-        Value::String(text) => spell_text(text, random, out),
+        Value::String(text) => respell_text(text, random, out),
         other => out.push_str(&other.to_string()),
     }
     gap(random, out);
@@ -323,7 +323,7 @@ fn gap(random: &mut Rng, out: &mut String) {
     }
 }
 
-fn spell_text(text: &str, random: &mut Rng, out: &mut String) {
+fn respell_text(text: &str, random: &mut Rng, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         if random.u8(..4) == 0 {
@@ -341,7 +341,7 @@ fn spell_text(text: &str, random: &mut Rng, out: &mut String) {
     out.push('"');
 }
 
-// ===== What must hold of a page, and of what is published =====
+// ===== Invariants of a page and of a published list =====
 
 fn check_page(page: &ModelPage, bytes: &[u8]) {
     assert!(2 * (page.models().len() + page.skipped()) <= bytes.len());
@@ -428,7 +428,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Something that goes wrong on the way, or was never right.
+/// A way to damage a list.
 #[derive(Clone, Debug)]
 enum Damage {
     Flip(Index, u8),
@@ -436,9 +436,9 @@ enum Damage {
     Insert(Index, Vec<u8>),
     Double(Index, usize),
     Cut(Index),
-    /// Another value in the place of one.
+    /// Replaces one value by another.
     Swap(Index, Vec<u8>),
-    /// A field twice, with this value the second time.
+    /// Repeats a field, with this value the second time.
     Again(Index, Vec<u8>),
 }
 
@@ -491,7 +491,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 
 impl Damage {
     fn apply(&self, bytes: &mut Vec<u8>) {
-        // Where a field's value stands, as far as a colon tells.
+        // The position of a field's value, found by its colon.
         let values = |bytes: &[u8]| -> Vec<(usize, usize)> {
             let colons = (0..bytes.len()).filter(|at| bytes[*at] == b':');
             let end = |from: usize| {
@@ -550,7 +550,7 @@ proptest! {
     #![proptest_config(config(128))]
 
     #[test]
-    fn no_bytes_and_no_json_make_a_dialect_panic(bytes in vec(any::<u8>(), 0..200), json in any_json()) {
+    fn arbitrary_input_never_panics_a_dialect(bytes in vec(any::<u8>(), 0..200), json in any_json()) {
         let json = json.to_string();
         for name in DIALECTS.into_iter().chain(["auto"]) {
             read(name, &bytes);
@@ -563,7 +563,7 @@ proptest! {
     #![proptest_config(config(384))]
 
     #[test]
-    fn no_damaged_list_panics_or_lists_what_must_not_be_listed(
+    fn damaged_list_lists_no_invalid_model(
         form in any_dialect(),
         as_auto in prop::bool::weighted(0.1),
         models in models(0..6),
@@ -585,7 +585,7 @@ proptest! {
     }
 
     #[test]
-    fn a_bad_record_costs_itself_alone(
+    fn malformed_record_is_skipped_alone(
         dialect in any_dialect(),
         models in models(1..6),
         at in any::<Index>(),
@@ -612,9 +612,9 @@ proptest! {
     }
 }
 
-// ===== What changes a list, and what does not =====
+// ===== Changes of a list =====
 
-/// What some providers send with each answer anew.
+/// Fields that some providers change with every response.
 fn volatile(dialect: &str, record: &mut Value, random: &mut Rng) {
     let number = random.u32(..);
     record["permission"] = json!([{"id": format!("modelperm-{number}"), "created": number}]);
@@ -629,14 +629,14 @@ proptest! {
     #![proptest_config(config(256))]
 
     #[test]
-    fn neither_order_nor_spelling_nor_what_is_volatile_makes_another_list(
+    fn order_and_volatile_fields_do_not_change_list(
         dialect in any_dialect(),
         models in models(1..7),
         seed in any::<u64>(),
     ) {
         let mut random = Rng::with_seed(seed);
-        // The same answer later, and on another replica.
-        let mut answer = |models: &Models| {
+        // The same response later, and on another replica.
+        let mut response = |models: &Models| {
             let mut records = records(dialect, models);
             for record in &mut records {
                 volatile(dialect, record, &mut random);
@@ -645,9 +645,9 @@ proptest! {
                 records.push(records[random.usize(..records.len())].clone());
             }
             random.shuffle(&mut records);
-            spelled(&whole(dialect, records), &mut random)
+            respelled(&whole(dialect, records), &mut random)
         };
-        let (elsewhere, later) = (answer(&models), answer(&models));
+        let (elsewhere, later) = (response(&models), response(&models));
         run(async {
             let lab = Lab::new(dialect);
             let first = lab.fetch(list(dialect, &models)).await.unwrap();
@@ -656,24 +656,24 @@ proptest! {
             prop_assert_eq!(other.body(), first.body());
             prop_assert_eq!(other.etag(), first.etag());
 
-            let mut news = lab.cache.subscribe();
+            let mut updates = lab.cache.subscribe();
             let second = lab.fetch(later.clone()).await.unwrap();
             prop_assert_eq!(second.etag(), first.etag(), "{}", later);
-            prop_assert!(news.next().now_or_never().is_none());
-            // The very bytes: nothing was rendered again.
+            prop_assert!(updates.next().now_or_never().is_none());
+            // The same buffer: nothing was rendered again.
             prop_assert_eq!(second.body().as_ptr(), first.body().as_ptr(), "{}", later);
             Ok(())
         })?;
     }
 
     #[test]
-    fn what_is_new_makes_another_list(
+    fn new_content_changes_the_list(
         dialect in any_dialect(),
         models in models(1..7),
         at in any::<Index>(),
         kind in 0..3_u8,
     ) {
-        let (tells_context, tells_name) = tells(dialect);
+        let (tells_context, tells_name) = has_facts(dialect);
         let mut later = models.clone();
         let one = later.values_mut().nth(at.index(models.len())).unwrap();
         match kind {
@@ -687,11 +687,11 @@ proptest! {
         run(async {
             let lab = Lab::new(dialect);
             let first = lab.fetch(list(dialect, &models)).await.unwrap();
-            let mut news = lab.cache.subscribe();
+            let mut updates = lab.cache.subscribe();
             let second = lab.fetch(list(dialect, &later)).await.unwrap();
             prop_assert_ne!(second.etag(), first.etag());
-            let told = news.next().now_or_never().flatten().unwrap();
-            prop_assert_eq!(told.etag(), second.etag());
+            let update = updates.next().now_or_never().flatten().unwrap();
+            prop_assert_eq!(update.etag(), second.etag());
             prop_assert_eq!(second.len(), later.len());
             // And back again.
             let third = lab.fetch(list(dialect, &models)).await.unwrap();
@@ -703,7 +703,7 @@ proptest! {
 
 // ===== Pages =====
 
-/// A host that has these records in pages that end at `ends`, by a cursor.
+/// A server that has these records in pages that end at `ends`, by a cursor.
 fn in_pages(records: &[Value], ends: &[usize], fails: Option<(usize, Answer)>) -> Host {
     let records = records.to_vec();
     let mut ends = Vec::from_iter(ends.iter().copied().filter(|end| *end < records.len()));
@@ -726,8 +726,8 @@ fn in_pages(records: &[Value], ends: &[usize], fails: Option<(usize, Answer)>) -
             records.iter().position(is_after).unwrap() + 1
         });
         let page = ends.iter().position(|end| *end > from).unwrap_or(0);
-        if let Some((_, answer)) = fails.as_ref().filter(|(at, _)| *at == page) {
-            return answer.clone();
+        if let Some((_, response)) = fails.as_ref().filter(|(at, _)| *at == page) {
+            return response.clone();
         }
         let to = ends[page];
         let last = to.checked_sub(1).map(|last| records[last]["id"].clone());
@@ -741,7 +741,7 @@ proptest! {
     #![proptest_config(config(128))]
 
     #[test]
-    fn a_list_in_pages_is_the_list_in_one(models in models(1..12), ends in vec(1..12_usize, 0..6)) {
+    fn paged_list_equals_single_page_list(models in models(1..12), ends in vec(1..12_usize, 0..6)) {
         let records = records("anthropic", &models);
         run(async {
             let one = Lab::new("anthropic").fetch(list("anthropic", &models)).await.unwrap();
@@ -757,12 +757,12 @@ proptest! {
     }
 
     #[test]
-    fn a_page_that_fails_changes_nothing(
+    fn failed_page_changes_nothing(
         before in models(1..6),
         models in models(2..12),
         ends in vec(1..12_usize, 1..6),
         at in any::<Index>(),
-        answer in select(vec![
+        response in select(vec![
             (500, ""), (429, "{}"), (200, ""), (200, "{\"data\":[{\"id\":\"cut"), (200, "[]"),
             (200, "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}"),
             (200, "{\"data\":[],\"has_more\":true,\"last_id\":null}"), (200, "{\"data\":{}}"),
@@ -773,7 +773,7 @@ proptest! {
         let mut pages = Vec::from_iter(ends.iter().copied().filter(|end| *end < records.len()));
         pages.sort_unstable();
         pages.dedup();
-        let fails = (at.index(pages.len() + 1), (answer.0, Bytes::from_static(answer.1.as_bytes())));
+        let fails = (at.index(pages.len() + 1), (response.0, Bytes::from_static(response.1.as_bytes())));
         run(async {
             let broken = in_pages(&records, &ends, Some(fails));
             let first = Arc::new(Mutex::new(Some(list("anthropic", &before))));

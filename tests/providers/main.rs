@@ -1,4 +1,4 @@
-//! Providers: how the lists of providers are requested, read and described.
+//! Providers: how their lists are requested, read and described.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

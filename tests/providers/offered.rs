@@ -1,9 +1,9 @@
-//! A provider's response is judged by what it offered: dates, duplicates and counts do not
-//! depend on the operator's filter, nor on what was seen before.
+//! A response is judged by what it offers: dates, duplicates and counts depend neither on the
+//! operator's filter nor on previous responses.
 
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
-use crate::support::{Desk, Script, builder};
+use crate::support::{ScriptedSource, SharedList, builder};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use tower_models_cache::{
     Model, ModelList, ModelsCache, Provider, RecordFlaw, StaticModelsCacheLayer,
@@ -34,7 +34,7 @@ fn run<F: Future>(test: F) -> F::Output {
     runtime.block_on(test)
 }
 
-/// A record with few ids, dates and facts, so that they often coincide.
+/// A record with few possible ids, dates and facts, so that they often coincide.
 fn record() -> impl Strategy<Value = Model> {
     let now = unix_now();
     let dates = [
@@ -67,7 +67,7 @@ fn record() -> impl Strategy<Value = Model> {
     })
 }
 
-/// What a replica saw before: other models, or the same ones with another date.
+/// What a replica saw before: other models, or the same models with another date.
 #[derive(Clone, Debug)]
 enum Before {
     Other(Vec<Model>),
@@ -103,18 +103,18 @@ proptest! {
 
     /// Invariant 8.
     #[test]
-    fn equal_answers_give_equal_bytes_whatever_came_before(
+    fn equal_responses_give_equal_bytes(
         one in history(),
         other in history(),
         last in vec(record(), 1..7),
     ) {
         let seen = |history: Vec<Before>| run(async {
-            let desk = Desk::new(["first"]);
-            let provider = Provider::source("lab", Script::desk(&desk));
+            let shared = SharedList::new(["first"]);
+            let provider = Provider::source("lab", ScriptedSource::shared(&shared));
             let cache = cache(builder([provider]).accept_empty(true).build());
             let history = history.into_iter().map(|before| before.list(&last));
             for list in history.chain([ModelList::from(last.clone())]) {
-                desk.set(Ok(list));
+                shared.set(Ok(list));
                 let _ = cache.refresh().await;
             }
             let snapshot = cache.snapshot();
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn a_filter_changes_no_fact_of_the_models_that_it_keeps(
+    fn filter_changes_no_fact_of_kept_models(
         list in vec(record(), 1..9),
         keep in vec(select(vec!["a", "b", "c", "d"]), 0..4),
     ) {
@@ -139,11 +139,11 @@ proptest! {
         });
         let source = || {
             let list = list.clone();
-            let script = Script::new(move |_| {
+            let source = ScriptedSource::new(move |_| {
                 let list = list.clone();
                 async { Ok::<_, Infallible>(ModelList::from(list)) }
             });
-            Provider::source("lab", script)
+            Provider::source("lab", source)
         };
         let (all, whole) = fetched(source());
         let kept = Arc::clone(&keep);
@@ -160,14 +160,14 @@ proptest! {
     }
 }
 
-/// The models of one provider that lists these, by id.
+/// The models of one provider with these records, by id.
 fn listed(models: Vec<Model>) -> Vec<(String, Option<u32>)> {
     run(async move {
-        let script = Script::new(move |_| {
+        let source = ScriptedSource::new(move |_| {
             let models = models.clone();
             async { Ok::<_, Infallible>(ModelList::from(models)) }
         });
-        let cache = cache(builder([Provider::source("lab", script)]).build());
+        let cache = cache(builder([Provider::source("lab", source)]).build());
         cache.refresh().await.unwrap();
         let snapshot = cache.snapshot();
         let dates = snapshot.iter().map(|listed| {
@@ -179,7 +179,7 @@ fn listed(models: Vec<Model>) -> Vec<(String, Option<u32>)> {
 }
 
 #[test]
-fn a_date_before_2015_or_in_the_future_is_none() {
+fn implausible_date_is_dropped() {
     let now = unix_now();
     for (created, kept) in [
         (0, false),
@@ -203,14 +203,14 @@ fn a_date_before_2015_or_in_the_future_is_none() {
             assert_eq!(found[0].1, expected, "{created} of {}", models.len());
         }
     }
-    // The operator's own dates are his to choose.
+    // Dates that the operator declares are not checked.
     let fixed = Provider::fixed("house", [Model::new("a").with_created(1)]);
     let snapshot = cache(builder([fixed]).build()).snapshot();
     assert_eq!(snapshot.get("house/a").unwrap().model().created(), Some(1));
 }
 
 #[test]
-fn one_date_for_three_models_is_none_and_for_two_is_one() {
+fn date_shared_by_three_models_is_dropped() {
     let dated = |id: &str| Model::new(id).with_created(1_700_000_000);
     let dates = |ids: &[&str]| {
         let found = listed(ids.iter().copied().map(dated).collect());
@@ -219,20 +219,20 @@ fn one_date_for_three_models_is_none_and_for_two_is_one() {
     assert_eq!(dates(&["a"]), 1);
     assert_eq!(dates(&["a", "b"]), 2);
     assert_eq!(dates(&["a", "b", "c"]), 0);
-    // A model that is listed twice is one model.
+    // A model that is listed twice counts once.
     assert_eq!(dates(&["a", "b", "b", "b"]), 2);
 }
 
-/// A regression: with a filter that left two of three models, their shared date was kept.
+/// Regression: with a filter that kept two of three models, their shared date was kept.
 #[tokio::test]
-async fn a_shared_date_is_found_before_the_filter() {
+async fn shared_date_is_detected_before_filter() {
     let dated = |id: &str| Model::new(id).with_created(1_700_000_000);
     let list = ["a", "b", "c"].map(dated);
-    let script = Script::new(move |_| {
+    let source = ScriptedSource::new(move |_| {
         let list = list.clone();
         async { Ok::<_, Infallible>(ModelList::from_iter(list)) }
     });
-    let provider = Provider::source("lab", script).filter(|model| model.id() != "c");
+    let provider = Provider::source("lab", source).filter(|model| model.id() != "c");
     let cache = cache(builder([provider]).build());
     cache.refresh().await.unwrap();
     let snapshot = cache.snapshot();
@@ -245,13 +245,13 @@ async fn a_shared_date_is_found_before_the_filter() {
 }
 
 #[tokio::test]
-async fn the_status_counts_the_models_that_a_filter_leaves_out() {
+async fn status_counts_filtered_models() {
     let list = ["a", "b", "b", "c\n"].map(Model::new);
-    let script = Script::new(move |_| {
+    let source = ScriptedSource::new(move |_| {
         let list = list.clone();
         async { Ok::<_, Infallible>(ModelList::from_iter(list)) }
     });
-    let provider = Provider::source("lab", script).filter(|model| model.id() == "lab/a");
+    let provider = Provider::source("lab", source).filter(|model| model.id() == "lab/a");
     let cache = cache(builder([provider]).build());
     cache.refresh().await.unwrap();
     let status = &cache.status().providers[0];

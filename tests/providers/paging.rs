@@ -1,5 +1,5 @@
-//! A list in pages is had whole or not at all, however a provider pages and wherever it
-//! breaks off: over real sockets, by the crate's own client.
+//! A paged list is fetched completely or not at all, for every way of paging and at every point
+//! of failure: over real sockets, with the HTTP client of the crate.
 
 use crate::support;
 use crate::support::paged;
@@ -34,7 +34,7 @@ const KEY: &str = "sk-hunter2";
 const PATH: &str = "/v1/list";
 const SECOND: Duration = Duration::from_secs(1);
 
-// ===== A server, and what it was asked =====
+// ===== A server that records its requests =====
 
 enum Reply {
     Answer(Response<Body>),
@@ -59,7 +59,7 @@ fn page(body: impl Into<Bytes>) -> Reply {
     reply(200, body).into()
 }
 
-/// A server on a socket, and the requests that reached it, in their order.
+/// A server on a socket that records its requests in order.
 struct Upstream {
     server: Server,
     requests: Arc<Mutex<Vec<request::Parts>>>,
@@ -85,24 +85,24 @@ impl Upstream {
         Self { server, requests }
     }
 
-    /// One that answers each page of a list by its number.
+    /// A server that responds to each page by its number.
     async fn paging(
         style: &'static Style,
         answer: impl Fn(usize) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::start(move |uri| match style.asked(uri, 100) {
+        Self::start(move |uri| match style.requested_page(uri, 100) {
             Some(number) => answer(number),
             None => reply(400, "{}").into(),
         })
         .await
     }
 
-    /// One that has these pages.
+    /// A server with these pages.
     async fn having(style: &'static Style, pages: &'static [&[&str]]) -> Self {
         Self::paging(style, move |number| leaf(style, pages, number)).await
     }
 
-    /// The URIs that were asked for since the last look, each with the key.
+    /// The URIs requested since the last call, each with the key.
     fn uris(&self) -> Vec<Uri> {
         let requests = std::mem::take(&mut *self.requests.lock().unwrap());
         let uri = |head: request::Parts| {
@@ -114,12 +114,12 @@ impl Upstream {
         requests.into_iter().map(uri).collect()
     }
 
-    /// The pages that were asked for since the last look, as they should be.
-    fn asked(&self, style: &Style) -> Vec<usize> {
+    /// The page numbers requested since the last call.
+    fn requested_pages(&self, style: &Style) -> Vec<usize> {
         let number = |uri: Uri| {
             assert_eq!(uri.path(), PATH);
-            let number = style.asked(&uri, 100);
-            number.unwrap_or_else(|| panic!("{uri} means no page"))
+            let number = style.requested_page(&uri, 100);
+            number.unwrap_or_else(|| panic!("unexpected request for {uri}"))
         };
         self.uris().into_iter().map(number).collect()
     }
@@ -150,7 +150,7 @@ async fn failure(cache: &ModelsCache) -> ProviderError {
     cache.refresh_provider("lab").await.unwrap_err()
 }
 
-/// The last segment of each id that is listed.
+/// The last segment of each listed id.
 fn names(cache: &ModelsCache) -> Vec<String> {
     let snapshot = cache.snapshot();
     let name = |id: &str| id.rsplit('/').next().unwrap().to_owned();
@@ -161,7 +161,7 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
     cache.status().providers.remove(0)
 }
 
-// ===== Bodies that break off, never come, or never end =====
+// ===== Truncated, missing and endless bodies =====
 
 fn streamed(
     head: http::response::Builder,
@@ -171,11 +171,11 @@ fn streamed(
     head.body(BodyExt::boxed(body)).unwrap()
 }
 
-/// The first half of a body. Then the connection is gone.
+/// Sends the first half of a body and closes the connection.
 fn cut(body: String) -> Response<Body> {
     let half = Bytes::from(body).split_to(20);
     let chunks = stream::iter([Ok(half), Err("cut".into())]);
-    // Only once the half is on its way.
+    // Only after the half has been sent.
     let chunks = chunks.then(|chunk| async {
         tokio::task::yield_now().await;
         chunk
@@ -207,27 +207,27 @@ fn zipped(body: impl Into<Bytes>) -> Response<Body> {
     response
 }
 
-// ===== What holds of every style =====
+// ===== Every style of paging =====
 
 async fn whole(style: &'static Style) {
     let upstream = Upstream::having(style, &[&["m1", "m2"], &["m3"], &["m4", "m5"], &["m6"]]).await;
     let cache = upstream.layer(style, as_it_is).cache();
     cache.refresh().await.unwrap();
     assert_eq!(names(&cache), ["m1", "m2", "m3", "m4", "m5", "m6"]);
-    assert_eq!(upstream.asked(style), [1, 2, 3, 4]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3, 4]);
     let status = status(&cache);
     assert_eq!((status.models, status.skipped), (6, 0));
-    // And again from the first page, not from where it ended.
+    // The next refresh starts from the first page again.
     cache.refresh().await.unwrap();
-    assert_eq!(upstream.asked(style), [1, 2, 3, 4]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3, 4]);
 }
 
 async fn loops(style: &'static Style) {
-    /// Which page a page names as its next.
+    /// The next page that a page names.
     type Names = fn(usize) -> usize;
     let itself: Names = |_| 2;
     let alternating: Names = |number| if number == 2 { 3 } else { 2 };
-    for (names_next, asked) in [(itself, &[1, 2][..]), (alternating, &[1, 2, 3])] {
+    for (names_next, expected) in [(itself, &[1, 2][..]), (alternating, &[1, 2, 3])] {
         let upstream = Upstream::paging(style, move |number| {
             let name = format!("m{number}");
             page(style.page(number, &[&name], names_next(number)))
@@ -235,17 +235,17 @@ async fn loops(style: &'static Style) {
         .await;
         let cache = upstream.layer(style, as_it_is).cache();
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::PageLoop);
-        assert_eq!(upstream.asked(style), asked);
+        assert_eq!(upstream.requested_pages(style), expected);
         assert!(cache.snapshot().is_empty());
     }
 }
 
-/// A proxy that drops the query, a server that does not know the parameter.
+/// A proxy that drops the query, or a server that does not know the parameter.
 async fn ignored(style: &'static Style) {
     let upstream = Upstream::paging(style, |_| page(style.page(1, &["m1"], 2))).await;
     let cache = upstream.layer(style, as_it_is).cache();
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::PageLoop);
-    assert_eq!(upstream.asked(style), [1, 2]);
+    assert_eq!(upstream.requested_pages(style), [1, 2]);
     assert!(cache.snapshot().is_empty());
 }
 
@@ -259,7 +259,7 @@ async fn cut_off(style: &'static Style) {
     let cache = upstream.layer(style, as_it_is).cache();
     let outcome = cache.refresh_provider("lab").await;
     assert_eq!(outcome.err().map(|error| error.kind()), why);
-    assert_eq!(upstream.asked(style), [1, 2]);
+    assert_eq!(upstream.requested_pages(style), [1, 2]);
     match why {
         None => assert_eq!(names(&cache), ["m1", "m2"]),
         Some(_) => assert!(cache.snapshot().is_empty()),
@@ -271,7 +271,7 @@ async fn empty_page(style: &'static Style) {
     let cache = upstream.layer(style, as_it_is).cache();
     cache.refresh().await.unwrap();
     assert_eq!(names(&cache), ["m1", "m2"]);
-    assert_eq!(upstream.asked(style), [1, 2, 3, 4, 5]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3, 4, 5]);
 }
 
 async fn endless(style: &'static Style) {
@@ -284,7 +284,7 @@ async fn endless(style: &'static Style) {
         .layer(style, |builder| builder.max_pages(7))
         .cache();
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::TooManyPages);
-    assert_eq!(upstream.asked(style), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3, 4, 5, 6, 7]);
     assert!(cache.snapshot().is_empty());
 
     let just = Upstream::having(style, &[&["m1"], &["m2"], &["m3"]]).await;
@@ -302,12 +302,12 @@ async fn too_large(style: &'static Style) {
         page(body)
     })
     .await;
-    for (most, asked) in [(599, &[1][..]), (1199, &[1, 2]), (1799, &[1, 2, 3])] {
+    for (most, expected) in [(599, &[1][..]), (1199, &[1, 2]), (1799, &[1, 2, 3])] {
         let cache = upstream
             .layer(style, |builder| builder.max_bytes(most))
             .cache();
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::TooLarge);
-        assert_eq!(upstream.asked(style), asked);
+        assert_eq!(upstream.requested_pages(style), expected);
         assert!(cache.snapshot().is_empty());
     }
     let cache = upstream
@@ -320,12 +320,12 @@ async fn too_large(style: &'static Style) {
 async fn too_many_models(style: &'static Style) {
     let pages: &[&[&str]] = &[&["m1", "m2"], &["m3", "m4"], &["m5", "m6"]];
     let upstream = Upstream::having(style, pages).await;
-    for (most, asked) in [(1, &[1][..]), (3, &[1, 2]), (5, &[1, 2, 3])] {
+    for (most, expected) in [(1, &[1][..]), (3, &[1, 2]), (5, &[1, 2, 3])] {
         let cache = upstream
             .layer(style, |builder| builder.max_models(most))
             .cache();
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::TooManyModels);
-        assert_eq!(upstream.asked(style), asked);
+        assert_eq!(upstream.requested_pages(style), expected);
         assert!(cache.snapshot().is_empty());
     }
     let cache = upstream
@@ -335,7 +335,7 @@ async fn too_many_models(style: &'static Style) {
     assert_eq!(cache.snapshot().len(), 6);
 }
 
-/// A few KB on the wire, and far more than the bound when they are decoded.
+/// A few KB on the wire, and far more than the limit when decoded.
 async fn bomb(style: &'static Style) {
     const BOUND: usize = 64 * 1024;
     let last = style.page(2, &["m2"], None);
@@ -350,9 +350,9 @@ async fn bomb(style: &'static Style) {
         .layer(style, |builder| builder.max_bytes(BOUND))
         .cache();
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::TooLarge);
-    assert_eq!(upstream.asked(style), [1, 2]);
+    assert_eq!(upstream.requested_pages(style), [1, 2]);
     assert!(cache.snapshot().is_empty());
-    // It is the bound that refused it, and nothing else.
+    // Only the limit can have refused it.
     let cache = upstream
         .layer(style, |builder| builder.max_bytes(65 * BOUND))
         .cache();
@@ -360,7 +360,7 @@ async fn bomb(style: &'static Style) {
     assert_eq!(names(&cache), ["m1", "m2"]);
 }
 
-/// What becomes of page two, and of the list then.
+/// Page two as given, and the error of the list.
 type Midway = (fn(String) -> Reply, ListErrorKind);
 
 const MIDWAY: [Midway; 11] = [
@@ -368,7 +368,7 @@ const MIDWAY: [Midway; 11] = [
     (|_| reply(503, "{}").into(), ListErrorKind::Status(503)),
     (|_| reply(404, "{}").into(), ListErrorKind::Status(404)),
     (|_| reply(401, "{}").into(), ListErrorKind::Status(401)),
-    // Nothing was asked that it could answer.
+    // No request was sent that it could respond to.
     (|_| reply(304, "").into(), ListErrorKind::Status(304)),
     (|body| cut(body).into(), ListErrorKind::Transport),
     (|body| cut_by_length(body).into(), ListErrorKind::Transport),
@@ -385,7 +385,7 @@ const MIDWAY: [Midway; 11] = [
         ListErrorKind::NotJson,
     ),
     (|_| page(r#"{"error":"slow down"}"#), ListErrorKind::Refused),
-    // An object without anything is a page of Google's APIs, which leave out what is empty.
+    // An empty object is a page of Google's APIs, which omit empty fields.
     (|_| page(r#"{"ok":true}"#), ListErrorKind::NotAList),
 ];
 
@@ -405,14 +405,14 @@ async fn midway(style: &'static Style) {
     .await;
     let cache = upstream.layer(style, as_it_is).cache();
     cache.refresh().await.unwrap();
-    assert_eq!(upstream.asked(style), [1, 2, 3]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3]);
     let mut updates = cache.subscribe();
     let body = cache.snapshot().body();
     for (index, (_, kind)) in MIDWAY.into_iter().enumerate() {
         stage.store(index, Ordering::SeqCst);
         let error = failure(&cache).await;
         assert_eq!((error.kind(), error.retry_after()), (kind, None));
-        assert_eq!(upstream.asked(style), [1, 2], "{kind:?}");
+        assert_eq!(upstream.requested_pages(style), [1, 2], "{kind:?}");
         assert_eq!(cache.snapshot().body(), body, "{kind:?}");
         assert_eq!(status(&cache).failures as usize, index + 1);
     }
@@ -420,7 +420,7 @@ async fn midway(style: &'static Style) {
 
     stage.store(GOOD, Ordering::SeqCst);
     cache.refresh().await.unwrap();
-    assert_eq!(upstream.asked(style), [1, 2, 3]);
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3]);
     assert_eq!(status(&cache).failures, 0);
 }
 
@@ -450,13 +450,13 @@ async fn retry_after(style: &'static Style) {
     assert_eq!(error.retry_after(), Some(SECOND * 3000));
     let pause = status(&cache).next_attempt.unwrap();
     assert!(pause > SECOND * 2000 && pause <= SECOND * 3000, "{pause:?}");
-    assert_eq!(upstream.asked(style), [1, 2, 3, 1, 2]);
-    // No request asks before that, and each has the whole list.
+    assert_eq!(upstream.requested_pages(style), [1, 2, 3, 1, 2]);
+    // No request is sent before that, and every client request gets the complete list.
     for _ in 0..10 {
-        let answer = support::ask(&layer, support::get("/v1/models")).await;
+        let answer = support::send(&layer, support::get("/v1/models")).await;
         assert_eq!(*answer.body(), before.body());
     }
-    assert!(upstream.asked(style).is_empty());
+    assert!(upstream.requested_pages(style).is_empty());
     assert_eq!(cache.snapshot().etag(), before.etag());
 }
 
@@ -466,57 +466,57 @@ macro_rules! styles {
             use super::{paged, within};
 
             #[tokio::test]
-            async fn a_list_is_asked_for_page_by_page_once_each_with_the_key() {
+            async fn each_page_is_fetched_once_with_key() {
                 within(super::whole(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn pages_that_go_round_in_a_loop_are_a_failure() {
+            async fn page_loop_is_a_failure() {
                 within(super::loops(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn a_cursor_that_the_server_ignores_is_a_loop() {
+            async fn ignored_cursor_is_a_loop() {
                 within(super::ignored(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn a_page_without_a_cursor_is_the_last_or_a_failure() {
+            async fn page_without_cursor_is_last_or_failure() {
                 within(super::cut_off(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn an_empty_page_with_a_cursor_goes_on() {
+            async fn empty_page_with_cursor_continues() {
                 within(super::empty_page(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn a_list_without_end_is_left_after_the_most_pages() {
+            async fn endless_list_stops_at_page_limit() {
                 within(super::endless(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn pages_that_are_together_too_large_are_a_failure() {
+            async fn total_size_over_limit_is_a_failure() {
                 within(super::too_large(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn too_many_models_in_all_are_a_failure() {
+            async fn total_model_count_over_limit_is_a_failure() {
                 within(super::too_many_models(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn a_page_that_is_a_gzip_bomb_is_too_large() {
+            async fn gzip_bomb_page_is_too_large() {
                 within(super::bomb(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn what_breaks_midway_commits_nothing_and_keeps_the_list() {
+            async fn failure_between_pages_keeps_list() {
                 within(super::midway(&paged::$style)).await;
             }
 
             #[tokio::test]
-            async fn a_429_midway_is_left_alone_for_as_long_as_it_asks() {
+            async fn retry_after_of_later_page_is_honored() {
                 within(super::retry_after(&paged::$style)).await;
             }
         }
@@ -536,10 +536,10 @@ styles! {
     vertex: VERTEX,
 }
 
-// ===== What is more to be said =====
+// ===== Particular dialects =====
 
 #[tokio::test]
-async fn a_page_that_says_there_is_more_and_not_where_is_a_failure() {
+async fn more_pages_without_cursor_is_a_failure() {
     within(async {
         for (dialect, more) in [
             (Dialect::OpenAi, r#""has_more":true"#),
@@ -569,9 +569,9 @@ async fn a_page_that_says_there_is_more_and_not_where_is_a_failure() {
     .await;
 }
 
-/// Where the dialect was found, and not set: a later page may not show which it is.
+/// When the dialect is detected: a later page may not show which one it is.
 #[tokio::test]
-async fn the_pages_of_a_list_are_of_the_dialect_of_the_first() {
+async fn later_pages_use_dialect_of_first_page() {
     within(async {
         let upstream = Upstream::paging(&paged::AUTO, |number| match number {
             1 => page(paged::AUTO.page(1, &["m1"], 2)),
@@ -591,13 +591,13 @@ async fn the_pages_of_a_list_are_of_the_dialect_of_the_first() {
         let cache = upstream.layer(&paged::AUTO, as_it_is).cache();
         cache.refresh().await.unwrap();
         assert_eq!(names(&cache), ["m1", "m2"]);
-        assert_eq!(upstream.asked(&paged::AUTO), [1, 2, 3]);
+        assert_eq!(upstream.requested_pages(&paged::AUTO), [1, 2, 3]);
         assert_eq!(status(&cache).dialect, Some("anthropic"));
     })
     .await;
 }
 
-/// A list whose first page names this link, and whose second is the last.
+/// A list whose first page has this link, and whose second page is the last.
 async fn linking(link: impl Fn(&str) -> String + Send + Sync + 'static) -> Upstream {
     let own = Arc::new(Mutex::new(String::new()));
     let host = Arc::clone(&own);
@@ -617,7 +617,7 @@ async fn linking(link: impl Fn(&str) -> String + Send + Sync + 'static) -> Upstr
 }
 
 #[tokio::test]
-async fn a_link_to_the_same_origin_is_followed_in_every_form() {
+async fn same_origin_link_is_followed() {
     within(async {
         let links: [fn(&str) -> String; 7] = [
             |_| "?offset=2".to_owned(),
@@ -640,7 +640,7 @@ async fn a_link_to_the_same_origin_is_followed_in_every_form() {
 }
 
 #[tokio::test]
-async fn a_link_to_another_origin_is_never_asked_with_the_key_or_without() {
+async fn link_to_another_origin_is_refused() {
     within(async {
         let elsewhere = Upstream::start(|_| page(r#"{"data":[{"id":"evil"}]}"#)).await;
         let other = elsewhere.server.addr();
@@ -685,7 +685,7 @@ async fn a_link_to_another_origin_is_never_asked_with_the_key_or_without() {
             assert_eq!(upstream.uris(), ["/v1/list"], "{form:?}");
             assert!(cache.snapshot().is_empty());
         }
-        // A path at the same origin, however it looks.
+        // A path of the same origin that looks like another one.
         for form in ["/\\OTHER/v1/list", "/.//OTHER/v1/list", "/v1/@OTHER"] {
             let upstream = linking(away(form)).await;
             let cache = upstream.layer(&paged::OPENROUTER, as_it_is).cache();
@@ -696,7 +696,7 @@ async fn a_link_to_another_origin_is_never_asked_with_the_key_or_without() {
             );
             assert_eq!(upstream.uris().len(), 2, "{form:?}");
         }
-        // Nor by a redirect of page two.
+        // A redirect of page two is refused too.
         for code in [301, 302, 303, 307, 308] {
             let upstream = Upstream::paging(&paged::ANTHROPIC, move |number| match number {
                 1 => page(paged::ANTHROPIC.page(1, &["m1"], 2)),
@@ -710,7 +710,7 @@ async fn a_link_to_another_origin_is_never_asked_with_the_key_or_without() {
             .await;
             let cache = upstream.layer(&paged::ANTHROPIC, as_it_is).cache();
             assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(code));
-            assert_eq!(upstream.asked(&paged::ANTHROPIC), [1, 2]);
+            assert_eq!(upstream.requested_pages(&paged::ANTHROPIC), [1, 2]);
         }
         assert_eq!(elsewhere.server.connections(), 0);
         assert!(elsewhere.requests.lock().unwrap().is_empty());
@@ -718,9 +718,9 @@ async fn a_link_to_another_origin_is_never_asked_with_the_key_or_without() {
     .await;
 }
 
-/// The bomb has no end at all: whoever waited for it, or kept it, would never be done.
+/// The bomb is endless: waiting for it, or storing it, would never complete.
 #[tokio::test]
-async fn a_gzip_bomb_without_end_is_left_as_soon_as_it_is_too_large() {
+async fn endless_gzip_bomb_is_abandoned_at_limit() {
     within(async {
         let (held, mut let_go) = mpsc::channel::<()>(1);
         let upstream = Upstream::paging(&paged::ANTHROPIC, move |number| {
@@ -733,12 +733,12 @@ async fn a_gzip_bomb_without_end_is_left_as_soon_as_it_is_too_large() {
                 encoder.flush().unwrap();
                 Bytes::from(std::mem::take(encoder.get_mut()))
             };
-            let held = held.clone(); // until the server finds nobody there to send to
+            let held = held.clone(); // until the server finds the connection closed
             let chunks = stream::repeat_with(move || {
                 let _held = &held;
                 Ok::<_, BoxError>(chunk())
             });
-            // The server never pauses otherwise: client and server share a thread.
+            // The server never yields otherwise: client and server share a thread.
             let chunks = chunks.then(|chunk| async {
                 tokio::task::yield_now().await;
                 chunk
@@ -751,7 +751,7 @@ async fn a_gzip_bomb_without_end_is_left_as_soon_as_it_is_too_large() {
             .layer(&paged::ANTHROPIC, |builder| builder.max_bytes(1 << 20))
             .cache();
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::TooLarge);
-        assert_eq!(upstream.asked(&paged::ANTHROPIC), [1, 2]);
+        assert_eq!(upstream.requested_pages(&paged::ANTHROPIC), [1, 2]);
         drop(upstream);
         assert_eq!(let_go.recv().await, None);
     })
@@ -759,7 +759,7 @@ async fn a_gzip_bomb_without_end_is_left_as_soon_as_it_is_too_large() {
 }
 
 #[tokio::test]
-async fn a_second_page_that_hangs_ends_with_the_deadline_and_keeps_the_list() {
+async fn hung_second_page_fails_at_deadline() {
     within(async {
         let hangs: [fn() -> Reply; 2] = [
             || Reply::Silence,
@@ -783,17 +783,17 @@ async fn a_second_page_that_hangs_ends_with_the_deadline_and_keeps_the_list() {
             let hasty = upstream.provider(Dialect::Anthropic).timeout(SECOND / 2);
             cache.set_providers([hasty]).await.unwrap();
             assert_eq!(failure(&cache).await.kind(), ListErrorKind::Timeout);
-            assert_eq!(upstream.asked(&paged::ANTHROPIC), [1, 2, 3, 1, 2]);
+            assert_eq!(upstream.requested_pages(&paged::ANTHROPIC), [1, 2, 3, 1, 2]);
             assert_eq!(names(&cache), ["m1", "m2", "m3"]);
         }
     })
     .await;
 }
 
-/// The deadline is one for all pages: it does not begin anew with each.
+/// One deadline covers all pages: it does not start again with each page.
 #[tokio::test(start_paused = true)]
-async fn the_deadline_is_that_of_the_whole_list() {
-    /// How long until the headers and until the body of page two, and when it ends.
+async fn deadline_covers_all_pages() {
+    /// The delays of the headers and of the body of page two, and the expected end.
     const FOREVER: Duration = Duration::from_secs(1 << 20);
     for (pause, (head, body), end) in [
         (SECOND * 4, (FOREVER, FOREVER), SECOND * 9),
@@ -801,7 +801,7 @@ async fn the_deadline_is_that_of_the_whole_list() {
         (SECOND * 4, (SECOND * 4, SECOND * 4), SECOND * 15), // on page three
     ] {
         let service = service_fn(move |request: Request<Empty<Bytes>>| async move {
-            let number = paged::ANTHROPIC.asked(request.uri(), 100).unwrap();
+            let number = paged::ANTHROPIC.requested_page(request.uri(), 100).unwrap();
             let (head, body) = match number {
                 1 => (pause, Duration::ZERO),
                 _ => (head, body),

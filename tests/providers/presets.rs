@@ -1,5 +1,4 @@
-//! What a preset asks, and with which key: a table of all of them, against a service
-//! that writes down what it is asked.
+//! The request and the key of every preset, against a service that records what it receives.
 
 use std::{
     collections::HashSet,
@@ -7,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::support::{Script, builder, log::LOG};
+use crate::support::{ScriptedSource, builder, log::LOG};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
@@ -15,7 +14,7 @@ use tower_models_cache::{BuildError, Dialect, Model, Preset, Provider, Secret};
 
 const KEY: &str = "sk-7d1f";
 
-/// A service that keeps what it was asked, and has no list.
+/// A service that records its requests and has no list.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<(String, HeaderMap)>>>);
 
@@ -25,18 +24,21 @@ impl Log {
     }
 }
 
-async fn asked(preset: Preset, change: impl FnOnce(Provider) -> Provider) -> (String, HeaderMap) {
+async fn request_of(
+    preset: Preset,
+    change: impl FnOnce(Provider) -> Provider,
+) -> (String, HeaderMap) {
     let log = Log::default();
     let provider = change(log.provider(preset, Some(Secret::new(KEY))));
     let layer = builder([provider]).build().unwrap();
     layer.cache().refresh().await.unwrap_err();
-    let mut asked = log.0.lock().unwrap();
-    assert_eq!(asked.len(), 1);
-    asked.remove(0)
+    let mut requests = log.0.lock().unwrap();
+    assert_eq!(requests.len(), 1);
+    requests.remove(0)
 }
 
 #[tokio::test]
-async fn the_status_and_the_log_name_the_address_and_no_query() {
+async fn status_and_log_show_address_without_query() {
     let text = &*LOG;
     let log = Log::default();
     let http = |name: &str| log.provider(Preset::Vllm, None).with_name(name);
@@ -45,7 +47,7 @@ async fn the_status_and_the_log_name_the_address_and_no_query() {
         http("base").base_url("https://A.test:8443/address-7f/"),
         http("query").models_path("/address-7f/list?key=hunter7f"),
         Provider::http("host", http_service(&log)),
-        Provider::source("source", Script::failing()),
+        Provider::source("source", ScriptedSource::failing()),
         Provider::fixed("fixed", [Model::new("a")]),
     ];
     let expected = [
@@ -86,21 +88,21 @@ fn http_service(
 + use<> {
     let log = log.clone();
     tower::service_fn(move |request: Request<Empty<Bytes>>| {
-        let asked = (request.uri().to_string(), request.headers().clone());
-        log.0.lock().unwrap().push(asked);
+        let requests = (request.uri().to_string(), request.headers().clone());
+        log.0.lock().unwrap().push(requests);
         let mut response = Response::new(Full::<Bytes>::default());
         *response.status_mut() = StatusCode::NOT_FOUND;
         async { Ok::<_, Infallible>(response) }
     })
 }
 
-/// Where its key goes.
+/// Where the key is sent.
 enum Key {
     Bearer,
     In(&'static str),
 }
 
-/// Name, base URL to be set, address asked, key, and what else the provider must see.
+/// Name, base URL to set, requested address, key, and further required headers.
 type Row = (
     &'static str,
     Option<&'static str>,
@@ -126,7 +128,7 @@ const PRESETS: &[Row] = &[
     ),
     (
         "azure-deployments",
-        // What people have at hand is the address of inference.
+        // The address of the inference API, which is what users have at hand.
         Some("https://res.openai.azure.com/openai/v1"),
         "https://res.openai.azure.com/openai/deployments?api-version=2023-03-15-preview",
         Key::In("api-key"),
@@ -375,7 +377,7 @@ const PRESETS: &[Row] = &[
     ),
     (
         "ollama",
-        // The base URL of the same server's OpenAI API, as people have it.
+        // The base URL of the same server's OpenAI API, which is what users have at hand.
         Some("http://10.0.0.7:11434/v1"),
         "http://10.0.0.7:11434/api/tags",
         Key::Bearer,
@@ -469,9 +471,13 @@ const PRESETS: &[Row] = &[
 ];
 
 #[tokio::test]
-async fn every_preset_asks_where_and_how_its_provider_wants_it() {
+async fn preset_sends_documented_request() {
     let names: HashSet<_> = PRESETS.iter().map(|row| row.0).collect();
-    assert_eq!(names.len(), Preset::ALL.len(), "the table is not whole");
+    assert_eq!(
+        names.len(),
+        Preset::ALL.len(),
+        "the table lists every preset"
+    );
     for (name, base_url, address, key, headers) in PRESETS {
         let preset: Preset = name.parse().expect(name);
         assert_eq!(preset.name(), *name);
@@ -480,7 +486,7 @@ async fn every_preset_asks_where_and_how_its_provider_wants_it() {
             is_of_each_customer(preset),
             "{name}"
         );
-        let (uri, sent) = asked(preset, |provider| match base_url {
+        let (uri, sent) = request_of(preset, |provider| match base_url {
             Some(url) => provider.base_url(*url),
             None => provider,
         })
@@ -501,7 +507,7 @@ async fn every_preset_asks_where_and_how_its_provider_wants_it() {
     }
 }
 
-/// Whether there is no address that could be a default.
+/// Whether the preset has no default address.
 fn is_of_each_customer(preset: Preset) -> bool {
     [
         "azure",
@@ -523,7 +529,7 @@ fn refused(provider: Provider) -> BuildError {
 }
 
 #[test]
-fn what_a_preset_leaves_open_is_named_when_it_is_missing() {
+fn error_names_missing_preset_setting() {
     let log = Log::default();
     for &preset in Preset::ALL {
         let name = preset.name();
@@ -543,7 +549,7 @@ fn what_a_preset_leaves_open_is_named_when_it_is_missing() {
 }
 
 #[test]
-fn a_key_of_any_kind_is_a_key() {
+fn preset_accepts_every_key_type() {
     let log = Log::default();
     let provider = || log.provider(Preset::OpenAi, None);
     let header = HeaderName::from_static("authorization");
@@ -559,8 +565,8 @@ fn a_key_of_any_kind_is_a_key() {
 }
 
 #[tokio::test]
-async fn what_is_set_goes_before_the_preset() {
-    let (uri, sent) = asked(Preset::Anthropic, |provider| {
+async fn explicit_settings_override_preset() {
+    let (uri, sent) = request_of(Preset::Anthropic, |provider| {
         provider
             .with_name("claude")
             .base_url("https://gateway.test/anthropic")
@@ -573,7 +579,7 @@ async fn what_is_set_goes_before_the_preset() {
     assert_eq!(uri, "https://gateway.test/anthropic/v1/models?limit=1000");
     assert_eq!(sent["anthropic-version"], "2025-01-01");
 
-    let (uri, _) = asked(Preset::Gemini, |provider| {
+    let (uri, _) = request_of(Preset::Gemini, |provider| {
         provider.models_path("/v1/models?pageSize=5")
     })
     .await;
@@ -582,7 +588,7 @@ async fn what_is_set_goes_before_the_preset() {
         "https://generativelanguage.googleapis.com/v1/models?pageSize=5"
     );
 
-    // What people have at hand is often the address of another API of the same provider.
+    // Users often have the address of another API of the same provider at hand.
     for (preset, base, address) in [
         (
             Preset::DeepSeek,
@@ -615,17 +621,17 @@ async fn what_is_set_goes_before_the_preset() {
             "http://a.test/api/v1/models",
         ),
     ] {
-        let (uri, _) = asked(preset, |provider| provider.base_url(base)).await;
+        let (uri, _) = request_of(preset, |provider| provider.base_url(base)).await;
         assert_eq!(uri, address);
     }
 
-    let (uri, _) = asked(Preset::Ollama, |provider| provider.dialect(Dialect::OpenAi)).await;
+    let (uri, _) = request_of(Preset::Ollama, |provider| provider.dialect(Dialect::OpenAi)).await;
     assert_eq!(uri, "http://localhost:11434/v1/models");
 }
 
-/// A list that was taken from one address is not another address's.
+/// A list fetched from one address is not kept for another address.
 #[tokio::test]
-async fn the_same_preset_at_another_address_is_another_provider() {
+async fn preset_at_another_address_is_a_new_provider() {
     let service = tower::service_fn(|request: Request<Empty<Bytes>>| {
         let mut response = Response::new(Full::<Bytes>::from(r#"{"data":[{"id":"a"}]}"#));
         if request.uri() != "https://api.deepseek.com/models" {
@@ -643,7 +649,7 @@ async fn the_same_preset_at_another_address_is_another_provider() {
         .await
         .unwrap();
     assert_eq!((listed, layer.cache().snapshot().len()), (1, 1));
-    // The very base URL of the preset, but set: then the list lies where OpenAI's does.
+    // The preset's own base URL, set explicitly: then the list path is that of OpenAI.
     let moved = provider.base_url("https://api.deepseek.com");
     layer.cache().set_providers([moved]).await.unwrap();
     assert!(layer.cache().snapshot().is_empty());
@@ -652,7 +658,7 @@ async fn the_same_preset_at_another_address_is_another_provider() {
 
 #[cfg(feature = "client")]
 #[test]
-fn a_key_that_a_dialect_sends_is_guarded_like_any_other() {
+fn dialect_key_over_plain_http_needs_opt_in() {
     use tower_models_cache::{CustomDialect, ListError, ModelPage};
 
     struct WithKey;
@@ -685,7 +691,7 @@ fn a_key_that_a_dialect_sends_is_guarded_like_any_other() {
 
 #[cfg(feature = "config")]
 #[test]
-fn a_file_names_a_preset_and_sets_the_rest() {
+fn file_selects_and_completes_preset() {
     use tower_models_cache::StaticModelsCacheConfig;
 
     let read = |text: &str| {

@@ -1,5 +1,5 @@
-//! What becomes of a provider's records: which are listed, what is kept of them, what is
-//! counted, and which answers are no lists at all.
+//! The records of a provider: which are listed, which facts are kept, what is counted, and which
+//! responses are not lists.
 
 use std::{
     convert::Infallible,
@@ -16,7 +16,7 @@ use tower_models_cache::{
     ProviderStatus, RecordFlaw, StaticModelsCacheLayer,
 };
 
-/// What a provider answers at the moment, page by page.
+/// The current response of a provider, page by page.
 #[derive(Clone, Default)]
 struct Answers(Arc<Mutex<Vec<Vec<u8>>>>);
 
@@ -26,14 +26,14 @@ impl Answers {
     }
 
     fn provider(&self) -> Provider {
-        let answers = self.clone();
+        let responses = self.clone();
         let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
             let query = request.uri().query().unwrap_or_default();
             let page = query
                 .split('&')
                 .find_map(|one| one.strip_prefix("after_id="));
             let page: usize = page.map_or(0, |page| page.parse().unwrap());
-            let body = Bytes::from(answers.0.lock().unwrap()[page].clone());
+            let body = Bytes::from(responses.0.lock().unwrap()[page].clone());
             async { Ok::<_, Infallible>(Response::new(Full::new(body))) }
         });
         Provider::http("lab", service)
@@ -47,11 +47,11 @@ async fn fed(provider: Provider) -> (StaticModelsCacheLayer, ProviderStatus) {
     (layer, status)
 }
 
-/// The list of a provider that gives this answer.
+/// The list of a provider with this response.
 async fn listed(answer: &[u8]) -> (StaticModelsCacheLayer, ProviderStatus) {
-    let answers = Answers::default();
-    answers.set([answer]);
-    fed(answers.provider()).await
+    let responses = Answers::default();
+    responses.set([answer]);
+    fed(responses.provider()).await
 }
 
 fn data(layer: &StaticModelsCacheLayer) -> Vec<Value> {
@@ -75,7 +75,7 @@ fn counts(status: &ProviderStatus) -> Vec<(RecordFlaw, usize, Option<usize>)> {
 // ===== Pages =====
 
 #[tokio::test]
-async fn a_page_that_is_missing_is_not_a_list_that_is() {
+async fn missing_later_page_is_a_failure() {
     let service = tower::service_fn(|request: Request<Empty<Bytes>>| async move {
         let mut response = Response::new(Full::<Bytes>::from(
             r#"{"data":[{"id":"a"}],"has_more":true,"last_id":"1"}"#,
@@ -94,13 +94,13 @@ async fn a_page_that_is_missing_is_not_a_list_that_is() {
         .fallback([tower_models_cache::Model::new("declared")]);
     let layer = builder([provider]).build().unwrap();
     let error = layer.cache().refresh().await.unwrap_err();
-    // A failure, not a provider that has no list.
+    // This is a failure, not a provider without a list.
     assert_eq!(error.failures()[0].kind(), ListErrorKind::Status(404));
     assert_eq!(layer.cache().status().providers[0].failures, 1);
 }
 
 #[tokio::test]
-async fn a_dialect_that_reads_by_another_stays_itself() {
+async fn wrapping_custom_dialect_reads_later_pages() {
     struct Wrapped;
     impl CustomDialect for Wrapped {
         fn name(&self) -> &'static str {
@@ -116,20 +116,20 @@ async fn a_dialect_that_reads_by_another_stays_itself() {
             Dialect::Auto.read(body)
         }
     }
-    let answers = Answers::default();
-    answers.set([
+    let responses = Answers::default();
+    responses.set([
         br#"wrapped:{"data":[{"type":"model","id":"a"}],"has_more":true,"last_id":"1"}"#,
         br#"wrapped:{"data":[{"type":"model","id":"b"}],"has_more":false}"#,
     ]);
-    let (layer, status) = fed(answers.provider().dialect(Dialect::custom(Wrapped))).await;
+    let (layer, status) = fed(responses.provider().dialect(Dialect::custom(Wrapped))).await;
     assert_eq!(ids(&layer), ["a", "b"]);
     assert_eq!(status.dialect, Some("wrapped"));
 }
 
-// ===== Flaws =====
+// ===== Malformed records =====
 
 #[tokio::test]
-async fn each_flaw_costs_its_record_and_is_counted_with_the_place_of_the_first() {
+async fn malformed_records_are_skipped_and_counted() {
     let deep = format!("{}{}", "[".repeat(64), "]".repeat(64));
     let records = [
         r#"{"id":"a"}"#,
@@ -171,23 +171,23 @@ async fn each_flaw_costs_its_record_and_is_counted_with_the_place_of_the_first()
 }
 
 #[tokio::test]
-async fn records_are_counted_over_all_pages() {
-    let answers = Answers::default();
-    answers.set([
+async fn record_positions_count_over_all_pages() {
+    let responses = Answers::default();
+    responses.set([
         br#"{"data":[{"id":"a"},{"id":"b"}],"has_more":true,"last_id":"1"}"#,
         br#"{"data":[{"id":"c"},3],"has_more":true,"last_id":"2"}"#,
         br#"{"data":[4,{"id":"d"}],"has_more":false}"#,
     ]);
-    let (layer, status) = fed(answers.provider().dialect(Dialect::Anthropic)).await;
+    let (layer, status) = fed(responses.provider().dialect(Dialect::Anthropic)).await;
     assert_eq!(ids(&layer), ["a", "b", "c", "d"]);
     assert_eq!(counts(&status), [(RecordFlaw::Unreadable, 2, Some(3))]);
     assert_eq!(status.dialect, Some("anthropic"));
 }
 
 #[tokio::test]
-async fn an_answer_without_a_good_record_is_no_list() {
-    let answers = Answers::default();
-    let layer = builder([answers.provider()]).build().unwrap();
+async fn response_without_valid_record_is_a_failure() {
+    let responses = Answers::default();
+    let layer = builder([responses.provider()]).build().unwrap();
     for (body, kind) in [
         (
             &br#"{"data":[7,{"name":"a"}]}"#[..],
@@ -195,14 +195,14 @@ async fn an_answer_without_a_good_record_is_no_list() {
         ),
         (br#"{"data":[{"id":"\u0007"}]}"#, ListErrorKind::NotAList),
     ] {
-        answers.set([body]);
+        responses.set([body]);
         let error = layer.cache().refresh().await.unwrap_err();
         assert_eq!(error.failures()[0].kind(), kind);
     }
 }
 
 #[tokio::test]
-async fn a_bad_byte_costs_its_text_and_a_byte_order_mark_nothing() {
+async fn invalid_utf8_drops_only_its_text() {
     let body = b"\xef\xbb\xbf{\"data\":[{\"id\":\"a\",\"display_name\":\"caf\xe9\"},{\"id\":\"b\xff\"},{\"id\":\"c\"}]}";
     let (layer, status) = listed(body).await;
     assert_eq!(ids(&layer), ["a", "c"]);
@@ -217,14 +217,14 @@ async fn a_bad_byte_costs_its_text_and_a_byte_order_mark_nothing() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_all_records_and_no_models_is_given_up() {
-    let answers = Answers::default();
-    let provider = answers.provider().dialect(Dialect::Anthropic);
+async fn too_many_flawed_records_are_a_failure() {
+    let responses = Answers::default();
+    let provider = responses.provider().dialect(Dialect::Anthropic);
     let layer = builder([provider]).max_models(10).build().unwrap();
     let flawed = vec!["{}"; 1000].join(",");
     let models: Vec<_> = (0..10).map(|at| format!(r#"{{"id":"m{at}"}}"#)).collect();
     let good = format!(r#"{{"data":[{flawed},{}]}}"#, models.join(","));
-    answers.set([good.as_bytes()]);
+    responses.set([good.as_bytes()]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(layer.cache().snapshot().len(), 10);
     for endless in [
@@ -232,7 +232,7 @@ async fn an_answer_that_is_all_records_and_no_models_is_given_up() {
         format!(r#"{{"data":[],"more":[{flawed},{flawed}]}}"#),
         format!("[{flawed},{flawed}]"),
     ] {
-        answers.set([endless.as_bytes()]);
+        responses.set([endless.as_bytes()]);
         let error = layer.cache().refresh().await.unwrap_err();
         assert_eq!(error.failures()[0].kind(), ListErrorKind::TooManyModels);
         assert_eq!(layer.cache().snapshot().len(), 10);
@@ -240,25 +240,25 @@ async fn an_answer_that_is_all_records_and_no_models_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_record_with_fields_beyond_reason_costs_itself() {
+async fn record_with_too_many_fields_is_skipped() {
     let fields = vec![r#""a":0"#; 5000].join(",");
     let body = format!(r#"{{"data":[{{"id":"b",{fields}}},{{"id":"c","meta":{{{fields}}}}}]}}"#);
     let (layer, status) = listed(body.as_bytes()).await;
     assert_eq!(ids(&layer), ["c"]);
     assert_eq!(counts(&status), [(RecordFlaw::Unreadable, 1, Some(0))]);
-    let answers = Answers::default();
-    answers.set([format!("{{{fields}}}").as_bytes()]);
-    let layer = builder([answers.provider()]).build().unwrap();
+    let responses = Answers::default();
+    responses.set([format!("{{{fields}}}").as_bytes()]);
+    let layer = builder([responses.provider()]).build().unwrap();
     let error = layer.cache().refresh().await.unwrap_err();
     assert_eq!(error.failures()[0].kind(), ListErrorKind::NotAList);
 }
 
 #[tokio::test]
-async fn a_further_field_with_marks_that_turn_text_is_not_listed() {
+async fn extra_field_with_bidi_controls_is_dropped() {
     let body = "{\"data\":[{\"id\":\"a\",\"b\u{202e}\":1,\"aliases\":[\"b\u{202e}c\"],\"family\":\"é\",\"license\":\"\u{85}\"}]}";
-    let answers = Answers::default();
-    answers.set([body.as_bytes()]);
-    let (layer, _) = fed(answers.provider().extra_fields(ExtraFields::All)).await;
+    let responses = Answers::default();
+    responses.set([body.as_bytes()]);
+    let (layer, _) = fed(responses.provider().extra_fields(ExtraFields::All)).await;
     let model = &data(&layer)[0];
     assert!(
         model
@@ -273,14 +273,14 @@ async fn a_further_field_with_marks_that_turn_text_is_not_listed() {
     assert_eq!((model.get("aliases"), model.get("license")), (None, None));
 }
 
-// ===== What is no list =====
+// ===== Responses that are not lists =====
 
 #[tokio::test]
-async fn what_is_no_list_is_a_failure_of_its_kind_and_the_list_stays() {
+async fn non_list_response_keeps_list() {
     use ListErrorKind::*;
-    let answers = Answers::default();
-    answers.set([br#"{"data":[{"id":"a"}]}"#]);
-    let layer = builder([answers.provider()]).build().unwrap();
+    let responses = Answers::default();
+    responses.set([br#"{"data":[{"id":"a"}]}"#]);
+    let layer = builder([responses.provider()]).build().unwrap();
     layer.cache().refresh().await.unwrap();
     let etag = layer.cache().snapshot().etag().to_owned();
     for (body, kind) in [
@@ -325,7 +325,7 @@ async fn what_is_no_list_is_a_failure_of_its_kind_and_the_list_stays() {
         (r#"{"object":"list","data":[],"has_more":true}"#, NextPage),
         (r#"{"object":"list","data":null}"#, Empty),
     ] {
-        answers.set([body.as_bytes()]);
+        responses.set([body.as_bytes()]);
         let error = layer.cache().refresh().await.unwrap_err();
         assert_eq!(error.failures()[0].kind(), kind, "{body}");
         assert_eq!(layer.cache().snapshot().etag(), etag, "{body}");
@@ -333,7 +333,7 @@ async fn what_is_no_list_is_a_failure_of_its_kind_and_the_list_stays() {
 }
 
 #[tokio::test]
-async fn an_error_that_is_none_refuses_nothing() {
+async fn empty_error_field_is_ignored() {
     for error in ["null", "false", "\"\"", "0", "[]"] {
         let body = format!(r#"{{"error":{error},"data":[{{"id":"a"}}]}}"#);
         let (layer, _) = listed(body.as_bytes()).await;
@@ -342,7 +342,7 @@ async fn an_error_that_is_none_refuses_nothing() {
 }
 
 #[tokio::test]
-async fn a_list_inside_of_a_record_that_is_beyond_reason_is_not_read() {
+async fn oversized_array_in_record_is_dropped() {
     let many = vec!["{}"; 5000].join(",");
     let texts = vec![r#""x\u0061""#; 5000].join(",");
     let body = format!(
@@ -353,7 +353,7 @@ async fn a_list_inside_of_a_record_that_is_beyond_reason_is_not_read() {
     assert_eq!((model.get("aliases"), model.get("features")), (None, None));
 }
 
-// ===== What is kept =====
+// ===== Facts that are kept =====
 
 const RICH: &[u8] = br#"{"data":[{
     "id":"vendor/rich","object":"model","created":1700000000,"owned_by":"vendor","name":"Vendor: Rich",
@@ -369,16 +369,16 @@ const RICH: &[u8] = br#"{"data":[{
 }]}"#;
 
 async fn rich(extra: ExtraFields) -> Value {
-    let answers = Answers::default();
-    answers.set([RICH]);
-    let provider = answers.provider().dialect(Dialect::OpenRouter);
+    let responses = Answers::default();
+    responses.set([RICH]);
+    let provider = responses.provider().dialect(Dialect::OpenRouter);
     let (layer, _) = fed(provider.extra_fields(extra)).await;
     assert!(!String::from_utf8_lossy(&layer.cache().snapshot().body()).contains("hunter2"));
     data(&layer).remove(0)
 }
 
 #[tokio::test]
-async fn the_facts_of_a_record_are_served_in_one_form() {
+async fn record_facts_are_normalized() {
     let facts = json!({
         "id": "lab/vendor/rich", "object": "model", "created": 1_700_000_000, "owned_by": "vendor",
         "name": "Vendor: Rich", "context_length": 131_072,
@@ -406,7 +406,7 @@ async fn the_facts_of_a_record_are_served_in_one_form() {
 }
 
 #[tokio::test]
-async fn an_id_is_listed_trimmed_and_asked_for_as_it_is() {
+async fn id_is_trimmed_and_upstream_id_is_not() {
     let (layer, _) = listed(br#"{"data":[{"id":"org/model "}]}"#).await;
     let snapshot = layer.cache().snapshot();
     let model = snapshot.get("lab/org/model").unwrap();
@@ -414,23 +414,23 @@ async fn an_id_is_listed_trimmed_and_asked_for_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_id_that_cannot_be_asked_for_is_not_listed() {
+async fn unusable_upstream_id_is_not_listed() {
     for upstream in [
         "publishers/x\\r\\nEvil: 1/models/star".to_owned(),
         "publishers/\u{202e}/models/star".to_owned(),
         format!("publishers/{}/models/star", "x".repeat(600)),
     ] {
-        let answers = Answers::default();
+        let responses = Answers::default();
         let body = format!(r#"{{"publisherModels":[{{"name":"{upstream}"}},{{"name":"good"}}]}}"#);
-        answers.set([body.as_bytes()]);
-        let (layer, status) = fed(answers.provider().dialect(Dialect::Vertex)).await;
+        responses.set([body.as_bytes()]);
+        let (layer, status) = fed(responses.provider().dialect(Dialect::Vertex)).await;
         assert_eq!(ids(&layer), ["good"], "{upstream}");
         assert_eq!(status.skipped, 1);
     }
 }
 
 #[tokio::test]
-async fn fields_in_any_order_of_a_map_are_the_same() {
+async fn map_order_does_not_change_extra_field() {
     let model = |pairs: [(&str, u8); 2]| {
         let map = pairs
             .into_iter()
@@ -443,7 +443,7 @@ async fn fields_in_any_order_of_a_map_are_the_same() {
 }
 
 #[tokio::test]
-async fn of_two_records_of_one_id_stays_the_fuller_then_the_dated_in_any_order() {
+async fn duplicate_with_most_facts_is_kept() {
     let records = [
         r#"{"id":"a","context_length":1}"#,
         r#"{"id":"a","context_length":1,"owned_by":"z"}"#,
@@ -456,7 +456,7 @@ async fn of_two_records_of_one_id_stays_the_fuller_then_the_dated_in_any_order()
         records.rotate_left(turn);
         let body = format!(r#"{{"data":[{}]}}"#, records.join(","));
         let (layer, status) = listed(body.as_bytes()).await;
-        assert_eq!(ids(&layer), ["A", "a"], "the case of an id counts");
+        assert_eq!(ids(&layer), ["A", "a"], "ids are case-sensitive");
         assert_eq!(status.duplicates, 3);
         let kept = &data(&layer)[1];
         assert_eq!(

@@ -1,5 +1,5 @@
-//! A list that its provider vouches for by a validator (RFC 9110, section 13) is asked for
-//! with it, and kept by a 304: where it came from, for whom, and for nothing else.
+//! A list with a validator (RFC 9110, section 13) is fetched conditionally and confirmed by a
+//! 304: only from the same address, for the same credential, for the same list.
 
 use crate::support;
 use std::{
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{MODES, ask, builder, calm, get, list};
+use crate::support::{MODES, builder, get, list, send, settle};
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request};
@@ -32,9 +32,9 @@ const A: &str = r#"{"object":"list","data":[{"id":"a"}]}"#;
 const B: &str = r#"{"object":"list","data":[{"id":"b"}]}"#;
 const NONE: &str = r#"{"object":"list","data":[]}"#;
 
-// ===== A provider that answers by a script =====
+// ===== A provider with scripted responses =====
 
-/// What a provider answers with, and after how long.
+/// A response of the provider, and its delay.
 #[derive(Clone, Debug)]
 struct Reply {
     status: u16,
@@ -77,11 +77,11 @@ impl Reply {
     }
 }
 
-/// A service that answers its calls by a list, and keeps what it was asked.
+/// A service that sends a list of responses and records its requests.
 #[derive(Clone, Default)]
 struct Upstream {
     replies: Arc<Mutex<Vec<Reply>>>,
-    asked: Arc<Mutex<Vec<request::Parts>>>,
+    requests: Arc<Mutex<Vec<request::Parts>>>,
 }
 
 impl Upstream {
@@ -95,18 +95,23 @@ impl Upstream {
         self.replies.lock().unwrap().extend(replies);
     }
 
-    /// What was asked since the last look.
-    fn asked(&self) -> Vec<request::Parts> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
+    /// The requests since the last call.
+    fn requests(&self) -> Vec<request::Parts> {
+        std::mem::take(&mut *self.requests.lock().unwrap())
     }
 
-    /// The conditions of the one request since the last look.
+    /// The conditions of all requests since the last call.
+    fn all_conditions(&self) -> Vec<Conditions> {
+        let requests = self.requests();
+        let of = |head: &request::Parts| conditions(&head.headers);
+        requests.iter().map(of).collect()
+    }
+
+    /// The conditions of the only request since the last call.
     fn conditions(&self) -> Conditions {
-        let asked = self.asked();
-        let [head] = &asked[..] else {
-            panic!("asked {} times", asked.len());
-        };
-        conditions(&head.headers)
+        let [one] = <[_; 1]>::try_from(self.all_conditions())
+            .unwrap_or_else(|all| panic!("{} requests", all.len()));
+        one
     }
 
     fn provider(&self) -> Provider {
@@ -152,9 +157,9 @@ impl Service<Request<Empty<Bytes>>> for Upstream {
     }
 
     fn call(&mut self, request: Request<Empty<Bytes>>) -> Self::Future {
-        self.asked.lock().unwrap().push(request.into_parts().0);
+        self.requests.lock().unwrap().push(request.into_parts().0);
         let mut replies = self.replies.lock().unwrap();
-        assert!(!replies.is_empty(), "asked once too often");
+        assert!(!replies.is_empty(), "unexpected request");
         let reply = replies.remove(0);
         Box::pin(async move {
             sleep(reply.after).await;
@@ -172,7 +177,7 @@ impl Service<Request<Empty<Bytes>>> for Upstream {
     }
 }
 
-/// A body, which nobody has to look at under a 304.
+/// A body that must not be read under a 304.
 struct Once {
     text: Option<&'static str>,
     is_forbidden: bool,
@@ -186,7 +191,7 @@ impl Body for Once {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        assert!(!self.is_forbidden, "the body of a 304 was asked for");
+        assert!(!self.is_forbidden, "the body of a 304 was polled");
         let text = self.text.take().map(Bytes::from);
         Poll::Ready(text.map(|text| Ok(Frame::data(text))))
     }
@@ -204,12 +209,12 @@ fn status(cache: &ModelsCache) -> ProviderStatus {
     cache.status().providers.remove(0)
 }
 
-// ===== What is sent =====
+// ===== Conditional requests =====
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 #[tokio::test(start_paused = true)]
-async fn the_next_fetch_has_the_validators_as_they_came() {
+async fn next_fetch_sends_validators_unchanged() {
     for (etag, modified) in [
         (Some(r#""5d8c72a5""#), None),
         (Some(r#"W/"5d8c72a5""#), None),
@@ -238,7 +243,7 @@ async fn the_next_fetch_has_the_validators_as_they_came() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_without_validators_is_asked_without_conditions() {
+async fn fetch_without_validators_is_unconditional() {
     let upstream = Upstream::new([ok(A), ok(A), ok(B)]);
     let cache = upstream.layer().cache();
     for _ in 0..3 {
@@ -248,7 +253,7 @@ async fn a_provider_without_validators_is_asked_without_conditions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_validator_is_that_of_the_last_answer_whether_the_list_changed_or_not() {
+async fn validator_is_of_last_response() {
     let upstream = Upstream::new([
         ok(A).etag("\"1\"").modified(DATE),
         ok(A).etag("\"2\""),
@@ -272,10 +277,10 @@ async fn the_validator_is_that_of_the_last_answer_whether_the_list_changed_or_no
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/b"]);
 }
 
-// ===== What a 304 does =====
+// ===== Effects of a 304 =====
 
 #[tokio::test(start_paused = true)]
-async fn a_304_confirms_the_list_and_publishes_nothing() {
+async fn not_modified_confirms_list_without_publishing() {
     for mode in MODES {
         let upstream = Upstream::new([ok(A).etag("\"1\"")]);
         let (layer, _refresher) = mode.start(builder([upstream.provider()]));
@@ -286,9 +291,10 @@ async fn a_304_confirms_the_list_and_publishes_nothing() {
         for _ in 0..5 {
             upstream.then([unchanged()]);
             sleep(status(&cache).next_attempt.unwrap()).await;
-            let answer = ask(&layer, get("/v1/models")).await; // in one mode this is what asks
-            calm().await;
-            assert_eq!(answer.headers()["etag"], before.etag());
+            // Without a refresher, this triggers the fetch.
+            let response = send(&layer, get("/v1/models")).await;
+            settle().await;
+            assert_eq!(response.headers()["etag"], before.etag());
             let now = status(&cache);
             assert!(now.confirmed.unwrap() < SECOND, "{now:?}");
             assert_eq!((now.models, now.failures, now.skipped), (1, 0, 0));
@@ -300,16 +306,15 @@ async fn a_304_confirms_the_list_and_publishes_nothing() {
         }
         assert!(updates.next().now_or_never().is_none(), "{mode:?}");
         assert_eq!(cache.snapshot().body(), before.body());
-        let sent: Vec<_> = upstream.asked();
-        let sent: Vec<_> = sent.iter().map(|head| conditions(&head.headers)).collect();
+        let sent = upstream.all_conditions();
         assert_eq!(sent[0], unconditional());
         assert_eq!(sent[1..], [(); 5].map(|()| by_tag("\"1\"")), "{mode:?}");
     }
 }
 
-/// What the last answer with a body had of records that cannot be read is still so.
+/// The counts of malformed records are those of the last response with a body.
 #[tokio::test(start_paused = true)]
-async fn a_304_tells_nothing_new_of_the_records() {
+async fn not_modified_keeps_record_counts() {
     const FLAWED: &str = r#"{"object":"list","data":[{"id":"a"},{"id":7}]}"#;
     let upstream = Upstream::new([ok(A).etag("\"1\""), ok(FLAWED).etag("\"2\""), unchanged()]);
     let cache = upstream.layer().cache();
@@ -320,7 +325,7 @@ async fn a_304_tells_nothing_new_of_the_records() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_304_ends_a_failure() {
+async fn not_modified_ends_failure() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), reply(500, ""), unchanged()]);
     let layer = upstream.layer();
     let cache = layer.cache();
@@ -332,13 +337,13 @@ async fn a_304_ends_a_failure() {
     let now = status(&cache);
     assert_eq!((now.failures, now.confirmed), (0, Some(Duration::ZERO)));
     assert!(now.next_attempt.unwrap() >= INTERVAL.mul_f64(0.9));
-    let answer = ask(&layer, get("/v1/models")).await;
-    let told = answer.headers()["cache-status"].to_str().unwrap();
-    assert!(!told.contains("stale"), "{told}");
+    let response = send(&layer, get("/v1/models")).await;
+    let status_header = response.headers()["cache-status"].to_str().unwrap();
+    assert!(!status_header.contains("stale"), "{status_header}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_caching_each_request_asks_whether_the_list_is_the_same() {
+async fn every_uncached_request_revalidates() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged(), unchanged(), ok(B)]);
     let layer = builder([upstream.provider()])
         .without_cache()
@@ -355,9 +360,9 @@ async fn without_caching_each_request_asks_whether_the_list_is_the_same() {
     }
 }
 
-/// A regression could be: the list is gone while the provider says that it still holds.
+/// The list must not expire while the provider confirms it.
 #[tokio::test(start_paused = true)]
-async fn a_list_that_grows_too_old_while_a_304_is_in_the_air_is_kept() {
+async fn list_expiring_during_304_is_kept() {
     for mode in MODES {
         let upstream = Upstream::new([
             ok(A).etag("\"1\""),
@@ -371,17 +376,17 @@ async fn a_list_that_grows_too_old_while_a_304_is_in_the_air_is_kept() {
         let before = cache.snapshot();
         sleep(DUE).await;
         list(&layer).await;
-        calm().await;
-        assert_eq!(upstream.asked().len(), 2, "{mode:?}");
+        settle().await;
+        assert_eq!(upstream.requests().len(), 2, "{mode:?}");
         sleep(SECOND * 400 - DUE + SECOND).await;
-        // Too old, and nobody knows yet that it holds.
-        let answer = ask(&layer, get("/v1/models")).await;
-        assert_eq!(answer.status(), 503, "{mode:?}");
+        // Expired, while the confirmation is in flight.
+        let response = send(&layer, get("/v1/models")).await;
+        assert_eq!(response.status(), 503, "{mode:?}");
         sleep(SECOND * 100).await;
         assert_eq!(list(&layer).await, ["lab/a"], "{mode:?}");
         assert_eq!(cache.snapshot().etag(), before.etag());
         assert!(status(&cache).last_attempt.unwrap().error.is_none());
-        assert!(upstream.asked().is_empty());
+        assert!(upstream.requests().is_empty());
         // With its validator.
         refresh(&cache).await;
         assert_eq!(upstream.conditions(), by_tag("\"1\""));
@@ -389,7 +394,7 @@ async fn a_list_that_grows_too_old_while_a_304_is_in_the_air_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_was_dropped_for_its_age_is_asked_for_as_the_first() {
+async fn expired_list_is_fetched_unconditionally() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), ok(A).etag("\"1\"")]);
     let builder = builder([upstream.provider()]).max_stale(SECOND * 400);
     let layer = builder.build().unwrap();
@@ -400,10 +405,10 @@ async fn a_list_that_was_dropped_for_its_age_is_asked_for_as_the_first() {
     }
 }
 
-// ===== Where a validator is never sent, and a 304 never believed =====
+// ===== Validators that are not sent, and 304s that are refused =====
 
 #[tokio::test(start_paused = true)]
-async fn a_304_that_nobody_asked_for_is_a_failure() {
+async fn unsolicited_304_is_a_failure() {
     let upstream = Upstream::new([unchanged().etag("\"1\""), ok(A), unchanged().etag("\"1\"")]);
     let cache = upstream.layer().cache();
     let not_modified = ListErrorKind::Status(304);
@@ -412,21 +417,21 @@ async fn a_304_that_nobody_asked_for_is_a_failure() {
     refresh(&cache).await;
     assert_eq!(failure(&cache).await.kind(), not_modified);
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/a"]);
-    let asked = upstream.asked();
-    assert_eq!(asked.len(), 3);
-    for head in asked {
+    let requests = upstream.requests();
+    assert_eq!(requests.len(), 3);
+    for head in requests {
         assert_eq!(conditions(&head.headers), unconditional());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_elsewhere_or_for_another_key_is_asked_for_as_the_first() {
+async fn changed_address_or_key_drops_validator() {
     let base = |provider: Provider| {
         let provider = provider.base_url("https://one.test/v1");
         provider.bearer(Secret::new("sk-one"))
     };
     type Other = fn(Provider) -> Provider;
-    // And whether the list is kept meanwhile, as it is of the same address.
+    // And whether the list is kept meanwhile, as it is for the same address.
     let others: [(usize, Other); 8] = [
         (0, |provider| provider.base_url("https://two.test/v1")),
         (0, |provider| provider.base_url("http://one.test/v1")),
@@ -436,7 +441,7 @@ async fn what_is_asked_elsewhere_or_for_another_key_is_asked_for_as_the_first() 
             let name = HeaderName::from_static("openai-organization");
             provider.header(name, HeaderValue::from_static("org-two"))
         }),
-        // It is not known for whom its tokens are.
+        // It is unknown whether its tokens are for the same account.
         (1, |provider| {
             provider.token(|| async { Ok::<_, BoxError>(AccessToken::new("sk-one")) })
         }),
@@ -445,7 +450,7 @@ async fn what_is_asked_elsewhere_or_for_another_key_is_asked_for_as_the_first() 
     ];
     for (kept, other) in others {
         let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged(), ok(A).etag("\"1\"")]);
-        // The same service for all: it is what was set that makes the difference.
+        // All use the same service: only the settings differ.
         let provider = upstream.provider();
         let cache = builder([base(provider.clone())]).build().unwrap().cache();
         refresh(&cache).await;
@@ -455,10 +460,10 @@ async fn what_is_asked_elsewhere_or_for_another_key_is_asked_for_as_the_first() 
         assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(304));
         assert_eq!(cache.status().models, kept);
         refresh(&cache).await;
-        for head in upstream.asked() {
+        for head in upstream.requests() {
             assert_eq!(conditions(&head.headers), unconditional());
         }
-        // And back again: nothing of the first is left.
+        // And back again: nothing of the first provider is left.
         upstream.then([ok(A)]);
         cache.set_providers([base(provider.clone())]).await.unwrap();
         refresh(&cache).await;
@@ -467,20 +472,20 @@ async fn what_is_asked_elsewhere_or_for_another_key_is_asked_for_as_the_first() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_is_only_listed_otherwise_keeps_its_validator() {
+async fn changed_listing_options_keep_validator() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged()]);
     let provider = upstream.provider();
     let cache = builder([provider.clone()]).build().unwrap().cache();
     refresh(&cache).await;
     let bare = provider.prefix(false).timeout(SECOND);
     cache.set_providers([bare]).await.unwrap();
-    upstream.asked();
+    upstream.requests();
     refresh(&cache).await;
     assert_eq!(upstream.conditions(), by_tag("\"1\""));
     assert_eq!(support::ids(&cache.snapshot().body()), ["a"]);
 }
 
-/// A token for each hour.
+/// A new token each hour.
 fn rotating(provider: Provider) -> Provider {
     let hours = Arc::new(Mutex::new(0));
     provider.token(move || {
@@ -491,13 +496,13 @@ fn rotating(provider: Provider) -> Provider {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_has_changed_asks_for_the_list_as_the_first() {
+async fn changed_token_drops_validator() {
     let upstream = Upstream::new([
         ok(A).etag("\"1\""),
         unchanged(),
         ok(A).etag("\"1\""),
         unchanged(),
-        unchanged(), // not asked for
+        unchanged(), // unsolicited
     ]);
     let cache = builder([rotating(upstream.provider())])
         .build()
@@ -518,7 +523,7 @@ async fn a_token_that_has_changed_asks_for_the_list_as_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_was_refused_takes_the_validator_with_it() {
+async fn refused_token_drops_validator() {
     let upstream = Upstream::new([
         ok(A).etag("\"1\""),
         reply(401, "").etag("\"2\""),
@@ -530,39 +535,38 @@ async fn a_token_that_was_refused_takes_the_validator_with_it() {
         .unwrap()
         .cache();
     refresh(&cache).await;
-    upstream.asked();
+    upstream.requests();
     refresh(&cache).await;
-    let asked = upstream.asked();
-    let sent: Vec<_> = asked.iter().map(|head| conditions(&head.headers)).collect();
+    let sent = upstream.all_conditions();
     assert_eq!(sent, [by_tag("\"1\""), unconditional()]);
     refresh(&cache).await;
     assert_eq!(upstream.conditions(), by_tag("\"3\""));
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/b"]);
 }
 
-/// Credentials that are the same again, fetched anew.
+/// The same token, fetched again.
 #[tokio::test(start_paused = true)]
-async fn a_token_that_was_fetched_anew_and_is_the_same_keeps_the_validator() {
+async fn unchanged_token_keeps_validator() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), unchanged()]);
     let provider = upstream
         .provider()
         .token(|| async { Ok::<_, BoxError>(AccessToken::new("same").expires_in(Duration::ZERO)) });
     let cache = builder([provider]).build().unwrap().cache();
     refresh(&cache).await;
-    upstream.asked();
+    upstream.requests();
     refresh(&cache).await;
     assert_eq!(upstream.conditions(), by_tag("\"1\""));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_of_more_than_one_page_has_no_validator() {
+async fn paged_list_has_no_validator() {
     const FIRST: &str = r#"{"data":[{"id":"a"}],"has_more":true,"last_id":"a"}"#;
     const LAST: &str = r#"{"data":[{"id":"b"}],"has_more":false,"last_id":"b"}"#;
     let paged = [ok(FIRST).etag("\"1\""), ok(LAST).etag("\"2\"")];
     let upstream = Upstream::new(paged.clone());
     upstream.then(paged.clone());
-    upstream.then([ok(LAST).etag("\"3\""), unchanged()]); // it has one page now
-    upstream.then(paged); // and two again
+    upstream.then([ok(LAST).etag("\"3\""), unchanged()]); // a list of one page
+    upstream.then(paged); // two pages again
     upstream.then([ok(LAST)]);
     let provider = upstream.provider().dialect(Dialect::Anthropic);
     let cache = builder([provider]).build().unwrap().cache();
@@ -572,19 +576,18 @@ async fn a_list_of_more_than_one_page_has_no_validator() {
         vec![none(), none()],
         vec![none()],
         vec![by_tag("\"3\"")],
-        // Asked with that of the one page, and not a second time.
+        // Fetched with the validator of the single page, and only once.
         vec![by_tag("\"3\""), none()],
         vec![none()],
     ] {
         refresh(&cache).await;
-        let asked = upstream.asked();
-        let sent: Vec<_> = asked.iter().map(|head| conditions(&head.headers)).collect();
+        let sent = upstream.all_conditions();
         assert_eq!(sent, expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_304_on_a_later_page_is_a_failure() {
+async fn not_modified_later_page_is_a_failure() {
     const FIRST: &str = r#"{"data":[{"id":"a"}],"has_more":true,"last_id":"a"}"#;
     const LAST: &str = r#"{"data":[{"id":"b"}],"has_more":false}"#;
     let upstream = Upstream::new([ok(LAST).etag("\"1\""), ok(FIRST), unchanged(), unchanged()]);
@@ -592,18 +595,18 @@ async fn a_304_on_a_later_page_is_a_failure() {
     let cache = builder([provider]).build().unwrap().cache();
     refresh(&cache).await;
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(304));
-    upstream.asked();
+    upstream.requests();
     refresh(&cache).await;
     assert_eq!(upstream.conditions(), by_tag("\"1\""));
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/b"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_believed_leaves_the_validator_of_what_was() {
+async fn refused_list_keeps_previous_validator() {
     for (bad, kind) in [
         (reply(500, A), ListErrorKind::Status(500)),
         (reply(412, ""), ListErrorKind::Status(412)),
-        // A part of the list, and what is not the list.
+        // A part of the list, and responses that are not the list.
         (reply(206, B), ListErrorKind::Status(206)),
         (reply(201, B), ListErrorKind::Status(201)),
         (reply(202, B), ListErrorKind::Status(202)),
@@ -613,7 +616,7 @@ async fn what_was_not_believed_leaves_the_validator_of_what_was() {
         (ok("{}"), ListErrorKind::NotAList),
         (ok(r#"{"error":"no"}"#), ListErrorKind::Refused),
         (ok(A).after(SECOND * 60), ListErrorKind::Timeout),
-        // Empty after full.
+        // An empty list after a full one.
         (ok(NONE), ListErrorKind::Empty),
     ] {
         let bad = bad.etag("\"bad\"").modified(DATE);
@@ -621,7 +624,7 @@ async fn what_was_not_believed_leaves_the_validator_of_what_was() {
         let cache = upstream.layer().cache();
         refresh(&cache).await;
         let before = cache.snapshot();
-        upstream.asked();
+        upstream.requests();
         for _ in 0..2 {
             assert_eq!(failure(&cache).await.kind(), kind);
             assert_eq!(upstream.conditions(), by_tag("\"1\""), "{kind:?}");
@@ -634,7 +637,7 @@ async fn what_was_not_believed_leaves_the_validator_of_what_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_that_is_believed_has_its_validator() {
+async fn accepted_empty_list_has_validator() {
     let upstream = Upstream::new([ok(A).etag("\"1\""), ok(NONE).etag("\"2\""), unchanged()]);
     let builder = builder([upstream.provider()]).accept_empty(true);
     let cache = builder.build().unwrap().cache();
@@ -647,34 +650,33 @@ async fn an_empty_list_that_is_believed_has_its_validator() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_declared_list_that_stands_in_has_no_validator() {
+async fn fallback_has_no_validator() {
     let upstream = Upstream::new([reply(404, "").etag("\"404\""), unchanged()]);
     let house = [tower_models_cache::Model::new("house")];
     let provider = upstream.provider().fallback(house);
     let cache = builder([provider]).build().unwrap().cache();
     refresh(&cache).await;
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/house"]);
-    upstream.asked();
+    upstream.requests();
     assert_eq!(failure(&cache).await.kind(), ListErrorKind::Status(304));
     assert_eq!(upstream.conditions(), unconditional());
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/house"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_validator_of_a_client_goes_to_a_provider_and_none_of_a_provider_to_a_client() {
+async fn validators_do_not_cross_the_cache() {
     let upstream = Upstream::new([ok(A).etag("\"upstream-5d8c\""), unchanged()]);
     let layer = upstream.layer();
     let request = || {
         let request = Request::get("/v1/models").header(header::IF_NONE_MATCH, "\"client\"");
         request.body(Empty::new()).unwrap()
     };
-    let answer = ask(&layer, request()).await;
-    assert_ne!(answer.headers()["etag"], "\"upstream-5d8c\"");
+    let response = send(&layer, request()).await;
+    assert_ne!(response.headers()["etag"], "\"upstream-5d8c\"");
     sleep(DUE).await;
-    ask(&layer, request()).await;
-    calm().await;
-    let asked = upstream.asked();
-    let sent: Vec<_> = asked.iter().map(|head| conditions(&head.headers)).collect();
+    send(&layer, request()).await;
+    settle().await;
+    let sent = upstream.all_conditions();
     assert_eq!(sent, [unconditional(), by_tag("\"upstream-5d8c\"")]);
     let cache = layer.cache();
     let shown = format!(
@@ -685,9 +687,9 @@ async fn no_validator_of_a_client_goes_to_a_provider_and_none_of_a_provider_to_a
     assert!(!shown.contains("5d8c"), "{shown}");
 }
 
-/// A regression: `ETag: *` was sent back as `If-None-Match: *`, which every list matches.
+/// Regression: `ETag: *` was sent back as `If-None-Match: *`, which matches every list.
 #[tokio::test(start_paused = true)]
-async fn what_is_no_validator_is_never_sent_back() {
+async fn invalid_validator_is_never_sent() {
     for (tag, date) in [
         ("*", DATE),
         ("unquoted", DATE),
@@ -701,7 +703,7 @@ async fn what_is_no_validator_is_never_sent_back() {
         let upstream = Upstream::new([ok(A).etag(tag).modified(date), ok(B)]);
         let cache = upstream.layer().cache();
         refresh(&cache).await;
-        upstream.asked();
+        upstream.requests();
         refresh(&cache).await;
         assert_eq!(upstream.conditions(), expected, "{tag} {date}");
         assert_eq!(support::ids(&cache.snapshot().body()), ["lab/b"]);
@@ -709,16 +711,16 @@ async fn what_is_no_validator_is_never_sent_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_a_proxy_transformed_is_a_list() {
+async fn response_transformed_by_proxy_is_accepted() {
     let upstream = Upstream::new([reply(203, A)]);
     let cache = upstream.layer().cache();
     refresh(&cache).await;
     assert_eq!(support::ids(&cache.snapshot().body()), ["lab/a"]);
 }
 
-/// A regression: more digits than fit, and a list, counted as no `Retry-After` at all.
+/// Regression: a number with too many digits, and a list of values, counted as no `Retry-After`.
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_beyond_all_numbers_is_kept_to_up_to_the_cap() {
+async fn overlong_retry_after_is_capped() {
     for value in [
         "99999999999999999999999999",
         "1, 99999999",
@@ -737,21 +739,21 @@ async fn a_retry_after_beyond_all_numbers_is_kept_to_up_to_the_cap() {
     }
 }
 
-// ===== Young models =====
+// ===== Recent models =====
 
-/// A model that just came out has no date at first, for it may be the time of the request.
-/// Confirmed for ever, the list would never learn it, and differ from that of a replica
-/// that was started later.
+/// A model that was just released has no date at first, because its date may be that of the
+/// request. If the list were confirmed forever, it would never get the date and would differ from
+/// that of a replica started later.
 #[tokio::test(start_paused = true)]
-async fn a_list_with_a_date_that_may_be_made_up_is_asked_for_whole() {
+async fn list_with_doubtful_date_has_no_validator() {
     for (age, conditional) in [(600, false), (3 * 3600, true)] {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let body = format!(r#"{{"data":[{{"id":"a","created":{}}}]}}"#, now - age);
         let conditions = Arc::new(Mutex::new(Vec::new()));
-        let asked = Arc::clone(&conditions);
+        let requests = Arc::clone(&conditions);
         let service = tower::service_fn(move |request: Request<Empty<Bytes>>| {
             let is_conditional = request.headers().contains_key("if-none-match");
-            asked.lock().unwrap().push(is_conditional);
+            requests.lock().unwrap().push(is_conditional);
             let mut response = Response::new(http_body_util::Full::<Bytes>::from(body.clone()));
             let tag = http::HeaderValue::from_static("\"1\"");
             response.headers_mut().insert("etag", tag);

@@ -1,5 +1,5 @@
-//! Small lists in the wire formats of real providers, made up for these tests: what
-//! `captured` shows of real lists is shown here wherever the tests run.
+//! Small lists in the wire formats of real providers, written for these tests, which run
+//! everywhere. `captured` tests the same with real lists.
 
 use tower_models_cache::{ListErrorKind, ModelsSnapshot};
 
@@ -8,9 +8,9 @@ use crate::captured::{Outcome, assert_is_read, assert_truncation_fails, layer};
 struct Sample {
     name: &'static str,
     body: &'static str,
-    /// The dialect that is configured.
+    /// The configured dialect.
     configured: &'static str,
-    /// The dialect that is detected when none is configured.
+    /// The dialect that is detected without configuration.
     detected: &'static str,
     outcome: Outcome,
 }
@@ -53,7 +53,7 @@ const SAMPLES: &[Sample] = samples! {
 
 fn sample(name: &str) -> &'static Sample {
     let sample = SAMPLES.iter().find(|sample| sample.name == name);
-    sample.expect("is in the table")
+    sample.expect("a sample in the table")
 }
 
 async fn snapshot(name: &str) -> ModelsSnapshot {
@@ -64,7 +64,7 @@ async fn snapshot(name: &str) -> ModelsSnapshot {
 }
 
 #[tokio::test]
-async fn samples_are_read_as_configured_and_as_detected() {
+async fn samples_are_read_in_set_or_auto_dialect() {
     for sample in SAMPLES {
         let dialects = (sample.configured, sample.detected);
         assert_is_read(
@@ -78,14 +78,14 @@ async fn samples_are_read_as_configured_and_as_detected() {
 }
 
 #[tokio::test]
-async fn a_truncated_sample_is_a_failure() {
+async fn truncated_sample_is_a_failure() {
     for sample in SAMPLES.iter().filter(|sample| sample.outcome.is_ok()) {
         assert_truncation_fails(sample.name, sample.body.as_bytes(), sample.configured).await;
     }
 }
 
 #[tokio::test]
-async fn sampled_models_are_listed_under_their_upstream_ids() {
+async fn sampled_models_are_listed_by_upstream_id() {
     for (name, listed, upstream, owner) in [
         (
             "gemini",
@@ -99,7 +99,7 @@ async fn sampled_models_are_listed_under_their_upstream_ids() {
             "publishers/google/models/osprey-2-flash-002",
             "google",
         ),
-        // The provider's id ends in a space, which no client could send.
+        // The provider's id ends in a space, which no client can send.
         ("tgi", "acme/Avocet-8B", "acme/Avocet-8B ", "acme/Avocet-8B"),
         ("gpustack", "plover", "plover", "captured"),
         (
@@ -118,7 +118,7 @@ async fn sampled_models_are_listed_under_their_upstream_ids() {
 }
 
 #[tokio::test]
-async fn each_format_gives_the_context_window_that_it_states() {
+async fn each_format_yields_its_context_window() {
     for (name, id, window) in [
         ("flat-fields", "finch/finch-20b", Some(131_072)),
         ("llamacpp", "rook-7b-q4", Some(32_768)),
@@ -135,20 +135,20 @@ async fn each_format_gives_the_context_window_that_it_states() {
 }
 
 #[tokio::test]
-async fn two_lists_of_one_provider_differ_in_what_changed_alone() {
+async fn samples_of_two_days_differ_only_by_content() {
     let first = snapshot("openai-monday").await;
     let second = snapshot("openai-tuesday").await;
     let changed = first.iter().filter(|model| {
-        let other = second.get(&model.id()).expect("the ids are the same");
+        let other = second.get(&model.id()).expect("the same ids");
         other.model() != model.model()
     });
-    // Two had a date of deprecation on Monday.
+    // Two models had a deprecation date on Monday.
     assert_eq!(changed.count(), 2);
 }
 
 #[cfg(feature = "catalog")]
 #[tokio::test]
-async fn a_sampled_catalog_describes_what_providers_list() {
+async fn sampled_catalog_describes_listed_models() {
     use std::convert::Infallible;
 
     use bytes::Bytes;
@@ -168,19 +168,21 @@ async fn a_sampled_catalog_describes_what_providers_list() {
         .provider(Provider::http("lab", service))
         .catalog(Catalog::file(file))
         .build()
-        .expect("the settings are good");
+        .expect("valid settings");
     let cache = layer.cache();
-    cache.refresh().await.expect("is a list");
-    cache.refresh_catalog().await.expect("is a catalog");
-    let status = cache.status().catalog.expect("is set");
+    cache.refresh().await.expect("a list");
+    cache.refresh_catalog().await.expect("a catalog");
+    let status = cache.status().catalog.expect("a configured catalog");
     assert_eq!((status.models, status.skipped), (2, 0));
     assert_eq!(status.described, 1);
     let snapshot = cache.snapshot();
-    let described = snapshot.get("lab/sparrow-chat").expect("is listed");
+    let described = snapshot.get("lab/sparrow-chat").expect("a listed model");
     assert_eq!(described.model().context_length(), Some(1_000_000));
-    let prices = described.model().prices().expect("are known");
+    let prices = described.model().prices().expect("known prices");
     let prompt = prices.prompt.map(|price| price.to_string());
     assert_eq!(prompt.as_deref(), Some("0.000002"));
-    let other = snapshot.get("lab/sparrow-reasoner").expect("is listed");
+    let other = snapshot
+        .get("lab/sparrow-reasoner")
+        .expect("a listed model");
     assert_eq!(other.model().context_length(), None);
 }

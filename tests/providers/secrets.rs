@@ -1,4 +1,4 @@
-//! Nothing that is secret leaves the process, and nothing of a client reaches a provider.
+//! No secret leaves the process, and nothing of a client's request reaches a provider.
 
 use crate::support;
 use crate::support::net;
@@ -12,7 +12,7 @@ use std::{
 
 use crate::support::log::LOG;
 use crate::support::net::{Client, Server, empty, within};
-use crate::support::{Script, ids};
+use crate::support::{ScriptedSource, ids};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
 use http_body_util::Empty;
@@ -48,8 +48,7 @@ const SECRETS: [&str; 6] = [
     CLIENT_HEADER,
 ];
 
-/// Which of the secrets are in this text: in capitals or not, as text or as a list
-/// of bytes.
+/// The secrets that occur in this text: in any case, as text or as a list of bytes.
 fn leaks(text: &str) -> Vec<&'static str> {
     let text = text.to_ascii_lowercase();
     let written = |secret: &&&str| {
@@ -61,20 +60,19 @@ fn leaks(text: &str) -> Vec<&'static str> {
 
 // ===== providers =====
 
-/// A provider on a socket of its own: keeps what it was asked, and answers with
-/// what `answer` makes of it.
+/// A provider on its own socket: records its requests and responds as `answer` defines.
 struct Upstream {
     addr: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
+    received: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
 impl Upstream {
-    async fn start(answer: impl Fn(&str) -> String + Send + 'static) -> Self {
+    async fn start(response: impl Fn(&str) -> String + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let keep = Arc::clone(&asked);
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&received);
         let task = tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -86,16 +84,20 @@ impl Upstream {
                     head.push(byte);
                 }
                 let head = String::from_utf8(head).unwrap();
-                let answer = answer(&head);
+                let response = response(&head);
                 keep.lock().unwrap().push(head);
-                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.write_all(response.as_bytes()).await;
             }
         });
-        Self { addr, asked, task }
+        Self {
+            addr,
+            received,
+            task,
+        }
     }
 
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    fn received(&self) -> Vec<String> {
+        self.received.lock().unwrap().clone()
     }
 }
 
@@ -114,35 +116,42 @@ fn json(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }
 
-/// Providers that all know the key and cannot keep it, each in a way of its own.
+/// Providers that all know the key and leak it, each in its own way.
 async fn leaky() -> Vec<(&'static str, Upstream)> {
-    let echo_401 = Upstream::start(|asked| {
+    let echo_401 = Upstream::start(|received| {
         let head = format!("401 No {KEY}\r\nwww-authenticate: Bearer realm=\"{KEY}\"");
-        with_body(&head, &format!("{{\"error\":{}}}", json(asked)))
+        with_body(&head, &format!("{{\"error\":{}}}", json(received)))
     });
-    let refused =
-        Upstream::start(|asked| with_body("200 OK", &format!("{{\"error\":{}}}", json(asked))));
+    let refused = Upstream::start(|received| {
+        with_body("200 OK", &format!("{{\"error\":{}}}", json(received)))
+    });
     let redirect = Upstream::start(|_| {
         let to = format!("http://u:{PASSWORD}@127.0.0.1:1/?key={KEY}");
         with_body(&format!("302 Found\r\nlocation: {to}"), &to)
     });
-    let garbage = Upstream::start(|asked| with_body("200 OK", asked));
-    let not_a_list = Upstream::start(|asked| with_body("200 OK", &json(asked)));
-    let bad_records = Upstream::start(|asked| {
-        let asked = json(asked);
-        let records = format!("{{\"data\":[{asked},{{\"id\":{asked}}},{{\"id\":\"good\"}}]}}");
+    let garbage = Upstream::start(|received| with_body("200 OK", received));
+    let not_a_list = Upstream::start(|received| with_body("200 OK", &json(received)));
+    let bad_records = Upstream::start(|received| {
+        let received = json(received);
+        let records =
+            format!("{{\"data\":[{received},{{\"id\":{received}}},{{\"id\":\"good\"}}]}}");
         with_body("200 OK", &records)
     });
-    let html = Upstream::start(|asked| {
-        with_body("200 OK\r\ncontent-type: text/html", &format!("<p>{asked}"))
+    let html = Upstream::start(|received| {
+        with_body(
+            "200 OK\r\ncontent-type: text/html",
+            &format!("<p>{received}"),
+        )
     });
     let retry =
-        Upstream::start(|asked| with_body(&format!("429 Slow\r\nretry-after: {KEY}"), asked));
-    let coded =
-        Upstream::start(|asked| with_body(&format!("200 OK\r\ncontent-encoding: {KEY}"), asked));
-    let broken_off =
-        Upstream::start(|asked| format!("HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n{asked}"));
-    let no_http = Upstream::start(|asked| format!("{KEY} {asked}"));
+        Upstream::start(|received| with_body(&format!("429 Slow\r\nretry-after: {KEY}"), received));
+    let coded = Upstream::start(|received| {
+        with_body(&format!("200 OK\r\ncontent-encoding: {KEY}"), received)
+    });
+    let broken_off = Upstream::start(|received| {
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n{received}")
+    });
+    let no_http = Upstream::start(|received| format!("{KEY} {received}"));
     let bad_head = Upstream::start(|_| format!("HTTP/1.1 200 OK\r\n{KEY} {KEY}\r\n\r\n"));
     let silent = Upstream::start(|_| String::new());
     vec![
@@ -162,7 +171,7 @@ async fn leaky() -> Vec<(&'static str, Upstream)> {
     ]
 }
 
-/// A good provider over HTTP, and what it is asked with.
+/// A healthy HTTP provider, and the request that it gets.
 async fn good() -> Upstream {
     let list = r#"{"object":"list","data":[{"id":"small"}]}"#;
     Upstream::start(|_| with_body("200 OK", list)).await
@@ -182,27 +191,27 @@ fn provider(name: &str, upstream: &Upstream) -> Provider {
         .header(HeaderName::from_static("x-api-key"), KEY.parse().unwrap())
 }
 
-/// An error that tells everything to who asks it.
-struct Telling;
+/// An error whose `Display` and `Debug` leak everything.
+struct LeakyError;
 
-impl fmt::Debug for Telling {
+impl fmt::Debug for LeakyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl fmt::Display for Telling {
+impl fmt::Display for LeakyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://u:{PASSWORD}@host.test refused {KEY}")
     }
 }
 
-impl std::error::Error for Telling {}
+impl std::error::Error for LeakyError {}
 
-// ===== what a client sends and gets =====
+// ===== requests and responses of a client =====
 
-/// Every request that is ours, with all that a client must be able to trust us with.
-fn asked_by_a_client() -> Vec<Request<net::RequestBody>> {
+/// Every request that the layer handles, with all kinds of confidential data.
+fn client_requests() -> Vec<Request<net::RequestBody>> {
     let paths = [
         "/v1/models",
         "/v1/models/",
@@ -230,7 +239,7 @@ fn asked_by_a_client() -> Vec<Request<net::RequestBody>> {
     requests
 }
 
-/// Asks everything, and gives all that came: status lines, headers and bodies.
+/// Sends every request and returns everything received: status lines, headers and bodies.
 async fn everything_sent_to_a_client(layer: &StaticModelsCacheLayer) -> String {
     let inner = service_fn(|request: Request<hyper::body::Incoming>| async move {
         Err::<http::Response<Empty<Bytes>>, _>(format!("{} reached it", request.uri().path()))
@@ -239,11 +248,11 @@ async fn everything_sent_to_a_client(layer: &StaticModelsCacheLayer) -> String {
     let mut all = String::new();
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let mut client = Client::connect(server.addr(), version).await;
-        for request in asked_by_a_client() {
+        for request in client_requests() {
             let response = client.send(request).await;
             all += &format!("{} {:?}", response.status(), response.headers());
             for value in response.headers().values() {
-                // Not by `Debug`, which hides what is marked as sensitive.
+                // Not by `Debug`, which hides sensitive values.
                 all += &String::from_utf8_lossy(value.as_bytes());
             }
             all += &String::from_utf8_lossy(response.body());
@@ -255,7 +264,7 @@ async fn everything_sent_to_a_client(layer: &StaticModelsCacheLayer) -> String {
 // ===== tests =====
 
 #[test]
-fn the_search_finds_what_is_there() {
+fn search_finds_present_secret() {
     for secret in SECRETS {
         assert_eq!(leaks(&format!("a {secret}.")), [secret]);
         assert_eq!(leaks(&secret.to_uppercase()), [secret]);
@@ -268,14 +277,14 @@ fn the_search_finds_what_is_there() {
 }
 
 #[tokio::test]
-async fn the_log_that_is_searched_holds_what_is_logged_at_every_level() {
+async fn searched_log_contains_every_level() {
     let log = &*LOG;
     tracing::trace!(planted = "control-trace-a1", "of a test");
     tracing::error!("control-error-a2");
     tokio::spawn(async { tracing::debug!("control-task-a3") })
         .await
         .unwrap();
-    // And other crates' too: the client's, under the providers.
+    // Events of other crates too: of the HTTP client of the providers.
     let upstream = good().await;
     let layer = StaticModelsCacheLayer::builder()
         .provider(provider("good", &upstream))
@@ -296,24 +305,24 @@ async fn the_log_that_is_searched_holds_what_is_logged_at_every_level() {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_a_log_an_answer_a_status_an_error_or_a_debug_output() {
+async fn secrets_never_appear_in_output() {
     let log = &*LOG;
     let upstreams = leaky().await;
     let good = good().await;
-    let telling = Script::new(|_| async { Err(Telling) });
-    let told = Script::new(|_| async {
-        let error = ListError::new(ListErrorKind::Refused).with_cause(Telling);
+    let leaking = ScriptedSource::new(|_| async { Err(LeakyError) });
+    let quoting = ScriptedSource::new(|_| async {
+        let error = ListError::new(ListErrorKind::Refused).with_cause(LeakyError);
         assert_eq!(
             leaks(&format!("{error} {error:?} {error:#?}")),
             [] as [&str; 0]
         );
         Err(error)
     });
-    // Nobody listens there.
+    // No server listens at this address.
     let dead = Provider::http("dead", client())
         .base_url("http://127.0.0.1:1/v1")
         .header(header::AUTHORIZATION, HeaderValue::from_static(KEY));
-    // As Google's API takes it.
+    // As Google's API accepts it.
     let by_query = provider("by-query", &good).models_path(format!("/v1/models?key={KEY}"));
     let builder = StaticModelsCacheLayer::builder()
         .providers(upstreams.iter().map(|(name, up)| provider(name, up)))
@@ -324,8 +333,8 @@ async fn no_secret_is_in_a_log_an_answer_a_status_an_error_or_a_debug_output() {
         )
         .provider(by_query)
         .provider(dead)
-        .provider(Provider::source("telling", telling))
-        .provider(Provider::source("told", told))
+        .provider(Provider::source("telling", leaking))
+        .provider(Provider::source("told", quoting))
         .miss_timeout(Duration::from_secs(20));
     let mut seen = format!("{builder:?} {builder:#?}");
     let (layer, refresher) = builder.spawn().unwrap();
@@ -335,7 +344,7 @@ async fn no_secret_is_in_a_log_an_answer_a_status_an_error_or_a_debug_output() {
 
     seen += &everything_sent_to_a_client(&layer).await;
 
-    // Each failed, and its kind is told: the run was the one that was meant.
+    // Each provider failed with the expected kind, so every intended case was run.
     let error = within(cache.refresh()).await.unwrap_err();
     let failed: Vec<_> = error.failures().iter().map(|it| it.provider()).collect();
     let every = upstreams.iter().map(|(name, _)| *name);
@@ -382,7 +391,7 @@ async fn no_secret_is_in_a_log_an_answer_a_status_an_error_or_a_debug_output() {
 }
 
 #[tokio::test]
-async fn a_setting_that_cannot_work_is_told_without_the_secret_in_it() {
+async fn error_for_invalid_setting_hides_secret() {
     let upstream = good().await;
     let provider = || provider("p", &upstream);
     let bad = [
@@ -413,9 +422,9 @@ async fn a_setting_that_cannot_work_is_told_without_the_secret_in_it() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_clients_request_reaches_a_provider() {
+async fn client_request_does_not_reach_provider() {
     let upstream = good().await;
-    // Waiting, on demand and without_cache: whoever's request begins the fetch.
+    // By a waiting request, on demand and without a cache.
     let on_demand = StaticModelsCacheLayer::builder()
         .provider(provider("good", &upstream))
         .build();
@@ -426,8 +435,8 @@ async fn nothing_of_a_clients_request_reaches_a_provider() {
     for layer in [on_demand.unwrap(), without_cache.unwrap()] {
         everything_sent_to_a_client(&layer).await;
     }
-    let asked = upstream.asked();
-    assert!(asked.len() > 2, "{asked:?}");
+    let received = upstream.received();
+    assert!(received.len() > 2, "{received:?}");
     let expected = format!(
         "GET /v1/models HTTP/1.1\r\n\
          accept: application/json\r\n\
@@ -438,7 +447,7 @@ async fn nothing_of_a_clients_request_reaches_a_provider() {
         upstream.addr,
         env!("CARGO_PKG_VERSION"),
     );
-    for head in asked {
+    for head in received {
         let (line, headers) = head.trim_end().split_once("\r\n").unwrap();
         let mut headers: Vec<_> = headers.split("\r\n").collect();
         headers.sort_unstable();
@@ -448,7 +457,7 @@ async fn nothing_of_a_clients_request_reaches_a_provider() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_clients_request_reaches_a_service_in_the_process_either() {
+async fn client_request_does_not_reach_local_service() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&seen);
     let service = service_fn(move |request: Request<Empty<Bytes>>| {
@@ -465,7 +474,7 @@ async fn nothing_of_a_clients_request_reaches_a_service_in_the_process_either() 
         .body(Empty::new())
         .unwrap();
     request.extensions_mut().insert(CLIENT_TOKEN);
-    let response = support::ask(&layer, request).await;
+    let response = support::send(&layer, request).await;
     assert_eq!(ids(response.body()), ["lab/x"]);
     let seen = seen.lock().unwrap();
     let [request] = &seen[..] else {

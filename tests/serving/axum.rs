@@ -4,7 +4,7 @@ use crate::support::net;
 use std::{sync::Arc, time::Duration};
 
 use crate::support::net::{Client, Server, dateless, empty, full, within};
-use crate::support::{Script, ids};
+use crate::support::{ScriptedSource, ids};
 use axum::{
     Router,
     body::Body,
@@ -35,7 +35,7 @@ fn at<const N: usize>(paths: [&str; N]) -> StaticModelsCacheLayer {
 
 const LISTED: [&str; 5] = ["house/small", "50%", "a/b c", "x:1", "ü"];
 
-/// Every listed model, as it may stand in a path.
+/// Every listed model, as a path segment.
 const WRITTEN: [(&str, &str); 8] = [
     ("house/small", "house/small"),
     ("house%2Fsmall", "house/small"),
@@ -55,7 +55,7 @@ fn api() -> Router {
     Router::new().route("/v1/chat/completions", post(completions))
 }
 
-/// Whether the whole list and every model is at this place, for every version.
+/// Checks that the whole list and every model are served at this path, over every HTTP version.
 async fn serves_everything(server: &Server, at: &str) {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let mut client = Client::connect(server.addr(), version).await;
@@ -63,7 +63,7 @@ async fn serves_everything(server: &Server, at: &str) {
         assert_eq!(got.status(), StatusCode::OK, "{at}");
         assert_eq!(got.headers()[header::CONTENT_TYPE], "application/json");
         assert_eq!(ids(got.body()), LISTED);
-        let head = client.ask(Method::HEAD, at).await;
+        let head = client.request(Method::HEAD, at).await;
         assert_eq!(dateless(head.headers()), dateless(got.headers()));
         assert!(head.body().is_empty());
         let again = Request::get(at).header(header::IF_NONE_MATCH, &got.headers()["etag"]);
@@ -74,9 +74,9 @@ async fn serves_everything(server: &Server, at: &str) {
         expected.remove(header::CONTENT_LENGTH);
         let mut sent = dateless(again.headers());
         if version == Version::HTTP_2 {
-            // axum writes the length of the empty body into the 304 of a route.
-            // hyper takes it out again over HTTP/1.1 alone. Not ours to help:
-            // of an unknown length, tower-http would compress it.
+            // axum adds the length of the empty body to the 304 of a route, and hyper removes it
+            // over HTTP/1.1 only. We cannot prevent it: tower-http would compress a body of
+            // unknown length.
             let length = sent.remove(header::CONTENT_LENGTH);
             assert!(length.is_none_or(|length| length == "0"));
         }
@@ -88,7 +88,7 @@ async fn serves_everything(server: &Server, at: &str) {
             assert_eq!(got.status(), StatusCode::OK, "{path}");
             let model: serde_json::Value = serde_json::from_slice(got.body()).unwrap();
             assert_eq!(model["id"], id);
-            let head = client.ask(Method::HEAD, &path).await;
+            let head = client.request(Method::HEAD, &path).await;
             assert_eq!(dateless(head.headers()), dateless(got.headers()));
         }
         let unknown = client.get(&format!("{at}/nothing")).await;
@@ -111,7 +111,7 @@ async fn posts(server: &Server, at: &str) -> Response<Bytes> {
 }
 
 #[tokio::test]
-async fn a_layer_of_a_router_serves_the_list_beside_the_routes() {
+async fn router_layer_serves_list_beside_routes() {
     let app = api()
         .route("/v1/files", get(|| async { "files" }))
         .layer(house());
@@ -124,12 +124,12 @@ async fn a_layer_of_a_router_serves_the_list_beside_the_routes() {
     let post = posts(&server, "/v1/chat/completions").await;
     assert_eq!(post.body(), "/v1/chat/completions /v1/chat/completions 5");
     assert_eq!(net::get(server.addr(), "/v1/files").await.body(), "files");
-    // No route takes it, and the list is no route.
+    // No route matches, and the list is not a route.
     assert_eq!(posts(&server, "/v1/models").await.status(), 404);
 }
 
 #[tokio::test]
-async fn a_route_of_the_application_on_our_path_keeps_the_other_methods() {
+async fn app_route_on_list_path_keeps_other_methods() {
     let app = Router::new()
         .route(
             "/v1/models",
@@ -144,17 +144,17 @@ async fn a_route_of_the_application_on_our_path_keeps_the_other_methods() {
     serves_everything(&server, "/v1/models").await;
     assert_eq!(posts(&server, "/v1/models").await.body(), "created");
     let mut client = Client::connect(server.addr(), Version::HTTP_2).await;
-    let deleted = client.ask(Method::DELETE, "/v1/models/a/b%20c").await;
+    let deleted = client.request(Method::DELETE, "/v1/models/a/b%20c").await;
     assert_eq!(deleted.body(), "a/b c");
-    let put = client.ask(Method::PUT, "/v1/models").await;
+    let put = client.request(Method::PUT, "/v1/models").await;
     assert_eq!(put.status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[tokio::test]
-async fn all_routes_and_routers_under_clones_of_a_layer_share_one_cache() {
-    let script = Script::always(["x"]);
+async fn cloned_layers_share_one_cache() {
+    let source = ScriptedSource::always(["x"]);
     let (layer, refresher) = StaticModelsCacheLayer::builder()
-        .provider(Provider::source("lab", script.clone()))
+        .provider(Provider::source("lab", source.clone()))
         .spawn()
         .unwrap();
     let mut app = Router::new();
@@ -170,12 +170,12 @@ async fn all_routes_and_routers_under_clones_of_a_layer_share_one_cache() {
         let got = net::get(server.addr(), "/v1/models").await;
         assert_eq!(ids(got.body()), ["lab/x"]);
     }
-    assert_eq!(script.calls(), 1);
+    assert_eq!(source.calls(), 1);
     refresher.shutdown().await;
 }
 
 #[tokio::test]
-async fn in_a_nested_router_with_a_fallback_the_layer_sees_the_path_without_its_prefix() {
+async fn nested_router_with_fallback_strips_prefix() {
     let inside = api()
         .fallback(|| async { (StatusCode::NOT_FOUND, "nested fallback") })
         .layer(house());
@@ -191,8 +191,8 @@ async fn in_a_nested_router_with_a_fallback_the_layer_sees_the_path_without_its_
 }
 
 #[tokio::test]
-async fn in_a_nested_router_without_a_fallback_axum_asks_no_layer_and_a_route_helps() {
-    // axum drops the layers of a nested router's default fallback with it.
+async fn nested_router_without_fallback_needs_a_route() {
+    // axum drops the layers of a nested router together with its default fallback.
     let without = Router::new().nest("/api", api().layer(house()));
     serves_no_list(&Server::axum(without).await, "/api/v1/models").await;
 
@@ -209,7 +209,7 @@ async fn in_a_nested_router_without_a_fallback_axum_asks_no_layer_and_a_route_he
 }
 
 #[tokio::test]
-async fn around_a_router_that_nests_the_layer_takes_the_whole_path() {
+async fn layer_around_nesting_router_sees_full_path() {
     let app = Router::new()
         .nest("/api", api())
         .layer(at(["/api/v1/models"]));
@@ -221,7 +221,7 @@ async fn around_a_router_that_nests_the_layer_takes_the_whole_path() {
 }
 
 #[tokio::test]
-async fn several_mounts_serve_the_same_list() {
+async fn several_paths_serve_the_same_list() {
     let mounts = ["/v1/models", "/api/v1/models", "/models"];
     let app = api().layer(at(mounts));
     let server = Server::axum(app).await;
@@ -238,7 +238,7 @@ async fn several_mounts_serve_the_same_list() {
 }
 
 #[tokio::test]
-async fn the_service_serves_routes_of_its_own() {
+async fn standalone_service_serves_routes() {
     let models = house().service();
     let app = api()
         .route_service("/v1/models", models.clone())
@@ -257,7 +257,7 @@ async fn the_service_serves_routes_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_router_is_a_provider_too() {
+async fn router_may_be_a_provider() {
     let upstream = Router::new().route(
         "/v1/models",
         get(|| async { r#"{"object":"list","data":[{"id":"x"}]}"# }),
@@ -273,9 +273,9 @@ async fn a_router_is_a_provider_too() {
 }
 
 #[tokio::test]
-async fn graceful_shutdown_answers_the_request_in_hand_and_leaves_no_task() {
+async fn graceful_shutdown_finishes_pending_request() {
     let shutdown = CancellationToken::new();
-    let hung = Script::hung();
+    let hung = ScriptedSource::hung();
     let tracker = tokio_util::task::TaskTracker::new();
     let (layer, refresher) = StaticModelsCacheLayer::builder()
         .provider(Provider::fixed("house", [Model::new("small")]))
@@ -298,13 +298,13 @@ async fn graceful_shutdown_answers_the_request_in_hand_and_leaves_no_task() {
     let serve = serve.with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let served = tokio::spawn(async move { serve.await.unwrap() });
 
-    // It waits for a provider that never answers.
+    // It waits for a provider that never responds.
     let in_hand = tokio::spawn(async move { net::get(addr, "/v1/models").await });
     within(request_arrived.notified()).await;
     shutdown.cancel();
-    let answer = within(in_hand).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(ids(answer.body()), ["house/small"]);
+    let response = within(in_hand).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(ids(response.body()), ["house/small"]);
     within(served).await.unwrap();
     within(refresher.shutdown()).await;
     tracker.close();

@@ -1,33 +1,33 @@
-//! `If-None-Match` and the other preconditions (RFC 9110, section 13), in process, over
-//! HTTP/1.1 and over HTTP/2: all three give each answer.
+//! `If-None-Match` and the other preconditions (RFC 9110, section 13), in process, over HTTP/1.1
+//! and over HTTP/2, which all give the same response.
 
 use crate::support;
 use std::time::Duration;
 
-use crate::support::Script;
-use crate::support::fronts::{
-    CODINGS, Fronts, VARY, VARY_BY_DIALECT, coding, encoded, error_code, house, only,
+use crate::support::ScriptedSource;
+use crate::support::transports::{
+    CODINGS, Transports, VARY, VARY_BY_DIALECT, coding, encoded, error_code, house, only,
 };
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use tower_models_cache::{ListError, ListErrorKind, Model, Provider, StaticModelsCacheLayer};
 
-/// Field lines, in which `@` stands for the tag with its quotes; whether they match; why.
+/// Field lines, in which `@` is replaced by the quoted tag; whether they match; the rule.
 type Row = (&'static [&'static [u8]], bool, &'static str);
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    (&[], false, "nothing is asked"),
+    (&[], false, "no condition"),
     (&[b"@"], true, "the tag"),
     (&[b"W/@"], true, "the comparison is weak"),
     (&[b" \t@ \t"], true, "whitespace around the tag"),
-    (&[b"*"], true, "whatever there is"),
-    (&[b" * "], true, "whatever there is, in whitespace"),
+    (&[b"*"], true, "any representation"),
+    (&[b" * "], true, "any representation, with whitespace"),
     (&[b"\"x\", @"], true, "last in a list"),
     (&[b"@ , \"x\""], true, "first in a list"),
     (&[b"\"x\",W/@,\"y\""], true, "in the middle, weak, without whitespace"),
-    (&[b",, ,@,"], true, "empty members are no members"),
-    (&[b"\"x\"", b"@"], true, "lines are one list"),
+    (&[b",, ,@,"], true, "empty members are ignored"),
+    (&[b"\"x\"", b"@"], true, "field lines form one list"),
     (&[b"\"x\", \"y\"", b"", b"W/\"z\", W/@"], true, "a list on several lines"),
     (&[b"\"a,b\", @"], true, "a comma within a tag"),
     (&[b"\"\x80\xff\", @"], true, "bytes beyond ASCII within a tag"),
@@ -35,39 +35,39 @@ const TABLE: &[Row] = &[
     (&[b"\"x\""], false, "another tag"),
     (&[b"W/\"x\", \"y\""], false, "other tags"),
     (&[b"\"*\""], false, "a star within quotes is a tag"),
-    (&[b"*, \"x\""], false, "a star in a list means nothing"),
-    (&[b"*", b"\"x\""], false, "nor does one beside another line"),
+    (&[b"*, \"x\""], false, "a star in a list is malformed"),
+    (&[b"*", b"\"x\""], false, "a star beside another line is malformed"),
     (&[b""], false, "an empty line"),
     (&[b",,"], false, "no members"),
-    // Malformed members are not there, and spoil no others.
-    (&[b"w/@"], false, "the mark is W/"),
-    (&[b"W/ @"], false, "and stands before the quote"),
+    // Malformed members are ignored and do not affect others.
+    (&[b"w/@"], false, "the weakness mark is case-sensitive"),
+    (&[b"W/ @"], false, "no space after the mark"),
     (&[b"@@"], false, "two tags without a comma"),
-    (&[b"@ @"], false, "with a space alone"),
+    (&[b"@ @"], false, "two tags with only a space between"),
     (&[b"@;q=1"], false, "tags have no parameters"),
-    (&[b"x@"], false, "something before the quote"),
-    (&[b"@x"], false, "something after it"),
+    (&[b"x@"], false, "text before the quote"),
+    (&[b"@x"], false, "text after the quote"),
     (&[b"x"], false, "no quotes"),
     (&[b"\""], false, "one quote"),
-    (&[b"\xff\xfe"], false, "no text"),
-    (&[b"x, @"], true, "after a member without quotes"),
-    (&[b"@, \"x"], true, "before one without its end"),
-    (&[b"\"x, @"], true, "after one without its end"),
-    (&[b"\"x", b"@"], true, "a quote ends with its line"),
+    (&[b"\xff\xfe"], false, "not valid text"),
+    (&[b"x, @"], true, "after an unquoted member"),
+    (&[b"@, \"x"], true, "before an unterminated member"),
+    (&[b"\"x, @"], true, "after an unterminated member"),
+    (&[b"\"x", b"@"], true, "a quoted string ends with its line"),
     (&[b"W/, @"], true, "after a mark without a tag"),
 ];
 
-/// What can be asked for with a tag: the list under each coding, and one model.
+/// The resources with a tag: the list under each coding, and one model.
 fn targets() -> impl Iterator<Item = (&'static str, &'static str)> {
     let lists = CODINGS.map(|coding| ("/v1/models", coding));
     let models = CODINGS.map(|coding| ("/v1/models/house/small", coding));
     lists.into_iter().chain(models)
 }
 
-/// The header set of a 304 is that of the 200, but for what describes the body.
-fn assert_not_modified(answer: &Response<Bytes>, found: &Response<Bytes>, why: &str) {
-    assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{why}");
-    assert!(answer.body().is_empty(), "{why}");
+/// The headers of a 304 are those of the 200, without those that describe the body.
+fn assert_not_modified(response: &Response<Bytes>, found: &Response<Bytes>, why: &str) {
+    assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{why}");
+    assert!(response.body().is_empty(), "{why}");
     let mut expected = found.headers().clone();
     for name in [
         header::CONTENT_TYPE,
@@ -76,30 +76,30 @@ fn assert_not_modified(answer: &Response<Bytes>, found: &Response<Bytes>, why: &
     ] {
         expected.remove(name);
     }
-    assert_eq!(answer.headers(), &expected, "{why}");
+    assert_eq!(response.headers(), &expected, "{why}");
 }
 
 #[tokio::test]
-async fn if_none_match_is_read_as_the_rfc_has_it_for_the_list_a_model_and_every_coding() {
+async fn if_none_match_follows_rfc_9110() {
     let layer = house();
     encoded(&layer).await;
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for (path, name) in targets() {
         let accept = ("accept-encoding", name.as_bytes());
-        let found = fronts.get(path, &[accept]).await;
+        let found = transports.get(path, &[accept]).await;
         let etag = found.headers()[header::ETAG].as_bytes();
         for (lines, matches, why) in TABLE {
             let lines: Vec<Vec<u8>> = lines.iter().map(|line| fill_in(line, etag)).collect();
             let mut headers = vec![accept];
             headers.extend(lines.iter().map(|line| ("if-none-match", &line[..])));
-            let answer = fronts.get_and_head(path, &headers).await;
+            let response = transports.get_and_head(path, &headers).await;
             let why = format!("{path} as {name}: {why}");
             if *matches {
-                assert_not_modified(&answer, &found, &why);
+                assert_not_modified(&response, &found, &why);
             } else {
-                assert_eq!(answer.status(), StatusCode::OK, "{why}");
-                assert_eq!(answer.headers(), found.headers(), "{why}");
-                assert!(answer.body() == found.body(), "{why}");
+                assert_eq!(response.status(), StatusCode::OK, "{why}");
+                assert_eq!(response.headers(), found.headers(), "{why}");
+                assert!(response.body() == found.body(), "{why}");
             }
         }
     }
@@ -111,46 +111,53 @@ fn fill_in(line: &[u8], etag: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_304_has_the_headers_that_the_rfc_wants_and_none_of_a_body() {
+async fn not_modified_has_required_headers_only() {
     let layer = house();
     encoded(&layer).await;
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for (path, name) in targets() {
         let accept = ("accept-encoding", name.as_bytes());
-        let found = fronts.get(path, &[accept]).await;
+        let found = transports.get(path, &[accept]).await;
         let etag = only(found.headers(), "etag");
         let headers = [accept, ("if-none-match", etag.as_bytes())];
-        let answer = fronts.get_and_head(path, &headers).await;
-        assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
-        let mut names: Vec<_> = answer.headers().keys().map(|name| name.as_str()).collect();
+        let response = transports.get_and_head(path, &headers).await;
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+        let mut names: Vec<_> = response
+            .headers()
+            .keys()
+            .map(|name| name.as_str())
+            .collect();
         names.sort_unstable();
         assert_eq!(names, ["cache-control", "cache-status", "etag", "vary"]);
         let is_list = path == "/v1/models";
         let vary = if is_list { VARY } else { VARY_BY_DIALECT };
-        assert_eq!(only(answer.headers(), "vary"), vary);
-        assert_eq!(only(answer.headers(), "etag"), etag);
-        assert_eq!(only(answer.headers(), "cache-control"), "private, no-cache");
+        assert_eq!(only(response.headers(), "vary"), vary);
+        assert_eq!(only(response.headers(), "etag"), etag);
         assert_eq!(
-            only(answer.headers(), "cache-status"),
+            only(response.headers(), "cache-control"),
+            "private, no-cache"
+        );
+        assert_eq!(
+            only(response.headers(), "cache-status"),
             "tower-models-cache; hit"
         );
     }
 }
 
 #[tokio::test]
-async fn the_tag_of_another_coding_or_of_another_resource_does_not_match() {
+async fn etag_of_other_coding_or_resource_is_no_match() {
     let layer = house();
     encoded(&layer).await;
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     let mut tags = Vec::new();
     for name in CODINGS {
         let accept = ("accept-encoding", name.as_bytes());
-        let list = fronts.get("/v1/models", &[accept]).await;
+        let list = transports.get("/v1/models", &[accept]).await;
         assert_eq!(coding(list.headers()), name);
         tags.push(("/v1/models", name, list.headers()[header::ETAG].clone()));
     }
     for path in ["/v1/models/house/small", "/v1/models/house/large"] {
-        let model = fronts.get(path, &[]).await;
+        let model = transports.get(path, &[]).await;
         tags.push((path, "identity", model.headers()[header::ETAG].clone()));
     }
     for (row, (path, name, _)) in tags.iter().enumerate() {
@@ -159,7 +166,7 @@ async fn the_tag_of_another_coding_or_of_another_resource_does_not_match() {
                 ("accept-encoding", name.as_bytes()),
                 ("if-none-match", etag.as_bytes()),
             ];
-            let status = fronts.get_and_head(path, &headers).await.status();
+            let status = transports.get_and_head(path, &headers).await.status();
             let expected = if row == column {
                 StatusCode::NOT_MODIFIED
             } else {
@@ -171,13 +178,13 @@ async fn the_tag_of_another_coding_or_of_another_resource_does_not_match() {
 }
 
 #[tokio::test]
-async fn a_date_is_not_looked_at_because_there_is_always_a_tag() {
+async fn if_modified_since_is_ignored() {
     let layer = house();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     let future = ("if-modified-since", &b"Fri, 31 Dec 2100 23:59:59 GMT"[..]);
     let past = ("if-modified-since", &b"Thu, 01 Jan 1970 00:00:00 GMT"[..]);
     for path in ["/v1/models", "/v1/models/house/small"] {
-        let found = fronts.get(path, &[]).await;
+        let found = transports.get(path, &[]).await;
         let etag = ("if-none-match", found.headers()[header::ETAG].as_bytes());
         let other = ("if-none-match", &b"\"x\""[..]);
         assert!(!found.headers().contains_key(header::LAST_MODIFIED));
@@ -188,20 +195,20 @@ async fn a_date_is_not_looked_at_because_there_is_always_a_tag() {
             (&[future, other], StatusCode::OK),
             (&[past, etag], StatusCode::NOT_MODIFIED),
         ] {
-            let answer = fronts.get_and_head(path, headers).await;
-            assert_eq!(answer.status(), expected, "{path} {headers:?}");
+            let response = transports.get_and_head(path, headers).await;
+            assert_eq!(response.status(), expected, "{path} {headers:?}");
         }
     }
 }
 
-/// A cache may leave `If-Match` alone (section 13.1.1), and whoever has no ranges the
-/// rest of them (section 14.2).
+/// A cache may ignore `If-Match` (section 13.1.1), and a server without range support may ignore
+/// `Range` and `If-Range` (section 14.2).
 #[tokio::test]
-async fn ranges_and_the_preconditions_of_changes_are_left_alone() {
+async fn range_and_if_match_are_ignored() {
     let layer = house();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for path in ["/v1/models", "/v1/models/house/small"] {
-        let found = fronts.get(path, &[]).await;
+        let found = transports.get(path, &[]).await;
         assert!(!found.headers().contains_key(header::ACCEPT_RANGES));
         let etag = found.headers()[header::ETAG].as_bytes();
         for headers in [
@@ -213,88 +220,88 @@ async fn ranges_and_the_preconditions_of_changes_are_left_alone() {
             &[("if-match", b"*")],
             &[("if-unmodified-since", b"Thu, 01 Jan 1970 00:00:00 GMT")],
         ] {
-            let answer = fronts.get_and_head(path, headers).await;
-            assert_eq!(answer.status(), StatusCode::OK, "{path} {headers:?}");
-            assert_eq!(answer.headers(), found.headers(), "{path} {headers:?}");
-            assert!(answer.body() == found.body(), "{path} {headers:?}");
+            let response = transports.get_and_head(path, headers).await;
+            assert_eq!(response.status(), StatusCode::OK, "{path} {headers:?}");
+            assert_eq!(response.headers(), found.headers(), "{path} {headers:?}");
+            assert!(response.body() == found.body(), "{path} {headers:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_client_that_wants_no_caches_gets_its_304_all_the_same() {
+async fn no_cache_request_may_get_304() {
     let layer = house();
-    let mut fronts = Fronts::of(&layer).await;
-    let found = fronts.get("/v1/models", &[]).await;
+    let mut transports = Transports::of(&layer).await;
+    let found = transports.get("/v1/models", &[]).await;
     let etag = found.headers()[header::ETAG].as_bytes();
-    for wish in ["no-cache", "no-store", "max-age=0", "only-if-cached"] {
+    for directive in ["no-cache", "no-store", "max-age=0", "only-if-cached"] {
         let headers = [
             ("if-none-match", etag),
-            ("cache-control", wish.as_bytes()),
+            ("cache-control", directive.as_bytes()),
             ("pragma", b"no-cache"),
         ];
-        let answer = fronts.get_and_head("/v1/models", &headers).await;
-        assert_not_modified(&answer, &found, wish);
+        let response = transports.get_and_head("/v1/models", &headers).await;
+        assert_not_modified(&response, &found, directive);
     }
 }
 
 #[tokio::test]
-async fn what_is_not_found_or_not_acceptable_or_not_there_is_never_unmodified() {
+async fn errors_are_never_not_modified() {
     let layer = house();
     encoded(&layer).await;
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     let any = ("if-none-match", &b"*"[..]);
-    let missing = fronts.get_and_head("/v1/models/nothing", &[any]).await;
+    let missing = transports.get_and_head("/v1/models/nothing", &[any]).await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     assert_eq!(error_code(&missing), "model_not_found");
     let nothing = ("accept-encoding", &b"*;q=0"[..]);
-    let refused = fronts.get_and_head("/v1/models", &[any, nothing]).await;
+    let refused = transports.get_and_head("/v1/models", &[any, nothing]).await;
     assert_eq!(refused.status(), StatusCode::NOT_ACCEPTABLE);
 
-    // It is left alone for an hour, so the answer is the same for a while.
+    // The provider is backed off for an hour, so the response does not change meanwhile.
     let hour = Duration::from_secs(3600);
     let down = move || ListError::new(ListErrorKind::Timeout).with_retry_after(hour);
-    let failing = Script::new(move |_| async move { Err(down()) });
+    let failing = ScriptedSource::new(move |_| async move { Err(down()) });
     let layer = StaticModelsCacheLayer::builder()
         .provider(Provider::source("lab", failing))
         .build()
         .unwrap();
-    // The first request waits for the provider, and its answer says so.
-    support::ask(&layer, support::get("/v1/models")).await;
-    let answer = Fronts::of(&layer).await.get("/v1/models", &[any]).await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(error_code(&answer), "models_unavailable");
+    // The first request waits for the provider, and its response reports that.
+    support::send(&layer, support::get("/v1/models")).await;
+    let response = Transports::of(&layer).await.get("/v1/models", &[any]).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(error_code(&response), "models_unavailable");
 }
 
 #[tokio::test]
-async fn a_tag_matches_for_just_as_long_as_the_models_are_the_same() {
+async fn etag_matches_while_models_are_unchanged() {
     let layer = house();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     let cache = layer.cache();
     let one = || Provider::fixed("house", [Model::new("small")]);
     let two = || Provider::fixed("house", [Model::new("small"), Model::new("x")]);
     cache.set_providers([one()]).await.unwrap();
-    let first = fronts.get("/v1/models", &[]).await;
-    let model = fronts.get("/v1/models/house/small", &[]).await;
-    let asked = |found: &Response<Bytes>| found.headers()[header::ETAG].as_bytes().to_owned();
-    let (first_tag, model_tag) = (asked(&first), asked(&model));
+    let first = transports.get("/v1/models", &[]).await;
+    let model = transports.get("/v1/models/house/small", &[]).await;
+    let tag_of = |found: &Response<Bytes>| found.headers()[header::ETAG].as_bytes().to_owned();
+    let (first_tag, model_tag) = (tag_of(&first), tag_of(&model));
 
     cache.set_providers([two()]).await.unwrap();
     let headers = [("if-none-match", &first_tag[..])];
-    let second = fronts.get_and_head("/v1/models", &headers).await;
+    let second = transports.get_and_head("/v1/models", &headers).await;
     assert_eq!(second.status(), StatusCode::OK);
-    // This model is what it was.
+    // This model is unchanged.
     let headers = [("if-none-match", &model_tag[..])];
-    let same = fronts
+    let same = transports
         .get_and_head("/v1/models/house/small", &headers)
         .await;
-    assert_not_modified(&same, &model, "the model did not change");
+    assert_not_modified(&same, &model, "the model is unchanged");
 
     cache.set_providers([one()]).await.unwrap();
     let headers = [("if-none-match", &first_tag[..])];
-    let again = fronts.get_and_head("/v1/models", &headers).await;
-    assert_not_modified(&again, &first, "the models are again what they were");
+    let again = transports.get_and_head("/v1/models", &headers).await;
+    assert_not_modified(&again, &first, "the original models again");
     let headers = [("if-none-match", second.headers()[header::ETAG].as_bytes())];
-    let changed = fronts.get_and_head("/v1/models", &headers).await;
+    let changed = transports.get_and_head("/v1/models", &headers).await;
     assert_eq!(changed.status(), StatusCode::OK);
 }

@@ -1,13 +1,13 @@
-//! Whatever a client sends, an answer is true to its own headers.
+//! Whatever a client sends, a response agrees with its own headers.
 
 use crate::support;
-use crate::support::fronts;
 use crate::support::net;
+use crate::support::transports;
 use std::{cell::RefCell, collections::HashMap};
 
-use crate::support::fronts::{coding, decoded, encoded, error_code};
 use crate::support::net::{Server, within};
-use crate::support::{Unasked, ask};
+use crate::support::transports::{coding, decoded, encoded, error_code};
+use crate::support::{Unreachable, send};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
@@ -20,13 +20,13 @@ use tokio::{
 use tower::Layer;
 use tower_models_cache::{ClientDialect, Model, Provider, StaticModelsCacheLayer};
 
-/// Layers with their lists in place: with variants, without, and without models.
+/// Layers with published lists: compressed, uncompressed, and without models.
 struct World {
     runtime: Runtime,
     layers: Vec<StaticModelsCacheLayer>,
-    /// Every tag there is, for requests.
+    /// Every known tag, for use in requests.
     tags: Vec<Vec<u8>>,
-    /// The bytes that came with each tag, over the whole run.
+    /// The body of each tag, over the whole run.
     seen: RefCell<HashMap<Vec<u8>, (Bytes, String)>>,
 }
 
@@ -60,11 +60,11 @@ impl World {
                 if number < 2 {
                     encoded(layer).await;
                 }
-                for coding in fronts::CODINGS {
-                    let list = fronts::list_under(layer, coding).await;
+                for coding in transports::CODINGS {
+                    let list = transports::list_under(layer, coding).await;
                     tags.push(list.headers()["etag"].as_bytes().to_owned());
                 }
-                let model = ask(layer, support::get("/v1/models/p/model-1")).await;
+                let model = send(layer, support::get("/v1/models/p/model-1")).await;
                 tags.extend(
                     model
                         .headers()
@@ -81,36 +81,45 @@ impl World {
         }
     }
 
-    fn ask(&self, layer: usize, method: &Method, uri: Uri, headers: &HeaderMap) -> Response<Bytes> {
+    fn send(
+        &self,
+        layer: usize,
+        method: &Method,
+        uri: Uri,
+        headers: &HeaderMap,
+    ) -> Response<Bytes> {
         let mut request = Request::new(Empty::new());
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = headers.clone();
-        self.runtime.block_on(ask(&self.layers[layer], request))
+        self.runtime.block_on(send(&self.layers[layer], request))
     }
 
-    /// Whether the answer is true to itself and to all that came before. Its status
-    /// is one that may be.
-    fn check(&self, layer: usize, headers: &HeaderMap, answer: &Response<Bytes>) {
+    /// Checks a response against its own headers and against all previous responses, and that its
+    /// status is an expected one.
+    fn check(&self, layer: usize, headers: &HeaderMap, response: &Response<Bytes>) {
         let list = self.layers[layer].cache().snapshot().body();
-        match answer.status() {
+        match response.status() {
             StatusCode::OK => {
-                let decoded = decoded(answer);
+                let decoded = decoded(response);
                 let is_part = list.windows(decoded.len()).any(|part| part == decoded);
                 let is_model = is_part && decoded.starts_with(b"{\"id\":");
-                assert!(decoded == list || is_model, "neither the list nor a model");
-                let etag = answer.headers()["etag"].as_bytes().to_owned();
-                let this = (answer.body().clone(), coding(answer.headers()).to_owned());
+                assert!(decoded == list || is_model, "unexpected body");
+                let etag = response.headers()["etag"].as_bytes().to_owned();
+                let this = (
+                    response.body().clone(),
+                    coding(response.headers()).to_owned(),
+                );
                 let mut seen = self.seen.borrow_mut();
                 let first = seen.entry(etag).or_insert_with(|| this.clone());
                 assert!(first == &this, "one tag, two representations");
             }
             StatusCode::NOT_MODIFIED => {
-                assert!(answer.body().is_empty());
+                assert!(response.body().is_empty());
                 for name in ["content-length", "content-type", "content-encoding"] {
-                    assert!(!answer.headers().contains_key(name), "{name}");
+                    assert!(!response.headers().contains_key(name), "{name}");
                 }
-                let etag = answer.headers()["etag"].as_bytes();
+                let etag = response.headers()["etag"].as_bytes();
                 let mut lines = headers.get_all("if-none-match").iter();
                 assert!(
                     lines.any(|line| {
@@ -118,17 +127,20 @@ impl World {
                         line.windows(etag.len()).any(|part| part == etag)
                             || line.trim_ascii() == b"*"
                     }),
-                    "the client has no such thing"
+                    "the client has no such tag"
                 );
             }
             StatusCode::NOT_ACCEPTABLE => {
-                assert_eq!(error_code(answer), "not_acceptable");
-                assert_eq!(answer.headers()["vary"], "accept-encoding");
+                assert_eq!(error_code(response), "not_acceptable");
+                assert_eq!(response.headers()["vary"], "accept-encoding");
                 let mut lines = headers.get_all("accept-encoding").iter();
-                assert!(lines.any(|line| line.as_bytes().contains(&b'0')), "refuses");
-                assert!(layer < 2, "there are no variants to choose from");
+                assert!(
+                    lines.any(|line| line.as_bytes().contains(&b'0')),
+                    "every coding is refused"
+                );
+                assert!(layer < 2, "no coding to choose from");
             }
-            StatusCode::NOT_FOUND => assert_eq!(error_code(answer), "model_not_found"),
+            StatusCode::NOT_FOUND => assert_eq!(error_code(response), "model_not_found"),
             other => panic!("{other}"),
         }
     }
@@ -138,7 +150,7 @@ thread_local! {
     static WORLD: World = World::new();
 }
 
-// ===== What clients send =====
+// ===== Requests =====
 
 const NAMES: [&str; 14] = [
     "if-none-match",
@@ -162,7 +174,7 @@ fn any_value() -> impl Strategy<Value = Vec<u8>> {
     vec(byte, 0..60)
 }
 
-/// A value out of pieces that mean something to some header, true tags among them.
+/// A value made of pieces that are significant in some header, including valid tags.
 fn telling_value() -> impl Strategy<Value = Vec<u8>> {
     let pieces = select(vec![
         "\"",
@@ -225,7 +237,7 @@ fn method() -> impl Strategy<Value = Method> {
     select(vec![Method::GET, Method::HEAD])
 }
 
-/// Paths below the mount, as bytes on the wire. Some of them are no URI.
+/// Paths below the list path, as bytes on the wire. Some are not valid URIs.
 fn path() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         3 => select(vec![
@@ -248,16 +260,16 @@ proptest! {
     })]
 
     #[test]
-    fn whatever_headers_come_the_answer_is_true_to_its_own(
+    fn arbitrary_request_headers_get_valid_response(
         layer in 0..4_usize,
         path in select(&PATHS[..]),
         headers in headers(),
     ) {
         WORLD.with(|world| {
             let uri = || path.parse().unwrap();
-            let got = world.ask(layer, &Method::GET, uri(), &headers);
+            let got = world.send(layer, &Method::GET, uri(), &headers);
             world.check(layer, &headers, &got);
-            let head = world.ask(layer, &Method::HEAD, uri(), &headers);
+            let head = world.send(layer, &Method::HEAD, uri(), &headers);
             assert_eq!(head.status(), got.status());
             assert_eq!(head.headers(), got.headers());
             assert!(head.body().is_empty());
@@ -265,7 +277,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_path_comes_there_is_a_model_or_there_is_none(
+    fn arbitrary_path_is_a_model_or_404(
         layer in 0..4_usize,
         method in method(),
         path in path(),
@@ -275,26 +287,26 @@ proptest! {
             return Ok(());
         };
         WORLD.with(|world| {
-            let answer = world.ask(layer, &method, uri, &headers);
+            let response = world.send(layer, &method, uri, &headers);
             if method == Method::GET {
-                world.check(layer, &headers, &answer);
+                world.check(layer, &headers, &response);
             } else {
-                assert!(answer.status().as_u16() < 500, "{}", answer.status());
-                assert!(answer.body().is_empty());
+                assert!(response.status().as_u16() < 500, "{}", response.status());
+                assert!(response.body().is_empty());
             }
         });
     }
 }
 
-/// What comes back on the wire for these bytes, until the server closes.
+/// Writes these bytes and reads until the server closes the connection.
 async fn wire(server: &Server, request: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.addr()).await.unwrap();
     stream.write_all(request).await.unwrap();
     stream.shutdown().await.unwrap();
-    let mut answer = Vec::new();
-    // A server that had enough may cut the connection off.
-    let _ = within(stream.read_to_end(&mut answer)).await;
-    answer
+    let mut response = Vec::new();
+    // A server may close the connection before it has read everything.
+    let _ = within(stream.read_to_end(&mut response)).await;
+    response
 }
 
 proptest! {
@@ -304,22 +316,22 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// No client library stands between, which would send only what is a URI.
+    /// The bytes are written without a client library, which would send only valid URIs.
     #[test]
-    fn whatever_bytes_come_over_a_socket_the_server_has_no_error_of_its_own(
+    fn arbitrary_bytes_never_cause_5xx(
         paths in vec(path(), 4),
         value in any_value(),
     ) {
         WORLD.with(|world| world.runtime.block_on(async {
-            let server = Server::hyper(world.layers[0].layer(Unasked)).await;
+            let server = Server::hyper(world.layers[0].layer(Unreachable)).await;
             for path in &paths {
                 let request = [
                     b"GET ", &path[..], b" HTTP/1.1\r\nhost: x\r\nif-none-match: ", &value,
                     b"\r\naccept-encoding: ", &value, b"\r\nconnection: close\r\n\r\n",
                 ]
                 .concat();
-                let answer = wire(&server, &request).await;
-                assert!(!answer.starts_with(b"HTTP/1.1 5"), "{}", request.escape_ascii());
+                let response = wire(&server, &request).await;
+                assert!(!response.starts_with(b"HTTP/1.1 5"), "{}", request.escape_ascii());
             }
             let good = net::get(server.addr(), "/v1/models").await;
             assert_eq!(good.status(), StatusCode::OK);

@@ -1,10 +1,10 @@
-//! The layer on bare hyper, over real sockets, HTTP/1.1 and HTTP/2.
+//! The layer on bare hyper, over real sockets, with HTTP/1.1 and HTTP/2.
 
 use crate::support::net;
 use std::convert::Infallible;
 
 use crate::support::net::{Client, Server, dateless, empty, full, raw};
-use crate::support::{Script, ids, models};
+use crate::support::{ScriptedSource, ids, models};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full};
@@ -25,7 +25,7 @@ fn of(models: impl IntoIterator<Item = Model>) -> StaticModelsCacheLayer {
         .unwrap()
 }
 
-/// The layer around a service that answers with the request's body.
+/// The layer around a service that echoes the request body.
 async fn serve(layer: &StaticModelsCacheLayer) -> Server {
     let echo = service_fn(|request: Request<Incoming>| async {
         let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -35,7 +35,7 @@ async fn serve(layer: &StaticModelsCacheLayer) -> Server {
 }
 
 #[tokio::test]
-async fn one_connection_carries_every_kind_of_answer_and_stays_usable() {
+async fn connection_is_reused_for_every_response() {
     for version in VERSIONS {
         let layer = house();
         let server = serve(&layer).await;
@@ -54,7 +54,7 @@ async fn one_connection_carries_every_kind_of_answer_and_stays_usable() {
             let length = got.body().len().to_string();
             assert_eq!(got.headers()[header::CONTENT_LENGTH], length, "{path}");
 
-            let head = client.ask(Method::HEAD, path).await;
+            let head = client.request(Method::HEAD, path).await;
             assert_eq!(head.status(), got.status(), "{version:?} {path}");
             assert_eq!(dateless(head.headers()), dateless(got.headers()), "{path}");
             assert!(head.body().is_empty());
@@ -83,7 +83,7 @@ async fn one_connection_carries_every_kind_of_answer_and_stays_usable() {
 }
 
 #[tokio::test]
-async fn on_the_wire_of_http_1_a_head_and_a_304_end_with_their_headers() {
+async fn http1_head_and_304_have_no_body() {
     let layer = house();
     let etag = layer.cache().snapshot().etag().to_owned();
     let server = serve(&layer).await;
@@ -93,10 +93,10 @@ async fn on_the_wire_of_http_1_a_head_and_a_304_end_with_their_headers() {
          HEAD /v1/models/nothing HTTP/1.1\r\nhost: x\r\n\r\n\
          GET /v1/models HTTP/1.0\r\n\r\n"
     );
-    let answers = raw(server.addr(), &requests).await;
-    let parts: Vec<_> = answers.splitn(5, "\r\n\r\n").collect();
+    let responses = raw(server.addr(), &requests).await;
+    let parts: Vec<_> = responses.splitn(5, "\r\n\r\n").collect();
     let [head, same, missing, old, body] = parts[..] else {
-        panic!("{answers}");
+        panic!("{responses}");
     };
     let length = layer.cache().snapshot().body().len();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
@@ -109,15 +109,15 @@ async fn on_the_wire_of_http_1_a_head_and_a_304_end_with_their_headers() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_with_a_get_is_not_taken_for_the_next_request() {
+async fn body_of_get_is_not_read_as_next_request() {
     let layer = house();
     let server = serve(&layer).await;
     let requests = "GET /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 29\r\n\r\n\
                     DELETE /x HTTP/1.1\r\nhost: x\r\nPOST /x HTTP/1.1\r\nhost: x\r\n\
                     content-length: 5\r\nconnection: close\r\n\r\nafter";
-    let answers = raw(server.addr(), requests).await;
-    assert_eq!(answers.matches("HTTP/1.1 ").count(), 2, "{answers}");
-    assert!(answers.ends_with("\r\n\r\nafter"), "{answers}");
+    let responses = raw(server.addr(), requests).await;
+    assert_eq!(responses.matches("HTTP/1.1 ").count(), 2, "{responses}");
+    assert!(responses.ends_with("\r\n\r\nafter"), "{responses}");
 
     let mut client = Client::connect(server.addr(), Version::HTTP_2).await;
     let request = Request::get("/v1/models").body(full("unread")).unwrap();
@@ -126,7 +126,7 @@ async fn a_body_that_comes_with_a_get_is_not_taken_for_the_next_request() {
 }
 
 #[tokio::test]
-async fn a_list_of_5000_models_arrives_whole_and_again_and_again() {
+async fn large_list_arrives_complete_repeatedly() {
     let layer = of((0..5000).map(|n| {
         Model::new(format!("family-{}/model-with-a-name-{n}", n % 40))
             .with_created(1_700_000_000)
@@ -142,7 +142,7 @@ async fn a_list_of_5000_models_arrives_whole_and_again_and_again() {
             let got = client.get("/v1/models").await;
             assert!(got.body() == &expected, "{version:?}");
             assert_eq!(ids(got.body()).len(), 5000);
-            let head = client.ask(Method::HEAD, "/v1/models").await;
+            let head = client.request(Method::HEAD, "/v1/models").await;
             assert_eq!(dateless(head.headers()), dateless(got.headers()));
         }
         assert_eq!(server.connections(), 1);
@@ -150,13 +150,13 @@ async fn a_list_of_5000_models_arrives_whole_and_again_and_again() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stalls_or_leaves_does_not_disturb_the_other_streams() {
+async fn stalled_reader_does_not_block_other_streams() {
     let layer = of((0..5000).map(|n| Model::new(format!("model-with-a-name-{n}"))));
     let expected = layer.cache().snapshot().body();
     let server = serve(&layer).await;
     let mut client = Client::connect(server.addr(), Version::HTTP_2).await;
     let list = || Request::get("/v1/models").body(empty()).unwrap();
-    // Its window fills, and nobody reads.
+    // The flow-control window fills, and the client does not read.
     let stalled = client.start(list()).await;
     drop(client.start(list()).await);
     let one = client.get("/v1/models/house/model-with-a-name-7").await;
@@ -166,11 +166,11 @@ async fn a_reader_that_stalls_or_leaves_does_not_disturb_the_other_streams() {
 }
 
 #[tokio::test]
-async fn the_first_request_waits_for_the_provider_and_gets_its_list() {
+async fn first_request_waits_for_list() {
     for version in VERSIONS {
         let (go, gate) = tokio::sync::oneshot::channel::<()>();
         let mut gate = Some(gate);
-        let script = Script::new(move |_| {
+        let source = ScriptedSource::new(move |_| {
             let gate = gate.take();
             async move {
                 if let Some(gate) = gate {
@@ -180,7 +180,7 @@ async fn the_first_request_waits_for_the_provider_and_gets_its_list() {
             }
         });
         let layer = StaticModelsCacheLayer::builder()
-            .provider(Provider::source("lab", script.clone()))
+            .provider(Provider::source("lab", source.clone()))
             .miss_timeout(std::time::Duration::from_secs(30))
             .fetch_timeout(std::time::Duration::from_secs(60))
             .build()
@@ -188,7 +188,7 @@ async fn the_first_request_waits_for_the_provider_and_gets_its_list() {
         let server = serve(&layer).await;
         let mut client = Client::connect(server.addr(), version).await;
         let let_go = async {
-            while script.calls() == 0 {
+            while source.calls() == 0 {
                 tokio::task::yield_now().await;
             }
             go.send(()).unwrap();
@@ -202,12 +202,12 @@ async fn the_first_request_waits_for_the_provider_and_gets_its_list() {
         let second = client.get("/v1/models").await;
         assert_eq!(second.headers()["cache-status"], "tower-models-cache; hit");
         assert_eq!(first.headers()["etag"], second.headers()["etag"]);
-        assert_eq!((script.calls(), server.connections()), (1, 1));
+        assert_eq!((source.calls(), server.connections()), (1, 1));
     }
 }
 
 #[tokio::test]
-async fn the_service_alone_serves_a_connection_too() {
+async fn standalone_service_serves_connection() {
     let layer = house();
     let server = Server::hyper(layer.service()).await;
     for version in VERSIONS {
@@ -227,7 +227,7 @@ async fn the_service_alone_serves_a_connection_too() {
 }
 
 #[tokio::test]
-async fn what_is_said_of_the_body_is_what_comes() {
+async fn size_hint_matches_body() {
     use http_body::Body;
     let inner = service_fn(|_: Request<Full<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))

@@ -1,14 +1,14 @@
-//! Ids in paths: each listed one is found by every form in which a client may send it,
-//! and all else is not found. In process, over HTTP/1.1 and over HTTP/2.
+//! Ids in paths: each listed id is found in every encoding that a client may send, and any other
+//! id is 404. In process, over HTTP/1.1 and over HTTP/2.
 
-use crate::support::ask;
-use crate::support::fronts::{Fronts, decoded, error_code, request};
+use crate::support::send;
+use crate::support::transports::{Transports, decoded, error_code, request};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
 use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
 
-/// As providers name them, and as nobody should.
+/// Ids of real providers, and difficult ones.
 const LISTED: &[&str] = &[
     "house/small",
     "house/llama-3.1:8b@q4_K_M",
@@ -64,8 +64,8 @@ fn escape(id: &str, plain: &str, lower: bool) -> String {
     id.bytes().map(escape).collect()
 }
 
-/// How clients write an id into a path.
-fn forms(id: &str) -> Vec<(&'static str, String)> {
+/// The ways in which clients write an id into a path.
+fn dialects(id: &str) -> Vec<(&'static str, String)> {
     let all = |byte: u8| format!("%{byte:02X}");
     vec![
         ("encodeURIComponent", escape(id, "-_.!~*'()", false)),
@@ -84,45 +84,45 @@ fn forms(id: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The model's record inside the list.
+/// The record of the model in the list.
 fn record<'a>(list: &'a [serde_json::Value], id: &str) -> &'a serde_json::Value {
     list.iter().find(|model| model["id"] == id).unwrap()
 }
 
 #[tokio::test]
-async fn every_listed_id_is_found_by_every_form_that_clients_send() {
+async fn listed_id_is_found_in_every_encoding() {
     let layer = layer();
     let list: serde_json::Value = serde_json::from_slice(&layer.cache().snapshot().body()).unwrap();
     let list = list["data"].as_array().unwrap();
     assert_eq!(list.len(), LISTED.len());
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for id in LISTED {
-        for (form, written) in forms(id) {
+        for (form, written) in dialects(id) {
             for end in ["", "?limit=1", "?x=%zz&%"] {
                 let path = format!("/v1/models/{written}{end}");
-                let answer = fronts.get_and_head(&path, &[]).await;
-                assert_eq!(answer.status(), StatusCode::OK, "{id} by {form}: {path}");
-                let model: serde_json::Value = serde_json::from_slice(&decoded(&answer)).unwrap();
+                let response = transports.get_and_head(&path, &[]).await;
+                assert_eq!(response.status(), StatusCode::OK, "{id} by {form}: {path}");
+                let model: serde_json::Value = serde_json::from_slice(&decoded(&response)).unwrap();
                 assert_eq!(&model, record(list, id), "{form}: {path}");
             }
         }
     }
 }
 
-/// SDKs that put the id into the URL as it is, as far as it can stand there.
+/// SDKs that put the id into the URL unescaped, as far as that is a valid path.
 #[tokio::test]
-async fn every_listed_id_is_found_as_it_is_where_that_is_a_path() {
+async fn listed_id_is_found_unescaped() {
     let layer = layer();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     let mut raw = Vec::new();
     for id in LISTED {
         let path = format!("/v1/models/{id}");
-        // Escapes, a query and a fragment are not what they seem.
+        // Escapes, a query and a fragment have another meaning in a URL.
         if id.contains(['%', '?', '#']) || Uri::try_from(path.as_bytes()).is_err() {
             continue;
         }
-        let answer = fronts.get_and_head(&path, &[]).await;
-        let model: serde_json::Value = serde_json::from_slice(&decoded(&answer)).unwrap();
+        let response = transports.get_and_head(&path, &[]).await;
+        let model: serde_json::Value = serde_json::from_slice(&decoded(&response)).unwrap();
         assert_eq!(model["id"], *id);
         raw.push(*id);
     }
@@ -132,18 +132,17 @@ async fn every_listed_id_is_found_as_it_is_where_that_is_a_path() {
         "house//doubled",
         "/leading",
     ] {
-        assert!(raw.contains(&id), "{id} was not asked for: {raw:?}");
+        assert!(raw.contains(&id), "{id} was not sent unescaped: {raw:?}");
     }
 }
 
 #[tokio::test]
-async fn a_slash_at_the_end_is_taken_for_the_ids_first_and_for_nothing_then() {
+async fn trailing_slash_is_part_of_id_or_ignored() {
     let layer = StaticModelsCacheLayer::builder()
         .provider(Provider::fixed("p", ["a", "b/", "c", "c/"].map(Model::new)))
         .build()
         .unwrap();
-    let mut fronts = Fronts::of(&layer).await;
-    for (path, expected) in [
+    let cases = [
         ("p/a", Some("p/a")),
         ("p/a/", Some("p/a")),
         ("p/a%2F", Some("p/a")),
@@ -156,29 +155,34 @@ async fn a_slash_at_the_end_is_taken_for_the_ids_first_and_for_nothing_then() {
         ("p/c/", Some("p/c/")),
         ("p/c%2f", Some("p/c/")),
         ("p/c//", Some("p/c/")),
-    ] {
-        let answer = fronts
-            .get_and_head(&format!("/v1/models/{path}"), &[])
-            .await;
-        assert_model(&answer, expected, path);
+    ];
+    assert_models(&layer, &cases).await;
+}
+
+/// Checks which model each path leads to; `None` is a 404.
+async fn assert_models(layer: &StaticModelsCacheLayer, cases: &[(&str, Option<&str>)]) {
+    let mut transports = Transports::of(layer).await;
+    for (path, expected) in cases {
+        let uri = format!("/v1/models/{path}");
+        let response = transports.get_and_head(&uri, &[]).await;
+        assert_model(&response, *expected, path);
     }
 }
 
-fn assert_model(answer: &Response<Bytes>, expected: Option<&str>, what: &str) {
+fn assert_model(response: &Response<Bytes>, expected: Option<&str>, what: &str) {
     let Some(expected) = expected else {
-        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{what}");
-        assert_eq!(error_code(answer), "model_not_found", "{what}");
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{what}");
+        assert_eq!(error_code(response), "model_not_found", "{what}");
         return;
     };
-    assert_eq!(answer.status(), StatusCode::OK, "{what}");
-    let model: serde_json::Value = serde_json::from_slice(&decoded(answer)).unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "{what}");
+    let model: serde_json::Value = serde_json::from_slice(&decoded(response)).unwrap();
     assert_eq!(model["id"], expected, "{what}");
 }
 
 #[tokio::test]
-async fn an_id_is_decoded_once_and_a_plus_is_a_plus() {
-    let mut fronts = Fronts::of(&layer()).await;
-    for (path, expected) in [
+async fn id_is_decoded_once_and_plus_is_literal() {
+    let cases = [
         ("house/a+b", Some("house/a+b")),
         ("house/a%2Bb", Some("house/a+b")),
         ("house/a%20b", Some("house/a b")),
@@ -190,23 +194,19 @@ async fn an_id_is_decoded_once_and_a_plus_is_a_plus() {
         ("+", Some("+")),
         ("%2B", Some("+")),
         ("%20", None),
-    ] {
-        let answer = fronts
-            .get_and_head(&format!("/v1/models/{path}"), &[])
-            .await;
-        assert_model(&answer, expected, path);
-    }
+    ];
+    assert_models(&layer(), &cases).await;
 }
 
 #[tokio::test]
-async fn what_no_model_is_listed_under_is_not_found_in_the_form_that_clients_raise_from() {
-    let mut fronts = Fronts::of(&layer()).await;
+async fn unknown_id_is_openai_404() {
+    let mut transports = Transports::of(&layer()).await;
     let long = [641, 1923, 1924, 1926, 1927, 4000].map(|length| "a".repeat(length));
     let slashes = "/".repeat(3000);
     let escapes = "%2F".repeat(2000);
     let hidden = "house/small".to_owned() + &"/".repeat(2000);
     let mut paths: Vec<&[u8]> = vec![
-        // Nearly.
+        // Almost a listed id.
         b"house",
         b"house/",
         b"/house/small",
@@ -224,7 +224,7 @@ async fn what_no_model_is_listed_under_is_not_found_in_the_form_that_clients_rai
         b"house/small/.",
         b"...",
         b"a/b+c",
-        // What an escape cannot be.
+        // Invalid escapes.
         b"%",
         b"%2",
         b"%zz",
@@ -234,7 +234,7 @@ async fn what_no_model_is_listed_under_is_not_found_in_the_form_that_clients_rai
         b"%%",
         b"%%41",
         b"%u0061",
-        // What text cannot be.
+        // Invalid UTF-8.
         b"%FF",
         b"%C3",
         b"%C3%28",
@@ -242,14 +242,14 @@ async fn what_no_model_is_listed_under_is_not_found_in_the_form_that_clients_rai
         b"%C0%AF",
         b"%F5%80%80%80",
         b"house/%80",
-        // What no id has.
+        // Characters that no id has.
         b"%00",
         b"house/small%00",
         b"%0D%0Aset-cookie:%20x=y",
         b"%1B%5B2J",
         b"%E2%80%AE",
         b"%7F",
-        // What somebody may try.
+        // Attacks.
         b"..%2f..%2f..%2fetc%2fpasswd",
         b"%2e%2e%2e",
         b"%3Cscript%3E",
@@ -267,26 +267,26 @@ async fn what_no_model_is_listed_under_is_not_found_in_the_form_that_clients_rai
         let what = path.escape_ascii().to_string();
         let path = [b"/v1/models/", path].concat();
         for method in [Method::GET, Method::HEAD] {
-            let answer = fronts.ask(&request(method.clone(), &path, &[])).await;
-            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{what}");
+            let response = transports.send(&request(method.clone(), &path, &[])).await;
+            assert_eq!(response.status(), StatusCode::NOT_FOUND, "{what}");
             if method == Method::GET {
-                assert_model(&answer, None, &what);
+                assert_model(&response, None, &what);
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_path_as_long_as_a_uri_can_be_is_not_found_either() {
+async fn longest_possible_path_is_404() {
     for unit in ["a", "/", "%61", "%", "house/small/", "ü"] {
         let path = "/v1/models/".to_owned() + &unit.repeat(65_000 / unit.len());
         let request: Request<Empty<Bytes>> = request(Method::GET, path, &[]).map(|()| Empty::new());
-        assert_model(&ask(&layer(), request).await, None, unit);
+        assert_model(&send(&layer(), request).await, None, unit);
     }
 }
 
 #[tokio::test]
-async fn the_longest_id_is_found_by_its_longest_form() {
+async fn longest_id_is_found_fully_escaped() {
     let name = "n".repeat(128);
     let id = "ü".repeat(256);
     let layer = StaticModelsCacheLayer::builder()
@@ -294,23 +294,23 @@ async fn the_longest_id_is_found_by_its_longest_form() {
         .build()
         .unwrap();
     let listed = format!("{name}/{id}");
-    let mut fronts = Fronts::of(&layer).await;
-    for (form, written) in forms(&listed) {
+    let mut transports = Transports::of(&layer).await;
+    for (form, written) in dialects(&listed) {
         for end in ["", "/", "%2F"] {
             let path = format!("/v1/models/{written}{end}");
-            let answer = fronts.get_and_head(&path, &[]).await;
-            assert_model(&answer, Some(&listed), &format!("{form}, then {end:?}"));
+            let response = transports.get_and_head(&path, &[]).await;
+            assert_model(&response, Some(&listed), &format!("{form}, then {end:?}"));
         }
     }
 }
 
 #[tokio::test]
-async fn an_error_quotes_an_id_as_text_and_nothing_else() {
-    let mut fronts = Fronts::of(&layer()).await;
+async fn error_quotes_id_as_plain_text() {
+    let mut transports = Transports::of(&layer()).await;
     let path = "/v1/models/%22%7D,%7B%22x%22:%0D%0A%3Cb%3E%00";
-    let answer = fronts.get(path, &[]).await;
-    assert_eq!(error_code(&answer), "model_not_found");
-    let body: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    let response = transports.get(path, &[]).await;
+    assert_eq!(error_code(&response), "model_not_found");
+    let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
     assert_eq!(body.as_object().unwrap().len(), 1);
     let message = body["error"]["message"].as_str().unwrap();
     assert!(message.contains("\"},{\"x\":\r\n<b>\0"), "{message:?}");

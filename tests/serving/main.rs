@@ -1,4 +1,4 @@
-//! Serving: what requests get, on every HTTP stack and in every state of the list.
+//! Serving: responses on every HTTP stack and in every state of the list.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

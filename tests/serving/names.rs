@@ -1,13 +1,13 @@
-//! Under which names models are listed, and that each name leads to its model.
+//! The names under which models are listed, each of which leads to its model.
 
-use crate::support::forms;
+use crate::support::dialects;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use crate::support::forms::{ids, speaking_all};
-use crate::support::{Desk, Script, ask, builder, list, timed};
+use crate::support::dialects::{ids, with_all_dialects};
+use crate::support::{ScriptedSource, SharedList, builder, list, send, timed};
 use proptest::{collection, prelude::*};
 use tower_models_cache::{
     Builder, ClientDialect, Model, Prefix, Provider, StaticModelsCacheLayer, View,
@@ -20,9 +20,9 @@ fn fixed<const N: usize>(name: &str, ids: [&str; N], prefix: impl Into<Prefix>) 
 }
 
 async fn listed(layer: &StaticModelsCacheLayer, dialect: ClientDialect) -> Vec<String> {
-    let answer = ask(layer, forms::whole(dialect)).await;
-    assert_eq!(answer.status(), 200);
-    ids(dialect, answer.body())
+    let response = send(layer, dialects::whole_list(dialect)).await;
+    assert_eq!(response.status(), 200);
+    ids(dialect, response.body())
 }
 
 /// The provider and the upstream id that a name leads to.
@@ -39,7 +39,7 @@ fn to(provider: &str, id: &str) -> Option<(String, String)> {
 // ===== Prefixes =====
 
 #[tokio::test]
-async fn on_conflict_the_first_has_the_bare_name_and_the_others_their_prefix() {
+async fn first_provider_keeps_bare_name_on_conflict() {
     let layer = builder([
         fixed("a", ["x", "y"], Prefix::OnConflict),
         fixed("b", ["x", "z"], Prefix::OnConflict),
@@ -53,7 +53,7 @@ async fn on_conflict_the_first_has_the_bare_name_and_the_others_their_prefix() {
         ("b/x", to("b", "x")),
         ("c/x", to("c", "x")),
         ("w", to("d", "w")),
-        // Every model of one that is prefixed on conflict is found behind its prefix.
+        // Every model of a provider with `Prefix::OnConflict` is found behind its prefix.
         ("a/x", to("a", "x")),
         ("b/z", to("b", "z")),
         ("d/w", None),
@@ -70,29 +70,29 @@ async fn on_conflict_the_first_has_the_bare_name_and_the_others_their_prefix() {
 }
 
 #[tokio::test]
-async fn a_conflict_follows_what_is_listed() {
-    let desk = Desk::new(["x"]);
-    let first = Provider::source("a", Script::desk(&desk)).prefix(Prefix::OnConflict);
+async fn prefix_follows_current_conflicts() {
+    let shared = SharedList::new(["x"]);
+    let first = Provider::source("a", ScriptedSource::shared(&shared)).prefix(Prefix::OnConflict);
     let second = fixed("b", ["x"], Prefix::OnConflict);
     let layer = builder([first, second]).build().unwrap();
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["x", "b/x"]);
-    desk.lay(["y"]);
+    shared.set_ids(["y"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["y", "x"]);
     assert_eq!(route(&layer, "x"), to("b", "x"));
     assert_eq!(
         route(&layer, "b/x"),
         to("b", "x"),
-        "who knew it so finds it still"
+        "the prefixed name still works"
     );
-    desk.lay(["x", "y"]);
+    shared.set_ids(["x", "y"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["x", "y", "b/x"]);
 }
 
 #[tokio::test]
-async fn behind_its_prefix_a_model_is_found_though_another_has_that_for_an_id() {
+async fn prefixed_name_wins_over_equal_id() {
     let layer = builder([
         fixed("p", ["y"], Prefix::OnConflict),
         fixed("b", ["p/y"], Prefix::OnConflict),
@@ -103,9 +103,9 @@ async fn behind_its_prefix_a_model_is_found_though_another_has_that_for_an_id() 
     assert_eq!(route(&layer, "b/p/y"), to("b", "p/y"));
 }
 
-/// Found by the property below: `a/b` stood twice in the list.
+/// Regression, found by the property below: `a/b` was listed twice.
 #[tokio::test]
-async fn a_prefix_on_conflict_does_not_take_the_name_of_a_model_of_its_own() {
+async fn prefix_does_not_take_name_of_own_model() {
     let layer = builder([fixed("a", ["a/b", "b"], Prefix::OnConflict)]).alias("b", "a/none");
     let layer = layer.build().unwrap();
     assert_eq!(list(&layer).await, ["a/b"]);
@@ -114,7 +114,7 @@ async fn a_prefix_on_conflict_does_not_take_the_name_of_a_model_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_id_that_looks_like_a_prefix_is_whose_it_was_declared_first() {
+async fn first_declared_wins_id_that_looks_prefixed() {
     let layer = builder([
         fixed("a", ["b/x"], Prefix::OnConflict),
         fixed("b", ["x"], Prefix::Always),
@@ -132,29 +132,29 @@ async fn an_id_that_looks_like_a_prefix_is_whose_it_was_declared_first() {
 // ===== Aliases =====
 
 #[tokio::test]
-async fn an_alias_is_listed_first_with_all_that_is_known_of_its_model() {
+async fn alias_is_listed_first_with_facts_of_model() {
     let model = Model::new("gpt-5")
         .with_display_name("GPT 5")
         .with_context_length(400_000);
-    let layer = speaking_all(builder([Provider::fixed("openai", [model])]))
+    let layer = with_all_dialects(builder([Provider::fixed("openai", [model])]))
         .alias("gpt", "openai/gpt-5")
         .alias("best", "openai/gpt-5")
         .build()
         .unwrap();
     assert_eq!(list(&layer).await, ["gpt", "best", "openai/gpt-5"]);
-    for dialect in forms::ALL {
-        let answer = ask(&layer, forms::whole(dialect)).await;
-        let records = forms::records(dialect, answer.body());
+    for dialect in dialects::ALL {
+        let response = send(&layer, dialects::whole_list(dialect)).await;
+        let records = dialects::records(dialect, response.body());
         let of = |id: &str| {
             let record = records
                 .iter()
-                .find(|record| forms::id_of(dialect, record) == id);
+                .find(|record| dialects::id_of(dialect, record) == id);
             record.unwrap().replace(id, "ID")
         };
         assert_eq!(of("gpt"), of("openai/gpt-5"), "{dialect:?}");
         assert_eq!(of("best"), of("openai/gpt-5"), "{dialect:?}");
-        if forms::WITH_MODELS.contains(&dialect) {
-            let one = ask(&layer, forms::model(dialect, "gpt")).await;
+        if dialects::WITH_MODELS.contains(&dialect) {
+            let one = send(&layer, dialects::model(dialect, "gpt")).await;
             assert!(records.iter().any(|record| one.body() == record.as_bytes()));
         }
     }
@@ -171,9 +171,9 @@ async fn an_alias_is_listed_first_with_all_that_is_known_of_its_model() {
 }
 
 #[tokio::test]
-async fn an_alias_comes_and_goes_with_its_model_and_never_means_another() {
-    let desk = Desk::new(["gpt-5"]);
-    let provider = Provider::source("openai", Script::desk(&desk));
+async fn alias_is_listed_while_its_model_is() {
+    let shared = SharedList::new(["gpt-5"]);
+    let provider = Provider::source("openai", ScriptedSource::shared(&shared));
     let shadow = fixed("house", ["gpt", "other"], false);
     let layer = builder([provider, shadow]).alias("gpt", "openai/gpt-5");
     let layer = layer.build().unwrap();
@@ -185,37 +185,47 @@ async fn an_alias_comes_and_goes_with_its_model_and_never_means_another() {
     assert_eq!(status.aliases[0].target, "openai/gpt-5");
     assert_eq!(status.providers[1].shadowed, 1);
 
-    desk.lay(["gpt-6"]);
+    shared.set_ids(["gpt-6"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(list(&layer).await, ["openai/gpt-6", "other"]);
-    assert_eq!(route(&layer, "gpt"), None, "and not the house's");
+    assert_eq!(
+        route(&layer, "gpt"),
+        None,
+        "not routed to the model of `house`"
+    );
     assert!(!layer.cache().status().aliases[0].listed);
-    desk.lay(["gpt-5", "gpt-6"]);
+    shared.set_ids(["gpt-5", "gpt-6"]);
     layer.cache().refresh().await.unwrap();
     assert_eq!(route(&layer, "gpt"), to("openai", "gpt-5"));
 }
 
 #[tokio::test]
-async fn an_alias_of_what_is_not_seen_is_not_seen() {
+async fn alias_of_hidden_model_is_hidden() {
     let providers = [fixed("a", ["x"], true), fixed("b", ["y"], true)];
     let view = View::named("b", |model| model.provider() == "b");
-    let layer = speaking_all(builder(providers))
+    let layer = with_all_dialects(builder(providers))
         .alias("one", "a/x")
         .alias("two", "b/y")
         .views(move |_| Ok(view.clone()))
         .build()
         .unwrap();
-    for dialect in forms::ALL {
+    for dialect in dialects::ALL {
         let mut seen = listed(&layer, dialect).await;
         seen.sort();
         assert_eq!(seen, ["b/y", "two"], "{dialect:?}");
     }
-    assert_eq!(ask(&layer, forms::model(OpenAi, "one")).await.status(), 404);
-    assert_eq!(ask(&layer, forms::model(OpenAi, "two")).await.status(), 200);
+    assert_eq!(
+        send(&layer, dialects::model(OpenAi, "one")).await.status(),
+        404
+    );
+    assert_eq!(
+        send(&layer, dialects::model(OpenAi, "two")).await.status(),
+        200
+    );
 }
 
 #[test]
-fn a_bad_alias_is_named_when_the_layer_is_built() {
+fn build_error_names_invalid_alias() {
     let long = "x".repeat(513);
     for (pairs, field, value) in [
         (vec![("", "a/x")], "aliases", "\"\""),
@@ -237,16 +247,16 @@ fn a_bad_alias_is_named_when_the_layer_is_built() {
     }
 }
 
-// ===== Names for clients that look for `claude` =====
+// ===== Names for clients that require `claude` =====
 
 #[tokio::test]
-async fn claude_names_are_for_anthropics_clients_and_lead_to_the_same_models() {
+async fn claude_names_are_listed_for_anthropic_only() {
     let providers = [
         fixed("openai", ["gpt-5", "claude-like"], true),
         fixed("anthropic", ["Claude-Opus"], true),
         fixed("bare", ["claude-openai/gpt-5", "llama"], false),
     ];
-    let layer = speaking_all(builder(providers))
+    let layer = with_all_dialects(builder(providers))
         .claude_aliases(true)
         .build()
         .unwrap();
@@ -255,7 +265,7 @@ async fn claude_names_are_for_anthropics_clients_and_lead_to_the_same_models() {
         "claude-llama",
         "claude-openai/gpt-5",
         "openai/claude-like",
-        // Its new name is another's own.
+        // Its additional name is the name of another model.
         "openai/gpt-5",
     ];
     assert_eq!(listed(&layer, Anthropic).await, expected);
@@ -267,7 +277,7 @@ async fn claude_names_are_for_anthropics_clients_and_lead_to_the_same_models() {
         "llama",
     ];
     assert_eq!(listed(&layer, OpenAi).await, own);
-    for dialect in forms::ALL
+    for dialect in dialects::ALL
         .into_iter()
         .filter(|dialect| *dialect != Anthropic)
     {
@@ -286,12 +296,12 @@ async fn claude_names_are_for_anthropics_clients_and_lead_to_the_same_models() {
     ] {
         assert_eq!(route(&layer, name), expected, "{name}");
     }
-    // By either name, one gets the record as it is listed.
+    // Either name returns the record as listed.
     for name in ["claude-llama", "llama"] {
-        let answer = ask(&layer, forms::model(Anthropic, name)).await;
-        assert_eq!(forms::json(&answer)["id"], "claude-llama");
+        let response = send(&layer, dialects::model(Anthropic, name)).await;
+        assert_eq!(dialects::json(&response)["id"], "claude-llama");
     }
-    let off = speaking_all(builder([fixed("bare", ["llama"], false)]))
+    let off = with_all_dialects(builder([fixed("bare", ["llama"], false)]))
         .build()
         .unwrap();
     assert_eq!(listed(&off, Anthropic).await, ["llama"]);
@@ -299,10 +309,10 @@ async fn claude_names_are_for_anthropics_clients_and_lead_to_the_same_models() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_whatever_form_of_its_id_a_model_that_is_there_is_not_waited_for() {
-    let slow = Provider::source("slow", Script::hung());
+async fn known_model_is_found_without_waiting() {
+    let slow = Provider::source("slow", ScriptedSource::hung());
     let here = fixed("here", ["a"], true);
-    let layer = speaking_all(builder([here, slow]))
+    let layer = with_all_dialects(builder([here, slow]))
         .claude_aliases(true)
         .build()
         .unwrap();
@@ -313,16 +323,16 @@ async fn by_whatever_form_of_its_id_a_model_that_is_there_is_not_waited_for() {
         (Gemini, "models/here%2Fa"),
         (Gemini, "models/here/a/"),
     ] {
-        let asked = ask(&layer, forms::model_at(dialect, path));
-        let (answer, took) = timed(asked).await;
-        assert_eq!(answer.status(), 200, "{dialect:?} {path}");
+        let asked = send(&layer, dialects::model_at(dialect, path));
+        let (response, took) = timed(asked).await;
+        assert_eq!(response.status(), 200, "{dialect:?} {path}");
         assert_eq!(took, Duration::ZERO, "{dialect:?} {path}");
     }
 }
 
 #[tokio::test]
-async fn geminis_names_may_be_asked_for_with_or_without_what_stands_before_them() {
-    let layer = speaking_all(builder([fixed("g", ["gemini-x"], false)]))
+async fn gemini_name_is_found_with_or_without_prefix() {
+    let layer = with_all_dialects(builder([fixed("g", ["gemini-x"], false)]))
         .build()
         .unwrap();
     for path in [
@@ -331,9 +341,9 @@ async fn geminis_names_may_be_asked_for_with_or_without_what_stands_before_them(
         "models%2Fgemini-x",
         "gemini-x/",
     ] {
-        let answer = ask(&layer, forms::model_at(Gemini, path)).await;
-        assert_eq!(answer.status(), 200, "{path}");
-        assert_eq!(forms::json(&answer)["name"], "models/gemini-x");
+        let response = send(&layer, dialects::model_at(Gemini, path)).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(dialects::json(&response)["name"], "models/gemini-x");
     }
     for path in [
         "models/models/gemini-x",
@@ -341,14 +351,16 @@ async fn geminis_names_may_be_asked_for_with_or_without_what_stands_before_them(
         "gemini-x:generateContent",
     ] {
         assert_eq!(
-            ask(&layer, forms::model_at(Gemini, path)).await.status(),
+            send(&layer, dialects::model_at(Gemini, path))
+                .await
+                .status(),
             404,
             "{path}"
         );
     }
 }
 
-// ===== Whatever the names =====
+// ===== Arbitrary names =====
 
 fn part() -> impl Strategy<Value = String> {
     "(claude-)?[ab]{1,2}(/[ab]{1,2})?"
@@ -381,7 +393,7 @@ proptest! {
             .filter(|(_, target)| !aliases.contains_key(*target))
             .collect();
         let builder = aliases.iter().fold(
-            speaking_all(builder(declared)).claude_aliases(claude),
+            with_all_dialects(builder(declared)).claude_aliases(claude),
             |builder, (name, target)| builder.alias(name.as_str(), target.as_str()),
         );
         let layer = builder.build().unwrap();
@@ -391,27 +403,27 @@ proptest! {
             .build()
             .unwrap();
         let mut by_name = BTreeMap::new();
-        for dialect in forms::ALL {
+        for dialect in dialects::ALL {
             let listed = runtime.block_on(listed(&layer, dialect));
             let unique: BTreeSet<_> = listed.iter().collect();
-            prop_assert_eq!(unique.len(), listed.len(), "each name once: {:?}", listed);
+            prop_assert_eq!(unique.len(), listed.len(), "names are unique: {:?}", listed);
             prop_assert_eq!(listed.len(), snapshot.len());
             for name in listed {
-                let model = snapshot.get(&name).expect("what is listed is routed");
+                let model = snapshot.get(&name).expect("every listed name is routed");
                 prop_assert_eq!(model.name(), name.as_str());
                 let (_, ids) = &providers[model.provider()];
                 prop_assert!(ids.contains(model.upstream_id()));
                 let to = (model.provider().to_owned(), model.upstream_id().to_owned());
                 let before = by_name.insert(name, to.clone());
-                prop_assert!(before.is_none_or(|before| before == to), "one name, one model");
+                prop_assert!(before.is_none_or(|before| before == to), "one model per name");
             }
         }
-        // Nothing else is retrieved than what is routed, and the other way round.
+        // A model is retrieved if and only if it is routed.
         for name in &asked {
-            let status = runtime.block_on(ask(&layer, forms::model(OpenAi, name))).status();
+            let status = runtime.block_on(send(&layer, dialects::model(OpenAi, name))).status();
             prop_assert_eq!(status == 200, snapshot.get(name).is_some(), "{}", name);
         }
-        // Every model has a name, unless another has it.
+        // Every model has a name, unless another model has that name.
         let models: usize = providers.values().map(|(_, ids)| ids.len()).sum();
         let status = layer.cache().status();
         let shadowed: usize = status.providers.iter().map(|one| one.shadowed).sum();

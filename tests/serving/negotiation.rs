@@ -1,70 +1,70 @@
-//! `Accept-Encoding` and `Accept` (RFC 9110, section 12.5), in process, over HTTP/1.1
-//! and over HTTP/2; and when the variants of a list come and go.
+//! `Accept-Encoding` and `Accept` (RFC 9110, section 12.5), in process, over HTTP/1.1 and over
+//! HTTP/2; and when compressed lists appear and are dropped.
 
 use crate::support;
 use crate::support::net;
-use std::{collections::HashSet, future::Future, sync::mpsc, time::Duration};
+use std::{collections::HashSet, future::Future, sync::mpsc};
 
-use crate::support::fronts::{
-    CODINGS, Fronts, VARY, VARY_BY_DIALECT, coding, decode, decoded, encoded, error_code, house,
-    list_under, only,
+use crate::support::transports::{
+    CODINGS, Transports, VARY, VARY_BY_DIALECT, coding, decode, decoded, encoded, error_code,
+    house, list_under, only,
 };
-use crate::support::{Script, ask, get};
+use crate::support::{ScriptedSource, get, send};
 use http::{StatusCode, header};
 use tower_models_cache::{Model, ModelList, Provider, StaticModelsCacheLayer};
 
-/// Field lines; the coding that is served, if any; why.
+/// Field lines, the expected coding if the list is served, and the rule.
 type Row = (&'static [&'static [u8]], Option<&'static str>, &'static str);
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    (&[], Some("identity"), "nothing is asked"),
-    (&[b""], Some("identity"), "no coding is wanted"),
+    (&[], Some("identity"), "no header"),
+    (&[b""], Some("identity"), "empty header"),
     (&[b"br"], Some("br"), "br"),
     (&[b"zstd"], Some("zstd"), "zstd"),
     (&[b"gzip"], Some("gzip"), "gzip"),
-    (&[b"x-gzip"], Some("gzip"), "the old name of gzip"),
-    (&[b"BR"], Some("br"), "names have no case"),
+    (&[b"x-gzip"], Some("gzip"), "alias of gzip"),
+    (&[b"BR"], Some("br"), "case-insensitive"),
     (&[b"identity"], Some("identity"), "identity"),
-    (&[b"deflate, compress, x"], Some("identity"), "codings that there are none of"),
+    (&[b"deflate, compress, x"], Some("identity"), "unknown codings"),
     (&[b"gzip, deflate"], Some("gzip"), "an old client"),
-    (&[b"gzip, deflate, br"], Some("br"), "a browser of yesterday"),
+    (&[b"gzip, deflate, br"], Some("br"), "an older browser"),
     (&[b"gzip, deflate, br, zstd"], Some("br"), "a browser"),
-    (&[b"gzip, deflate, zstd"], Some("zstd"), "the best of those that are named"),
+    (&[b"gzip, deflate, zstd"], Some("zstd"), "the best accepted coding"),
     (&[b"br;q=0.5, gzip;q=0.8"], Some("gzip"), "the weight decides"),
-    (&[b"br;q=0.5, gzip"], Some("gzip"), "no weight is one"),
-    (&[b"br;q=0.5, gzip;q=0.500"], Some("br"), "of equals the smaller"),
-    (&[b"br;q=0.998, zstd;q=0.999"], Some("zstd"), "to the thousandth"),
-    (&[b"br ; q=0.1 ,\tgzip\t;\tQ=0.2"], Some("gzip"), "whitespace, and Q"),
+    (&[b"br;q=0.5, gzip"], Some("gzip"), "the default weight is 1"),
+    (&[b"br;q=0.5, gzip;q=0.500"], Some("br"), "the smaller body among equal weights"),
+    (&[b"br;q=0.998, zstd;q=0.999"], Some("zstd"), "three decimal places"),
+    (&[b"br ; q=0.1 ,\tgzip\t;\tQ=0.2"], Some("gzip"), "whitespace and an upper-case Q"),
     (&[b"br;q=0, gzip"], Some("gzip"), "zero refuses"),
-    (&[b"br;q=0.000, zstd;q=0., gzip;q=0.0"], Some("identity"), "all refused but identity"),
-    (&[b"gzip;q=0.001"], Some("gzip"), "a little is enough"),
-    (&[b"*"], Some("br"), "the best there is"),
-    (&[b"*;q=0.1"], Some("br"), "the same, with little weight"),
+    (&[b"br;q=0.000, zstd;q=0., gzip;q=0.0"], Some("identity"), "every coding refused but identity"),
+    (&[b"gzip;q=0.001"], Some("gzip"), "the smallest weight"),
+    (&[b"*"], Some("br"), "any coding"),
+    (&[b"*;q=0.1"], Some("br"), "with a small weight"),
     (&[b"br;q=0, *"], Some("zstd"), "the best of the rest"),
-    (&[b"gzip, *;q=0.5"], Some("gzip"), "named before the rest"),
-    (&[b"gzip, *;q=0"], Some("gzip"), "named, and nothing else"),
-    (&[b"identity;q=0.5, gzip;q=0.2"], Some("identity"), "identity is weighed when it is named"),
-    (&[b"identity;q=0.5, *;q=0.2"], Some("identity"), "and before the rest"),
+    (&[b"gzip, *;q=0.5"], Some("gzip"), "a name takes precedence over *"),
+    (&[b"gzip, *;q=0"], Some("gzip"), "only the named coding"),
+    (&[b"identity;q=0.5, gzip;q=0.2"], Some("identity"), "identity has a weight when named"),
+    (&[b"identity;q=0.5, *;q=0.2"], Some("identity"), "identity takes precedence over *"),
     (&[b"identity;q=0, gzip;q=0.1"], Some("gzip"), "identity refused"),
-    (&[b"identity;q=0, *"], Some("br"), "identity refused, everything else not"),
-    (&[b"*;q=0, identity"], Some("identity"), "everything refused but identity"),
-    (&[b"*;q=0, identity;q=0.001"], Some("identity"), "the same, with little weight"),
-    (&[b"gzip", b"br"], Some("br"), "lines are one list"),
+    (&[b"identity;q=0, *"], Some("br"), "anything but identity"),
+    (&[b"*;q=0, identity"], Some("identity"), "only identity"),
+    (&[b"*;q=0, identity;q=0.001"], Some("identity"), "with a small weight"),
+    (&[b"gzip", b"br"], Some("br"), "field lines form one list"),
     (&[b"gzip;q=0.5", b"", b"br;q=0.4"], Some("gzip"), "on three lines"),
     (&[b"br", b"*;q=0"], Some("br"), "a refusal on another line"),
-    // Malformed members are not there.
+    // Malformed members are ignored.
     (&[b"br;q=2, gzip"], Some("gzip"), "a weight above one"),
-    (&[b"br;q=0.1234, gzip;q=0.1"], Some("gzip"), "too exact a weight"),
-    (&[b"br;q=x, gzip;q=0.1"], Some("gzip"), "a weight that is none"),
-    (&[b"br;level=11, gzip;q=0.1"], Some("gzip"), "a parameter that there is none of"),
-    (&[b"\"br\", b r, br\xff, gzip;q=0.1"], Some("gzip"), "names that are none"),
-    (&[b"identity;q=zero"], Some("identity"), "a refusal that is none"),
-    (&[b",;,;q=0,,"], Some("identity"), "nothing of sense"),
-    // Nothing is left.
+    (&[b"br;q=0.1234, gzip;q=0.1"], Some("gzip"), "a weight with four decimal places"),
+    (&[b"br;q=x, gzip;q=0.1"], Some("gzip"), "an invalid weight"),
+    (&[b"br;level=11, gzip;q=0.1"], Some("gzip"), "an unknown parameter"),
+    (&[b"\"br\", b r, br\xff, gzip;q=0.1"], Some("gzip"), "invalid names"),
+    (&[b"identity;q=zero"], Some("identity"), "an invalid refusal"),
+    (&[b",;,;q=0,,"], Some("identity"), "only separators"),
+    // Nothing is acceptable.
     (&[b"*;q=0"], None, "everything refused"),
-    (&[b"identity;q=0"], None, "identity refused, and nothing else named"),
-    (&[b"identity;q=0, deflate"], None, "only a coding that there is none of"),
+    (&[b"identity;q=0"], None, "identity refused, no other coding accepted"),
+    (&[b"identity;q=0, deflate"], None, "only an unknown coding"),
     (&[b"identity;q=0, *;q=0"], None, "refused twice"),
     (&[b"br;q=0, gzip;q=0, zstd;q=0, identity;q=0"], None, "refused one by one"),
     (&[b"identity;q=0", b"br;q=0", b"x"], None, "refused on several lines"),
@@ -78,57 +78,59 @@ fn accepting<'a>(lines: &[&'a [u8]]) -> Vec<(&'static str, &'a [u8])> {
 }
 
 #[tokio::test]
-async fn accept_encoding_is_read_as_the_rfc_has_it() {
+async fn accept_encoding_follows_rfc_9110() {
     let layer = house();
     encoded(&layer).await;
     let identity = layer.cache().snapshot().body();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for (lines, expected, why) in TABLE {
-        let answer = fronts.get_and_head("/v1/models", &accepting(lines)).await;
-        assert_eq!(only(answer.headers(), "vary"), VARY, "{why}");
+        let response = transports
+            .get_and_head("/v1/models", &accepting(lines))
+            .await;
+        assert_eq!(only(response.headers(), "vary"), VARY, "{why}");
         let Some(expected) = expected else {
-            assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE, "{why}");
-            assert_eq!(error_code(&answer), "not_acceptable");
+            assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE, "{why}");
+            assert_eq!(error_code(&response), "not_acceptable");
             continue;
         };
-        assert_eq!(answer.status(), StatusCode::OK, "{why}");
-        assert_eq!(coding(answer.headers()), *expected, "{why}");
-        assert!(decoded(&answer) == identity, "{why}");
+        assert_eq!(response.status(), StatusCode::OK, "{why}");
+        assert_eq!(coding(response.headers()), *expected, "{why}");
+        assert!(decoded(&response) == identity, "{why}");
     }
 }
 
 #[tokio::test]
-async fn every_variant_has_a_tag_of_its_own_and_is_smaller_than_identity() {
+async fn each_coding_has_own_etag_and_is_smaller() {
     let layer = house();
     encoded(&layer).await;
     let identity = layer.cache().snapshot();
     let mut tags = HashSet::new();
     for name in CODINGS {
-        let answer = list_under(&layer, name).await;
-        assert_eq!(coding(answer.headers()), name);
-        assert!(decoded(&answer) == identity.body());
-        let smaller = answer.body().len() < identity.body().len() / 2;
+        let response = list_under(&layer, name).await;
+        assert_eq!(coding(response.headers()), name);
+        assert!(decoded(&response) == identity.body());
+        let smaller = response.body().len() < identity.body().len() / 2;
         assert_eq!(smaller, name != "identity", "{name}");
-        let etag = only(answer.headers(), "etag").to_owned();
+        let etag = only(response.headers(), "etag").to_owned();
         assert_eq!(etag == identity.etag(), name == "identity");
-        assert!(tags.insert(etag), "{name} has the tag of another");
+        assert!(tags.insert(etag), "{name} has the tag of another coding");
     }
 }
 
 #[tokio::test]
-async fn one_model_and_errors_are_never_encoded_and_do_not_vary_by_what_is_accepted() {
+async fn models_and_errors_are_never_encoded() {
     let layer = house();
     encoded(&layer).await;
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for (lines, _, why) in TABLE {
         for (path, status) in [
             ("/v1/models/house/small", StatusCode::OK),
             ("/v1/models/nothing", StatusCode::NOT_FOUND),
         ] {
-            let answer = fronts.get_and_head(path, &accepting(lines)).await;
-            assert_eq!(answer.status(), status, "{path}: {why}");
-            assert_eq!(coding(answer.headers()), "identity", "{path}: {why}");
-            let vary = answer.headers().get(header::VARY);
+            let response = transports.get_and_head(path, &accepting(lines)).await;
+            assert_eq!(response.status(), status, "{path}: {why}");
+            assert_eq!(coding(response.headers()), "identity", "{path}: {why}");
+            let vary = response.headers().get(header::VARY);
             let by_dialect = (status == StatusCode::OK).then_some(VARY_BY_DIALECT);
             assert_eq!(vary.map(|vary| vary.to_str().unwrap()), by_dialect, "{why}");
         }
@@ -136,11 +138,11 @@ async fn one_model_and_errors_are_never_encoded_and_do_not_vary_by_what_is_accep
 }
 
 #[tokio::test]
-async fn what_a_client_accepts_of_types_and_languages_is_not_looked_at() {
+async fn accept_and_accept_language_are_ignored() {
     let layer = house();
-    let mut fronts = Fronts::of(&layer).await;
+    let mut transports = Transports::of(&layer).await;
     for path in ["/v1/models", "/v1/models/house/small", "/v1/models/nothing"] {
-        let plain = fronts.get(path, &[]).await;
+        let plain = transports.get(path, &[]).await;
         for headers in [
             &[("accept", &b"text/html"[..])][..],
             &[("accept", b"text/html;q=1, application/json;q=0")],
@@ -150,15 +152,15 @@ async fn what_a_client_accepts_of_types_and_languages_is_not_looked_at() {
             &[("accept-language", b"xx"), ("accept-charset", b"utf-7")],
             &[("te", b"trailers"), ("accept-ranges", b"none")],
         ] {
-            let answer = fronts.get_and_head(path, headers).await;
-            assert_eq!(answer.status(), plain.status(), "{path} {headers:?}");
-            assert_eq!(answer.headers(), plain.headers(), "{path} {headers:?}");
-            assert!(answer.body() == plain.body(), "{path} {headers:?}");
+            let response = transports.get_and_head(path, headers).await;
+            assert_eq!(response.status(), plain.status(), "{path} {headers:?}");
+            assert_eq!(response.headers(), plain.headers(), "{path} {headers:?}");
+            assert!(response.body() == plain.body(), "{path} {headers:?}");
         }
     }
 }
 
-/// A layer whose list has exactly so many bytes.
+/// A layer whose list has exactly this many bytes.
 async fn of_length(bytes: usize) -> StaticModelsCacheLayer {
     let model = |padding| Model::new("x").with_extra("o", "o".repeat(padding));
     let of = |padding| {
@@ -172,10 +174,10 @@ async fn of_length(bytes: usize) -> StaticModelsCacheLayer {
     layer
 }
 
-/// A list below 1 KiB has one representation, which is sent whatever the client says of
-/// others (RFC 9110, section 12.5, lets a server disregard a preference).
+/// A list below 1 KiB has one representation, which is sent whatever `Accept-Encoding` says (RFC
+/// 9110, section 12.5, lets a server disregard a preference).
 #[tokio::test]
-async fn a_list_of_less_than_1_kib_is_not_negotiated() {
+async fn list_below_1_kib_is_not_encoded() {
     for (layer, negotiated) in [
         (of_length(1023).await, false),
         (of_length(1024).await, true),
@@ -183,25 +185,27 @@ async fn a_list_of_less_than_1_kib_is_not_negotiated() {
         if negotiated {
             encoded(&layer).await;
         }
-        let mut fronts = Fronts::of(&layer).await;
+        let mut transports = Transports::of(&layer).await;
         for (lines, expected, why) in TABLE {
-            let answer = fronts.get_and_head("/v1/models", &accepting(lines)).await;
+            let response = transports
+                .get_and_head("/v1/models", &accepting(lines))
+                .await;
             let vary = if negotiated { VARY } else { VARY_BY_DIALECT };
-            assert_eq!(only(answer.headers(), "vary"), vary, "{why}");
+            assert_eq!(only(response.headers(), "vary"), vary, "{why}");
             if negotiated && expected.is_none() {
-                assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
+                assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
                 continue;
             }
             let expected = expected.filter(|_| negotiated).unwrap_or("identity");
-            assert_eq!(coding(answer.headers()), expected, "{why}");
-            assert!(decoded(&answer) == layer.cache().snapshot().body());
+            assert_eq!(coding(response.headers()), expected, "{why}");
+            assert!(decoded(&response) == layer.cache().snapshot().body());
         }
     }
 }
 
-// ===== When the variants come and go =====
+// ===== Lifetime of compressed lists =====
 
-/// A runtime whose one thread for blocking work can be held: nothing is compressed then.
+/// A runtime with one blocking thread, which can be occupied so that nothing is compressed.
 fn with_one_blocking_thread<F: Future>(test: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(1)
@@ -211,7 +215,7 @@ fn with_one_blocking_thread<F: Future>(test: F) -> F::Output {
         .block_on(net::within(test))
 }
 
-/// While it is there, no compression begins.
+/// No compression starts while this is alive.
 struct Held(#[allow(dead_code, reason = "is there to be dropped")] mpsc::Sender<()>);
 
 async fn hold() -> Held {
@@ -240,29 +244,35 @@ fn built(providers: impl IntoIterator<Item = Provider>) -> StaticModelsCacheLaye
         .unwrap()
 }
 
-/// The list under each of the codings is that of the snapshot; the codings that it has.
+/// Checks that the list under every coding is that of the snapshot, and returns the available
+/// codings.
 async fn codings_of(layer: &StaticModelsCacheLayer) -> [String; 4] {
     let mut codings = CODINGS.map(String::from);
     for name in &mut codings {
-        let answer = list_under(layer, name).await;
-        assert_eq!(only(answer.headers(), "vary"), VARY);
-        assert!(decoded(&answer) == layer.cache().snapshot().body());
-        *name = coding(answer.headers()).to_owned();
+        let response = list_under(layer, name).await;
+        assert_eq!(only(response.headers(), "vary"), VARY);
+        assert!(decoded(&response) == layer.cache().snapshot().body());
+        *name = coding(response.headers()).to_owned();
     }
     codings
 }
 
 #[test]
-fn until_the_variants_are_there_everyone_gets_identity_and_the_same_vary() {
+fn identity_is_sent_until_compressed() {
     with_one_blocking_thread(async {
         let held = hold().await;
         let layer = built([generation(1)]);
-        let mut fronts = Fronts::of(&layer).await;
+        let mut transports = Transports::of(&layer).await;
         for (lines, _, why) in TABLE {
-            let answer = fronts.get_and_head("/v1/models", &accepting(lines)).await;
-            assert_eq!(coding(answer.headers()), "identity", "{why}");
-            assert_eq!(only(answer.headers(), "vary"), VARY, "{why}");
-            assert!(decoded(&answer) == layer.cache().snapshot().body(), "{why}");
+            let response = transports
+                .get_and_head("/v1/models", &accepting(lines))
+                .await;
+            assert_eq!(coding(response.headers()), "identity", "{why}");
+            assert_eq!(only(response.headers(), "vary"), VARY, "{why}");
+            assert!(
+                decoded(&response) == layer.cache().snapshot().body(),
+                "{why}"
+            );
         }
         drop(held);
         encoded(&layer).await;
@@ -271,7 +281,7 @@ fn until_the_variants_are_there_everyone_gets_identity_and_the_same_vary() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_variants_appear_all_at_once() {
+async fn encodings_become_available_together() {
     for round in 0..20 {
         let layer = built([generation(round)]);
         net::within(async {
@@ -283,10 +293,10 @@ async fn the_variants_appear_all_at_once() {
                     .skip(round)
                     .take(3)
                 {
-                    let answer = list_under(&layer, name).await;
-                    let is_encoded = coding(answer.headers()) == name;
-                    // They may come in between, but not without one another.
-                    assert!(is_encoded || !there.contains(&true), "{name} is not there");
+                    let response = list_under(&layer, name).await;
+                    let is_encoded = coding(response.headers()) == name;
+                    // They may appear between two requests, but only together.
+                    assert!(is_encoded || !there.contains(&true), "{name} is missing");
                     there.push(is_encoded);
                 }
                 if !there.contains(&false) {
@@ -300,7 +310,7 @@ async fn the_variants_appear_all_at_once() {
 }
 
 #[test]
-fn a_new_list_drops_the_variants_of_the_old_one_at_once() {
+fn new_list_drops_old_encodings() {
     with_one_blocking_thread(async {
         let layer = built([generation(1)]);
         encoded(&layer).await;
@@ -310,8 +320,8 @@ fn a_new_list_drops_the_variants_of_the_old_one_at_once() {
         let cache = layer.cache();
         cache.set_providers([generation(2)]).await.unwrap();
         assert_eq!(codings_of(&layer).await, ["identity"; 4]);
-        let answer = list_under(&layer, "gzip").await;
-        assert!(decode("gzip", old.body()) != *answer.body());
+        let response = list_under(&layer, "gzip").await;
+        assert!(decode("gzip", old.body()) != *response.body());
         drop(held);
         encoded(&layer).await;
         assert_eq!(codings_of(&layer).await, CODINGS);
@@ -319,33 +329,34 @@ fn a_new_list_drops_the_variants_of_the_old_one_at_once() {
 }
 
 #[test]
-fn variants_that_come_after_the_next_list_are_forgotten() {
+fn late_encodings_of_old_list_are_discarded() {
     with_one_blocking_thread(async {
         let held = hold().await;
         let layer = built([generation(1)]);
-        assert_eq!(codings_of(&layer).await, ["identity"; 4]); // asks for them
+        assert_eq!(codings_of(&layer).await, ["identity"; 4]); // starts the compression
         let cache = layer.cache();
         cache.set_providers([generation(2)]).await.unwrap();
         drop(held);
-        // Those of the first list come first: `codings_of` looks at what each is of.
+        // The encodings of the first list complete first: `codings_of` checks which list they are
+        // of.
         while codings_of(&layer).await != CODINGS {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
         assert!(support::list(&layer).await[0].ends_with("-of-2"));
     });
 }
 
 #[test]
-fn a_change_of_health_leaves_the_variants_and_their_tags() {
+fn health_change_keeps_encodings_and_etags() {
     with_one_blocking_thread(async {
-        let script = Script::new(|call| async move {
+        let source = ScriptedSource::new(|call| async move {
             let models = (0..40).map(|n| Model::new(format!("model-{n}")));
             match call {
                 2 => Err("down"),
                 _ => Ok(ModelList::from_iter(models)),
             }
         });
-        let layer = built([Provider::source("lab", script), generation(1)]);
+        let layer = built([Provider::source("lab", source), generation(1)]);
         let cache = layer.cache();
         cache.refresh().await.unwrap();
         encoded(&layer).await;
@@ -366,19 +377,23 @@ fn a_change_of_health_leaves_the_variants_and_their_tags() {
                 assert_eq!(only(after.headers(), "cache-status"), status);
                 assert_eq!(coding(after.headers()), name);
                 assert_eq!(after.headers()["etag"], before.headers()["etag"]);
-                assert_eq!(after.body().as_ptr(), before.body().as_ptr(), "is copied");
+                assert_eq!(
+                    after.body().as_ptr(),
+                    before.body().as_ptr(),
+                    "the body is shared"
+                );
             }
         }
     });
 }
 
 #[test]
-fn one_model_is_served_while_its_list_is_compressed() {
+fn model_is_served_during_compression() {
     with_one_blocking_thread(async {
         let _held = hold().await;
         let layer = built([generation(1)]);
         codings_of(&layer).await;
-        let answer = ask(&layer, get("/v1/models/p/model-7-of-1")).await;
-        assert!(decoded(&answer).starts_with(br#"{"id":"p/model-7-of-1","#));
+        let response = send(&layer, get("/v1/models/p/model-7-of-1")).await;
+        assert!(decoded(&response).starts_with(br#"{"id":"p/model-7-of-1","#));
     });
 }

@@ -1,4 +1,5 @@
-//! What is not ours reaches the inner service, and comes back, as if we were not there.
+//! Requests that the layer does not handle reach the inner service unchanged, and so do its
+//! responses on the way back.
 
 use crate::support::net;
 use std::{
@@ -12,7 +13,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::support::Script;
+use crate::support::ScriptedSource;
 use crate::support::net::{Client, Server, within};
 use axum::{
     Router,
@@ -43,7 +44,7 @@ fn house() -> StaticModelsCacheLayer {
 
 // ===== heads =====
 
-/// Near misses by path, under every method, and other methods on our own paths.
+/// Paths close to ours under every method, and other methods on our paths.
 fn not_ours() -> Vec<(Method, &'static str)> {
     let paths = [
         "/",
@@ -85,12 +86,12 @@ fn not_ours() -> Vec<(Method, &'static str)> {
     requests
 }
 
-/// A value that no request and no response has by chance.
+/// A value that no request or response has by accident.
 #[derive(Clone, Debug, PartialEq)]
 struct Marker(u32);
 
 #[test]
-fn what_is_not_ours_reaches_the_inner_service_and_returns_as_it_came() {
+fn other_requests_pass_through_unchanged() {
     let headers = || {
         let mut headers = HeaderMap::new();
         headers.append("x-many", HeaderValue::from_static("one"));
@@ -110,7 +111,7 @@ fn what_is_not_ours_reaches_the_inner_service_and_returns_as_it_came() {
             *response.version_mut() = Version::HTTP_10;
             *response.headers_mut() = headers();
             response.extensions_mut().insert(Marker(2));
-            // Neither of them has to be Send.
+            // Neither body has to be `Send`.
             std::future::ready(Ok::<_, Rc<str>>(response))
         });
         let mut service = house().layer(inner);
@@ -123,7 +124,7 @@ fn what_is_not_ours_reaches_the_inner_service_and_returns_as_it_came() {
         request.extensions_mut().insert(Marker(1));
         let response = service.call(request).now_or_never().unwrap().unwrap();
 
-        let seen = seen.take().expect("was not asked");
+        let seen = seen.take().expect("the inner service was not called");
         assert_eq!((seen.method(), seen.uri()), (&method, &uri));
         assert_eq!(seen.version(), Version::HTTP_3);
         assert_eq!(seen.headers(), &headers());
@@ -140,10 +141,10 @@ fn what_is_not_ours_reaches_the_inner_service_and_returns_as_it_came() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_fetches_nothing() {
-    let script = Script::always(["x"]);
+async fn other_requests_do_not_fetch() {
+    let source = ScriptedSource::always(["x"]);
     let layer = StaticModelsCacheLayer::builder()
-        .provider(Provider::source("lab", script.clone()))
+        .provider(Provider::source("lab", source.clone()))
         .build()
         .unwrap();
     let inner = service_fn(|_: Request<()>| async {
@@ -155,14 +156,14 @@ async fn what_is_not_ours_fetches_nothing() {
         let Ok(_) = service.call(request.body(()).unwrap()).await;
         tokio::task::yield_now().await;
     }
-    assert_eq!(script.calls(), 0);
+    assert_eq!(source.calls(), 0);
 }
 
 // ===== bodies =====
 
 type Step = Poll<Option<Result<Frame<Bytes>, io::Error>>>;
 
-/// A body that does as it is told; neither `Sync` nor `Unpin`.
+/// A body with scripted frames, neither `Sync` nor `Unpin`.
 struct Scripted {
     steps: RefCell<VecDeque<Step>>,
     polls: Rc<RefCell<usize>>,
@@ -206,7 +207,7 @@ impl Body for Scripted {
 }
 
 #[test]
-fn a_body_of_the_inner_service_is_polled_frame_by_frame_and_no_more() {
+fn inner_body_is_polled_frame_by_frame() {
     let data = |text: &'static str| Poll::Ready(Some(Ok(Frame::data(text.into()))));
     let trailers = HeaderMap::from_iter([(
         header::HeaderName::from_static("grpc-status"),
@@ -259,7 +260,7 @@ fn a_body_of_the_inner_service_is_polled_frame_by_frame_and_no_more() {
     );
 }
 
-/// A body that is fed frame by frame.
+/// A body whose frames are sent through a channel.
 fn fed() -> (
     mpsc::UnboundedSender<Result<Frame<Bytes>, BoxError>>,
     net::RequestBody,
@@ -268,7 +269,7 @@ fn fed() -> (
     let frames = stream::unfold(frames, |mut frames| async {
         Some((frames.recv().await?, frames))
     });
-    // The body of a request is boxed as `Sync`, which an unfolded stream is.
+    // Request bodies are boxed as `Sync`, which this stream is.
     (feed, BodyExt::boxed(StreamBody::new(frames)))
 }
 
@@ -278,8 +279,8 @@ async fn next_data(body: &mut Incoming) -> Bytes {
 }
 
 #[tokio::test]
-async fn frames_and_trailers_stream_both_ways_as_they_come() {
-    // As a gRPC server does it: answers while the request goes on.
+async fn frames_and_trailers_stream_both_ways() {
+    // Like a gRPC server: responds while the request body is still streaming.
     let echo = service_fn(|request: Request<Incoming>| async {
         Ok::<_, Infallible>(Response::new(request.into_body()))
     });
@@ -318,7 +319,7 @@ async fn frames_and_trailers_stream_both_ways_as_they_come() {
 }
 
 #[tokio::test]
-async fn a_response_that_never_ends_streams_on_and_ends_with_its_reader() {
+async fn endless_response_ends_with_its_reader() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let (feeds, mut fed_responses) = mpsc::unbounded_channel();
         let events = service_fn(move |_: Request<Incoming>| {
@@ -329,14 +330,14 @@ async fn a_response_that_never_ends_streams_on_and_ends_with_its_reader() {
         let server = Server::hyper(house().layer(events)).await;
         let mut client = Client::connect(server.addr(), version).await;
         let request = Request::get("/v1/events").body(net::empty()).unwrap();
-        let mut answer = client.start(request).await.into_body();
+        let mut response = client.start(request).await.into_body();
         let feed = fed_responses.recv().await.unwrap();
         for n in 0..100 {
             let event = format!("data: {n}\n\n");
             feed.send(Ok(Frame::data(event.clone().into()))).unwrap();
-            assert_eq!(next_data(&mut answer).await, event);
+            assert_eq!(next_data(&mut response).await, event);
         }
-        drop((answer, client));
+        drop((response, client));
         within(feed.closed()).await;
     }
 }
@@ -344,13 +345,13 @@ async fn a_response_that_never_ends_streams_on_and_ends_with_its_reader() {
 // ===== upgrades =====
 
 #[tokio::test]
-async fn a_websocket_is_upgraded_next_to_the_list_and_on_a_near_miss() {
+async fn websocket_upgrade_passes_through() {
     let socket = |upgrade: WebSocketUpgrade| async {
         upgrade.on_upgrade(|mut socket| async move {
             while let Some(Ok(message)) = socket.recv().await {
                 if let Message::Text(text) = message {
-                    let answer = format!("{text} to you");
-                    socket.send(Message::Text(answer.into())).await.unwrap();
+                    let response = format!("{text} to you");
+                    socket.send(Message::Text(response.into())).await.unwrap();
                 }
             }
         })
@@ -375,27 +376,27 @@ async fn a_websocket_is_upgraded_next_to_the_list_and_on_a_near_miss() {
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
 
-        // A text frame of two bytes, under a mask of zeros (RFC 6455, section 5.2).
+        // A text frame of two bytes, with a zero mask (RFC 6455, section 5.2).
         stream.write_all(b"\x81\x82\0\0\0\0hi").await.unwrap();
-        let mut answer = [0; 11];
-        within(stream.read_exact(&mut answer)).await.unwrap();
-        assert_eq!(&answer, b"\x81\x09hi to you");
+        let mut response = [0; 11];
+        within(stream.read_exact(&mut response)).await.unwrap();
+        assert_eq!(&response, b"\x81\x09hi to you");
     }
 }
 
 #[tokio::test]
-async fn on_our_path_a_request_to_upgrade_gets_the_list() {
+async fn upgrade_request_on_list_path_gets_list() {
     let app = Router::new().route("/", post(|| async {})).layer(house());
     let server = Server::axum(app).await;
     let request = "GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: upgrade, close\r\n\
                    upgrade: h2c\r\n\r\n";
-    let answer = net::raw(server.addr(), request).await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    assert!(answer.contains("house/small"));
+    let response = net::raw(server.addr(), request).await;
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    assert!(response.contains("house/small"));
 }
 
 #[tokio::test]
-async fn a_connect_tunnel_goes_through() {
+async fn connect_tunnel_passes_through() {
     let tunnel = service_fn(|request: Request<Incoming>| async {
         assert_eq!(request.method(), Method::CONNECT);
         tokio::spawn(async {
@@ -407,13 +408,13 @@ async fn a_connect_tunnel_goes_through() {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let server = Server::hyper(house().layer(tunnel)).await;
-    let answer = net::raw(
+    let response = net::raw(
         server.addr(),
         "CONNECT a.test:1 HTTP/1.1\r\nhost: a\r\n\r\n",
     )
     .await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.ends_with("\r\n\r\ntunnelled"), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert!(response.ends_with("\r\n\r\ntunnelled"), "{response}");
 }
 
 // ===== readiness =====
@@ -422,8 +423,7 @@ type Sent = Request<&'static str>;
 type Mocked = mock::Mock<&'static str, Response<Full<Bytes>>>;
 type Handle = mock::Handle<&'static str, Response<Full<Bytes>>>;
 
-/// The layer around a mock, which is told the path alone: a mock wants requests
-/// that can be compared.
+/// The layer around a mock, which gets only the path, because a mock compares requests.
 fn mocked() -> (
     mock::Spawn<impl Service<Sent, Response = StatusCode, Error = BoxError> + Clone>,
     Handle,
@@ -442,7 +442,7 @@ fn request(path: &'static str) -> Sent {
 }
 
 #[tokio::test]
-async fn readiness_is_the_inner_services_and_wakes_with_it() {
+async fn readiness_follows_inner_service() {
     let (mut service, mut handle) = mocked();
     handle.allow(0);
     assert!(service.poll_ready::<Sent>().is_pending());
@@ -451,56 +451,56 @@ async fn readiness_is_the_inner_services_and_wakes_with_it() {
     assert!(service.is_woken());
     assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));
 
-    let answer = service.call(request("/x"));
+    let response = service.call(request("/x"));
     assert_request_eq!(handle, "/x").send_response(Response::new(Full::default()));
-    assert_eq!(answer.await.unwrap(), StatusCode::OK);
-    // The one that was allowed is used up.
+    assert_eq!(response.await.unwrap(), StatusCode::OK);
+    // The one permit is used up.
     assert!(service.poll_ready::<Sent>().is_pending());
 }
 
 #[tokio::test]
-async fn the_list_leaves_the_readiness_that_was_reserved_to_the_next_request() {
+async fn list_response_keeps_reserved_readiness() {
     let (mut service, mut handle) = mocked();
     handle.allow(1);
     assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));
     for _ in 0..3 {
-        let answer = service.call(request("/v1/models"));
-        assert_eq!(answer.await.unwrap(), StatusCode::OK);
+        let response = service.call(request("/v1/models"));
+        assert_eq!(response.await.unwrap(), StatusCode::OK);
         assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));
     }
     assert!(handle.next_request().now_or_never().is_none());
-    let answer = service.call(request("/x"));
+    let response = service.call(request("/x"));
     assert_request_eq!(handle, "/x").send_response(Response::new(Full::default()));
-    assert_eq!(answer.await.unwrap(), StatusCode::OK);
+    assert_eq!(response.await.unwrap(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn the_instance_that_was_polled_ready_is_the_one_that_is_called() {
-    // A mock panics when it is called without having been ready, as a clone is.
+async fn call_uses_the_instance_polled_ready() {
+    // A mock panics when it is called without having been polled ready, as a fresh clone is.
     let (mut service, mut handle) = mocked();
     handle.allow(10);
     for _ in 0..10 {
         assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));
         let idle = service.get_ref().clone();
-        let answer = service.call(request("/x"));
+        let response = service.call(request("/x"));
         drop(idle);
         assert_request_eq!(handle, "/x").send_response(Response::new(Full::default()));
-        assert_eq!(answer.await.unwrap(), StatusCode::OK);
+        assert_eq!(response.await.unwrap(), StatusCode::OK);
     }
 }
 
 #[tokio::test]
-async fn errors_of_readiness_and_of_calls_are_the_inner_services() {
+async fn inner_errors_pass_through() {
     let (mut service, mut handle) = mocked();
     handle.allow(1);
     assert!(matches!(service.poll_ready::<Sent>(), Poll::Ready(Ok(()))));
-    let answer = service.call(request("/x"));
-    assert_request_eq!(handle, "/x").send_error("of the call");
-    assert_eq!(answer.await.unwrap_err().to_string(), "of the call");
+    let response = service.call(request("/x"));
+    assert_request_eq!(handle, "/x").send_error("error of the call");
+    assert_eq!(response.await.unwrap_err().to_string(), "error of the call");
 
-    handle.send_error("of readiness");
+    handle.send_error("error of readiness");
     let Poll::Ready(Err(error)) = service.poll_ready::<Sent>() else {
-        panic!("is ready");
+        panic!("the mock is ready");
     };
-    assert_eq!(error.to_string(), "of readiness");
+    assert_eq!(error.to_string(), "error of readiness");
 }

@@ -1,4 +1,5 @@
-//! The README's advice on axum: where the layer goes, with which `paths`, and what goes around it.
+//! The README's advice on axum: where to add the layer, with which `paths`, and which layers go
+//! around it.
 
 use axum::{
     Router,
@@ -34,7 +35,7 @@ fn api() -> Router {
     Router::new().route("/v1/chat/completions", post(|| async { "chat" }))
 }
 
-async fn ask<S>(app: S, request: http::request::Builder) -> http::Response<Bytes>
+async fn send<S>(app: S, request: http::request::Builder) -> http::Response<Bytes>
 where
     S: Service<Request, Response = Response, Error = std::convert::Infallible>,
 {
@@ -44,12 +45,12 @@ where
     http::Response::from_parts(head, body)
 }
 
-/// Where the list is, of the places where it could be.
+/// The paths at which the list is served, out of the possible ones.
 async fn served_at(app: Router) -> Vec<&'static str> {
     let mut found = Vec::new();
     for path in ["/v1/models", "/api/v1/models"] {
-        let list = ask(app.clone(), http::Request::get(path)).await;
-        let one = ask(
+        let list = send(app.clone(), http::Request::get(path)).await;
+        let one = send(
             app.clone(),
             http::Request::get(format!("{path}/house/small")),
         );
@@ -60,7 +61,7 @@ async fn served_at(app: Router) -> Vec<&'static str> {
         }
     }
     let chat = ["/v1/chat/completions", "/api/v1/chat/completions"];
-    let chat = chat.map(|path| ask(app.clone(), http::Request::post(path)));
+    let chat = chat.map(|path| send(app.clone(), http::Request::post(path)));
     let [top, nested] = futures_util::future::join_all(chat)
         .await
         .try_into()
@@ -70,20 +71,20 @@ async fn served_at(app: Router) -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn the_list_is_where_the_readme_says() {
+async fn list_is_served_where_readme_says() {
     let (short, long) = ("/v1/models", "/api/v1/models");
 
     // Router::layer
     assert_eq!(served_at(api().layer(models(short))).await, [short]);
 
-    // Router::route_layer runs for routes that match, and the list is not one.
+    // `Router::route_layer` runs for matched routes, and the list is not a route.
     assert_eq!(served_at(api().route_layer(models(short))).await, [""; 0]);
 
-    // Around a router that nests another
+    // Around a router that nests another one
     let app = Router::new().nest("/api", api()).layer(models(long));
     assert_eq!(served_at(app).await, [long]);
 
-    // On a nested router: only together with a fallback of its own
+    // On a nested router: only together with a fallback on that router
     let inside = api().layer(models(short));
     assert_eq!(served_at(Router::new().nest("/api", inside)).await, [""; 0]);
     let inside = api()
@@ -99,7 +100,7 @@ async fn the_list_is_where_the_readme_says() {
     let app = Router::new().fallback_service(models(short).layer(api()));
     assert_eq!(served_at(app).await, [short]);
 
-    // Routes of its own, also nested
+    // Routes of the service, also nested
     let service = models(short).service();
     let routes = api()
         .route_service("/v1/models", service.clone())
@@ -116,19 +117,19 @@ async fn authenticate(request: Request, next: Next) -> Response {
 }
 
 #[tokio::test]
-async fn authentication_guards_the_list_only_when_added_after_it() {
+async fn auth_guards_list_only_when_outside() {
     let auth = || middleware::from_fn(authenticate);
     let right = api().layer(models("/v1/models")).layer(auth());
     let wrong = api().layer(auth()).layer(models("/v1/models"));
     let list = || http::Request::get("/v1/models");
-    assert_eq!(ask(right.clone(), list()).await.status(), 401);
-    assert_eq!(ask(wrong, list()).await.status(), 200);
+    assert_eq!(send(right.clone(), list()).await.status(), 401);
+    assert_eq!(send(wrong, list()).await.status(), 200);
     let with_key = list().header(header::AUTHORIZATION, "Bearer key");
-    assert_eq!(ask(right, with_key).await.status(), 200);
+    assert_eq!(send(right, with_key).await.status(), 200);
 }
 
 #[tokio::test]
-async fn cors_answers_a_preflight_and_exposes_both_tags() {
+async fn cors_allows_preflight_and_exposes_etags() {
     let cors = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
@@ -142,21 +143,21 @@ async fn cors_answers_a_preflight_and_exposes_both_tags() {
         let request = http::Request::builder().method(method).uri("/v1/models");
         request.header(header::ORIGIN, "https://chat.test")
     };
-    // A preflight carries no credentials.
+    // A preflight request carries no credentials.
     let preflight = from(Method::OPTIONS)
         .header(header::ACCESS_CONTROL_REQUEST_METHOD, "GET")
         .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization");
-    let preflight = ask(app.clone(), preflight).await;
+    let preflight = send(app.clone(), preflight).await;
     assert_eq!(preflight.status(), 200);
     let allowed = &preflight.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS];
     assert_eq!(allowed, "authorization,content-type");
 
-    // A script sees why it is refused, and the tags of what it gets.
-    let refused = ask(app.clone(), from(Method::GET)).await;
+    // A script can read the status of a refusal, and the tags of a response.
+    let refused = send(app.clone(), from(Method::GET)).await;
     assert_eq!(refused.status(), 401);
     assert_eq!(refused.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
     let list = from(Method::GET).header(header::AUTHORIZATION, "Bearer key");
-    let list = ask(app, list).await;
+    let list = send(app, list).await;
     assert_eq!(list.status(), 200);
     let exposed = &list.headers()[header::ACCESS_CONTROL_EXPOSE_HEADERS];
     assert_eq!(exposed, "etag,x-models-etag");
@@ -164,12 +165,12 @@ async fn cors_answers_a_preflight_and_exposes_both_tags() {
 }
 
 #[tokio::test]
-async fn axum_serves_the_layer_around_a_router() {
+async fn axum_serves_layer_around_router() {
     let app = ServiceBuilder::new()
         .layer(MapResponseBodyLayer::new(Body::new))
         .layer(models("/v1/models"))
         .service(api());
-    let list = ask(app.clone(), http::Request::get("/v1/models")).await;
+    let list = send(app.clone(), http::Request::get("/v1/models")).await;
     assert_eq!(ids(list.body()), ["house/small"]);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -183,7 +184,7 @@ async fn axum_serves_the_layer_around_a_router() {
 }
 
 #[tokio::test]
-async fn a_reqwest_client_is_a_service_of_a_provider() {
+async fn reqwest_client_is_a_provider_service() {
     let upstream = Router::new().route(
         "/v1/models",
         get(|| async { r#"{"object":"list","data":[{"id":"x"}]}"# }),
@@ -196,7 +197,7 @@ async fn a_reqwest_client_is_a_service_of_a_provider() {
         .unwrap();
     let service = ServiceBuilder::new()
         .map_request(|request: http::Request<reqwest::Body>| {
-            reqwest::Request::try_from(request).expect("the URL is absolute")
+            reqwest::Request::try_from(request).expect("an absolute URL")
         })
         .map_response(http::Response::<reqwest::Body>::from)
         .service(client);
@@ -204,12 +205,12 @@ async fn a_reqwest_client_is_a_service_of_a_provider() {
         .provider(Provider::http("lab", service).base_url(format!("{}/v1", server.url())))
         .build()
         .unwrap();
-    let list = ask(api().layer(layer), http::Request::get("/v1/models")).await;
+    let list = send(api().layer(layer), http::Request::get("/v1/models")).await;
     assert_eq!(ids(list.body()), ["lab/x"]);
 }
 
 #[test]
-fn the_readme_program_is_the_example() {
+fn readme_program_equals_example() {
     let readme = include_str!("../../README.md");
     let (_, code) = readme.split_once("```rust,no_run\n").unwrap();
     let (code, _) = code.split_once("```").unwrap();

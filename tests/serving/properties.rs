@@ -1,8 +1,8 @@
-//! What holds for every set of providers, every history and every upstream body.
+//! Properties of every set of providers, every history and every upstream body.
 
 use std::{collections::HashSet, convert::Infallible};
 
-use crate::support::{Desk, Script, ask, builder, get};
+use crate::support::{ScriptedSource, SharedList, builder, get, send};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
@@ -24,8 +24,8 @@ fn run<F: Future>(test: F) -> F::Output {
         .block_on(test)
 }
 
-/// Ids that clash with each other behind the prefixes of `NAMES`, and ids that are
-/// awkward in JSON, in a path or in both.
+/// Ids that collide with each other behind the prefixes of `NAMES`, and ids that are difficult in
+/// JSON, in a path or in both.
 fn id() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[abü]",
@@ -40,7 +40,7 @@ fn id() -> impl Strategy<Value = String> {
 
 const NAMES: [&str; 5] = ["a", "b", "ü x", "\"", "%2F?#"];
 
-/// Whether a text can be an id, or a name that people are shown.
+/// Whether a text is valid as an id or as a display name.
 fn is_bad(text: &str) -> bool {
     let bad = |c: char| {
         c.is_control()
@@ -102,18 +102,18 @@ fn model() -> impl Strategy<Value = Model> {
     })
 }
 
-/// Checks all that must hold of what a layer lists.
+/// Checks all invariants of what a layer lists.
 async fn check(layer: &StaticModelsCacheLayer) -> Result<(), TestCaseError> {
-    let answer = ask(layer, get("/v1/models")).await;
-    prop_assert_eq!(answer.status(), 200);
-    let text = std::str::from_utf8(answer.body()).unwrap();
+    let response = send(layer, get("/v1/models")).await;
+    prop_assert_eq!(response.status(), 200);
+    let text = std::str::from_utf8(response.body()).unwrap();
     let envelope = text.starts_with(r#"{"object":"list","data":["#) && text.ends_with("]}");
     prop_assert!(envelope, "{}", text);
     let body: serde_json::Value = serde_json::from_str(text).unwrap();
     prop_assert_eq!(body.as_object().unwrap().len(), 2);
     let data = body["data"].as_array().unwrap();
     let snapshot = layer.cache().snapshot();
-    prop_assert_eq!(answer.body(), &snapshot.body());
+    prop_assert_eq!(response.body(), &snapshot.body());
     prop_assert_eq!(data.len(), snapshot.len());
     prop_assert_eq!(snapshot.iter().count(), snapshot.len());
 
@@ -132,22 +132,22 @@ async fn check(layer: &StaticModelsCacheLayer) -> Result<(), TestCaseError> {
         prop_assert_eq!(found.upstream_id(), listed.upstream_id());
 
         let path = format!("/v1/models/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
-        let one = ask(layer, get(&path)).await;
+        let one = send(layer, get(&path)).await;
         prop_assert_eq!(one.status(), 200, "{}", path);
         let whole: serde_json::Value = serde_json::from_slice(one.body()).unwrap();
         prop_assert_eq!(&whole, record);
         let etag = one.headers()["etag"].clone();
         let again = Request::get(&path).header("if-none-match", &etag);
-        let again = ask(layer, again.body(Empty::new()).unwrap()).await;
+        let again = send(layer, again.body(Empty::new()).unwrap()).await;
         prop_assert_eq!(again.status(), 304);
         prop_assert_eq!(&again.headers()["etag"], &etag);
         prop_assert!(again.body().is_empty());
         records.push(one.into_body());
     }
-    // The list is its models, byte for byte.
+    // The list is the concatenation of its models, byte for byte.
     let joined = records.join(&b","[..]);
     let whole = [&br#"{"object":"list","data":["#[..], &joined, b"]}"].concat();
-    prop_assert_eq!(answer.body(), &whole);
+    prop_assert_eq!(response.body(), &whole);
     Ok(())
 }
 
@@ -155,18 +155,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn any_providers_are_listed_whole_with_unique_ids_that_route_as_they_are_listed(
+    fn listed_ids_are_complete_unique_and_routed(
         lists in vec((any::<bool>(), vec(model(), 0..12)), 0..NAMES.len()),
     ) {
         run(async {
             let providers = NAMES.into_iter().zip(lists).map(|(name, (prefixed, models))| {
-                let script = Script::new(move |_| {
+                let source = ScriptedSource::new(move |_| {
                     let models = models.clone();
                     async { Ok::<_, Infallible>(ModelList::from(models)) }
                 });
-                Provider::source(name, script).prefix(prefixed)
+                Provider::source(name, source).prefix(prefixed)
             });
-            // One that is always there: where nothing is, nothing is listed.
+            // A provider that always has a model: an entirely empty list would be a 503.
             let house = Provider::fixed("house", [Model::new("x")]);
             let layer = builder(providers.chain([house])).build().unwrap();
             check(&layer).await
@@ -174,26 +174,27 @@ proptest! {
     }
 
     #[test]
-    fn the_facts_of_a_model_survive(model in model()) {
+    fn model_facts_are_served_unchanged(model in model()) {
         run(async {
-            let script = Script::new({
+            let source = ScriptedSource::new({
                 let model = model.clone();
                 move |_| {
                     let list = ModelList::from_iter([model.clone()]);
                     async { Ok::<_, Infallible>(list) }
                 }
             });
-            let layer = builder([Provider::source("lab", script)]).build().unwrap();
+            let layer = builder([Provider::source("lab", source)]).build().unwrap();
             let _ = layer.cache().refresh().await;
             let snapshot = layer.cache().snapshot();
             let Some(listed) = snapshot.iter().next() else {
-                // Refused for its id, and for nothing else.
+                // Rejected for its id alone.
                 prop_assert!(model.id().is_empty() || is_bad(model.id()));
                 return Ok(());
             };
             let owner = model.owned_by().filter(|owner| !is_bad(owner));
             let name = model.display_name().filter(|name| !is_bad(name));
-            // A date of today is dropped as the date of the request, one before 2015 as none.
+            // Today's date is dropped as the date of the request, and one before 2015 as
+            // implausible.
             let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
             let kept = |at: &u32| *at >= 1_420_070_400 && u64::from(*at) + 2 * 3600 < now;
             let dropped = |at: &u32| *at < 1_420_070_400 || u64::from(*at) >= now;
@@ -229,7 +230,7 @@ proptest! {
     }
 }
 
-/// The set as JSON; null where there is none.
+/// The set as JSON, or null if it is empty.
 fn to_json(set: Modalities) -> serde_json::Value {
     if set.is_empty() {
         return serde_json::Value::Null;
@@ -237,9 +238,9 @@ fn to_json(set: Modalities) -> serde_json::Value {
     serde_json::to_value(set).unwrap()
 }
 
-// ===== Publication in steps =====
+// ===== Incremental publication =====
 
-/// What happens to the providers, picked by position.
+/// An event for some provider, selected by position.
 #[derive(Clone, Debug)]
 enum Step {
     Answer(usize, Vec<Model>),
@@ -266,7 +267,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Few ids, so that they clash and come back.
+/// Few ids, so that they collide and reappear.
 fn stable_model() -> impl Strategy<Value = Model> {
     let id = prop_oneof!["[abc]", "(a|b|ü x)/[ab]", "(a|b)/(a|b)/[ab]"];
     (id, option::of(1..3_u64)).prop_map(|(id, tokens)| Model::new(id).with_context_length(tokens))
@@ -275,7 +276,7 @@ fn stable_model() -> impl Strategy<Value = Model> {
 #[derive(Clone)]
 struct Known {
     provider: Provider,
-    desk: Desk,
+    shared: SharedList,
     last_good: Option<ModelList>,
     prefixed: bool,
     named: bool,
@@ -283,11 +284,11 @@ struct Known {
 
 impl Known {
     fn new(name: &str, prefixed: bool) -> Self {
-        let desk = Desk::new([]);
-        desk.set(Err(ListErrorKind::Transport));
+        let shared = SharedList::new([]);
+        shared.set(Err(ListErrorKind::Transport));
         Self {
-            provider: Provider::source(name, Script::desk(&desk)),
-            desk,
+            provider: Provider::source(name, ScriptedSource::shared(&shared)),
+            shared,
             last_good: None,
             prefixed,
             named: false,
@@ -307,15 +308,18 @@ impl Known {
         self.set(self.provider.clone())
     }
 
-    /// One that has never been anything else.
+    /// A layer that never had another configuration.
     fn fresh(&self) -> Provider {
-        let desk = Desk::new([]);
-        desk.set(self.last_good.clone().ok_or(ListErrorKind::Transport));
-        self.set(Provider::source(self.provider.name(), Script::desk(&desk)))
+        let shared = SharedList::new([]);
+        shared.set(self.last_good.clone().ok_or(ListErrorKind::Transport));
+        self.set(Provider::source(
+            self.provider.name(),
+            ScriptedSource::shared(&shared),
+        ))
     }
 }
 
-/// Takes a step, and says whether the set of providers has changed.
+/// Performs a step and returns whether the set of providers has changed.
 async fn take(step: Step, known: &mut Vec<Known>, layer: &StaticModelsCacheLayer) -> bool {
     let cache = layer.cache();
     let count = known.len();
@@ -331,7 +335,7 @@ async fn take(step: Step, known: &mut Vec<Known>, layer: &StaticModelsCacheLayer
         Step::Answer(at, models) => {
             let one = &mut known[at % count];
             let list = ModelList::from(models);
-            one.desk.set(Ok(list.clone()));
+            one.shared.set(Ok(list.clone()));
             one.last_good = Some(list);
             cache.refresh_provider(one.provider.name()).await.unwrap();
         }
@@ -341,7 +345,7 @@ async fn take(step: Step, known: &mut Vec<Known>, layer: &StaticModelsCacheLayer
         }
         Step::Fail(at) => {
             let one = &known[at % count];
-            one.desk.set(Err(ListErrorKind::Timeout));
+            one.shared.set(Err(ListErrorKind::Timeout));
             cache
                 .refresh_provider(one.provider.name())
                 .await
@@ -371,7 +375,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2 * CASES, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn a_list_published_in_steps_is_the_list_of_a_fresh_start(steps in vec(step(), 1..24)) {
+    fn incremental_list_equals_fresh_list(steps in vec(step(), 1..24)) {
         run(async {
             let layer = builder([]).accept_empty(true).build().unwrap();
             let mut known = Vec::new();
@@ -396,7 +400,7 @@ proptest! {
                 prop_assert_eq!(counts(&layer), counts(&fresh));
             }
             let house = Known::new("house", true);
-            house.desk.lay(["x"]);
+            house.shared.set_ids(["x"]);
             known.push(house);
             layer.cache().set_providers(known.iter().map(Known::provider)).await.unwrap();
             check(&layer).await
@@ -406,7 +410,7 @@ proptest! {
 
 // ===== Hostile bytes =====
 
-/// Bytes from nonsense to nearly a list.
+/// Bytes from nonsense to almost a list.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let good = r#"{"object":"list","data":[{"id":"a","object":"model","created":1,"owned_by":"x"},{"id":"b"}]}"#;
     let cut = move |(at, with): (usize, Vec<u8>)| {
@@ -438,11 +442,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4 * CASES, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn no_body_panics_or_clears_a_good_list(body in body(), status in prop_oneof![Just(200_u16), 200..599_u16]) {
+    fn arbitrary_body_never_clears_a_list(body in body(), status in prop_oneof![Just(200_u16), 200..599_u16]) {
         run(async {
-            let answers = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let responses = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
             let service = tower::service_fn(move |_: Request<Empty<Bytes>>| {
-                let first = answers.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+                let first = responses.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
                 let response = if first {
                     Response::new(Full::<Bytes>::from(r#"{"data":[{"id":"good"}]}"#))
                 } else {

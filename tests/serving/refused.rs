@@ -1,17 +1,19 @@
-//! A caller that sees nothing costs no fetch, waits for nothing, and learns nothing of the
-//! providers. Neither does a request that needs no list.
+//! A caller that sees nothing causes no fetch, does not wait, and learns nothing about the
+//! providers. The same holds for a request that needs no list.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::support::forms::{self, WITH_MODELS, speaking_all};
-use crate::support::{Script, Unasked, ask, builder, calm, collect, get, models, timed};
+use crate::support::dialects::{self, WITH_MODELS, with_all_dialects};
+use crate::support::{
+    ScriptedSource, Unreachable, builder, collect, get, models, send, settle, timed,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use tower::{Layer, ServiceExt};
 use tower_models_cache::{BoxError, Builder, Model, Provider, StaticModelsCacheLayer, View};
 
-/// Callers that may not even know whether there is a list, and the status that each gets.
+/// Callers that may not even learn whether there is a list, with the status that each gets.
 const CLOSED: [(&str, u16); 4] = [
     ("denied", 403),
     ("stranger", 401),
@@ -26,14 +28,14 @@ fn hook(request: &http::request::Parts) -> Result<View, BoxError> {
         Some(b"none") => View::none(),
         Some(b"denied") => View::denied(StatusCode::FORBIDDEN),
         Some(b"stranger") => View::denied(StatusCode::UNAUTHORIZED),
-        Some(b"broken") => View::named("broken", |_| panic!("of the predicate")),
-        Some(b"panic") => panic!("of the hook"),
-        _ => return Err("of the hook".into()),
+        Some(b"broken") => View::named("broken", |_| panic!("panic in the predicate")),
+        Some(b"panic") => panic!("panic in the hook"),
+        _ => return Err("error of the hook".into()),
     })
 }
 
 fn layer(builder: Builder) -> StaticModelsCacheLayer {
-    speaking_all(builder).views(hook).build().unwrap()
+    with_all_dialects(builder).views(hook).build().unwrap()
 }
 
 fn by(caller: &'static str, mut request: Request<Empty<Bytes>>) -> Request<Empty<Bytes>> {
@@ -44,11 +46,11 @@ fn by(caller: &'static str, mut request: Request<Empty<Bytes>>) -> Request<Empty
     request
 }
 
-/// Every request that the layer answers.
+/// Every request that the layer responds to.
 fn requests(caller: &'static str) -> impl Iterator<Item = Request<Empty<Bytes>>> {
-    let lists = forms::ALL.into_iter().map(forms::whole);
+    let lists = dialects::ALL.into_iter().map(dialects::whole_list);
     let ids = ["lab/a", "lab/b"];
-    let one = move |id| WITH_MODELS.map(|dialect| forms::model(dialect, id));
+    let one = move |id| WITH_MODELS.map(|dialect| dialects::model(dialect, id));
     let gets = lists.chain(ids.into_iter().flat_map(one));
     let gets = gets
         .chain([get("/api/version")])
@@ -63,70 +65,74 @@ fn requests(caller: &'static str) -> impl Iterator<Item = Request<Empty<Bytes>>>
 async fn show(layer: &StaticModelsCacheLayer, caller: &'static str, body: &str) -> Response<Bytes> {
     let body = Full::<Bytes>::from(body.to_owned());
     let request = Request::post("/api/show").header("x-caller", caller);
-    let service = layer.ollama_show().layer(Unasked);
-    let Ok(answer) = service.oneshot(request.body(body).unwrap()).await;
-    collect(answer).await
+    let service = layer.ollama_show().layer(Unreachable);
+    let Ok(response) = service.oneshot(request.body(body).unwrap()).await;
+    collect(response).await
 }
 
-/// All answers to a caller.
-async fn answers(layer: &StaticModelsCacheLayer, caller: &'static str) -> Vec<Response<Bytes>> {
-    let mut answers = Vec::new();
+/// All responses to a caller.
+async fn responses(layer: &StaticModelsCacheLayer, caller: &'static str) -> Vec<Response<Bytes>> {
+    let mut responses = Vec::new();
     for request in requests(caller) {
-        answers.push(ask(layer, request).await);
+        responses.push(send(layer, request).await);
     }
     for body in [r#"{"model":"lab/a"}"#, r#"{"model":"lab/b"}"#, "{"] {
-        answers.push(show(layer, caller, body).await);
+        responses.push(show(layer, caller, body).await);
     }
-    answers
+    responses
 }
 
 type Kind = (&'static str, fn(Builder) -> Builder);
 
-/// Layers without a refresher, whose requests renew the lists.
+/// Layers without a refresher, whose requests refresh the lists.
 const KINDS: [Kind; 2] = [
     ("build", |builder| builder.allow_refresh(|_| true)),
     ("without_cache", Builder::without_cache),
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_without_a_view_costs_no_fetch() {
+async fn denied_caller_causes_no_fetch() {
     for (kind, with) in KINDS {
-        let script = Script::always(["a"]);
-        let layer = layer(with(builder([Provider::source("lab", script.clone())])));
+        let source = ScriptedSource::always(["a"]);
+        let layer = layer(with(builder([Provider::source("lab", source.clone())])));
         for (caller, status) in CLOSED {
-            for answer in answers(&layer, caller).await {
-                assert_eq!(answer.status(), status, "{kind} {caller}");
+            for response in responses(&layer, caller).await {
+                assert_eq!(response.status(), status, "{kind} {caller}");
             }
         }
-        answers(&layer, "none").await;
-        calm().await;
-        assert_eq!(script.calls(), 0, "{kind}: no first fetch");
+        responses(&layer, "none").await;
+        settle().await;
+        assert_eq!(source.calls(), 0, "{kind}: no first fetch");
 
-        assert_eq!(ask(&layer, get("/v1/models")).await.status(), 200);
-        assert_eq!(script.calls(), 1, "{kind}: one for a caller that sees it");
+        assert_eq!(send(&layer, get("/v1/models")).await.status(), 200);
+        assert_eq!(
+            source.calls(),
+            1,
+            "{kind}: one fetch for a caller that sees the provider"
+        );
         tokio::time::sleep(Duration::from_secs(3600)).await;
         for (caller, _) in CLOSED {
-            answers(&layer, caller).await;
+            responses(&layer, caller).await;
         }
-        answers(&layer, "none").await;
-        calm().await;
-        assert_eq!(script.calls(), 1, "{kind}: none when the list is due");
+        responses(&layer, "none").await;
+        settle().await;
+        assert_eq!(source.calls(), 1, "{kind}: no fetch when the list is due");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_without_a_view_waits_for_nothing() {
+async fn denied_caller_does_not_wait() {
     for (kind, with) in KINDS {
-        let lab = Provider::source("lab", Script::hung());
+        let lab = Provider::source("lab", ScriptedSource::hung());
         let layer = layer(with(builder([lab])));
-        // Somebody else waits meanwhile.
+        // Another caller waits meanwhile.
         let other = tokio::spawn({
             let layer = layer.clone();
-            async move { ask(&layer, get("/v1/models")).await }
+            async move { send(&layer, get("/v1/models")).await }
         });
-        calm().await;
+        settle().await;
         for caller in CLOSED.map(|(caller, _)| caller).into_iter().chain(["none"]) {
-            let (_, took) = timed(answers(&layer, caller)).await;
+            let (_, took) = timed(responses(&layer, caller)).await;
             assert_eq!(took, Duration::ZERO, "{kind} {caller}");
         }
         assert!(!other.is_finished());
@@ -134,61 +140,64 @@ async fn a_caller_without_a_view_waits_for_nothing() {
     }
 }
 
-/// A body that never ends, of which not a byte is needed to refuse.
+/// A body that never ends; no byte of it is needed to refuse the request.
 #[tokio::test(start_paused = true)]
-async fn a_closed_caller_is_refused_before_its_body_is_read() {
+async fn denied_caller_is_refused_before_body_is_read() {
     let layer = layer(builder([]));
     for (caller, status) in CLOSED {
         let body = axum::body::Body::from_stream(futures_util::stream::pending::<
             Result<Bytes, std::io::Error>,
         >());
         let request = Request::post("/api/show").header("x-caller", caller);
-        let service = layer.ollama_show().layer(Unasked);
-        let answer = service.oneshot(request.body(body).unwrap());
-        let answer = tokio::time::timeout(Duration::from_secs(60), answer).await;
-        let Ok(answer) = answer.expect("the body is not waited for");
-        assert_eq!(answer.status(), status, "{caller}");
+        let service = layer.ollama_show().layer(Unreachable);
+        let response = service.oneshot(request.body(body).unwrap());
+        let response = tokio::time::timeout(Duration::from_secs(60), response).await;
+        let Ok(response) = response.expect("does not wait for the body");
+        assert_eq!(response.status(), status, "{caller}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_version_waits_for_no_provider_and_costs_no_fetch() {
+async fn version_request_does_not_wait_or_fetch() {
     for (kind, with) in KINDS {
-        let script = Script::hung();
-        let layer = layer(with(builder([Provider::source("lab", script.clone())])));
+        let source = ScriptedSource::hung();
+        let layer = layer(with(builder([Provider::source("lab", source.clone())])));
         for request in [get("/api/version"), get("/api/version?refresh=true")] {
-            let (answer, took) = timed(ask(&layer, request)).await;
+            let (response, took) = timed(send(&layer, request)).await;
             assert_eq!(
-                (answer.status().as_u16(), took),
+                (response.status().as_u16(), took),
                 (200, Duration::ZERO),
                 "{kind}"
             );
-            assert_eq!(answer.headers()["cache-status"], "tower-models-cache; hit");
+            assert_eq!(
+                response.headers()["cache-status"],
+                "tower-models-cache; hit"
+            );
         }
-        calm().await;
-        assert_eq!(script.calls(), 0, "{kind}");
+        settle().await;
+        assert_eq!(source.calls(), 0, "{kind}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_tells_nothing_of_the_providers() {
-    let moody = |good: fn(usize) -> bool| {
-        let answer = move |call| async move {
+async fn refusal_reveals_no_providers() {
+    let flaky = |good: fn(usize) -> bool| {
+        let response = move |call| async move {
             if good(call) {
                 Ok(models(["a"]))
             } else {
                 Err("down")
             }
         };
-        Provider::source("lab", Script::new(answer))
+        Provider::source("lab", ScriptedSource::new(response))
     };
     let house = || Provider::fixed("house", [Model::new("small")]);
     let mut seen: Vec<Vec<(StatusCode, HeaderMap, Bytes)>> = Vec::new();
     for providers in [
-        vec![house(), moody(|_| true)],
-        vec![house(), moody(|call| call == 1)], // stale
-        vec![house(), moody(|_| false)],        // missing
-        vec![moody(|_| false)],                 // nothing to serve
+        vec![house(), flaky(|_| true)],
+        vec![house(), flaky(|call| call == 1)], // stale
+        vec![house(), flaky(|_| false)],        // missing
+        vec![flaky(|_| false)],                 // no list
     ] {
         let layer = layer(builder(providers).expose_incomplete(true));
         for _ in 0..2 {
@@ -196,38 +205,41 @@ async fn a_refusal_tells_nothing_of_the_providers() {
         }
         let mut all = Vec::new();
         for (caller, _) in CLOSED {
-            for answer in answers(&layer, caller).await {
-                let status = &answer.headers()["cache-status"];
-                let expected = match answer.status().as_u16() {
+            for response in responses(&layer, caller).await {
+                let status = &response.headers()["cache-status"];
+                let expected = match response.status().as_u16() {
                     500 => "tower-models-cache; detail=error",
                     _ => "tower-models-cache; detail=denied",
                 };
                 assert_eq!(status, expected, "{caller}");
-                let (head, body) = answer.into_parts();
+                let (head, body) = response.into_parts();
                 all.push((head.status, head.headers, body));
             }
         }
         seen.push(all);
     }
     for other in &seen[1..] {
-        assert_eq!(*other, seen[0], "whatever the providers' health");
+        assert_eq!(*other, seen[0], "independent of the providers' health");
     }
 }
 
-/// A predicate that panics is a failed hook, also where a request waited before it was asked.
+/// A predicate that panics is a failed hook, also after a request has waited.
 #[tokio::test(start_paused = true)]
-async fn a_failed_predicate_is_an_error_and_no_hit() {
-    let (held, gate) = Script::held(["a"]);
+async fn failed_predicate_is_error_not_hit() {
+    let (held, gate) = ScriptedSource::held(["a"]);
     let layer = layer(builder([Provider::source("lab", held)]));
     gate.open(usize::MAX >> 4);
     let mut seen = BTreeSet::new();
     for dialect in WITH_MODELS {
-        for request in [forms::whole(dialect), forms::model(dialect, "lab/a")] {
+        for request in [
+            dialects::whole_list(dialect),
+            dialects::model(dialect, "lab/a"),
+        ] {
             let mut request = by("broken", request);
             request.headers_mut().remove("cache-control");
-            let answer = ask(&layer, request).await;
-            assert_eq!(answer.status(), 500, "{dialect:?}");
-            let status = answer.headers()["cache-status"].to_str().unwrap();
+            let response = send(&layer, request).await;
+            assert_eq!(response.status(), 500, "{dialect:?}");
+            let status = response.headers()["cache-status"].to_str().unwrap();
             seen.insert(status.to_owned());
         }
     }

@@ -1,6 +1,6 @@
 //! The list and its models, as clients get them.
 
-use crate::support::{Script, ask, get, list};
+use crate::support::{ScriptedSource, get, list, send};
 use http::{Request, StatusCode};
 use http_body_util::Empty;
 use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
@@ -22,8 +22,8 @@ fn house() -> StaticModelsCacheLayer {
 }
 
 #[tokio::test]
-async fn the_list_has_the_exact_envelope_in_a_stable_order() {
-    let response = ask(&house(), get("/v1/models")).await;
+async fn list_envelope_and_order_are_exact() {
+    let response = send(&house(), get("/v1/models")).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "application/json");
     assert_eq!(response.headers()["cache-control"], "private, no-cache");
@@ -47,9 +47,9 @@ async fn the_list_has_the_exact_envelope_in_a_stable_order() {
 }
 
 #[tokio::test]
-async fn a_model_is_the_same_bytes_as_in_the_list() {
+async fn model_has_bytes_of_list_record() {
     let layer = house();
-    let all = ask(&layer, get("/v1/models")).await.into_body();
+    let all = send(&layer, get("/v1/models")).await.into_body();
     for path in [
         "house/small",
         "house%2Fsmall",
@@ -60,7 +60,7 @@ async fn a_model_is_the_same_bytes_as_in_the_list() {
         "%C3%BC",
         "house/small/",
     ] {
-        let response = ask(&layer, get(&format!("/v1/models/{path}"))).await;
+        let response = send(&layer, get(&format!("/v1/models/{path}"))).await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         let body = response.body();
         assert!(all.windows(body.len()).any(|part| part == body), "{path}");
@@ -70,12 +70,12 @@ async fn a_model_is_the_same_bytes_as_in_the_list() {
             .header("if-none-match", etag)
             .body(Empty::new())
             .unwrap();
-        assert_eq!(ask(&layer, again).await.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(send(&layer, again).await.status(), StatusCode::NOT_MODIFIED);
     }
 }
 
 #[tokio::test]
-async fn an_unknown_model_is_not_found_in_the_form_that_clients_raise_from() {
+async fn unknown_model_is_openai_404() {
     for path in [
         "small",
         "house/smal",
@@ -86,7 +86,7 @@ async fn an_unknown_model_is_not_found_in_the_form_that_clients_raise_from() {
         "open/ü",
     ] {
         let path = path.replace('ü', "%C3%BC");
-        let response = ask(&house(), get(&format!("/v1/models/{path}"))).await;
+        let response = send(&house(), get(&format!("/v1/models/{path}"))).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
         assert_eq!(body["error"]["code"], "model_not_found");
@@ -94,12 +94,12 @@ async fn an_unknown_model_is_not_found_in_the_form_that_clients_raise_from() {
 }
 
 #[tokio::test]
-async fn head_has_the_headers_of_get_and_no_body() {
+async fn head_has_headers_of_get_without_body() {
     for path in ["/v1/models", "/v1/models/house/small", "/v1/models/nothing"] {
         let layer = house();
-        let got = ask(&layer, get(path)).await;
+        let got = send(&layer, get(path)).await;
         let head = Request::head(path).body(Empty::new()).unwrap();
-        let head = ask(&layer, head).await;
+        let head = send(&layer, head).await;
         assert_eq!(head.status(), got.status());
         assert_eq!(head.headers(), got.headers());
         assert!(head.body().is_empty() && !got.body().is_empty());
@@ -107,17 +107,17 @@ async fn head_has_the_headers_of_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn no_providers_are_an_empty_list_but_no_answer_is_not() {
+async fn list_is_empty_without_providers_else_503() {
     let none = StaticModelsCacheLayer::builder().build().unwrap();
     assert!(list(&none).await.is_empty());
 
-    let failing = Script::new(|_| async { Err("down") });
+    let failing = ScriptedSource::new(|_| async { Err("down") });
     let layer = StaticModelsCacheLayer::builder()
         .provider(Provider::source("lab", failing))
         .build()
         .unwrap();
     for path in ["/v1/models", "/v1/models/lab/x"] {
-        let response = ask(&layer, get(path)).await;
+        let response = send(&layer, get(path)).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key("retry-after"));
         assert!(!response.headers().contains_key("etag"));
@@ -125,7 +125,7 @@ async fn no_providers_are_an_empty_list_but_no_answer_is_not() {
 }
 
 #[tokio::test]
-async fn of_two_models_under_one_id_the_first_declared_is_listed_and_routed_to() {
+async fn first_declared_model_wins_duplicate_id() {
     let layer = StaticModelsCacheLayer::builder()
         .provider(Provider::fixed("a", [Model::new("x")]))
         .provider(Provider::fixed("router", [Model::new("a/x"), Model::new("b/y")]).prefix(false))

@@ -1,4 +1,4 @@
-//! The layer in stacks of tower and tower-http, under and over each of their layers.
+//! The layer in stacks of tower and tower-http, inside and outside of each of their layers.
 
 use crate::support;
 use std::{
@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Script, ids};
+use crate::support::{ScriptedSource, ids};
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -61,19 +61,19 @@ fn expected() -> Bytes {
     house().cache().snapshot().body()
 }
 
-/// The inner service: says where the request came to, and panics on `/panic`.
+/// The inner service: reports the request that reached it, and panics on `/panic`.
 async fn inside(request: In) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
-    assert_ne!(path, "/panic", "was told to");
+    assert_ne!(path, "/panic", "requested panic");
     let marks = request.headers().get("x-mark").map(HeaderValue::as_bytes);
     let marks = String::from_utf8(marks.unwrap_or_default().to_vec()).unwrap();
-    // Long enough to be worth a compression.
-    let told = format!(
+    // Long enough to be compressed.
+    let text = format!(
         "inside {} {path} {marks}{}",
         request.method(),
         " ".repeat(99)
     );
-    let mut response = Response::new(Full::from(told));
+    let mut response = Response::new(Full::from(text));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     Ok(response)
@@ -91,7 +91,7 @@ fn get(path: &str) -> In {
     request(Method::GET, path, &[])
 }
 
-async fn ask<S, B>(service: &S, request: In) -> Response<Bytes>
+async fn send<S, B>(service: &S, request: In) -> Response<Bytes>
 where
     S: Service<In, Response = Response<B>, Error: fmt::Debug> + Clone,
     B: Body<Error: fmt::Debug>,
@@ -101,65 +101,65 @@ where
     Response::from_parts(head, body.collect().await.unwrap().to_bytes())
 }
 
-/// Whether the list, a model of it, its HEAD, its 304 and the inner service are
-/// all reached through this stack.
+/// Checks that the list, a model, HEAD, a 304 and the inner service are all reachable through
+/// this stack.
 async fn serves_everything<S, B>(service: &S)
 where
     S: Service<In, Response = Response<B>, Error: fmt::Debug> + Clone,
     B: Body<Error: fmt::Debug>,
 {
-    let list = ask(service, get("/v1/models")).await;
+    let list = send(service, get("/v1/models")).await;
     assert_eq!(list.status(), StatusCode::OK);
     assert_eq!(list.body(), &expected());
     let length = list.body().len().to_string();
     assert_eq!(list.headers()[header::CONTENT_LENGTH], length);
-    let head = ask(service, request(Method::HEAD, "/v1/models", &[])).await;
+    let head = send(service, request(Method::HEAD, "/v1/models", &[])).await;
     let mut promised = list.headers().clone();
     if !head.headers().contains_key(header::VARY) {
-        // tower-http's compression does not look at what has no body.
+        // tower-http's compression ignores responses without a body.
         promised.remove(header::VARY);
     }
     assert_eq!(head.headers(), &promised);
     assert!(head.body().is_empty());
     let etag = list.headers()[header::ETAG].to_str().unwrap();
     let again = [(header::IF_NONE_MATCH, etag)];
-    let again = ask(service, request(Method::GET, "/v1/models", &again)).await;
+    let again = send(service, request(Method::GET, "/v1/models", &again)).await;
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
     assert!(again.body().is_empty());
     assert!(!again.headers().contains_key(header::CONTENT_LENGTH));
-    let model = ask(service, get("/v1/models/house/small-7")).await;
+    let model = send(service, get("/v1/models/house/small-7")).await;
     assert!(model.body().starts_with(br#"{"id":"house/small-7""#));
-    let other = ask(service, request(Method::POST, "/v1/models", &[])).await;
+    let other = send(service, request(Method::POST, "/v1/models", &[])).await;
     assert!(other.body().starts_with(b"inside POST /v1/models"));
 }
 
 // ===== tower =====
 
-/// An error that is nobody else's.
+/// An error type that only this test has.
 #[derive(Debug, PartialEq)]
-struct Ours(Cell<u8>);
+struct OwnError(Cell<u8>);
 
 #[tokio::test]
-async fn the_inner_services_error_comes_back_as_what_it_is() {
-    let failing =
-        service_fn(|_: Request<()>| async { Err::<Response<Empty<Bytes>>, _>(Ours(Cell::new(7))) });
+async fn inner_error_keeps_its_type() {
+    let failing = service_fn(|_: Request<()>| async {
+        Err::<Response<Empty<Bytes>>, _>(OwnError(Cell::new(7)))
+    });
     let mut service = house().layer(failing);
     let other = Request::get("/x").body(()).unwrap();
-    let error: Ours = service
+    let error: OwnError = service
         .ready()
         .await
         .unwrap()
         .call(other)
         .await
         .unwrap_err();
-    assert_eq!(error, Ours(Cell::new(7)));
+    assert_eq!(error, OwnError(Cell::new(7)));
     let ours = Request::get("/v1/models").body(()).unwrap();
     assert_eq!(service.call(ours).await.unwrap().status(), StatusCode::OK);
 }
 
-/// Neither `Sync` nor `Unpin` nor `Send`, with data that only a service of its own
-/// kind takes.
-struct Odd {
+/// Neither `Sync` nor `Unpin` nor `Send`, with a data type of its own.
+struct OddBody {
     _not_sync: Cell<()>,
     _not_send: std::rc::Rc<()>,
     _pinned: PhantomPinned,
@@ -188,43 +188,43 @@ impl Buf for OddData {
     }
 }
 
-impl Body for Odd {
+impl Body for OddBody {
     type Data = OddData;
-    type Error = Ours;
+    type Error = OwnError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<OddData>, Ours>>> {
-        Poll::Ready(Some(Err(Ours(Cell::new(9)))))
+    ) -> Poll<Option<Result<Frame<OddData>, OwnError>>> {
+        Poll::Ready(Some(Err(OwnError(Cell::new(9)))))
     }
 }
 
 #[tokio::test]
-async fn a_body_need_not_be_sync_send_or_unpin_and_may_have_data_of_its_own() {
-    let odd = service_fn(|request: Request<Odd>| async {
+async fn body_may_be_non_send_with_custom_data() {
+    let odd = service_fn(|request: Request<OddBody>| async {
         Ok::<_, Infallible>(Response::new(request.into_body()))
     });
     let mut service = house().layer(odd);
-    let body = || Odd {
+    let body = || OddBody {
         _not_sync: Cell::default(),
         _not_send: Default::default(),
         _pinned: PhantomPinned,
     };
     let Ok(echoed) = service.call(Request::get("/x").body(body()).unwrap()).await;
     let error = echoed.into_body().collect().await.unwrap_err();
-    assert_eq!(error, Ours(Cell::new(9)));
+    assert_eq!(error, OwnError(Cell::new(9)));
     let Ok(list) = service
         .call(Request::get("/v1/models").body(body()).unwrap())
         .await;
-    let mut list: Pin<Box<ResponseBody<Odd>>> = Box::pin(list.into_body());
+    let mut list: Pin<Box<ResponseBody<OddBody>>> = Box::pin(list.into_body());
     let frame = list.frame().await.unwrap().unwrap();
     assert_eq!(frame.into_data().unwrap().0, expected());
     assert!(list.frame().await.is_none());
 }
 
 #[tokio::test]
-async fn it_can_be_boxed_shared_and_sent() {
+async fn service_can_be_boxed_shared_and_sent() {
     fn sendable<T: Clone + Send + Sync + 'static>(_: &T) {}
     fn future<F: Future + Send + 'static>(future: F) -> F {
         future
@@ -246,7 +246,7 @@ async fn it_can_be_boxed_shared_and_sent() {
 }
 
 #[tokio::test]
-async fn two_layers_in_one_stack_each_serve_their_own_list() {
+async fn two_layers_serve_their_own_lists() {
     let mine = StaticModelsCacheLayer::builder()
         .provider(Provider::fixed("mine", [Model::new("x")]))
         .paths(["/mine/models"])
@@ -255,12 +255,12 @@ async fn two_layers_in_one_stack_each_serve_their_own_list() {
     let stack = ServiceBuilder::new().layer(house()).layer(mine);
     let service = stack.service(service_fn(inside));
     serves_everything(&service).await;
-    let list = ask(&service, get("/mine/models")).await;
+    let list = send(&service, get("/mine/models")).await;
     assert_eq!(ids(list.body()), ["mine/x"]);
 }
 
 #[tokio::test]
-async fn with_its_bodies_boxed_it_can_be_an_option_of_the_stack() {
+async fn layer_with_boxed_bodies_can_be_optional() {
     for enabled in [true, false] {
         let boxed = ServiceBuilder::new()
             .layer(MapResponseBodyLayer::new(|body: ResponseBody<_>| {
@@ -273,33 +273,33 @@ async fn with_its_bodies_boxed_it_can_be_an_option_of_the_stack() {
             false => Either::Right(plain),
         };
         let service = ServiceBuilder::new().layer(layer);
-        let answer = ask(&service.service(service_fn(inside)), get("/v1/models")).await;
-        assert_eq!(answer.body() == &expected(), enabled);
+        let response = send(&service.service(service_fn(inside)), get("/v1/models")).await;
+        assert_eq!(response.body() == &expected(), enabled);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_inside_ends_what_is_inside_and_never_the_list() {
+async fn inner_timeout_does_not_affect_list() {
     let hung =
         service_fn(|_: In| std::future::pending::<Result<Response<Full<Bytes>>, BoxError>>());
     let stack = ServiceBuilder::new()
         .layer(house())
         .layer(TimeoutLayer::new(Duration::from_secs(1)));
     let service = stack.service(hung);
-    let list = ask(&service, get("/v1/models")).await;
+    let list = send(&service, get("/v1/models")).await;
     assert_eq!(list.body(), &expected());
     let error = service.oneshot(get("/x")).await.unwrap_err();
     assert!(error.is::<tower::timeout::error::Elapsed>());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_outside_ends_the_wait_for_a_provider_but_not_its_fetch() {
-    let script = Script::new(|_| async {
+async fn outer_timeout_does_not_cancel_fetch() {
+    let source = ScriptedSource::new(|_| async {
         tokio::time::sleep(Duration::from_millis(1200)).await;
         Ok::<_, Infallible>(support::models(["x"]))
     });
     let layer = StaticModelsCacheLayer::builder()
-        .provider(Provider::source("lab", script.clone()))
+        .provider(Provider::source("lab", source.clone()))
         .build()
         .unwrap();
     let stack = ServiceBuilder::new()
@@ -309,31 +309,31 @@ async fn a_timeout_outside_ends_the_wait_for_a_provider_but_not_its_fetch() {
     let error = service.clone().oneshot(get("/v1/models")).await;
     assert!(error.unwrap_err().is::<tower::timeout::error::Elapsed>());
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let list = ask(&service, get("/v1/models")).await;
+    let list = send(&service, get("/v1/models")).await;
     assert_eq!(ids(list.body()), ["lab/x"]);
-    assert_eq!(script.calls(), 1);
+    assert_eq!(source.calls(), 1);
 
-    // tower-http's answers instead of failing.
+    // tower-http's timeout responds instead of failing.
     let answering = tower_http::timeout::TimeoutLayer::with_status_code(
         StatusCode::GATEWAY_TIMEOUT,
         Duration::from_secs(1),
     );
     let hung = StaticModelsCacheLayer::builder()
-        .provider(Provider::source("lab", Script::hung()))
+        .provider(Provider::source("lab", ScriptedSource::hung()))
         .build()
         .unwrap();
     let service = ServiceBuilder::new()
         .layer(answering)
         .layer(hung)
         .service(service_fn(inside));
-    let timed_out = ask(&service, get("/v1/models")).await;
+    let timed_out = send(&service, get("/v1/models")).await;
     assert_eq!(timed_out.status(), StatusCode::GATEWAY_TIMEOUT);
     let inside_of = ServiceBuilder::new().layer(house()).layer(answering);
     serves_everything(&inside_of.service(service_fn(inside))).await;
 }
 
 #[tokio::test]
-async fn under_a_saturated_inner_limit_the_list_waits_but_the_service_of_its_own_does_not() {
+async fn saturated_inner_limit_delays_only_the_layer() {
     let hung =
         service_fn(|_: In| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
     let layer = house();
@@ -346,13 +346,13 @@ async fn under_a_saturated_inner_limit_the_list_waits_but_the_service_of_its_own
 
     assert!(waits.ready().now_or_never().is_none());
     let models = layer.service();
-    assert_eq!(ask(&models, get("/v1/models")).await.body(), &expected());
+    assert_eq!(send(&models, get("/v1/models")).await.body(), &expected());
     drop(holds);
     assert!(waits.ready().now_or_never().is_some());
 }
 
 #[tokio::test]
-async fn an_inner_limit_stays_reserved_by_the_instance_that_answered_with_the_list() {
+async fn list_response_keeps_inner_permit() {
     let limit = ConcurrencyLimitLayer::new(1);
     let stack = ServiceBuilder::new().layer(house()).layer(limit);
     let mut one = stack.service(service_fn(inside));
@@ -360,10 +360,10 @@ async fn an_inner_limit_stays_reserved_by_the_instance_that_answered_with_the_li
     let Ok(list) = one.ready().await.unwrap().call(get("/v1/models")).await;
     assert_eq!(list.status(), StatusCode::OK);
     assert!(other.ready().now_or_never().is_none());
-    // The same instance uses what it has reserved, and then gives it back ...
+    // The same instance uses its reserved permit and then releases it ...
     let Ok(_) = one.ready().await.unwrap().call(get("/x")).await;
     assert!(other.ready().now_or_never().is_some());
-    // ... and so does one that is dropped, as servers do with theirs.
+    // ... and so does an instance that is dropped, as servers do with theirs.
     let mut third = one.clone();
     drop(other);
     let Ok(_) = one.ready().await.unwrap().call(get("/v1/models")).await;
@@ -373,7 +373,7 @@ async fn an_inner_limit_stays_reserved_by_the_instance_that_answered_with_the_li
 }
 
 #[tokio::test]
-async fn a_limit_or_load_shedding_outside_counts_the_list_as_any_request() {
+async fn outer_limit_counts_list_requests() {
     let stack = ServiceBuilder::new()
         .load_shed()
         .concurrency_limit(1)
@@ -382,7 +382,7 @@ async fn a_limit_or_load_shedding_outside_counts_the_list_as_any_request() {
         std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
     }));
     let list = service.clone().oneshot(get("/v1/models")).await.unwrap();
-    drop(list); // its body does not hold the place
+    drop(list); // its body does not hold the permit
     let mut busy = service.clone();
     let holds = busy.ready().await.unwrap().call(get("/x"));
     let shed = service.clone().oneshot(get("/v1/models")).await;
@@ -396,8 +396,8 @@ async fn a_limit_or_load_shedding_outside_counts_the_list_as_any_request() {
 
 // ===== tower-http =====
 
-/// Puts a layer outside of ours, then inside, and looks whether both stacks still
-/// serve everything. What the layer itself does is the caller's to test.
+/// Checks that both stacks serve everything, with the layer outside of ours and inside. The
+/// effect of the layer itself is tested by the caller.
 macro_rules! serves_under_and_over {
     ($layer:expr) => {{
         let under = ServiceBuilder::new().layer($layer).layer(house());
@@ -433,17 +433,17 @@ fn decoded(response: &Response<Bytes>) -> Vec<u8> {
 
 #[cfg(feature = "compression")]
 #[tokio::test]
-async fn compression_outside_gives_the_client_the_list_and_its_validator() {
+async fn outer_compression_keeps_list_and_etag() {
     serves_under_and_over!(CompressionLayer::new());
 
     let stack = ServiceBuilder::new()
         .layer(CompressionLayer::new())
         .layer(house());
     let service = stack.service(service_fn(inside));
-    let plain = ask(&service, get("/v1/models")).await;
+    let plain = send(&service, get("/v1/models")).await;
     for coding in ["gzip", "br", "zstd", "deflate", "identity", "gzip;q=0, br"] {
         let accepted = [(header::ACCEPT_ENCODING, coding)];
-        let coded = ask(&service, request(Method::GET, "/v1/models", &accepted)).await;
+        let coded = send(&service, request(Method::GET, "/v1/models", &accepted)).await;
         assert_eq!(coded.status(), StatusCode::OK);
         assert_eq!(decoded(&coded), expected(), "{coding}");
         let vary = coded.headers()[header::VARY].to_str().unwrap();
@@ -460,22 +460,22 @@ async fn compression_outside_gives_the_client_the_list_and_its_validator() {
             None => assert!(expected.is_some()),
         }
 
-        // The validator that came with it is answered by a 304 of no body at all.
+        // The tag of a compressed response is matched by a 304 without a body.
         let etag = coded.headers()[header::ETAG].to_str().unwrap();
         assert_eq!(etag, plain.headers()[header::ETAG]);
         let again = [
             (header::ACCEPT_ENCODING, coding),
             (header::IF_NONE_MATCH, etag),
         ];
-        let again = ask(&service, request(Method::GET, "/v1/models", &again)).await;
+        let again = send(&service, request(Method::GET, "/v1/models", &again)).await;
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         assert!(again.body().is_empty());
         assert!(!again.headers().contains_key(header::CONTENT_ENCODING));
 
-        let head = ask(&service, request(Method::HEAD, "/v1/models", &accepted)).await;
+        let head = send(&service, request(Method::HEAD, "/v1/models", &accepted)).await;
         assert!(head.body().is_empty());
         assert_eq!(head.headers()[header::ETAG], etag);
-        let model = ask(
+        let model = send(
             &service,
             request(Method::GET, "/v1/models/house/small-1", &accepted),
         );
@@ -485,21 +485,21 @@ async fn compression_outside_gives_the_client_the_list_and_its_validator() {
 }
 
 #[tokio::test]
-async fn compression_inside_compresses_what_is_inside_alone() {
+async fn inner_compression_does_not_affect_list() {
     let stack = ServiceBuilder::new()
         .layer(house())
         .layer(CompressionLayer::new());
     let service = stack.service(service_fn(inside));
     let gzip = [(header::ACCEPT_ENCODING, "gzip")];
-    let other = ask(&service, request(Method::GET, "/x", &gzip)).await;
+    let other = send(&service, request(Method::GET, "/x", &gzip)).await;
     assert_eq!(other.headers()[header::CONTENT_ENCODING], "gzip");
     assert!(decoded(&other).starts_with(b"inside GET /x"));
-    let list = ask(&service, request(Method::GET, "/v1/models", &gzip)).await;
+    let list = send(&service, request(Method::GET, "/v1/models", &gzip)).await;
     assert_eq!(decoded(&list), expected());
 }
 
 #[tokio::test]
-async fn cors_outside_answers_the_preflight_and_marks_the_list_and_inside_it_cannot() {
+async fn cors_applies_to_list_only_when_outside() {
     serves_under_and_over!(CorsLayer::permissive());
 
     let origin = (header::ORIGIN, "https://chat.example");
@@ -516,31 +516,31 @@ async fn cors_outside_answers_the_preflight_and_marks_the_list_and_inside_it_can
         .layer(CorsLayer::very_permissive())
         .layer(house());
     let outside = stack.service(service_fn(inside));
-    let answer = ask(&outside, preflight()).await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()[&allowed], "https://chat.example");
+    let response = send(&outside, preflight()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[&allowed], "https://chat.example");
     assert_eq!(
-        answer.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS],
+        response.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS],
         "authorization"
     );
-    assert!(answer.body().is_empty());
-    let answer = ask(&outside, list()).await;
-    assert_eq!(answer.headers()[&allowed], "https://chat.example");
-    assert_eq!(answer.body(), &expected());
+    assert!(response.body().is_empty());
+    let response = send(&outside, list()).await;
+    assert_eq!(response.headers()[&allowed], "https://chat.example");
+    assert_eq!(response.body(), &expected());
 
-    // Inside, the preflight comes through to it, but the list never passes it.
+    // Inside, the preflight reaches the CORS layer, but the list never passes through it.
     let stack = ServiceBuilder::new()
         .layer(house())
         .layer(CorsLayer::very_permissive());
     let inside = stack.service(service_fn(inside));
-    let answer = ask(&inside, preflight()).await;
-    assert_eq!(answer.headers()[&allowed], "https://chat.example");
-    let answer = ask(&inside, list()).await;
-    assert!(!answer.headers().contains_key(&allowed));
+    let response = send(&inside, preflight()).await;
+    assert_eq!(response.headers()[&allowed], "https://chat.example");
+    let response = send(&inside, list()).await;
+    assert!(!response.headers().contains_key(&allowed));
 }
 
 #[tokio::test]
-async fn trace_sees_the_list_from_outside_alone() {
+async fn trace_sees_list_only_when_outside() {
     serves_under_and_over!(TraceLayer::new_for_http());
 
     let ended = Arc::new(Mutex::new(Vec::new()));
@@ -555,15 +555,15 @@ async fn trace_sees_the_list_from_outside_alone() {
     };
     let stack = ServiceBuilder::new().layer(trace()).layer(house());
     let outside = stack.service(service_fn(inside));
-    ask(&outside, get("/v1/models")).await;
-    ask(&outside, get("/x")).await;
-    ask(&outside, get("/v1/models/nothing")).await;
+    send(&outside, get("/v1/models")).await;
+    send(&outside, get("/x")).await;
+    send(&outside, get("/v1/models/nothing")).await;
     assert_eq!(*ended.lock().unwrap(), [200, 200, 404]);
 }
 
 #[tokio::test]
 #[expect(deprecated, reason = "it is what many a stack has")]
-async fn auth_outside_keeps_the_list_from_strangers_and_inside_it_does_not() {
+async fn auth_protects_list_only_when_outside() {
     let token = [(header::AUTHORIZATION, "Bearer the-token")];
     async fn keeps<S, B>(service: S, token: &[(HeaderName, &str)], list_is_public: bool)
     where
@@ -571,11 +571,11 @@ async fn auth_outside_keeps_the_list_from_strangers_and_inside_it_does_not() {
         B: Body<Error: fmt::Debug>,
     {
         let known = request(Method::GET, "/v1/models", token);
-        assert_eq!(ask(&service, known).await.body(), &expected());
+        assert_eq!(send(&service, known).await.body(), &expected());
         for path in ["/v1/models", "/v1/models/house/small-1", "/x"] {
             let wrong = [(header::AUTHORIZATION, "Bearer another")];
             for headers in [&[][..], &wrong] {
-                let refused = ask(&service, request(Method::GET, path, headers)).await;
+                let refused = send(&service, request(Method::GET, path, headers)).await;
                 if list_is_public && path != "/x" {
                     assert_eq!(refused.status(), StatusCode::OK);
                 } else {
@@ -596,8 +596,8 @@ async fn auth_outside_keeps_the_list_from_strangers_and_inside_it_does_not() {
     let alone = ServiceBuilder::new().layer(bearer);
     let alone = alone.service(house().service());
     let known = request(Method::GET, "/v1/models", &token);
-    assert_eq!(ask(&alone, known).await.body(), &expected());
-    assert_eq!(ask(&alone, get("/v1/models")).await.status(), 401);
+    assert_eq!(send(&alone, known).await.body(), &expected());
+    assert_eq!(send(&alone, get("/v1/models")).await.status(), 401);
 
     let check = |request: In| async move {
         let given = request.headers().get(header::AUTHORIZATION);
@@ -614,7 +614,7 @@ async fn auth_outside_keeps_the_list_from_strangers_and_inside_it_does_not() {
 }
 
 #[tokio::test]
-async fn set_header_outside_sets_the_lists_headers_too_and_inside_it_does_not() {
+async fn set_header_affects_list_only_when_outside() {
     let mark = HeaderName::from_static("x-mark");
     let value = HeaderValue::from_static("marked");
     let layer = || SetResponseHeaderLayer::overriding(mark.clone(), value.clone());
@@ -625,19 +625,19 @@ async fn set_header_outside_sets_the_lists_headers_too_and_inside_it_does_not() 
     ));
 
     let stack = ServiceBuilder::new().layer(layer()).layer(house());
-    let list = ask(&stack.service(service_fn(inside)), get("/v1/models")).await;
+    let list = send(&stack.service(service_fn(inside)), get("/v1/models")).await;
     assert_eq!(list.headers()[&mark], "marked");
     let stack = ServiceBuilder::new().layer(house()).layer(layer());
     let service = stack.service(service_fn(inside));
     assert!(
-        !ask(&service, get("/v1/models"))
+        !send(&service, get("/v1/models"))
             .await
             .headers()
             .contains_key(&mark)
     );
-    assert_eq!(ask(&service, get("/x")).await.headers()[&mark], "marked");
+    assert_eq!(send(&service, get("/x")).await.headers()[&mark], "marked");
 
-    // The operator has the last word on what we set.
+    // Layers outside may replace the headers that we set.
     let public = HeaderValue::from_static("public, max-age=60");
     let stack = ServiceBuilder::new()
         .layer(SetResponseHeaderLayer::overriding(
@@ -649,13 +649,13 @@ async fn set_header_outside_sets_the_lists_headers_too_and_inside_it_does_not() 
             value.clone(),
         ))
         .layer(house());
-    let list = ask(&stack.service(service_fn(inside)), get("/v1/models")).await;
+    let list = send(&stack.service(service_fn(inside)), get("/v1/models")).await;
     assert_eq!(list.headers()[header::CACHE_CONTROL], public);
     assert_ne!(list.headers()[header::ETAG], value);
 }
 
 #[tokio::test]
-async fn catch_panic_answers_for_what_is_inside_and_the_list_goes_on() {
+async fn catch_panic_keeps_list_available() {
     serves_under_and_over!(CatchPanicLayer::new());
 
     let stack = ServiceBuilder::new()
@@ -667,19 +667,19 @@ async fn catch_panic_answers_for_what_is_inside_and_the_list_goes_on() {
         .layer(CatchPanicLayer::new());
     let inside = stack.service(service_fn(inside));
     for _ in 0..2 {
-        for answer in [
-            ask(&outside, get("/panic")).await,
-            ask(&inside, get("/panic")).await,
+        for response in [
+            send(&outside, get("/panic")).await,
+            send(&inside, get("/panic")).await,
         ] {
-            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         }
-        assert_eq!(ask(&outside, get("/v1/models")).await.body(), &expected());
-        assert_eq!(ask(&inside, get("/v1/models")).await.body(), &expected());
+        assert_eq!(send(&outside, get("/v1/models")).await.body(), &expected());
+        assert_eq!(send(&inside, get("/v1/models")).await.body(), &expected());
     }
 }
 
 #[tokio::test]
-async fn normalize_path_outside_tidies_our_paths_and_inside_only_the_others() {
+async fn normalize_path_trims_list_path_only_outside() {
     serves_under_and_over!(NormalizePathLayer::trim_trailing_slash());
     serves_under_and_over!(NormalizePathLayer::append_trailing_slash());
 
@@ -688,25 +688,25 @@ async fn normalize_path_outside_tidies_our_paths_and_inside_only_the_others() {
     let outside = stack.service(service_fn(inside));
     let stack = ServiceBuilder::new().layer(house()).layer(trim());
     let within = stack.service(service_fn(inside));
-    // It takes several slashes at either end for one, which we do not.
+    // It treats several slashes at either end as one, which we do not.
     for path in ["/v1/models/", "/v1/models///", "//v1/models"] {
-        let list = ask(&outside, get(path)).await;
+        let list = send(&outside, get(path)).await;
         assert_eq!(list.body(), &expected(), "{path}");
     }
-    let list = ask(&within, get("/v1/models/")).await;
+    let list = send(&within, get("/v1/models/")).await;
     assert_eq!(list.body(), &expected());
-    let missed = ask(&within, get("//v1/models")).await;
+    let missed = send(&within, get("//v1/models")).await;
     assert!(missed.body().starts_with(b"inside GET /v1/models "));
-    for answer in [
-        ask(&outside, get("/x/")).await,
-        ask(&within, get("/x/")).await,
+    for response in [
+        send(&outside, get("/x/")).await,
+        send(&within, get("/x/")).await,
     ] {
-        assert!(answer.body().starts_with(b"inside GET /x "));
+        assert!(response.body().starts_with(b"inside GET /x "));
     }
 }
 
 #[tokio::test]
-async fn the_layers_that_look_on_or_refuse_compose_as_well() {
+async fn other_tower_http_layers_compose() {
     let (in_flight, _) = InFlightRequestsLayer::pair();
     serves_under_and_over!(in_flight.clone());
     serves_under_and_over!(CsrfLayer::new());

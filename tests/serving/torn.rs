@@ -1,5 +1,5 @@
-//! Readers while lists change as fast as they can be published: each answer is of one
-//! piece, whatever its coding. No clock decides anything here.
+//! Readers while lists change as fast as they can be published: each response is from one list,
+//! whatever its coding. No clock is involved.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,9 +10,9 @@ use std::{
     },
 };
 
-use crate::support::fronts::{CODINGS, VARY, coding, decoded, list_under, only};
 use crate::support::net::within;
-use crate::support::{Script, ids};
+use crate::support::transports::{CODINGS, VARY, coding, decoded, list_under, only};
+use crate::support::{ScriptedSource, ids};
 use bytes::Bytes;
 use http::Response;
 use tokio::task::{JoinSet, yield_now};
@@ -20,14 +20,14 @@ use tower_models_cache::{Model, ModelList, Provider, StaticModelsCacheLayer};
 
 const READERS: usize = 8;
 const PUBLICATIONS: usize = 200;
-/// The writer stops at every so manieth list until the readers have had its variants.
+/// After this many lists, the writer waits until the readers have read the compressed ones.
 const REST: usize = 40;
 
-/// The providers, with how many models each has.
+/// The providers, with the number of models of each.
 const PROVIDERS: [(&str, usize); 3] = [("a", 20), ("b", 1), ("c", 40)];
 
-/// The models of a generation, each of which says which that is. Their number says it
-/// too, so that no list is the beginning of another.
+/// The models of a generation, which is part of each id. Their number depends on it too, so that
+/// no list is a prefix of another.
 fn models(count: usize, generation: usize) -> impl Iterator<Item = Model> {
     let count = count + generation % 7;
     (0..count).map(move |n| {
@@ -35,7 +35,7 @@ fn models(count: usize, generation: usize) -> impl Iterator<Item = Model> {
     })
 }
 
-/// The one generation of each provider's models, if there is one for each.
+/// The generation of each provider's models, which must be the same for all of them.
 fn generations(list: &[u8]) -> BTreeMap<String, usize> {
     let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for id in ids(list) {
@@ -46,7 +46,10 @@ fn generations(list: &[u8]) -> BTreeMap<String, usize> {
     }
     let one = |(name, generations): (String, Vec<usize>)| {
         let first = generations[0];
-        assert!(generations.iter().all(|&n| n == first), "{name} is torn");
+        assert!(
+            generations.iter().all(|&n| n == first),
+            "{name} mixes generations"
+        );
         let (_, count) = PROVIDERS.iter().find(|(other, _)| *other == name).unwrap();
         assert_eq!(generations.len(), models(*count, first).count(), "{name}");
         (name, first)
@@ -54,35 +57,35 @@ fn generations(list: &[u8]) -> BTreeMap<String, usize> {
     found.into_iter().map(one).collect()
 }
 
-/// What all readers have seen together.
+/// What all readers have seen.
 #[derive(Default)]
 struct Seen {
-    /// Bytes and coding, by tag.
-    answers: Mutex<HashMap<String, (Bytes, String)>>,
-    /// Answers under each of the codings.
+    /// Body and coding by tag.
+    responses: Mutex<HashMap<String, (Bytes, String)>>,
+    /// The number of responses under each coding.
     codings: [AtomicUsize; 4],
     over: AtomicBool,
 }
 
 impl Seen {
-    /// Checks an answer against itself and all others, and gives its list.
-    fn take(&self, answer: &Response<Bytes>, asked: &str) -> Vec<u8> {
-        let served = coding(answer.headers());
-        assert!(served == asked || served == "identity", "{served}");
-        assert_eq!(only(answer.headers(), "vary"), VARY);
-        let list = decoded(answer);
-        let etag = only(answer.headers(), "etag").to_owned();
-        let this = (answer.body().clone(), served.to_owned());
-        let mut answers = self.answers.lock().unwrap();
-        let first = answers.entry(etag).or_insert_with(|| this.clone());
+    /// Checks a response against its headers and all previous ones, and returns its list.
+    fn take(&self, response: &Response<Bytes>, requested: &str) -> Vec<u8> {
+        let served = coding(response.headers());
+        assert!(served == requested || served == "identity", "{served}");
+        assert_eq!(only(response.headers(), "vary"), VARY);
+        let list = decoded(response);
+        let etag = only(response.headers(), "etag").to_owned();
+        let this = (response.body().clone(), served.to_owned());
+        let mut responses = self.responses.lock().unwrap();
+        let first = responses.entry(etag).or_insert_with(|| this.clone());
         assert!(first == &this, "one tag, two representations");
-        drop(answers);
+        drop(responses);
         let position = CODINGS.iter().position(|name| *name == served).unwrap();
         self.codings[position].fetch_add(1, Ordering::SeqCst);
         list
     }
 
-    /// Waits until the readers have had more answers under each coding but identity.
+    /// Waits until the readers have read another list under each coding but identity.
     async fn more_of_each_coding(&self) {
         let seen = || self.codings.each_ref().map(|n| n.load(Ordering::SeqCst));
         let before = seen();
@@ -99,15 +102,15 @@ impl Seen {
     }
 }
 
-/// Reads until it is over, and once more then. Each reader asks for the codings in an
-/// order of its own, and sees no provider go back.
+/// Reads until the writer has finished, and once more after that. Each reader requests the
+/// codings in a different order and never sees a provider go back.
 async fn read(layer: StaticModelsCacheLayer, seen: Arc<Seen>, number: usize, together: bool) {
     let mut last: BTreeMap<String, usize> = BTreeMap::new();
     let mut is_last = false;
     for turn in number.. {
-        let asked = CODINGS[turn % CODINGS.len()];
-        let answer = list_under(&layer, asked).await;
-        let now = generations(&seen.take(&answer, asked));
+        let requested = CODINGS[turn % CODINGS.len()];
+        let response = list_under(&layer, requested).await;
+        let now = generations(&seen.take(&response, requested));
         assert_eq!(now.len(), PROVIDERS.len());
         for (name, generation) in &now {
             let before = last.get(name).copied().unwrap_or(0);
@@ -127,7 +130,7 @@ async fn read(layer: StaticModelsCacheLayer, seen: Arc<Seen>, number: usize, tog
     assert!(last.values().all(|&n| n == PUBLICATIONS), "{last:?}");
 }
 
-/// Starts the readers, publishes every generation, and waits for them.
+/// Starts the readers, publishes every generation and joins the readers.
 async fn publish_all<F>(layer: StaticModelsCacheLayer, together: bool, publish: F)
 where
     F: AsyncFn(usize),
@@ -142,7 +145,7 @@ where
         if generation % REST == 0 {
             seen.more_of_each_coding().await;
         }
-        // A reader that failed ends the test, which would wait for it.
+        // A reader that failed ends the test, which would wait for it otherwise.
         if let Some(failed) = readers.try_join_next() {
             failed.unwrap();
         }
@@ -151,12 +154,12 @@ where
     within(readers.join_all()).await;
     let codings = seen.codings.each_ref().map(|n| n.load(Ordering::SeqCst));
     assert!(codings.iter().all(|&n| n > 0), "{codings:?}");
-    let answers = seen.answers.lock().unwrap().len();
-    assert!(answers > PUBLICATIONS / REST * 4, "{answers}");
+    let responses = seen.responses.lock().unwrap().len();
+    assert!(responses > PUBLICATIONS / REST * 4, "{responses}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn readers_see_providers_that_are_set_together_change_together() {
+async fn readers_see_set_providers_as_one_change() {
     let of = |generation| {
         PROVIDERS.map(|(name, count)| Provider::fixed(name, models(count, generation)))
     };
@@ -172,11 +175,11 @@ async fn readers_see_providers_that_are_set_together_change_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn readers_see_each_provider_whole_while_all_are_fetched_anew() {
+async fn readers_see_complete_lists_during_refresh() {
     let generation = Arc::new(AtomicUsize::new(0));
     let source = |count| {
         let generation = Arc::clone(&generation);
-        Script::new(move |_| {
+        ScriptedSource::new(move |_| {
             let generation = generation.load(Ordering::SeqCst);
             async move { Ok::<_, Infallible>(ModelList::from_iter(models(count, generation))) }
         })

@@ -1,28 +1,27 @@
-//! What the headers tell a view's caller of the providers: those of which it sees a model,
-//! and no others.
+//! Response headers in a view report only the providers of which the view has a model.
 
-use crate::support::forms::{self, WITH_MODELS, speaking_all};
-use crate::support::fronts::only;
-use crate::support::{Script, ask, builder, models};
+use crate::support::dialects::{self, WITH_MODELS, with_all_dialects};
+use crate::support::transports::only;
+use crate::support::{ScriptedSource, builder, models, send};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Empty;
 use tower_models_cache::{Builder, Model, Provider, StaticModelsCacheLayer, View};
 
-/// A provider that gives its list at the calls that `good` picks, and fails at others.
-fn moody(name: &str, good: fn(usize) -> bool) -> Provider {
-    let answer = move |call| async move {
+/// A provider that succeeds on the calls that `good` selects and fails on the others.
+fn flaky(name: &str, good: fn(usize) -> bool) -> Provider {
+    let response = move |call| async move {
         if good(call) {
             Ok(models(["x"]))
         } else {
             Err("down")
         }
     };
-    Provider::source(name, Script::new(answer))
+    Provider::source(name, ScriptedSource::new(response))
 }
 
 fn stale(name: &str) -> Provider {
-    moody(name, |call| call == 1)
+    flaky(name, |call| call == 1)
 }
 
 fn house() -> Provider {
@@ -30,7 +29,7 @@ fn house() -> Provider {
 }
 
 fn layer(builder: Builder) -> StaticModelsCacheLayer {
-    let builder = speaking_all(builder)
+    let builder = with_all_dialects(builder)
         .alias("best", "a/x")
         .expose_incomplete(true);
     let hook = |request: &http::request::Parts| {
@@ -55,17 +54,18 @@ fn by(caller: Option<&'static str>, mut request: Request<Empty<Bytes>>) -> Reque
     request
 }
 
-/// What an answer says of the providers: their names, and the cache's own word.
-fn told(answer: &Response<Bytes>) -> (Option<&str>, &str) {
-    let named = answer.headers().contains_key("x-models-incomplete");
-    let status = only(answer.headers(), "cache-status");
+/// What a response reports of the providers: their names, and the detail of `Cache-Status`.
+fn reported(response: &Response<Bytes>) -> (Option<&str>, &str) {
+    let named = response.headers().contains_key("x-models-incomplete");
+    let status = only(response.headers(), "cache-status");
     (
-        named.then(|| only(answer.headers(), "x-models-incomplete")),
+        named.then(|| only(response.headers(), "x-models-incomplete")),
         status.strip_prefix("tower-models-cache; ").unwrap(),
     )
 }
 
-/// That every answer of lists and models tells a caller the same, whatever the form.
+/// Checks that every response for lists and models reports the same to a caller, in every
+/// dialect.
 async fn check(
     layer: &StaticModelsCacheLayer,
     caller: Option<&'static str>,
@@ -73,12 +73,12 @@ async fn check(
     expected: (Option<&str>, &str),
 ) {
     let mut requests = Vec::new();
-    for dialect in forms::ALL {
-        requests.push(forms::whole(dialect));
-        requests.push(forms::list(dialect, &forms::limit(dialect, 1)));
+    for dialect in dialects::ALL {
+        requests.push(dialects::whole_list(dialect));
+        requests.push(dialects::list(dialect, &dialects::limit(dialect, 1)));
     }
     for dialect in WITH_MODELS {
-        requests.extend(ids.iter().map(|id| forms::model(dialect, id)));
+        requests.extend(ids.iter().map(|id| dialects::model(dialect, id)));
     }
     for request in requests {
         for method in [Method::GET, Method::HEAD] {
@@ -90,20 +90,20 @@ async fn check(
                     request.headers_mut().insert("if-none-match", condition);
                 }
                 let uri = request.uri().clone();
-                let answer = ask(layer, request).await;
+                let response = send(layer, request).await;
                 assert!(
-                    matches!(answer.status().as_u16(), 200 | 304),
+                    matches!(response.status().as_u16(), 200 | 304),
                     "{caller:?} {uri}"
                 );
-                assert_eq!(told(&answer), expected, "{caller:?} {method} {uri}");
+                assert_eq!(reported(&response), expected, "{caller:?} {method} {uri}");
             }
         }
     }
 }
 
-/// The bug: a view's answers named every provider that was stale or missing.
+/// Regression: responses in a view named every stale or missing provider.
 #[tokio::test(start_paused = true)]
-async fn a_view_is_told_of_stale_providers_that_it_sees_and_of_no_others() {
+async fn view_reports_only_visible_stale_providers() {
     for asked_before in [false, true] {
         let layer = layer(builder([stale("a"), house(), stale("b")]));
         layer.cache().refresh().await.unwrap();
@@ -137,9 +137,9 @@ async fn a_view_is_told_of_stale_providers_that_it_sees_and_of_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_provider_is_named_to_no_view() {
+async fn missing_provider_is_never_named_in_view() {
     for asked_before in [false, true] {
-        let lost = moody("lost", |_| false);
+        let lost = flaky("lost", |_| false);
         let layer = layer(builder([stale("a"), house(), lost]));
         layer.cache().refresh().await.unwrap_err();
         if asked_before {
@@ -158,23 +158,23 @@ async fn a_missing_provider_is_named_to_no_view() {
         )
         .await;
         check(&layer, Some("house"), &["house/small"], (None, partial)).await;
-        // It lacks nothing.
+        // Nothing is missing in it.
         check(&layer, Some("none"), &[], (None, "hit")).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_tells_a_view_no_more_than_that_a_list_is_missing() {
-    let lost = moody("lost", |_| false);
+async fn error_in_view_names_no_provider() {
+    let lost = flaky("lost", |_| false);
     let layer = layer(builder([stale("a"), house(), lost]));
     layer.cache().refresh().await.unwrap_err();
     layer.cache().refresh().await.unwrap_err();
     for dialect in WITH_MODELS {
         for id in ["a/x", "best", "none"] {
-            let answer = ask(&layer, by(Some("house"), forms::model(dialect, id))).await;
-            assert_eq!(answer.status(), 404);
+            let response = send(&layer, by(Some("house"), dialects::model(dialect, id))).await;
+            assert_eq!(response.status(), 404);
             assert_eq!(
-                told(&answer),
+                reported(&response),
                 (None, "hit; detail=partial"),
                 "{dialect:?} {id}"
             );
@@ -188,14 +188,14 @@ async fn an_error_tells_a_view_no_more_than_that_a_list_is_missing() {
     for _ in 0..2 {
         let _ = layer.cache().refresh().await;
     }
-    let unknown = ask(
+    let unknown = send(
         &layer,
-        by(Some("house"), forms::model(WITH_MODELS[0], "none")),
+        by(Some("house"), dialects::model(WITH_MODELS[0], "none")),
     )
     .await;
     assert_eq!(
-        told(&unknown),
+        reported(&unknown),
         (None, "hit"),
-        "and not that another's is stale"
+        "staleness of another provider is not reported"
     );
 }

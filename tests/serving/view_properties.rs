@@ -1,13 +1,13 @@
-//! A view judges the model, not the name: whichever name leads to a model, the lists, the
-//! retrieval, `POST /api/show` and routing give one verdict (invariant 13).
+//! A view judges the model, not the name: whichever name leads to a model, lists, retrieval,
+//! `POST /api/show` and routing agree (invariant 13).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use crate::support::forms::{self, WITH_MODELS, speaking_all};
-use crate::support::{Unasked, ask, builder, collect};
+use crate::support::dialects::{self, WITH_MODELS, with_all_dialects};
+use crate::support::{Unreachable, builder, collect, send};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{Empty, Full};
@@ -18,7 +18,7 @@ use tower_models_cache::{ClientDialect, Model, Prefix, Provider, StaticModelsCac
 
 // ===== Views =====
 
-/// A glob whose meaning is plain.
+/// A glob with an obvious meaning.
 #[derive(Clone, Debug)]
 enum Pattern {
     Exact(String),
@@ -51,13 +51,13 @@ enum Rule {
     Include(Pattern),
     Exclude(Pattern),
     Id(String),
-    /// A predicate that reads the name, which must not tell it more than the id does.
+    /// A predicate that reads the name, which must not reveal more than the id.
     Name(String),
     Provider(String),
     Large,
 }
 
-/// A model, and the id that it is listed under.
+/// A model, and the id under which it is listed.
 struct Known<'a> {
     own: &'a str,
     provider: &'a str,
@@ -82,7 +82,7 @@ impl Rule {
         }
     }
 
-    /// Whether the model is seen, by what the rule says alone.
+    /// Whether the rule alone shows the model.
     fn sees(&self, model: &Known<'_>) -> bool {
         let prefixed = format!("{}/{}", model.provider, model.upstream);
         match self {
@@ -133,23 +133,23 @@ fn by(view: usize, mut request: Request<Empty<Bytes>>) -> Request<Empty<Bytes>> 
     request
 }
 
-/// All records of a list, by the name each is listed under, read in pages of this size.
+/// All records of a list by their listed name, read in pages of this size.
 async fn records(
     layer: &StaticModelsCacheLayer,
     view: usize,
     dialect: ClientDialect,
     size: usize,
 ) -> BTreeMap<String, String> {
-    let limit = forms::limit(dialect, size);
+    let limit = dialects::limit(dialect, size);
     let (mut all, mut query) = (BTreeMap::new(), limit.clone());
     loop {
-        let page = ask(layer, by(view, forms::list(dialect, &query))).await;
+        let page = send(layer, by(view, dialects::list(dialect, &query))).await;
         assert_eq!(page.status(), 200);
-        for record in forms::records(dialect, page.body()) {
-            let twice = all.insert(forms::id_of(dialect, &record), record);
+        for record in dialects::records(dialect, page.body()) {
+            let twice = all.insert(dialects::id_of(dialect, &record), record);
             assert!(twice.is_none(), "{twice:?} is listed twice");
         }
-        let Some(next) = forms::next(dialect, &page) else {
+        let Some(next) = dialects::next(dialect, &page) else {
             return all;
         };
         query = format!("{limit}&{next}");
@@ -159,20 +159,20 @@ async fn records(
 async fn shows(layer: &StaticModelsCacheLayer, view: usize, name: &str) -> bool {
     let body = Full::<Bytes>::from(json!({ "model": name }).to_string());
     let request = Request::post("/api/show").header("x-view", view.to_string());
-    let service = layer.ollama_show().layer(Unasked);
-    let Ok(answer) = service.oneshot(request.body(body).unwrap()).await;
-    is_there(&collect(answer).await)
+    let service = layer.ollama_show().layer(Unreachable);
+    let Ok(response) = service.oneshot(request.body(body).unwrap()).await;
+    is_there(&collect(response).await)
 }
 
-fn is_there(answer: &Response<Bytes>) -> bool {
-    match answer.status().as_u16() {
+fn is_there(response: &Response<Bytes>) -> bool {
+    match response.status().as_u16() {
         200 => true,
         404 => false,
-        other => panic!("{other}: {answer:?}"),
+        other => panic!("{other}: {response:?}"),
     }
 }
 
-// ===== The property =====
+// ===== Property =====
 
 type Providers = BTreeMap<String, (Prefix, BTreeMap<String, bool>)>;
 
@@ -190,7 +190,7 @@ fn layer(
         Provider::fixed(name.as_str(), models).prefix(*prefix)
     });
     let builder = aliases.iter().fold(
-        speaking_all(builder(declared)).claude_aliases(claude),
+        with_all_dialects(builder(declared)).claude_aliases(claude),
         |builder, (name, target)| builder.alias(name, target),
     );
     let views = Arc::new(views);
@@ -213,11 +213,10 @@ async fn check(
     let layer = layer(providers, aliases, claude, views.clone());
     let snapshot = layer.cache().snapshot();
 
-    // Every name that is listed anywhere, every other that may lead to a model, and some
-    // that may not.
+    // Every listed name, every other name that may lead to a model, and some unknown names.
     let mut names: BTreeSet<String> = more.iter().cloned().collect();
     let mut listed_for_all = BTreeMap::new();
-    for dialect in forms::ALL {
+    for dialect in dialects::ALL {
         let listed: BTreeSet<_> = records(&layer, 0, dialect, 1000)
             .await
             .into_keys()
@@ -237,7 +236,7 @@ async fn check(
     let led: Vec<_> = names.iter().map(|name| format!("claude-{name}")).collect();
     names.extend(led);
 
-    // The models by what they are, and the one id that each is listed under.
+    // The models, and the one id under which each is listed.
     let mut own = BTreeMap::new();
     for name in &listed_for_all["openai"] {
         if !aliases.contains_key(name) {
@@ -249,9 +248,9 @@ async fn check(
 
     for (number, (view, rule)) in views.iter().zip(&rules).enumerate() {
         let mut lists = BTreeMap::new();
-        for dialect in forms::ALL {
+        for dialect in dialects::ALL {
             let list = records(&layer, number, dialect, 1000).await;
-            if forms::PAGED.contains(&dialect) {
+            if dialects::PAGED.contains(&dialect) {
                 let in_pages = records(&layer, number, dialect, 2).await;
                 assert_eq!(in_pages, list, "{rule:?} {dialect:?}");
             }
@@ -265,7 +264,7 @@ async fn check(
         for name in &names {
             let model = snapshot.get(name);
             let is_seen = model.is_some_and(|model| view.allows(&model));
-            let told = format!("{rule:?}: {name} leads to {model:?}");
+            let case = format!("{rule:?}: {name} leads to {model:?}");
             if let Some(model) = model {
                 let key = (model.provider().to_owned(), model.upstream_id().to_owned());
                 let known = Known {
@@ -274,38 +273,38 @@ async fn check(
                     upstream: &key.1,
                     is_large: providers[&key.0].1[&key.1],
                 };
-                assert_eq!(model.id(), known.own, "{told}");
-                assert_eq!(model.name(), name.as_str(), "{told}");
-                assert_eq!(is_seen, rule.sees(&known), "{told}");
+                assert_eq!(model.id(), known.own, "{case}");
+                assert_eq!(model.name(), name.as_str(), "{case}");
+                assert_eq!(is_seen, rule.sees(&known), "{case}");
                 for (dialect, list) in &lists {
                     let leads_there = |other: &String| {
                         let other = snapshot.get(other).unwrap();
                         (other.provider(), other.upstream_id()) == (&key.0, &key.1)
                     };
                     let is_listed = list.keys().any(leads_there);
-                    assert_eq!(is_listed, is_seen, "{told}, in {dialect}");
+                    assert_eq!(is_listed, is_seen, "{case}, in {dialect}");
                 }
             }
             for (dialect, list) in &lists {
                 let listed = listed_for_all[dialect].contains(name) && is_seen;
-                assert_eq!(list.contains_key(name), listed, "{told}, in {dialect}");
+                assert_eq!(list.contains_key(name), listed, "{case}, in {dialect}");
             }
             for dialect in WITH_MODELS {
-                let answer = ask(&layer, by(number, forms::model(dialect, name))).await;
-                assert_eq!(is_there(&answer), is_seen, "{told}, by {dialect:?}");
+                let response = send(&layer, by(number, dialects::model(dialect, name))).await;
+                assert_eq!(is_there(&response), is_seen, "{case}, by {dialect:?}");
                 if let Some(record) = lists[dialect.name()].get(name) {
-                    assert_eq!(answer.body(), record.as_bytes(), "{told}, by {dialect:?}");
+                    assert_eq!(response.body(), record.as_bytes(), "{case}, by {dialect:?}");
                 }
-                let mut head = by(number, forms::model(dialect, name));
+                let mut head = by(number, dialects::model(dialect, name));
                 *head.method_mut() = Method::HEAD;
-                let head = ask(&layer, head).await;
-                assert_eq!(head.status(), answer.status(), "{told}, by {dialect:?}");
-                assert_eq!(head.headers(), answer.headers(), "{told}, by {dialect:?}");
+                let head = send(&layer, head).await;
+                assert_eq!(head.status(), response.status(), "{case}, by {dialect:?}");
+                assert_eq!(head.headers(), response.headers(), "{case}, by {dialect:?}");
             }
             assert_eq!(
                 shows(&layer, number, name).await,
                 is_seen,
-                "{told}, by show"
+                "{case}, by show"
             );
         }
     }
@@ -315,7 +314,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn every_name_of_a_model_gets_one_verdict(
+    fn view_treats_all_names_of_model_alike(
         providers in collection::btree_map(
             "[ab]{1,2}",
             (

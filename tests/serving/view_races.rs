@@ -1,6 +1,6 @@
-//! A view never holds a model that its predicate refuses, whatever is published meanwhile.
+//! A view never shows a model that its predicate rejects, whatever is published meanwhile.
 
-use crate::support::forms;
+use crate::support::dialects;
 use std::{
     sync::{
         Arc,
@@ -9,13 +9,13 @@ use std::{
     thread,
 };
 
-use crate::support::forms::speaking_all;
-use crate::support::{ask, builder};
+use crate::support::dialects::with_all_dialects;
+use crate::support::{builder, send};
 use http::HeaderValue;
 use tower_models_cache::{ClientDialect, Model, Provider, View};
 
-/// In round `n`, `a` lists the even numbers below 12 + n % 7 and `b` the odd ones; what is
-/// secret of them moves from round to round, from one provider to the other.
+/// In round `n`, `a` lists the even numbers below 12 + n % 7 and `b` the odd ones. Which of them
+/// are secret changes with each round, from one provider to the other.
 fn providers(round: usize) -> [Provider; 2] {
     let of = |odd: usize| {
         let numbers = (0..12 + round % 7).filter(move |number| number % 2 == odd);
@@ -34,7 +34,7 @@ fn providers(round: usize) -> [Provider; 2] {
 }
 
 #[test]
-fn no_list_and_no_page_shows_what_the_view_refuses_while_all_changes() {
+fn hidden_models_stay_hidden_during_changes() {
     let hook = |request: &http::request::Parts| {
         let caller = request.headers.get("x-caller").ok_or("nobody")?;
         Ok(match caller.to_str()? {
@@ -43,7 +43,9 @@ fn no_list_and_no_page_shows_what_the_view_refuses_while_all_changes() {
             _ => View::all(),
         })
     };
-    let layer = speaking_all(builder(providers(0))).views(hook).max_views(1);
+    let layer = with_all_dialects(builder(providers(0)))
+        .views(hook)
+        .max_views(1);
     let layer = layer.build().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let looked = Arc::new(AtomicUsize::new(0));
@@ -58,16 +60,21 @@ fn no_list_and_no_page_shows_what_the_view_refuses_while_all_changes() {
                 let mut turn = reader;
                 while !stop.load(Ordering::Relaxed) {
                     turn += 1;
-                    let dialect = forms::ALL[turn % 5];
+                    let dialect = dialects::ALL[turn % 5];
                     let caller = ["open", "a", "all"][turn % 3];
                     let size = [3, 1_000][turn % 2];
-                    let query = forms::limit(dialect, size);
-                    let mut request = forms::list(dialect, &query);
+                    let query = dialects::limit(dialect, size);
+                    let mut request = dialects::list(dialect, &query);
                     let caller_value = HeaderValue::from_static(caller);
                     request.headers_mut().insert("x-caller", caller_value);
-                    let answer = runtime.block_on(ask(&layer, request));
-                    assert_eq!(answer.status(), 200);
-                    check(caller, dialect, size, &forms::ids(dialect, answer.body()));
+                    let response = runtime.block_on(send(&layer, request));
+                    assert_eq!(response.status(), 200);
+                    check(
+                        caller,
+                        dialect,
+                        size,
+                        &dialects::ids(dialect, response.body()),
+                    );
                     looked.fetch_add(1, Ordering::Relaxed);
                 }
             })
@@ -95,11 +102,11 @@ fn no_list_and_no_page_shows_what_the_view_refuses_while_all_changes() {
     }
 }
 
-/// That the list is one that some single publication gives to that caller.
+/// Checks that the list is the caller's view of a single publication.
 fn check(caller: &str, dialect: ClientDialect, size: usize, ids: &[String]) {
     let round = |id: &String| id.rsplit('-').next().unwrap().parse::<usize>().unwrap();
     let Some(round) = ids.first().map(round) else {
-        panic!("{caller} has something to see in every round");
+        panic!("{caller} sees a model in every round");
     };
     let all = providers(round);
     let snapshot = builder(all).build().unwrap().cache().snapshot();
@@ -111,7 +118,7 @@ fn check(caller: &str, dialect: ClientDialect, size: usize, ids: &[String]) {
     let mut expected: Vec<_> = (snapshot.iter().map(|model| model.id().into_owned()))
         .filter(|id| sees(id))
         .collect();
-    if forms::PAGED.contains(&dialect) {
+    if dialects::PAGED.contains(&dialect) {
         expected.sort();
         expected.truncate(size);
     }

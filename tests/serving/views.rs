@@ -1,8 +1,8 @@
-//! Who sees what: a hook maps each request to a view, and what a caller may not see is for
-//! them not there.
+//! Views: a hook selects a view for each request, and a model outside of the view is
+//! indistinguishable from an unknown one.
 
 use crate::support;
-use crate::support::forms;
+use crate::support::dialects;
 use crate::support::log;
 use std::{
     sync::{
@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use crate::support::forms::{error, ids, speaking_all};
-use crate::support::{Desk, Script, ask, builder, calm, timed};
+use crate::support::dialects::{error, ids, with_all_dialects};
+use crate::support::{ScriptedSource, SharedList, builder, send, settle, timed};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::Empty;
@@ -23,7 +23,7 @@ use tower_models_cache::{
 
 const CALLER: HeaderName = HeaderName::from_static("x-caller");
 
-/// By what callers are told apart here, as an authentication layer would.
+/// Selects the view by a header, as an authentication layer would.
 fn hook(request: &Parts) -> Result<View, BoxError> {
     let caller = request.headers.get(CALLER);
     Ok(match caller.map(|caller| caller.to_str().unwrap()) {
@@ -34,9 +34,9 @@ fn hook(request: &Parts) -> Result<View, BoxError> {
         Some("house") => View::named("house", |model| model.provider() == "house"),
         Some("lab") => View::named("lab", |model| model.provider() == "lab"),
         Some("small") => View::named("small", |model| model.model().id() == "small"),
-        Some("panic") => panic!("with sk-secret in its message"),
-        Some("broken") => View::named("broken", |_| panic!("with sk-secret in its message")),
-        Some(_) => return Err("with sk-secret in its message".into()),
+        Some("panic") => panic!("a message with sk-secret"),
+        Some("broken") => View::named("broken", |_| panic!("a message with sk-secret")),
+        Some(_) => return Err("a message with sk-secret".into()),
     })
 }
 
@@ -48,7 +48,9 @@ fn providers() -> [Provider; 2] {
 }
 
 fn viewed(builder: Builder) -> StaticModelsCacheLayer {
-    let builder = speaking_all(builder).views(hook).view_headers([CALLER]);
+    let builder = with_all_dialects(builder)
+        .views(hook)
+        .view_headers([CALLER]);
     builder.build().unwrap()
 }
 
@@ -64,7 +66,7 @@ fn sorted<S: Ord>(mut all: Vec<S>) -> Vec<S> {
 }
 
 #[tokio::test]
-async fn each_caller_sees_its_view_in_every_form() {
+async fn caller_sees_its_view_in_every_dialect() {
     let layer = viewed(builder(providers()));
     for (caller, expected) in [
         (
@@ -75,24 +77,24 @@ async fn each_caller_sees_its_view_in_every_form() {
         ("house", &["house/large", "house/small"]),
         ("small", &["house/small", "lab/small"]),
     ] {
-        for dialect in forms::ALL {
-            let answer = ask(&layer, by(caller, forms::whole(dialect))).await;
-            assert_eq!(answer.status(), 200);
-            let seen = sorted(ids(dialect, answer.body()));
+        for dialect in dialects::ALL {
+            let response = send(&layer, by(caller, dialects::whole_list(dialect))).await;
+            assert_eq!(response.status(), 200);
+            let seen = sorted(ids(dialect, response.body()));
             assert_eq!(seen, expected, "{caller} {dialect:?}");
         }
-        for dialect in forms::WITH_MODELS {
+        for dialect in dialects::WITH_MODELS {
             for id in ["house/large", "house/small", "lab/small", "lab/tiny"] {
-                let answer = ask(&layer, by(caller, forms::model(dialect, id))).await;
+                let response = send(&layer, by(caller, dialects::model(dialect, id))).await;
                 let status = if expected.contains(&id) { 200 } else { 404 };
-                assert_eq!(answer.status(), status, "{caller} {dialect:?} {id}");
+                assert_eq!(response.status(), status, "{caller} {dialect:?} {id}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn the_hook_sees_what_layers_outside_have_found_out() {
+async fn view_hook_sees_request_extensions() {
     #[derive(Clone)]
     struct Team(View);
     let layer = builder(providers())
@@ -110,27 +112,27 @@ async fn the_hook_sees_what_layers_outside_have_found_out() {
         .layer(layer)
         .layer(axum::Extension(team));
     let request = Request::get("/v1/models").body(axum::body::Body::empty());
-    let answer = tower::ServiceExt::oneshot(app, request.unwrap())
+    let response = tower::ServiceExt::oneshot(app, request.unwrap())
         .await
         .unwrap();
-    let body = http_body_util::BodyExt::collect(answer.into_body())
+    let body = http_body_util::BodyExt::collect(response.into_body())
         .await
         .unwrap();
     assert_eq!(support::ids(&body.to_bytes()), ["lab/small", "lab/tiny"]);
 }
 
 #[tokio::test]
-async fn a_model_has_the_same_bytes_in_every_view() {
+async fn model_has_same_bytes_in_every_view() {
     let layer = viewed(builder(providers()));
-    for dialect in forms::ALL {
-        let all = ask(&layer, forms::whole(dialect)).await;
-        let all = forms::records(dialect, all.body());
-        let few = ask(&layer, by("small", forms::whole(dialect))).await;
-        let few = forms::records(dialect, few.body());
+    for dialect in dialects::ALL {
+        let all = send(&layer, dialects::whole_list(dialect)).await;
+        let all = dialects::records(dialect, all.body());
+        let few = send(&layer, by("small", dialects::whole_list(dialect))).await;
+        let few = dialects::records(dialect, few.body());
         assert!(few.len() == 2 && few.iter().all(|record| all.contains(record)));
-        if forms::WITH_MODELS.contains(&dialect) {
-            let one = ask(&layer, by("small", forms::model(dialect, "lab/small"))).await;
-            let own = ask(&layer, forms::model(dialect, "lab/small")).await;
+        if dialects::WITH_MODELS.contains(&dialect) {
+            let one = send(&layer, by("small", dialects::model(dialect, "lab/small"))).await;
+            let own = send(&layer, dialects::model(dialect, "lab/small")).await;
             assert_eq!(one.headers(), own.headers(), "{dialect:?}");
             assert_eq!(one.body(), own.body(), "{dialect:?}");
         }
@@ -138,40 +140,40 @@ async fn a_model_has_the_same_bytes_in_every_view() {
 }
 
 #[tokio::test]
-async fn each_view_has_a_tag_of_its_own_and_says_by_what_callers_differ() {
+async fn each_view_has_own_etag_and_vary() {
     let layer = viewed(builder(providers()));
-    for dialect in forms::ALL {
+    for dialect in dialects::ALL {
         let mut tags = Vec::new();
         for caller in ["all", "none", "house", "small"] {
-            let answer = ask(&layer, by(caller, forms::whole(dialect))).await;
-            let vary = answer.headers()["vary"].to_str().unwrap().to_owned();
+            let response = send(&layer, by(caller, dialects::whole_list(dialect))).await;
+            let vary = response.headers()["vary"].to_str().unwrap().to_owned();
             assert!(vary.split(", ").any(|name| name == "x-caller"), "{vary}");
-            tags.push((caller, answer.headers()["etag"].clone()));
+            tags.push((caller, response.headers()["etag"].clone()));
         }
         for (caller, tag) in &tags {
             for (other, _) in &tags {
-                let mut request = by(other, forms::whole(dialect));
+                let mut request = by(other, dialects::whole_list(dialect));
                 request.headers_mut().insert("if-none-match", tag.clone());
-                let status = ask(&layer, request).await.status();
+                let status = send(&layer, request).await.status();
                 let expected = if caller == other { 304 } else { 200 };
                 assert_eq!(status, expected, "{caller}'s tag, {other}'s list");
             }
         }
     }
-    // Nobody is told apart where there are no views.
+    // Without views, `Vary` does not name `authorization`.
     let layer = builder(providers()).build().unwrap();
-    let answer = ask(&layer, forms::whole(ClientDialect::OpenAi)).await;
+    let response = send(&layer, dialects::whole_list(ClientDialect::OpenAi)).await;
     assert!(
-        !answer.headers()["vary"]
+        !response.headers()["vary"]
             .to_str()
             .unwrap()
             .contains("authorization")
     );
-    // And by `authorization` where nothing else is said.
+    // With views, `Vary` names `authorization` by default.
     let layer = builder(providers()).views(hook).build().unwrap();
-    let answer = ask(&layer, forms::whole(ClientDialect::OpenAi)).await;
+    let response = send(&layer, dialects::whole_list(ClientDialect::OpenAi)).await;
     assert!(
-        answer.headers()["vary"]
+        response.headers()["vary"]
             .to_str()
             .unwrap()
             .contains("authorization")
@@ -179,23 +181,23 @@ async fn each_view_has_a_tag_of_its_own_and_says_by_what_callers_differ() {
 }
 
 #[tokio::test]
-async fn a_denied_caller_gets_its_status_in_the_form_of_its_dialect() {
+async fn denied_caller_gets_error_in_its_dialect() {
     let layer = viewed(builder(providers()));
     for (caller, status) in [("denied", 403), ("stranger", 401)] {
-        for dialect in forms::ALL {
-            let mut requests = vec![forms::whole(dialect)];
-            if forms::WITH_MODELS.contains(&dialect) {
-                requests.push(forms::model(dialect, "house/small"));
-                requests.push(forms::model(dialect, "no/such"));
+        for dialect in dialects::ALL {
+            let mut requests = vec![dialects::whole_list(dialect)];
+            if dialects::WITH_MODELS.contains(&dialect) {
+                requests.push(dialects::model(dialect, "house/small"));
+                requests.push(dialects::model(dialect, "no/such"));
             }
             for request in requests {
-                let answer = ask(&layer, by(caller, request)).await;
-                assert_eq!(answer.status(), status);
-                let challenge = answer.headers().get("www-authenticate");
+                let response = send(&layer, by(caller, request)).await;
+                assert_eq!(response.status(), status);
+                let challenge = response.headers().get("www-authenticate");
                 assert_eq!(challenge.is_some(), status == 401);
-                let (message, _) = error(dialect, &answer);
+                let (message, _) = error(dialect, &response);
                 assert!(!message.contains("house") && !message.contains("no/such"));
-                assert_eq!(answer.headers()["cache-control"], "no-store");
+                assert_eq!(response.headers()["cache-control"], "no-store");
             }
         }
     }
@@ -203,11 +205,11 @@ async fn a_denied_caller_gets_its_status_in_the_form_of_its_dialect() {
 
 #[test]
 #[should_panic(expected = "not 200 OK")]
-fn a_refusal_is_an_error() {
+fn denial_with_success_status_panics() {
     let _ = View::denied(StatusCode::OK);
 }
 
-/// Names that lead to models of `lab`, and names of the same length that lead nowhere.
+/// Names of models of `lab`, and unknown names of the same length.
 const HIDDEN: [(&str, &str); 4] = [
     ("lab/tiny", "lab/tinz"),
     ("mini", "minj"),
@@ -223,27 +225,27 @@ fn named(builder: Builder) -> Builder {
     builder.alias("big", "house/large").claude_aliases(true)
 }
 
-/// All of an answer that a caller can look at, with the id of its own request left out.
-fn seen_of(answer: &Response<Bytes>, id: &str) -> (StatusCode, http::HeaderMap, String) {
-    let body = String::from_utf8(answer.body().to_vec()).unwrap();
+/// All parts of a response that a caller can observe, with the requested id replaced.
+fn seen_of(response: &Response<Bytes>, id: &str) -> (StatusCode, http::HeaderMap, String) {
+    let body = String::from_utf8(response.body().to_vec()).unwrap();
     (
-        answer.status(),
-        answer.headers().clone(),
+        response.status(),
+        response.headers().clone(),
         body.replace(id, "ID"),
     )
 }
 
 #[tokio::test]
-async fn a_hidden_model_is_answered_like_an_unknown_one() {
-    let down = || Provider::source("down", Script::failing());
+async fn hidden_model_is_404_like_unknown() {
+    let down = || Provider::source("down", ScriptedSource::failing());
     for with_gap in [false, true] {
         let gap = with_gap.then(down);
         let layer = viewed(named(builder(providers().into_iter().chain(gap))));
         let _ = layer.cache().refresh().await;
-        for dialect in forms::WITH_MODELS {
+        for dialect in dialects::WITH_MODELS {
             for method in [Method::GET, Method::HEAD] {
                 let of = |id: &str, condition: Option<&'static str>| {
-                    let mut request = by("house", forms::model(dialect, id));
+                    let mut request = by("house", dialects::model(dialect, id));
                     *request.method_mut() = method.clone();
                     if let Some(condition) = condition {
                         let condition = HeaderValue::from_static(condition);
@@ -253,17 +255,17 @@ async fn a_hidden_model_is_answered_like_an_unknown_one() {
                 };
                 for condition in [None, Some("*")] {
                     for (hidden, unknown) in HIDDEN {
-                        let refused = ask(&layer, of(hidden, condition)).await;
-                        let missing = ask(&layer, of(unknown, condition)).await;
-                        let told = format!("{method} {dialect:?} {hidden}");
-                        assert_eq!(refused.status(), 404, "{told}");
+                        let refused = send(&layer, of(hidden, condition)).await;
+                        let missing = send(&layer, of(unknown, condition)).await;
+                        let case = format!("{method} {dialect:?} {hidden}");
+                        assert_eq!(refused.status(), 404, "{case}");
                         let expected = seen_of(&missing, unknown);
-                        assert_eq!(seen_of(&refused, hidden), expected, "{told}");
+                        assert_eq!(seen_of(&refused, hidden), expected, "{case}");
                     }
                 }
                 for seen in SEEN {
-                    let answer = ask(&layer, of(seen, None)).await;
-                    assert_eq!(answer.status(), 200, "{method} {dialect:?} {seen}");
+                    let response = send(&layer, of(seen, None)).await;
+                    assert_eq!(response.status(), 200, "{method} {dialect:?} {seen}");
                 }
             }
         }
@@ -271,106 +273,114 @@ async fn a_hidden_model_is_answered_like_an_unknown_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hidden_model_is_waited_for_like_an_unknown_one() {
+async fn hidden_model_waits_like_unknown() {
     for id in HIDDEN
         .into_iter()
         .flat_map(|(hidden, unknown)| [hidden, unknown])
     {
-        for dialect in forms::WITH_MODELS {
-            let hung = Provider::source("slow", Script::hung());
+        for dialect in dialects::WITH_MODELS {
+            let hung = Provider::source("slow", ScriptedSource::hung());
             let layer = viewed(named(builder(providers().into_iter().chain([hung]))));
             for seen in SEEN {
-                let (answer, took) =
-                    timed(ask(&layer, by("house", forms::model(dialect, seen)))).await;
-                assert_eq!((answer.status().as_u16(), took), (200, Duration::ZERO));
+                let (response, took) =
+                    timed(send(&layer, by("house", dialects::model(dialect, seen)))).await;
+                assert_eq!((response.status().as_u16(), took), (200, Duration::ZERO));
             }
-            let request = by("house", forms::model(dialect, id));
-            let (answer, took) = timed(ask(&layer, request)).await;
-            assert_eq!(answer.status(), 404);
+            let request = by("house", dialects::model(dialect, id));
+            let (response, took) = timed(send(&layer, request)).await;
+            assert_eq!(response.status(), 404);
             assert_eq!(took, Duration::from_millis(1500), "{id} {dialect:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_sees_nothing_waits_for_nothing() {
-    let layer = viewed(builder([Provider::source("slow", Script::hung())]));
+async fn denied_caller_waits_for_no_provider() {
+    let layer = viewed(builder([Provider::source("slow", ScriptedSource::hung())]));
     for caller in ["denied", "stranger", "error", "panic"] {
-        for dialect in forms::ALL {
-            let (answer, took) = timed(ask(&layer, by(caller, forms::whole(dialect)))).await;
-            assert!(answer.status().as_u16() >= 400);
+        for dialect in dialects::ALL {
+            let (response, took) =
+                timed(send(&layer, by(caller, dialects::whole_list(dialect)))).await;
+            assert!(response.status().as_u16() >= 400);
             assert_eq!(took, Duration::ZERO, "{caller} {dialect:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_hook_that_fails_shows_nothing_and_tells_nothing() {
+async fn failed_view_hook_reveals_nothing() {
     let log = log::LOG.clone();
     let layer = viewed(builder(providers()));
     for caller in ["error", "panic", "broken"] {
-        for dialect in forms::ALL {
-            let mut requests = vec![forms::whole(dialect)];
-            if forms::WITH_MODELS.contains(&dialect) {
-                requests.push(forms::model(dialect, "house/small"));
+        for dialect in dialects::ALL {
+            let mut requests = vec![dialects::whole_list(dialect)];
+            if dialects::WITH_MODELS.contains(&dialect) {
+                requests.push(dialects::model(dialect, "house/small"));
             }
             for request in requests {
-                let answer = ask(&layer, by(caller, request)).await;
-                assert_eq!(answer.status(), 500, "{caller} {dialect:?}");
-                let text = String::from_utf8_lossy(answer.body());
+                let response = send(&layer, by(caller, request)).await;
+                assert_eq!(response.status(), 500, "{caller} {dialect:?}");
+                let text = String::from_utf8_lossy(response.body());
                 for hidden in ["house", "small", "secret"] {
                     assert!(!text.contains(hidden), "{caller} {dialect:?}: {text}");
                 }
-                assert_eq!(answer.headers()["cache-control"], "no-store");
-                assert!(!answer.headers().contains_key("etag"));
-                error(dialect, &answer);
+                assert_eq!(response.headers()["cache-control"], "no-store");
+                assert!(!response.headers().contains_key("etag"));
+                error(dialect, &response);
             }
         }
     }
     let log = log.text();
     assert!(log.contains("a hook failed") && log.contains("a view's predicate panicked"));
     assert!(!log.contains("secret"));
-    // And the others go on.
-    let answer = ask(&layer, by("house", forms::whole(ClientDialect::OpenAi))).await;
-    assert_eq!(answer.status(), 200);
+    // Other callers are not affected.
+    let response = send(
+        &layer,
+        by("house", dialects::whole_list(ClientDialect::OpenAi)),
+    )
+    .await;
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test]
-async fn a_predicate_that_panics_later_shows_nothing_either() {
-    let desk = Desk::new(["a"]);
-    let provider = Provider::source("lab", Script::desk(&desk));
+async fn predicate_panicking_later_reveals_nothing() {
+    let shared = SharedList::new(["a"]);
+    let provider = Provider::source("lab", ScriptedSource::shared(&shared));
     let view = View::named("fragile", |model| {
-        assert!(model.model().id() != "b", "b is too much");
+        assert!(model.model().id() != "b", "panic in the predicate");
         true
     });
-    let builder = speaking_all(builder([provider]));
+    let builder = with_all_dialects(builder([provider]));
     let layer = builder.views(move |_| Ok(view.clone())).build().unwrap();
     layer.cache().refresh().await.unwrap();
-    for dialect in forms::ALL {
-        assert_eq!(ask(&layer, forms::whole(dialect)).await.status(), 200);
-    }
-    desk.lay(["a", "b"]);
-    layer.cache().refresh().await.unwrap();
-    for dialect in forms::ALL {
+    for dialect in dialects::ALL {
         assert_eq!(
-            ask(&layer, forms::whole(dialect)).await.status(),
+            send(&layer, dialects::whole_list(dialect)).await.status(),
+            200
+        );
+    }
+    shared.set_ids(["a", "b"]);
+    layer.cache().refresh().await.unwrap();
+    for dialect in dialects::ALL {
+        assert_eq!(
+            send(&layer, dialects::whole_list(dialect)).await.status(),
             500,
             "{dialect:?}"
         );
     }
-    desk.lay(["a"]);
+    shared.set_ids(["a"]);
     layer.cache().refresh().await.unwrap();
-    for dialect in forms::ALL {
-        let answer = ask(&layer, forms::whole(dialect)).await;
-        assert_eq!(ids(dialect, answer.body()), ["lab/a"], "{dialect:?}");
+    for dialect in dialects::ALL {
+        let response = send(&layer, dialects::whole_list(dialect)).await;
+        assert_eq!(ids(dialect, response.body()), ["lab/a"], "{dialect:?}");
     }
 }
 
 #[tokio::test]
-async fn callers_of_one_policy_share_one_list() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
-    // A view made anew for each request, as by a hook that knows policies by their names.
+async fn callers_of_same_view_share_one_list() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    // A new view for each request, as from a hook that identifies policies by name.
     let layer = builder(providers())
         .views(move |_| {
             let count = Arc::clone(&count);
@@ -381,142 +391,150 @@ async fn callers_of_one_policy_share_one_list() {
         })
         .build()
         .unwrap();
-    let request = || forms::whole(ClientDialect::OpenAi);
-    let first = ask(&layer, request()).await;
-    assert_eq!(asked.load(Ordering::Relaxed), 4);
+    let request = || dialects::whole_list(ClientDialect::OpenAi);
+    let first = send(&layer, request()).await;
+    assert_eq!(calls.load(Ordering::Relaxed), 4);
     for key in ["a", "b", "c"] {
         let mut request = request();
         let key = HeaderValue::from_str(key).unwrap();
         request.headers_mut().insert("authorization", key);
-        let other = ask(&layer, request).await;
+        let other = send(&layer, request).await;
         assert_eq!(other.body(), first.body());
         assert_eq!(
             other.body().as_ptr(),
             first.body().as_ptr(),
-            "it is the same"
+            "the body is shared"
         );
     }
-    assert_eq!(asked.load(Ordering::Relaxed), 4);
+    assert_eq!(calls.load(Ordering::Relaxed), 4);
     assert_eq!(layer.cache().status().views, 1);
 }
 
 #[tokio::test]
-async fn the_empty_view_is_an_empty_200_whatever_is_missing() {
-    for script in [Script::always(["a"]), Script::failing(), Script::hung()] {
+async fn view_none_is_200_while_provider_is_missing() {
+    for source in [
+        ScriptedSource::always(["a"]),
+        ScriptedSource::failing(),
+        ScriptedSource::hung(),
+    ] {
         for partial in [true, false] {
-            let provider = Provider::source("lab", script.clone());
+            let provider = Provider::source("lab", source.clone());
             let layer = viewed(builder([provider]).serve_partial(partial));
-            for dialect in forms::ALL {
-                let answer = ask(&layer, by("none", forms::whole(dialect))).await;
-                assert_eq!(answer.status(), 200, "{dialect:?}");
-                assert!(ids(dialect, answer.body()).is_empty());
-                let status = &answer.headers()["cache-status"];
+            for dialect in dialects::ALL {
+                let response = send(&layer, by("none", dialects::whole_list(dialect))).await;
+                assert_eq!(response.status(), 200, "{dialect:?}");
+                assert!(ids(dialect, response.body()).is_empty());
+                let status = &response.headers()["cache-status"];
                 assert_eq!(
                     status, "tower-models-cache; hit",
-                    "nothing is missing in it"
+                    "nothing is missing in this view"
                 );
             }
-            for dialect in forms::WITH_MODELS {
-                let answer = ask(&layer, by("none", forms::model(dialect, "lab/a"))).await;
-                assert_eq!(answer.status(), 404, "{dialect:?}");
+            for dialect in dialects::WITH_MODELS {
+                let response = send(&layer, by("none", dialects::model(dialect, "lab/a"))).await;
+                assert_eq!(response.status(), 404, "{dialect:?}");
             }
         }
     }
 }
 
-/// The bug: a view whose only provider was missing got an empty 200, which a client takes
-/// for the truth.
+/// Regression: a view whose only provider was missing got an empty 200, which clients take for a
+/// complete list.
 #[tokio::test]
-async fn a_view_with_nothing_to_show_is_503_while_a_provider_is_missing() {
-    let desk = Desk::new(["tiny"]);
-    desk.set(Err(ListErrorKind::Status(500)));
+async fn empty_view_is_503_while_provider_is_missing() {
+    let shared = SharedList::new(["tiny"]);
+    shared.set(Err(ListErrorKind::Status(500)));
     let [house, _] = providers();
-    let lab = Provider::source("lab", Script::desk(&desk));
-    // One view is kept at a time: what another needs is prepared again.
+    let lab = Provider::source("lab", ScriptedSource::shared(&shared));
+    // Only one view is kept at a time: every other view is prepared again.
     let layer = viewed(builder([house, lab]).max_views(1));
     let _ = layer.cache().refresh().await;
     for _ in 0..2 {
-        for dialect in forms::ALL {
+        for dialect in dialects::ALL {
             for method in [Method::GET, Method::HEAD] {
                 let of = |caller, mut request: Request<Empty<Bytes>>| {
                     *request.method_mut() = method.clone();
                     by(caller, request)
                 };
-                let told = format!("{method} {dialect:?}");
-                let list = ask(&layer, of("lab", forms::whole(dialect))).await;
-                assert_eq!(list.status(), 503, "{told}");
-                assert!(list.headers().contains_key("retry-after"), "{told}");
+                let case = format!("{method} {dialect:?}");
+                let list = send(&layer, of("lab", dialects::whole_list(dialect))).await;
+                assert_eq!(list.status(), 503, "{case}");
+                assert!(list.headers().contains_key("retry-after"), "{case}");
                 let status = &list.headers()["cache-status"];
                 assert_eq!(status, "tower-models-cache; detail=unavailable");
                 for (caller, expected) in [("all", 200), ("house", 200), ("none", 200)] {
-                    let list = ask(&layer, of(caller, forms::whole(dialect))).await;
-                    assert_eq!(list.status(), expected, "{told} {caller}");
+                    let list = send(&layer, of(caller, dialects::whole_list(dialect))).await;
+                    assert_eq!(list.status(), expected, "{case} {caller}");
                 }
-                if !forms::WITH_MODELS.contains(&dialect) {
+                if !dialects::WITH_MODELS.contains(&dialect) {
                     continue;
                 }
-                // Nobody knows whether there is such a model, hidden ones included.
+                // The model may exist, whether it is visible or hidden.
                 for id in ["lab/tiny", "lab/none", "house/small", "none"] {
-                    let answer = ask(&layer, of("lab", forms::model(dialect, id))).await;
-                    assert_eq!(answer.status(), 503, "{told} {id}");
-                    assert_eq!(answer.headers(), list.headers(), "{told} {id}");
+                    let response = send(&layer, of("lab", dialects::model(dialect, id))).await;
+                    assert_eq!(response.status(), 503, "{case} {id}");
+                    assert_eq!(response.headers(), list.headers(), "{case} {id}");
                 }
-                let small = ask(&layer, of("house", forms::model(dialect, "house/small"))).await;
+                let small =
+                    send(&layer, of("house", dialects::model(dialect, "house/small"))).await;
                 assert_eq!(small.status(), 200);
-                let tiny = ask(&layer, of("house", forms::model(dialect, "lab/tiny"))).await;
+                let tiny = send(&layer, of("house", dialects::model(dialect, "lab/tiny"))).await;
                 assert_eq!(tiny.status(), 404);
             }
         }
     }
-    // An empty list of all providers is the truth.
-    desk.lay([]);
+    // An empty list is a 200 once all providers have responded.
+    shared.set_ids([]);
     layer.cache().refresh().await.unwrap();
-    for dialect in forms::ALL {
-        let list = ask(&layer, by("lab", forms::whole(dialect))).await;
+    for dialect in dialects::ALL {
+        let list = send(&layer, by("lab", dialects::whole_list(dialect))).await;
         assert_eq!(list.status(), 200, "{dialect:?}");
         assert!(ids(dialect, list.body()).is_empty());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_is_503_while_a_provider_is_missing() {
-    for script in [Script::failing(), Script::hung()] {
+async fn empty_list_is_503_while_provider_is_missing() {
+    for source in [ScriptedSource::failing(), ScriptedSource::hung()] {
         let empty = Provider::fixed("empty", []);
-        let lab = Provider::source("lab", script);
+        let lab = Provider::source("lab", source);
         let layer = viewed(builder([empty, lab]));
         for _ in 0..2 {
-            for dialect in forms::ALL {
-                let list = ask(&layer, forms::whole(dialect)).await;
+            for dialect in dialects::ALL {
+                let list = send(&layer, dialects::whole_list(dialect)).await;
                 assert_eq!(list.status(), 503, "{dialect:?}");
                 assert!(list.headers().contains_key("retry-after"));
             }
-            for dialect in forms::WITH_MODELS {
-                let one = ask(&layer, forms::model(dialect, "lab/a")).await;
+            for dialect in dialects::WITH_MODELS {
+                let one = send(&layer, dialects::model(dialect, "lab/a")).await;
                 assert_eq!(one.status(), 503, "{dialect:?}");
             }
         }
     }
     let layer = viewed(builder([Provider::fixed("empty", [])]));
-    for dialect in forms::ALL {
-        assert_eq!(ask(&layer, forms::whole(dialect)).await.status(), 200);
+    for dialect in dialects::ALL {
+        assert_eq!(
+            send(&layer, dialects::whole_list(dialect)).await.status(),
+            200
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_view_makes_it_ask_a_provider() {
-    let script = Script::always(["a"]);
-    let layer = viewed(builder([Provider::source("lab", script.clone())]));
+async fn views_never_trigger_fetch() {
+    let source = ScriptedSource::always(["a"]);
+    let layer = viewed(builder([Provider::source("lab", source.clone())]));
     for caller in ["all", "none", "house", "small", "denied", "error", "broken"] {
-        for dialect in forms::ALL {
-            ask(&layer, by(caller, forms::whole(dialect))).await;
+        for dialect in dialects::ALL {
+            send(&layer, by(caller, dialects::whole_list(dialect))).await;
         }
     }
-    calm().await;
-    assert_eq!(script.calls(), 1);
+    settle().await;
+    assert_eq!(source.calls(), 1);
 }
 
 #[tokio::test]
-async fn what_routes_asks_the_view_and_gets_no_from_one_that_panics() {
+async fn view_allows_is_false_when_predicate_panics() {
     let layer = builder(providers()).build().unwrap();
     let snapshot = layer.cache().snapshot();
     let model = snapshot.get("house/small").unwrap();
@@ -529,14 +547,17 @@ async fn what_routes_asks_the_view_and_gets_no_from_one_that_panics() {
             true,
         ),
         (View::named("lab", |model| model.provider() == "lab"), false),
-        (View::named("broken", |_| panic!("of the predicate")), false),
+        (
+            View::named("broken", |_| panic!("panic in the predicate")),
+            false,
+        ),
     ] {
         assert_eq!(view.allows(&model), allows, "{view:?}");
     }
 }
 
 #[test]
-fn a_view_shows_no_more_of_itself_than_its_name() {
+fn debug_output_of_view_shows_only_its_name() {
     for (view, expected) in [
         (View::all(), "View::All"),
         (

@@ -1,7 +1,7 @@
-//! Everything that is logged in a test's process, of every crate, at every level.
+//! Collects everything that is logged in the test process, by every crate, at every level.
 //!
-//! One subscriber for the process: one for a thread alone misses what another thread was
-//! the first to log, for whether an event is wanted is remembered for all threads.
+//! One subscriber serves the whole process: a subscriber per thread misses events that another
+//! thread logged first, because `tracing` caches the interest in an event for all threads.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -25,7 +25,7 @@ pub static LOG: LazyLock<Log> = LazyLock::new(|| {
         .with_ansi(false)
         .with_writer(log.clone())
         .init();
-    // What another test logged while this began was judged without it.
+    // Events that other tests logged meanwhile were cached as disabled.
     tracing::callsite::rebuild_interest_cache();
     log
 });
@@ -40,7 +40,7 @@ impl Log {
         self.of(|_| true)
     }
 
-    /// What this thread has logged: all of a test with a runtime of one thread.
+    /// The log of this thread, which is all of a test on a single-threaded runtime.
     pub fn of_this_thread(&self) -> String {
         let here = thread::current().id();
         self.of(|thread| thread == here)

@@ -1,4 +1,4 @@
-//! What the tests share: scripted sources, and requests to a service.
+//! Shared by the tests: scripted sources, and requests to a service.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -7,11 +7,11 @@
     reason = "each test file uses its part of it, measures by the paused clock, and fails by panicking"
 )]
 
-pub mod forms;
-pub mod fronts;
+pub mod dialects;
 pub mod log;
 pub mod net;
 pub mod paged;
+pub mod transports;
 
 use std::{
     convert::Infallible,
@@ -35,41 +35,41 @@ use tower_models_cache::{
     ResponseBody, StaticModelsCache, StaticModelsCacheLayer,
 };
 
-type Answer = Pin<Box<dyn Future<Output = Result<ModelList, BoxError>> + Send>>;
+type ListFuture = Pin<Box<dyn Future<Output = Result<ModelList, BoxError>> + Send>>;
 
-/// A source that answers by a script, which is given the number of the call (from
-/// 1 on), and counts the calls, and those of them that are not over.
+/// A source that responds as a closure decides, which gets the number of the call (from 1). It
+/// counts its calls and those still in flight.
 #[derive(Clone)]
-pub struct Script {
+pub struct ScriptedSource {
     calls: Arc<AtomicUsize>,
     alive: Arc<AtomicUsize>,
-    answer: Arc<Mutex<dyn FnMut(usize) -> Answer + Send>>,
+    respond: Arc<Mutex<dyn FnMut(usize) -> ListFuture + Send>>,
 }
 
-impl Script {
-    pub fn new<F, Fut, E>(mut answer: F) -> Self
+impl ScriptedSource {
+    pub fn new<F, Fut, E>(mut respond: F) -> Self
     where
         F: FnMut(usize) -> Fut + Send + 'static,
         Fut: Future<Output = Result<ModelList, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        let answer = move |call| -> Answer {
-            let answer = answer(call);
-            Box::pin(async { answer.await.map_err(Into::into) })
+        let respond = move |call| -> ListFuture {
+            let response = respond(call);
+            Box::pin(async { response.await.map_err(Into::into) })
         };
         Self {
             calls: Arc::default(),
             alive: Arc::default(),
-            answer: Arc::new(Mutex::new(answer)),
+            respond: Arc::new(Mutex::new(respond)),
         }
     }
 
-    /// A source that always has these models.
+    /// A source that always returns these models.
     pub fn always<const N: usize>(ids: [&'static str; N]) -> Self {
         Self::new(move |_| async move { Ok::<_, Infallible>(models(ids)) })
     }
 
-    /// A source that never answers.
+    /// A source that never responds.
     pub fn hung() -> Self {
         Self::new(|_| std::future::pending::<Result<_, Infallible>>())
     }
@@ -79,26 +79,26 @@ impl Script {
         Self::new(|_| async { Err("down") })
     }
 
-    /// A source that has these models, and answers each call when it is told to.
+    /// A source that returns these models, one call each time the gate is opened.
     pub fn held<const N: usize>(ids: [&'static str; N]) -> (Self, Gate) {
         let gate = Gate::default();
         let opened = gate.clone();
-        let script = Self::new(move |_| {
+        let source = Self::new(move |_| {
             let opened = opened.clone();
             async move {
                 opened.passed().await;
                 Ok::<_, Infallible>(models(ids))
             }
         });
-        (script, gate)
+        (source, gate)
     }
 
-    /// A source that has what the desk lists at the moment, or fails.
-    pub fn desk(desk: &Desk) -> Self {
-        let desk = desk.clone();
+    /// A source that returns the current content of the shared list, or its error.
+    pub fn shared(shared: &SharedList) -> Self {
+        let shared = shared.clone();
         Self::new(move |_| {
-            let answer = desk.read();
-            async move { answer.map_err(ListError::from) }
+            let list = shared.read();
+            async move { list.map_err(ListError::from) }
         })
     }
 
@@ -106,13 +106,13 @@ impl Script {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// How many calls have neither been answered nor been dropped.
+    /// How many calls are in flight: neither completed nor dropped.
     pub fn alive(&self) -> usize {
         self.alive.load(Ordering::SeqCst)
     }
 }
 
-/// Lets answers pass, one at a time.
+/// Lets responses pass one at a time.
 #[derive(Clone)]
 pub struct Gate(Arc<Semaphore>);
 
@@ -123,8 +123,8 @@ impl Default for Gate {
 }
 
 impl Gate {
-    pub fn open(&self, answers: usize) {
-        self.0.add_permits(answers);
+    pub fn open(&self, responses: usize) {
+        self.0.add_permits(responses);
     }
 
     pub async fn passed(&self) {
@@ -132,16 +132,16 @@ impl Gate {
     }
 }
 
-/// What a provider has at the moment, to be changed by the test.
+/// The current list of a provider, which the test may change.
 #[derive(Clone)]
-pub struct Desk(Arc<Mutex<Result<ModelList, ListErrorKind>>>);
+pub struct SharedList(Arc<Mutex<Result<ModelList, ListErrorKind>>>);
 
-impl Desk {
+impl SharedList {
     pub fn new<const N: usize>(ids: [&str; N]) -> Self {
         Self(Arc::new(Mutex::new(Ok(models(ids)))))
     }
 
-    pub fn lay<const N: usize>(&self, ids: [&str; N]) {
+    pub fn set_ids<const N: usize>(&self, ids: [&str; N]) {
         self.set(Ok(models(ids)));
     }
 
@@ -149,8 +149,8 @@ impl Desk {
         self.0.lock().unwrap().clone()
     }
 
-    pub fn set(&self, answer: Result<ModelList, ListErrorKind>) {
-        *self.0.lock().unwrap() = answer;
+    pub fn set(&self, list: Result<ModelList, ListErrorKind>) {
+        *self.0.lock().unwrap() = list;
     }
 }
 
@@ -162,25 +162,25 @@ impl Drop for Alive {
     }
 }
 
-impl Service<ListModels> for Script {
+impl Service<ListModels> for ScriptedSource {
     type Response = ModelList;
     type Error = BoxError;
-    type Future = Answer;
+    type Future = ListFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: ListModels) -> Answer {
+    fn call(&mut self, _: ListModels) -> ListFuture {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         self.alive.fetch_add(1, Ordering::SeqCst);
         let alive = Alive(Arc::clone(&self.alive));
-        // A script that panics does so in `call`, and the next call is as good as any.
-        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = answer(call);
+        // A closure that panics does so in `call`, and later calls are not affected.
+        let mut respond = self.respond.lock().unwrap_or_else(PoisonError::into_inner);
+        let response = respond(call);
         Box::pin(async move {
             let _alive = alive;
-            answer.await
+            response.await
         })
     }
 }
@@ -192,16 +192,16 @@ pub fn models<const N: usize>(ids: [&str; N]) -> ModelList {
 /// The two ways to run a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Renewal by requests.
+    /// Refreshed by requests.
     Build,
-    /// Renewal by the refresher.
+    /// Refreshed by the refresher.
     Spawn,
 }
 
 pub const MODES: [Mode; 2] = [Mode::Build, Mode::Spawn];
 
 impl Mode {
-    /// The layer, with what keeps its refresher going.
+    /// The layer, and its refresher, which runs until it is dropped.
     pub fn start(self, builder: Builder) -> (StaticModelsCacheLayer, Option<Refresher>) {
         match self {
             Self::Build => (builder.build().unwrap(), None),
@@ -213,35 +213,35 @@ impl Mode {
     }
 }
 
-/// A builder whose delays repeat, with these providers.
+/// A builder with these providers and a fixed jitter seed.
 pub fn builder(providers: impl IntoIterator<Item = Provider>) -> Builder {
     StaticModelsCacheLayer::builder()
         .jitter_seed(7)
         .providers(providers)
 }
 
-/// Lets everything happen that takes no time. Under a paused clock only.
-pub async fn calm() {
+/// Lets spawned work finish that takes no time. Requires a paused clock.
+pub async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
-/// The paused clock's time.
+/// The time of the paused clock.
 pub fn now() -> Instant {
     Instant::now()
 }
 
-/// What the future gives, and how long it took by the paused clock.
+/// The output of the future, and how long it took by the paused clock.
 pub async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
     let began = now();
     let output = future.await;
     (output, began.elapsed())
 }
 
-/// An inner service that must not be asked.
+/// An inner service that must not be called.
 #[derive(Clone, Debug)]
-pub struct Unasked;
+pub struct Unreachable;
 
-impl<B> Service<Request<B>> for Unasked {
+impl<B> Service<Request<B>> for Unreachable {
     type Response = Response<Empty<Bytes>>;
     type Error = Infallible;
     type Future = std::future::Ready<Result<Self::Response, Infallible>>;
@@ -259,12 +259,12 @@ pub fn get(uri: &str) -> Request<Empty<Bytes>> {
     Request::get(uri).body(Empty::new()).unwrap()
 }
 
-/// The layer's answer, with its whole body.
-pub async fn ask(
+/// Sends a request to the layer and collects the body of the response.
+pub async fn send(
     layer: &StaticModelsCacheLayer,
     request: Request<Empty<Bytes>>,
 ) -> Response<Bytes> {
-    let service: StaticModelsCache<Unasked> = layer.layer(Unasked);
+    let service: StaticModelsCache<Unreachable> = layer.layer(Unreachable);
     let Ok(response) = service.oneshot(request).await;
     collect(response).await
 }
@@ -277,7 +277,7 @@ pub async fn collect(response: Response<ResponseBody<Empty<Bytes>>>) -> Response
 
 /// The ids that the layer lists.
 pub async fn list(layer: &StaticModelsCacheLayer) -> Vec<String> {
-    let response = ask(layer, get("/v1/models")).await;
+    let response = send(layer, get("/v1/models")).await;
     assert_eq!(response.status(), 200, "{response:?}");
     ids(response.body())
 }

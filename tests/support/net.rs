@@ -1,4 +1,4 @@
-//! Real sockets on loopback: a hyper server, and clients of one connection each.
+//! Real sockets on loopback: a hyper server, and clients with one connection each.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -39,13 +39,15 @@ use tokio::{
 use tower::Service;
 use tower_models_cache::BoxError;
 
-/// No promise: it only turns a test that hangs into one that fails.
+/// Turns a test that hangs into one that fails. The timeout is not a promise.
 pub async fn within<F: Future>(future: F) -> F::Output {
     let safety = Duration::from_secs(30);
-    tokio::time::timeout(safety, future).await.expect("hangs")
+    tokio::time::timeout(safety, future)
+        .await
+        .expect("test timed out")
 }
 
-/// A server that ends with its handle.
+/// A server that stops when it is dropped.
 pub struct Server {
     addr: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -53,7 +55,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Bare hyper, HTTP/1.1 and HTTP/2 by prior knowledge.
+    /// Bare hyper: HTTP/1.1, and HTTP/2 with prior knowledge.
     pub async fn hyper<S, B>(service: S) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -105,7 +107,7 @@ impl Server {
         format!("http://{}", self.addr)
     }
 
-    /// How many connections were accepted (bare hyper alone).
+    /// The number of accepted connections (bare hyper only).
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -131,7 +133,7 @@ fn never(never: Infallible) -> BoxError {
     match never {}
 }
 
-/// A client with one connection, which it never renews.
+/// A client with one connection, which it never reopens.
 pub struct Client {
     addr: SocketAddr,
     sender: Sender,
@@ -157,7 +159,8 @@ impl Client {
         Self { addr, sender }
     }
 
-    /// Sends a request to `path`, as its version wants it, and takes the answer's head.
+    /// Sends a request in the form that the HTTP version requires and returns the head of the
+    /// response.
     pub async fn start(&mut self, mut request: Request<RequestBody>) -> Response<Incoming> {
         let path = request.uri().path_and_query().unwrap().clone();
         within(async {
@@ -179,20 +182,20 @@ impl Client {
         .await
     }
 
-    /// Sends a request, and takes the whole answer.
+    /// Sends a request and collects the response.
     pub async fn send(&mut self, request: Request<RequestBody>) -> Response<Bytes> {
         let (head, body) = self.start(request).await.into_parts();
         let body = within(body.collect()).await.unwrap().to_bytes();
         Response::from_parts(head, body)
     }
 
-    pub async fn ask(&mut self, method: Method, path: &str) -> Response<Bytes> {
+    pub async fn request(&mut self, method: Method, path: &str) -> Response<Bytes> {
         let request = Request::builder().method(method).uri(path);
         self.send(request.body(empty()).unwrap()).await
     }
 
     pub async fn get(&mut self, path: &str) -> Response<Bytes> {
-        self.ask(Method::GET, path).await
+        self.request(Method::GET, path).await
     }
 }
 
@@ -204,16 +207,16 @@ pub async fn get(addr: SocketAddr, path: &str) -> Response<Bytes> {
         .await
 }
 
-/// What comes back on the wire for these bytes, until the server closes.
+/// Writes these bytes and reads until the server closes the connection.
 pub async fn raw(addr: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    within(stream.read_to_end(&mut answer)).await.unwrap();
-    String::from_utf8(answer).unwrap()
+    let mut response = Vec::new();
+    within(stream.read_to_end(&mut response)).await.unwrap();
+    String::from_utf8(response).unwrap()
 }
 
-/// The headers, but for the date, which changes.
+/// The headers without `Date`, which changes.
 pub fn dateless(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     headers.remove(header::DATE);

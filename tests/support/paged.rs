@@ -1,5 +1,5 @@
-//! How providers page their lists, on the wire: what a page says, and how the next one is
-//! asked for.
+//! How providers page their lists on the wire: the content of a page, and how the next one is
+//! requested.
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,
@@ -11,12 +11,12 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use serde_json::{Value, json};
 use tower_models_cache::{Dialect, ListErrorKind};
 
-/// One page of a list, as a server means it.
+/// One page of a list on the server.
 struct Leaf<'a> {
-    /// From 1 on.
+    /// Counted from 1.
     number: usize,
     names: &'a [&'a str],
-    /// The page that comes next.
+    /// The number of the next page.
     next: Option<usize>,
 }
 
@@ -24,20 +24,19 @@ struct Leaf<'a> {
 pub struct Style {
     /// The name of the dialect.
     pub dialect: &'static str,
-    /// What every page is asked for with.
+    /// The query parameter that is sent for every page.
     size: Option<(&'static str, &'static str)>,
-    /// The parameter that says which page is meant.
+    /// The query parameter that selects the page.
     turn: &'static str,
-    /// What that parameter is for a page after the first.
+    /// The value of that parameter for a page after the first.
     pub cursor: fn(usize) -> String,
     page: fn(&Leaf<'_>) -> Value,
-    /// A page without a cursor where there could be one, and why that is a failure, if it
-    /// is none.
+    /// A page that lacks an expected cursor, and the error it causes, if any.
     cut_off: fn(&Leaf<'_>) -> (Value, Option<ListErrorKind>),
 }
 
 impl Style {
-    /// The dialect itself. A name that is not known is a failure.
+    /// The dialect itself. An unknown name panics.
     pub fn dialect(&self) -> Dialect {
         self.dialect
             .parse()
@@ -64,15 +63,15 @@ impl Style {
         (page.to_string(), why)
     }
 
-    /// Which page a request means, when it asks for one as it should.
-    pub fn asked(&self, uri: &Uri, pages: usize) -> Option<usize> {
-        let mut asked = query(uri);
+    /// The number of the requested page, if the request is as expected.
+    pub fn requested_page(&self, uri: &Uri, pages: usize) -> Option<usize> {
+        let mut parameters = query(uri);
         if let Some((name, value)) = self.size {
             let size = (name.to_owned(), value.to_owned());
-            let at = asked.iter().position(|pair| *pair == size)?;
-            asked.remove(at);
+            let at = parameters.iter().position(|pair| *pair == size)?;
+            parameters.remove(at);
         }
-        match &asked[..] {
+        match &parameters[..] {
             [] => Some(1),
             [(name, value)] if name == self.turn => {
                 (2..=pages).find(|page| *value == (self.cursor)(*page))
@@ -82,7 +81,7 @@ impl Style {
     }
 }
 
-/// The parameters of a query, decoded as servers do, to which a plus is a space.
+/// The parameters of a query, decoded as by servers that read a plus as a space.
 fn query(uri: &Uri) -> Vec<(String, String)> {
     let decoded = |text: &str| {
         let text = text.replace('+', " ");
@@ -104,7 +103,7 @@ fn query(uri: &Uri) -> Vec<(String, String)> {
 
 // ===== cursors =====
 
-/// A cursor with all that must not stand in a query as it is.
+/// A cursor with characters that must be escaped in a query.
 fn opaque(page: usize) -> String {
     format!("p{page}/+=&#?% ü")
 }
@@ -113,13 +112,13 @@ fn number(page: usize) -> String {
     page.to_string()
 }
 
-/// The `name` of each record, as `prefix` and the name.
+/// Records whose `field` is `prefix` and the name.
 fn named(names: &[&str], field: &str, prefix: &str) -> Value {
     let record = |name: &&str| json!({ field: format!("{prefix}{name}") });
     names.iter().map(record).collect()
 }
 
-/// A list under `container`, whose next page a token in `field` names.
+/// A list under `container`, with the token of the next page in `field`.
 fn by_token(leaf: &Leaf<'_>, container: &str, records: Value, field: &str) -> Value {
     let mut page = json!({ container: records });
     if let Some(next) = leaf.next {
@@ -128,7 +127,7 @@ fn by_token(leaf: &Leaf<'_>, container: &str, records: Value, field: &str) -> Va
     page
 }
 
-/// The same, with an empty token: the end, as protocol buffers write it.
+/// The same with an empty token, which is the end, as protocol buffers encode it.
 fn with_empty(mut page: Value, field: &str) -> (Value, Option<ListErrorKind>) {
     page[field] = "".into();
     (page, None)
@@ -272,7 +271,7 @@ pub const OPENROUTER: Style = Style {
 
 // ===== page number =====
 
-/// The page that a server believes it sends, and how many there are.
+/// The number of the current page and of the last one, as the server reports them.
 fn numbers(leaf: &Leaf<'_>) -> (usize, usize) {
     match leaf.next {
         Some(next) => (next - 1, next),
@@ -340,9 +339,9 @@ pub const GPUSTACK: Style = Style {
     },
 };
 
-// ===== found =====
+// ===== detected =====
 
-/// Anthropic's pages, of a server of which that is not known.
+/// Anthropic's pages, from a server whose dialect is detected.
 pub const AUTO: Style = Style {
     dialect: "auto",
     size: None,

@@ -1,5 +1,5 @@
-//! Every way in at once: a request in process, over HTTP/1.1 and over HTTP/2, and one
-//! answer that was the same on all of them.
+//! Sends each request in process, over HTTP/1.1 and over HTTP/2, and checks that all three
+//! responses are the same.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -7,7 +7,7 @@
     reason = "each test file uses its part of it, and tests unwrap"
 )]
 
-use std::{io::Read, time::Duration};
+use std::io::Read;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header};
@@ -16,21 +16,22 @@ use tower::Layer;
 use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
 
 use super::{
-    Unasked, ask,
+    Unreachable,
     net::{Client, Server, dateless, empty, within},
+    send,
 };
 
-/// A layer, and a server in front of it with a connection of each version.
-pub struct Fronts {
+/// A layer, and a server in front of it with one connection per HTTP version.
+pub struct Transports {
     pub layer: StaticModelsCacheLayer,
     pub server: Server,
     http1: Client,
     http2: Client,
 }
 
-impl Fronts {
+impl Transports {
     pub async fn of(layer: &StaticModelsCacheLayer) -> Self {
-        let server = Server::hyper(layer.layer(Unasked)).await;
+        let server = Server::hyper(layer.layer(Unreachable)).await;
         Self {
             layer: layer.clone(),
             http1: Client::connect(server.addr(), Version::HTTP_11).await,
@@ -39,28 +40,28 @@ impl Fronts {
         }
     }
 
-    /// The answer, which is the same whichever way the request goes.
-    pub async fn ask(&mut self, request: &Request<()>) -> Response<Bytes> {
-        let answer = ask(&self.layer, with_body(request, Empty::new())).await;
+    /// Sends the request over every transport and returns the common response.
+    pub async fn send(&mut self, request: &Request<()>) -> Response<Bytes> {
+        let response = send(&self.layer, with_body(request, Empty::new())).await;
         for client in [&mut self.http1, &mut self.http2] {
             let other = client.send(with_body(request, empty())).await;
             let way = other.version();
-            assert_eq!(other.status(), answer.status(), "{way:?} {request:?}");
+            assert_eq!(other.status(), response.status(), "{way:?} {request:?}");
             let headers = dateless(other.headers());
-            assert_eq!(&headers, answer.headers(), "{way:?} {request:?}");
-            assert!(other.body() == answer.body(), "{way:?} {request:?}");
+            assert_eq!(&headers, response.headers(), "{way:?} {request:?}");
+            assert!(other.body() == response.body(), "{way:?} {request:?}");
         }
-        answer
+        response
     }
 
     pub async fn get(&mut self, path: &str, headers: &[(&str, &[u8])]) -> Response<Bytes> {
-        self.ask(&request(Method::GET, path, headers)).await
+        self.send(&request(Method::GET, path, headers)).await
     }
 
-    /// The answer to a `GET`, to which that to a `HEAD` is the same but for the body.
+    /// The response to a `GET`; the one to a `HEAD` is the same without a body.
     pub async fn get_and_head(&mut self, path: &str, headers: &[(&str, &[u8])]) -> Response<Bytes> {
         let got = self.get(path, headers).await;
-        let head = self.ask(&request(Method::HEAD, path, headers)).await;
+        let head = self.send(&request(Method::HEAD, path, headers)).await;
         assert_eq!(head.status(), got.status(), "{path} {headers:?}");
         assert_eq!(head.headers(), got.headers(), "{path} {headers:?}");
         assert!(head.body().is_empty());
@@ -72,8 +73,8 @@ fn with_body<B>(request: &Request<()>, body: B) -> Request<B> {
     request.clone().map(|()| body)
 }
 
-/// A request; the path may hold any bytes that can stand in a URI, and so may the
-/// headers' values.
+/// Builds a request. The path may hold any bytes that are valid in a URI, and the header values
+/// any bytes that are valid in a header.
 pub fn request(method: Method, path: impl AsRef<[u8]>, headers: &[(&str, &[u8])]) -> Request<()> {
     let path = path.as_ref();
     let uri = Uri::try_from(path).unwrap_or_else(|_| panic!("{}", path.escape_ascii()));
@@ -84,12 +85,12 @@ pub fn request(method: Method, path: impl AsRef<[u8]>, headers: &[(&str, &[u8])]
     request.body(()).unwrap()
 }
 
-// ===== A list that is worth compressing =====
+// ===== A list that is long enough to be compressed =====
 
-/// The codings, identity last.
+/// The content codings, identity last.
 pub const CODINGS: [&str; 4] = ["br", "zstd", "gzip", "identity"];
 
-/// A layer whose list has variants, with these among its models: `house/small`.
+/// A layer whose list is compressed. `house/small` is one of its models.
 pub fn house() -> StaticModelsCacheLayer {
     let more = (0..40).map(|n| Model::new(format!("model-{n}")).with_created(1_700_000_000));
     StaticModelsCacheLayer::builder()
@@ -101,35 +102,35 @@ pub fn house() -> StaticModelsCacheLayer {
         .unwrap()
 }
 
-/// The list, as a client gets it that takes this coding alone.
+/// The list as a client gets it that accepts only this coding.
 pub async fn list_under(layer: &StaticModelsCacheLayer, coding: &str) -> Response<Bytes> {
     let headers = [("accept-encoding", coding.as_bytes())];
     let request = request(Method::GET, "/v1/models", &headers);
-    ask(layer, with_body(&request, Empty::new())).await
+    send(layer, with_body(&request, Empty::new())).await
 }
 
-/// Comes back when the list is served under codings.
+/// Completes when the list is served compressed.
 pub async fn encoded(layer: &StaticModelsCacheLayer) {
     within(async {
         while coding(list_under(layer, "gzip").await.headers()) == "identity" {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
     })
     .await;
 }
 
-/// What decides which list is sent, and of what is never compressed.
+/// `Vary` of the list, and of responses that are never compressed.
 pub const VARY: &str = "accept-encoding, anthropic-version, x-goog-api-key";
 pub const VARY_BY_DIALECT: &str = "anthropic-version, x-goog-api-key";
 
-/// The coding that an answer says it has.
+/// The content coding of a response.
 pub fn coding(headers: &HeaderMap) -> &str {
     let lines: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().collect();
     match lines[..] {
         [] => "identity",
         [one] => {
             let one = one.to_str().unwrap();
-            assert_ne!(one, "identity", "is never said");
+            assert_ne!(one, "identity", "identity is never sent as a coding");
             one
         }
         _ => panic!("{lines:?}"),
@@ -148,25 +149,25 @@ pub fn decode(coding: &str, body: &[u8]) -> Vec<u8> {
         "br" => {
             let mut rest = body;
             brotli::BrotliDecompress(&mut rest, &mut decoded).unwrap();
-            assert!(rest.is_empty(), "something follows the stream");
+            assert!(rest.is_empty(), "trailing bytes after the stream");
         }
-        other => panic!("{other:?} was never offered"),
+        other => panic!("unknown coding {other:?}"),
     }
     decoded
 }
 
-/// The body without its coding, of a 200 that says the truth of itself.
-pub fn decoded(answer: &Response<Bytes>) -> Vec<u8> {
-    assert_eq!(answer.status(), StatusCode::OK);
-    let length = answer.body().len().to_string();
-    assert_eq!(only(answer.headers(), "content-length"), length);
-    assert_eq!(only(answer.headers(), "content-type"), "application/json");
-    let etag = only(answer.headers(), "etag");
+/// Checks the headers of a 200 against its body and returns the decoded body.
+pub fn decoded(response: &Response<Bytes>) -> Vec<u8> {
+    assert_eq!(response.status(), StatusCode::OK);
+    let length = response.body().len().to_string();
+    assert_eq!(only(response.headers(), "content-length"), length);
+    assert_eq!(only(response.headers(), "content-type"), "application/json");
+    let etag = only(response.headers(), "etag");
     assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 2);
-    decode(coding(answer.headers()), answer.body())
+    decode(coding(response.headers()), response.body())
 }
 
-/// The value of a header that stands there once.
+/// The value of a header that occurs once.
 pub fn only<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     let lines: Vec<_> = headers.get_all(name).iter().collect();
     let [one] = lines[..] else {
@@ -175,15 +176,15 @@ pub fn only<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     one.to_str().unwrap()
 }
 
-/// The error that the body is, by its code.
-pub fn error_code(answer: &Response<Bytes>) -> String {
-    let headers = answer.headers();
+/// Checks the headers of an error response and returns its code.
+pub fn error_code(response: &Response<Bytes>) -> String {
+    let headers = response.headers();
     assert_eq!(only(headers, "content-type"), "application/json");
-    let length = answer.body().len().to_string();
+    let length = response.body().len().to_string();
     assert_eq!(only(headers, "content-length"), length);
     assert_eq!(only(headers, "cache-control"), "no-store");
     assert!(!headers.contains_key("etag") && !headers.contains_key("content-encoding"));
-    let body: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
     let error = &body["error"];
     assert!(error["message"].is_string() && error["type"].is_string());
     error["code"].as_str().unwrap().to_owned()

@@ -1,4 +1,5 @@
-//! The forms in which clients ask for the list: requests of each, and what its answers hold.
+//! The dialects in which clients request the list: requests in each, and accessors for the
+//! responses.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -21,18 +22,18 @@ pub const ALL: [ClientDialect; 5] = [
     ClientDialect::Codex,
 ];
 
-/// Those whose lists come in pages.
+/// The dialects with paged lists.
 pub const PAGED: [ClientDialect; 2] = [ClientDialect::Anthropic, ClientDialect::Gemini];
 
-/// Those in which one model can be asked for.
+/// The dialects with a request for one model.
 pub const WITH_MODELS: [ClientDialect; 3] = [
     ClientDialect::OpenAi,
     ClientDialect::Anthropic,
     ClientDialect::Gemini,
 ];
 
-/// With all dialects on.
-pub fn speaking_all(builder: Builder) -> Builder {
+/// Enables all dialects.
+pub fn with_all_dialects(builder: Builder) -> Builder {
     builder.client_dialects(ALL)
 }
 
@@ -44,7 +45,7 @@ fn request(uri: &str, dialect: ClientDialect) -> Request<Empty<Bytes>> {
     request.body(Empty::new()).unwrap()
 }
 
-/// A request for the list, or for a part of it.
+/// A request for the list, or for a page of it.
 pub fn list(dialect: ClientDialect, query: &str) -> Request<Empty<Bytes>> {
     let path = match dialect {
         ClientDialect::Gemini => "/v1beta/models",
@@ -60,12 +61,12 @@ pub fn list(dialect: ClientDialect, query: &str) -> Request<Empty<Bytes>> {
     request(&format!("{path}{mark}{query}"), dialect)
 }
 
-/// A request for the whole list, in one page where it has them.
-pub fn whole(dialect: ClientDialect) -> Request<Empty<Bytes>> {
+/// A request for the whole list, in one page where the dialect has pages.
+pub fn whole_list(dialect: ClientDialect) -> Request<Empty<Bytes>> {
     list(dialect, limit(dialect, 1000).as_str())
 }
 
-/// The parameter for pages of this size.
+/// The query parameter for pages of this size.
 pub fn limit(dialect: ClientDialect, size: usize) -> String {
     match dialect {
         ClientDialect::Anthropic => format!("limit={size}"),
@@ -74,12 +75,12 @@ pub fn limit(dialect: ClientDialect, size: usize) -> String {
     }
 }
 
-/// A request for one model, its id escaped as a whole.
+/// A request for one model, with its id fully escaped.
 pub fn model(dialect: ClientDialect, id: &str) -> Request<Empty<Bytes>> {
     model_at(dialect, &escaped(id))
 }
 
-/// A request for one model, whose id stands in the path as it is given.
+/// A request for one model, with this path for its id.
 pub fn model_at(dialect: ClientDialect, path: &str) -> Request<Empty<Bytes>> {
     let mount = match dialect {
         ClientDialect::Gemini => "/v1beta/models",
@@ -92,11 +93,11 @@ pub fn escaped(id: &str) -> String {
     utf8_percent_encode(id, NON_ALPHANUMERIC).to_string()
 }
 
-pub fn json(answer: &Response<Bytes>) -> Value {
-    serde_json::from_slice(answer.body()).unwrap()
+pub fn json(response: &Response<Bytes>) -> Value {
+    serde_json::from_slice(response.body()).unwrap()
 }
 
-/// The records of a list or of a page, byte by byte.
+/// The records of a list or of a page, byte for byte.
 pub fn records(dialect: ClientDialect, body: &[u8]) -> Vec<String> {
     #[derive(serde::Deserialize)]
     struct List<'a> {
@@ -111,7 +112,7 @@ pub fn records(dialect: ClientDialect, body: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// The id that a record is of.
+/// The id of a record.
 pub fn id_of(dialect: ClientDialect, record: &str) -> String {
     let record: Value = serde_json::from_str(record).unwrap();
     let text = |field: &str| record[field].as_str().unwrap().to_owned();
@@ -132,9 +133,9 @@ pub fn ids(dialect: ClientDialect, body: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// The parameter that asks for the page behind this one, if there is one.
-pub fn next(dialect: ClientDialect, answer: &Response<Bytes>) -> Option<String> {
-    let page = json(answer);
+/// The query parameter for the next page, if there is one.
+pub fn next(dialect: ClientDialect, response: &Response<Bytes>) -> Option<String> {
+    let page = json(response);
     let (name, value) = match dialect {
         ClientDialect::Anthropic if page["has_more"].as_bool().unwrap() => {
             ("after_id", &page["last_id"])
@@ -145,9 +146,9 @@ pub fn next(dialect: ClientDialect, answer: &Response<Bytes>) -> Option<String> 
     Some(format!("{name}={}", escaped(value.as_str().unwrap())))
 }
 
-/// The text of an error, in whatever form, and what the dialect names it by.
-pub fn error(dialect: ClientDialect, answer: &Response<Bytes>) -> (String, String) {
-    let body = json(answer);
+/// The message of an error, and its code or type in the dialect.
+pub fn error(dialect: ClientDialect, response: &Response<Bytes>) -> (String, String) {
+    let body = json(response);
     let error = &body["error"];
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     match dialect {
@@ -156,7 +157,7 @@ pub fn error(dialect: ClientDialect, answer: &Response<Bytes>) -> (String, Strin
             (text(&error["message"]), text(&error["type"]))
         }
         ClientDialect::Gemini => {
-            assert_eq!(error["code"], answer.status().as_u16());
+            assert_eq!(error["code"], response.status().as_u16());
             (text(&error["message"]), text(&error["status"]))
         }
         ClientDialect::Ollama => (text(error), String::new()),
@@ -168,8 +169,8 @@ pub fn error(dialect: ClientDialect, answer: &Response<Bytes>) -> (String, Strin
     }
 }
 
-/// The headers that are the same whenever the list is.
-pub fn lasting(headers: &HeaderMap) -> HeaderMap {
+/// The headers without `Cache-Status`, which changes while the list does not.
+pub fn without_cache_status(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     headers.remove("cache-status");
     headers
