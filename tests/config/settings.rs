@@ -206,7 +206,7 @@ fn every_bad_value_is_named_with_its_field_and_what_would_do() {
         ),
         (
             "[aliases]\n'gpt-*' = 'a/b'",
-            r#"aliases is "gpt-*", expected one name of one model"#,
+            r#"aliases is "gpt-*", expected the name of one model"#,
         ),
         // Names of models.
         ("[aliases]\n'' = 'a/b'", r#"aliases is "", expected"#),
