@@ -322,7 +322,7 @@ fn paths_with_template_syntax_are_refused() {
             "/v1/models|x",
         ] {
             let value = format!("{bad:?}");
-            refused(set(builder(), [bad]), field, &value, "matched literally");
+            refused(set(builder(), [bad]), field, &value, "a literal path");
         }
     }
     accepted(builder().paths(["/v1:beta/models", "/v1/models;x=(1)"]));
@@ -575,7 +575,7 @@ fn a_setting_without_effect_beside_the_others_is_refused() {
         (
             "paths",
             only(ClientDialect::Ollama).paths(["/list"]),
-            "no dialect",
+            "no enabled dialect",
             "client_dialects",
         ),
         (
