@@ -115,7 +115,7 @@
 //!
 //! # Names
 //!
-//! A model is listed as `provider/id`, as `id`, or as `id` unless another provider lists that id
+//! A model is listed as `provider/id`, as `id`, or as `id` and on a conflict as `provider/id`
 //! ([`Prefix`]). If two providers list the same id, the one declared first keeps it.
 //! [Aliases](Builder::alias) are additional names, and take precedence over all models. A model
 //! that was looked up has its own [`id`](ListedModel::id) and the [`name`](ListedModel::name)

@@ -156,9 +156,9 @@ impl Builder {
 
     /// Sets the delay after a provider's first failure. The default is 1 s.
     ///
-    /// The delay doubles with each further failure, up to the refresh interval. A random
-    /// delay between half and all of it is used; once it reaches the interval, the interval
-    /// ± 10 %. After a 401, a 403 or a missing credential the delay is at least the interval.
+    /// The delay doubles with each further failure, up to the refresh interval. It has jitter
+    /// between half and all of it; once it reaches the interval, ± 10 %. After a 401, a 403 or a
+    /// failed credential hook, it is the interval from the first failure on.
     pub fn backoff(mut self, first: Duration) -> Self {
         self.backoff = first;
         self
