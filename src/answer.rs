@@ -1,4 +1,4 @@
-//! From what is asked to the response: the prepared bytes, or an error.
+//! From a request for the list or a model to its response: prepared bytes, or an error.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     variants::{self, JSON, Variants},
 };
 
-/// What of a request decides the answer.
+/// The parts of a request that determine its response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ModelsRequest<'a> {
     pub(crate) target: Target,
@@ -27,77 +27,77 @@ pub(crate) struct ModelsRequest<'a> {
     pub(crate) view: &'a View,
 }
 
-/// Where an answer comes from (RFC 9211).
+/// Where a response comes from, for `Cache-Status` (RFC 9211).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResponseSource {
     /// From memory.
     Hit,
-    /// From memory, after the providers were waited for.
+    /// From memory, after waiting for providers.
     Awaited,
-    /// From memory, after the providers were asked because the client wanted it.
-    Renewed,
+    /// From memory, after a refresh that the client requested.
+    Refreshed,
 }
 
 impl ResponseSource {
-    /// Why the providers were waited for.
-    fn forwarded(self) -> Option<&'static str> {
+    /// The reason for the wait: the `fwd` parameter (RFC 9211, section 2.2).
+    fn forward_reason(self) -> Option<&'static str> {
         match self {
             Self::Hit => None,
             Self::Awaited => Some("miss"),
-            Self::Renewed => Some("request"),
+            Self::Refreshed => Some("request"),
         }
     }
 }
 
-/// A list that nobody has asked for before: it has to be [prepared](prepare).
+/// A list that is not rendered yet, and has to be [prepared](prepare).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum NotRendered {
-    /// The caller's own.
+    /// The caller's own list.
     Own,
-    /// The list of all models, of which the answer is a part.
+    /// The list of all models, of which the response is a part.
     Whole,
 }
 
 type Responded = Result<Response<Prepared>, NotRendered>;
 
-/// The answer, from what is there.
+/// The response, from the lists that are rendered.
 #[inline]
 pub(crate) fn answer(
     cache: &Cache,
     snapshot: &Arc<Snapshot>,
     request: ModelsRequest<'_>,
 ) -> Responded {
-    if request.is_plain() && is_whole(snapshot, cache) {
+    if request.is_plain() && is_servable(snapshot, cache) {
         return Ok(list(snapshot.variants(), request));
     }
     respond(cache, snapshot, request, None, ResponseSource::Hit)
 }
 
-/// The answer to anything: also to a request for which something was
-/// [prepared](prepare), or that waited.
+/// The response to any request, including one that waited, or for which a list was
+/// [prepared](prepare).
 #[inline(never)]
 pub(crate) fn respond(
     cache: &Cache,
     snapshot: &Arc<Snapshot>,
     request: ModelsRequest<'_>,
     prepared: Option<&Representation>,
-    served: ResponseSource,
+    source: ResponseSource,
 ) -> Responded {
     let mut response = respond_to(cache, snapshot, request, prepared)?;
-    if let Some(why) = served.forwarded()
+    if let Some(reason) = source.forward_reason()
         && let Some(status) = response.headers_mut().get_mut(header::CACHE_STATUS)
     {
-        *status = variants::forwarded_status(status, why);
+        *status = variants::forwarded_status(status, reason);
     }
     if request.method == Method::HEAD {
-        // An empty body, and the length that GET's has, as prepared.
+        // The body is empty, and `Content-Length` remains that of GET.
         *response.body_mut() = Prepared::default();
     }
     Ok(response)
 }
 
 impl ModelsRequest<'_> {
-    /// Whether it is for what nearly all requests are for.
+    /// Whether it is of the most frequent kind: a `GET` of the whole list in OpenAI's dialect.
     #[inline]
     fn is_plain(&self) -> bool {
         self.target.resource == Resource::List
@@ -110,8 +110,8 @@ impl ModelsRequest<'_> {
         self.target.dialect == ClientDialect::OpenAi && matches!(self.view.0, Visibility::All)
     }
 
-    /// Whether the answer depends on what providers offer. One that does not waits for
-    /// none of them, and causes no fetch.
+    /// Whether the response depends on the providers. If not, the request never waits and
+    /// causes no fetch.
     #[inline]
     pub(crate) fn needs_providers(&self) -> bool {
         self.target.resource != Resource::Version && !self.view.sees_nothing()
@@ -130,7 +130,7 @@ impl ModelsRequest<'_> {
         self.target.fields.if_none_match && conditional::none_match_hits(self.headers, etag)
     }
 
-    /// The id that is asked for, decoded.
+    /// The requested id, decoded.
     fn id(&self) -> Option<std::borrow::Cow<'_, str>> {
         decode_id(self.target.resource.id(self.uri)?)
     }
@@ -142,13 +142,13 @@ fn respond_to(
     request: ModelsRequest<'_>,
     prepared: Option<&Representation>,
 ) -> Responded {
-    let problem = match &request.view.0 {
+    let error = match &request.view.0 {
         Visibility::Denied(status) => Some(ErrorResponse::Denied(*status)),
         Visibility::Unknown => Some(ErrorResponse::NoView),
         Visibility::All | Visibility::Some(_) => None,
     };
-    if let Some(problem) = problem {
-        return Ok(failure(snapshot, request, problem));
+    if let Some(error) = error {
+        return Ok(respond_with_error(snapshot, request, error));
     }
     let dialect = request.target.dialect;
     match request.target.resource {
@@ -158,7 +158,7 @@ fn respond_to(
         }
         Resource::List if request.is_for_all_in_openai() => Ok(list(snapshot.variants(), request)),
         Resource::List => {
-            let answer = |representation: &Representation| match is_known(
+            let respond = |representation: &Representation| match is_known(
                 snapshot,
                 representation,
                 request.view,
@@ -167,9 +167,9 @@ fn respond_to(
                 false => unavailable(cache, dialect),
             };
             match prepared {
-                Some(representation) => Ok(answer(representation)),
+                Some(representation) => Ok(respond(representation)),
                 None => {
-                    representation(snapshot, request.view, dialect, answer).ok_or(NotRendered::Own)
+                    representation(snapshot, request.view, dialect, respond).ok_or(NotRendered::Own)
                 }
             }
         }
@@ -177,16 +177,16 @@ fn respond_to(
     }
 }
 
-/// Prepares what an [`answer`] lacked. The caller's own list may be gone from the snapshot
-/// again when the answer is made, so it is handed on.
+/// Renders a list that an [`answer`] needs. Returns the caller's own list, because the snapshot
+/// may evict it before the response is made.
 pub(crate) async fn prepare(
     cache: &Arc<Cache>,
     snapshot: &Arc<Snapshot>,
     view: &View,
     dialect: ClientDialect,
-    lacking: NotRendered,
+    missing: NotRendered,
 ) -> Result<Option<Representation>, Panicked> {
-    match lacking {
+    match missing {
         NotRendered::Own => cache.prepare(snapshot, view, dialect).await.map(Some),
         NotRendered::Whole => {
             cache.prepare(snapshot, &View::all(), dialect).await?;
@@ -195,7 +195,7 @@ pub(crate) async fn prepare(
     }
 }
 
-/// Looks at a caller's list, if it is prepared.
+/// Applies `look` to a caller's list, if it is rendered.
 fn representation<T>(
     snapshot: &Snapshot,
     view: &View,
@@ -212,7 +212,7 @@ fn representation<T>(
     }
 }
 
-/// The tag of a caller's list, where that is prepared and would be served.
+/// The entity tag of a caller's list, if that is rendered and would be served.
 pub(crate) fn etag(cache: &Cache, view: &View, dialect: ClientDialect) -> Option<HeaderValue> {
     let snapshot = cache.load();
     let is_served = |representation: &Representation| {
@@ -224,42 +224,43 @@ pub(crate) fn etag(cache: &Cache, view: &View, dialect: ClientDialect) -> Option
     representation(&snapshot, view, dialect, tag).flatten()
 }
 
-/// Whether the model that is asked for is there already, and for this caller: then
-/// nothing is waited for.
+/// Whether the requested model is listed and visible to the caller, so that the request need
+/// not wait.
 pub(crate) fn is_listed(cache: &Cache, request: ModelsRequest<'_>) -> bool {
     let id = request.id();
-    let mut ids = id.iter().flat_map(|id| forms(request.target.dialect, id));
+    let mut ids = id
+        .iter()
+        .flat_map(|id| id_candidates(request.target.dialect, id));
     ids.any(|id| is_seen(cache, request.view, id))
 }
 
-/// Whether a model is there, and seen.
+/// Whether a model is listed and visible in a view.
 pub(crate) fn is_seen(cache: &Cache, view: &View, id: &str) -> bool {
     let snapshot = cache.load();
     snapshot.find(id).is_some_and(|model| view.allows(&model))
 }
 
-/// Whether there is a list to serve: with the models of all providers, or with some where
-/// a partial list is served.
+/// Whether the list may be served: it is complete, or it has models and a partial list may be
+/// served.
 #[inline]
-fn is_whole(snapshot: &Snapshot, cache: &Cache) -> bool {
+fn is_servable(snapshot: &Snapshot, cache: &Cache) -> bool {
     let is_partial = || snapshot.models() > 0 && cache.config().serve_partial;
     snapshot.availability.complete || is_partial()
 }
 
-/// The same for a caller: a view that never holds a model has a list at all times.
+/// The same for a view. One that never has a model always has a list.
 fn may_serve(snapshot: &Snapshot, cache: &Cache, view: &View) -> bool {
-    view.sees_nothing() || is_whole(snapshot, cache)
+    view.sees_nothing() || is_servable(snapshot, cache)
 }
 
-/// Whether a caller's list can be told. While a provider is missing, nobody knows whether
-/// one that is empty would be: it is not served.
+/// Whether a caller's list is conclusive. An empty one is not while a provider has no list,
+/// and is not served.
 fn is_known(snapshot: &Snapshot, representation: &Representation, view: &View) -> bool {
     !representation.is_empty() || snapshot.availability.complete || view.sees_nothing()
 }
 
-/// Whether what a caller's list does not hold is known not to be in it: exactly while the
-/// list itself is served. It is the same for a model that is hidden and for one that is not
-/// there.
+/// Whether a model that is missing in a caller's list gets a 404: exactly while the list itself
+/// is served. This is the same for hidden and for unknown models.
 fn knows_missing(
     snapshot: &Snapshot,
     cache: &Cache,
@@ -306,7 +307,7 @@ fn list(variants: &Variants, request: ModelsRequest<'_>) -> Response<Prepared> {
     )
 }
 
-/// A list, or the page of it that is asked for.
+/// The list, or the requested page of it.
 fn list_or_page(
     snapshot: &Snapshot,
     representation: &Representation,
@@ -322,7 +323,7 @@ fn list_or_page(
         _ => Some(PageRequest::anthropic(query, default)),
     };
     let Some(page_request) = page_request else {
-        return failure(snapshot, request, ErrorResponse::PageToken);
+        return respond_with_error(snapshot, request, ErrorResponse::PageToken);
     };
     let Some(page) = representation.page(snapshot, &page_request) else {
         return list(variants, request);
@@ -338,7 +339,7 @@ fn list_or_page(
 
 // ===== Models =====
 
-/// One model: a slice of the bytes of the list of all.
+/// One model: a slice of the bytes of the whole list.
 fn model(
     cache: &Cache,
     snapshot: &Arc<Snapshot>,
@@ -347,7 +348,7 @@ fn model(
 ) -> Responded {
     let dialect = request.target.dialect;
     let id = request.id();
-    let ids = id.iter().flat_map(|id| forms(dialect, id));
+    let ids = id.iter().flat_map(|id| id_candidates(dialect, id));
     for id in ids {
         let Some(model_index) = snapshot.model_index(id) else {
             continue;
@@ -355,33 +356,34 @@ fn model(
         match request.view.judge(&snapshot.listed(model_index)) {
             Ok(true) => {}
             Ok(false) => continue,
-            Err(_) => return Ok(failure(snapshot, request, ErrorResponse::NoView)),
+            Err(_) => return Ok(respond_with_error(snapshot, request, ErrorResponse::NoView)),
         }
         let slice = snapshot.slice(dialect, model_index);
-        let mut found = found(slice.ok_or(NotRendered::Whole)?, request);
+        let mut response = slice_response(slice.ok_or(NotRendered::Whole)?, request);
         if matches!(request.view.0, Visibility::Some(_)) {
-            snapshot.tell_view(model_index, found.headers_mut());
+            snapshot.tell_view(model_index, response.headers_mut());
         }
-        return Ok(found);
+        return Ok(response);
     }
-    no_model(snapshot, cache, request, prepared)
+    not_found(snapshot, cache, request, prepared)
 }
 
-/// The forms in which an id may stand in a path.
-fn forms(dialect: ClientDialect, id: &str) -> impl Iterator<Item = &str> {
+/// The ids that a path may refer to: as it is, and without Gemini's `models/` and a trailing
+/// slash.
+fn id_candidates(dialect: ClientDialect, id: &str) -> impl Iterator<Item = &str> {
     let bare = match dialect {
         ClientDialect::Gemini => id.strip_prefix("models/"),
         _ => None,
     };
     let whole = [Some(id), bare];
-    let ends = [
+    let without_slash = [
         id.strip_suffix('/'),
         bare.and_then(|id| id.strip_suffix('/')),
     ];
-    whole.into_iter().chain(ends).flatten()
+    whole.into_iter().chain(without_slash).flatten()
 }
 
-fn found(slice: Slice<'_>, request: ModelsRequest<'_>) -> Response<Prepared> {
+fn slice_response(slice: Slice<'_>, request: ModelsRequest<'_>) -> Response<Prepared> {
     let Slice {
         body,
         tags,
@@ -396,10 +398,10 @@ fn found(slice: Slice<'_>, request: ModelsRequest<'_>) -> Response<Prepared> {
     response(StatusCode::OK, head, body.into())
 }
 
-/// A model that is not listed: unknown, not known yet, or not for this caller, all of
-/// which look the same.
+/// The response for a model that is unknown, not known yet, or hidden, which are
+/// indistinguishable.
 #[cold]
-fn no_model(
+fn not_found(
     snapshot: &Snapshot,
     cache: &Cache,
     request: ModelsRequest<'_>,
@@ -409,12 +411,13 @@ fn no_model(
         return Ok(unavailable(cache, request.target.dialect));
     }
     let id = request.id().unwrap_or_default();
-    Ok(failure(snapshot, request, ErrorResponse::NotFound(&id)))
+    let error = ErrorResponse::NotFound(&id);
+    Ok(respond_with_error(snapshot, request, error))
 }
 
 // ===== Others =====
 
-/// What Ollama's clients are shown of a model; `None`: they named none.
+/// The response to a `POST /api/show`. `id` is `None` if the request names no model.
 pub(crate) fn ollama_show(
     cache: &Cache,
     snapshot: &Snapshot,
@@ -423,21 +426,21 @@ pub(crate) fn ollama_show(
     prepared: Option<&Representation>,
 ) -> Responded {
     let ollama = ClientDialect::Ollama;
-    let problem = match (&view.0, id) {
+    let error = match (&view.0, id) {
         (Visibility::Denied(status), _) => ErrorResponse::Denied(*status),
         (Visibility::Unknown, _) => ErrorResponse::NoView,
         (_, None) => ErrorResponse::NoModel,
-        (sight, Some(id)) => {
+        (visibility, Some(id)) => {
             let model_index = snapshot.model_index(id);
             match model_index
                 .map(|model_index| (model_index, view.judge(&snapshot.listed(model_index))))
             {
                 Some((model_index, Ok(true))) => {
-                    let status = match sight {
+                    let status = match visibility {
                         Visibility::Some(_) => snapshot.status_for(model_index),
                         _ => snapshot.variants().cache_status().clone(),
                     };
-                    return Ok(fact(snapshot, snapshot.show(model_index), status));
+                    return Ok(json_response(snapshot, snapshot.show(model_index), status));
                 }
                 Some((_, Err(_))) => ErrorResponse::NoView,
                 Some((_, Ok(false))) | None => {
@@ -449,32 +452,33 @@ pub(crate) fn ollama_show(
             }
         }
     };
-    Ok(refuse(ollama, problem, status_of(snapshot, view, problem)))
+    let status = error_cache_status(snapshot, view, error);
+    Ok(error_response(ollama, error, status))
 }
 
-/// The version that an Ollama server would be of: whatever the providers offer.
+/// The response to `/api/version`, which is independent of the providers.
 fn version(snapshot: &Snapshot) -> Response<Prepared> {
-    fact(snapshot, render::version(), variants::HIT)
+    json_response(snapshot, render::version(), variants::HIT)
 }
 
-/// What is no list, and may be kept as lists are.
-fn fact(snapshot: &Snapshot, body: Vec<u8>, status: HeaderValue) -> Response<Prepared> {
+/// A 200 that is not a list, with the `Cache-Control` of lists.
+fn json_response(snapshot: &Snapshot, body: Vec<u8>, status: HeaderValue) -> Response<Prepared> {
     let control = snapshot.settings().variants.cache_control.clone();
     let head = base_headers(&body, control, status);
     response(StatusCode::OK, head, Bytes::from(body).into())
 }
 
-/// There is nothing to show, and a provider is missing: an empty list would be a lie.
+/// The 503 that replaces an empty list while a provider has no list.
 #[cold]
 fn unavailable(cache: &Cache, dialect: ClientDialect) -> Response<Prepared> {
     let wait = cache.next_attempt().map_or(Duration::ZERO, |next| {
         next.saturating_duration_since(clock::now())
     });
-    // Whole seconds, at least one; and in a minute much may have changed.
+    // Whole seconds, from 1 to 60.
     let seconds = (wait.as_secs() + 1).min(60);
     let mut response = match cache.has_refresher_ended() {
-        true => refuse(dialect, ErrorResponse::Stopped, variants::STOPPED),
-        false => refuse(dialect, ErrorResponse::Unavailable, variants::UNAVAILABLE),
+        true => error_response(dialect, ErrorResponse::Stopped, variants::STOPPED),
+        false => error_response(dialect, ErrorResponse::Unavailable, variants::UNAVAILABLE),
     };
     response
         .headers_mut()
@@ -482,12 +486,12 @@ fn unavailable(cache: &Cache, dialect: ClientDialect) -> Response<Prepared> {
     response
 }
 
-/// The client refuses every coding there is, and no coding at all.
+/// The 406 for a client that accepts no available coding, not even identity.
 #[cold]
 fn not_acceptable(variants: &Variants, request: ModelsRequest<'_>) -> Response<Prepared> {
     let status = variants.cache_status().clone();
     let dialect = request.target.dialect;
-    let mut response = refuse(dialect, ErrorResponse::NotAcceptable, status);
+    let mut response = error_response(dialect, ErrorResponse::NotAcceptable, status);
     let vary = variants.vary().cloned().into_iter();
     response
         .headers_mut()
@@ -495,19 +499,19 @@ fn not_acceptable(variants: &Variants, request: ModelsRequest<'_>) -> Response<P
     response
 }
 
-fn failure(
+fn respond_with_error(
     snapshot: &Snapshot,
     request: ModelsRequest<'_>,
-    problem: ErrorResponse<'_>,
+    error: ErrorResponse<'_>,
 ) -> Response<Prepared> {
-    let status = status_of(snapshot, request.view, problem);
-    refuse(request.target.dialect, problem, status)
+    let status = error_cache_status(snapshot, request.view, error);
+    error_response(request.target.dialect, error, status)
 }
 
-/// What an error says of itself. To callers who do not see all, no more of the providers
-/// than whether all are there; to those who are refused, nothing.
-fn status_of(snapshot: &Snapshot, view: &View, problem: ErrorResponse<'_>) -> HeaderValue {
-    match (problem, &view.0) {
+/// The `Cache-Status` of an error. With a view it only reveals whether a provider has no list.
+/// To a refused caller it reveals nothing.
+fn error_cache_status(snapshot: &Snapshot, view: &View, error: ErrorResponse<'_>) -> HeaderValue {
+    match (error, &view.0) {
         (ErrorResponse::Denied(_), _) => variants::DENIED,
         (ErrorResponse::NoView, _) => variants::FAILED,
         (_, Visibility::All) => snapshot.variants().cache_status().clone(),
@@ -516,26 +520,25 @@ fn status_of(snapshot: &Snapshot, view: &View, problem: ErrorResponse<'_>) -> He
     }
 }
 
-fn refuse(
+fn error_response(
     dialect: ClientDialect,
-    problem: ErrorResponse<'_>,
+    error: ErrorResponse<'_>,
     status: HeaderValue,
 ) -> Response<Prepared> {
-    let body = dialect.problem(&problem);
+    let body = dialect.problem(&error);
     let mut head = base_headers(&body, NO_STORE, status);
-    if problem.status() == StatusCode::UNAUTHORIZED {
+    if error.status() == StatusCode::UNAUTHORIZED {
         head.insert(header::WWW_AUTHENTICATE, BEARER);
     }
-    response(problem.status(), head, Bytes::from(body).into())
+    response(error.status(), head, Bytes::from(body).into())
 }
 
-/// What a 401 has to say (RFC 9110, section 15.5.2): how all of these clients send keys, or
-/// can.
+/// The challenge of a 401 (RFC 9110, section 15.5.2). All of these clients can send keys so.
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// The headers of an answer that is no list.
+/// The headers of a response that is not a list.
 fn base_headers(body: &[u8], control: HeaderValue, status: HeaderValue) -> HeaderMap {
     HeaderMap::from_iter([
         (header::CONTENT_TYPE, JSON),

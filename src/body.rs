@@ -9,11 +9,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-/// Bytes that were there before they were asked for: nearly always one piece.
+/// A prepared body, which nearly always is one piece.
 #[derive(Debug)]
 pub(crate) enum Prepared {
     One(Bytes),
-    /// Boxed, for only pages have several, and all answers would carry the room.
+    /// Boxed, because only pages have several, and every response would carry the space.
     Pieces(Box<[Bytes; 3]>),
 }
 
@@ -32,7 +32,7 @@ impl From<Bytes> for Prepared {
 }
 
 impl Prepared {
-    /// Pieces that follow each other.
+    /// A body of consecutive pieces.
     pub(crate) fn pieces(pieces: [Bytes; 3]) -> Self {
         Self::Pieces(Box::new(pieces))
     }
@@ -50,8 +50,8 @@ impl Prepared {
         let next = match self {
             Self::One(bytes) => std::mem::take(bytes),
             Self::Pieces(pieces) => {
-                let mut left = pieces.iter_mut().filter(|piece| !piece.is_empty());
-                left.next().map(std::mem::take).unwrap_or_default()
+                let mut rest = pieces.iter_mut().filter(|piece| !piece.is_empty());
+                rest.next().map(std::mem::take).unwrap_or_default()
             }
         };
         (!next.is_empty()).then_some(next)
@@ -59,7 +59,11 @@ impl Prepared {
 }
 
 pin_project! {
-    /// Response body of [`StaticModelsCache`](crate::StaticModelsCache).
+    /// Response body of [`StaticModelsCache`](crate::StaticModelsCache) and the other services
+    /// of this crate: a prepared body, or that of the inner service.
+    ///
+    /// A prepared body has an exact size hint. The body of the inner service is passed through,
+    /// with its frames, trailers and size hint.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -90,8 +94,7 @@ impl<B> ResponseBody<B> {
     }
 }
 
-/// The empty body: what tower-http's CORS and auth layers answer with where they
-/// stand around the service.
+/// An empty body, which tower-http's CORS and auth layers need around this service.
 impl<B> Default for ResponseBody<B> {
     fn default() -> Self {
         Self::prepared(Bytes::new().into())

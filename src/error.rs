@@ -1,16 +1,21 @@
-//! What can go wrong: a bad setting, or a provider that gave no list.
+//! Errors: invalid settings, and failed fetches of a list.
 
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
-/// Any error, of any service.
+/// A boxed error of any service.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 // ===== BuildError =====
 
-/// A setting that cannot work, found when the layer is built.
+/// An invalid setting, found when the layer is built.
 ///
-/// Its text names the field, the value and what would be accepted. `Debug` is the same
-/// text: that is what a `main` prints that returns the error.
+/// `Display` names the field, the value and what to write instead. A value that may hold a
+/// secret is described, not shown. `Debug` prints the same sentence, because that is what Rust
+/// prints if `main` returns the error.
+///
+/// ```text
+/// max_models is 0, expected 1 to 1073741824
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct BuildError {
     field: Cow<'static, str>,
@@ -31,7 +36,7 @@ impl BuildError {
         }
     }
 
-    /// For a value that may hold a secret: only its kind is told.
+    /// For a value that may hold a secret: `value` describes it.
     pub(crate) fn hidden(
         field: impl Into<Cow<'static, str>>,
         value: &str,
@@ -44,20 +49,20 @@ impl BuildError {
         }
     }
 
-    /// The same error, of a field inside `parent`.
+    /// The same error, for a field of `parent`.
     pub(crate) fn within(mut self, parent: impl fmt::Display) -> Self {
         self.field = format!("{parent}.{}", self.field).into();
         self
     }
 
-    /// The setting at fault, such as `refresh_interval` or `providers.openai.base_url`.
+    /// The invalid setting, such as `refresh_interval` or `providers.openai.base_url`.
     pub fn field(&self) -> &str {
         &self.field
     }
 }
 
-/// A path as an error may show it: without its query, which may hold a key. Nothing is shown
-/// of a whole URL, which may hold a password.
+/// A path as an error may show it: without its query, which may hold a key. A URL is not shown
+/// at all, because it may hold a password.
 pub(crate) fn without_query(path: &str) -> Cow<'_, str> {
     if path.contains("://") || path.contains('@') {
         return "a URL".into();
@@ -89,67 +94,69 @@ impl Error for BuildError {}
 
 // ===== ListError =====
 
-/// Why a source gave no list.
+/// A failed fetch of a list.
 ///
-/// A [source](crate::Source) may fail with any error; one that fails with this
-/// one says what kind of failure it was, and how long to leave the provider alone.
+/// A [source](crate::Source) may fail with any error. With this one, it also reports the kind of
+/// failure, and how long to back off.
 ///
-/// Neither `Display` nor `Debug` shows the cause, which may quote what a provider
-/// sent: ask [`source`](Error::source) for it.
+/// Neither `Display` nor `Debug` shows the cause, because it may quote what a provider sent.
+/// [`source`](Error::source) returns it.
 pub struct ListError {
     kind: ListErrorKind,
-    /// How many pages of the list had come before.
+    /// The number of pages that were read before the failure.
     pages: usize,
     retry_after: Option<Duration>,
     cause: Option<BoxError>,
 }
 
-/// The kinds of failure.
+/// The kind of a [`ListError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ListErrorKind {
-    /// No answer, or not all of it, within the deadline.
+    /// The fetch did not complete within its [timeout](crate::Builder::fetch_timeout).
     Timeout,
-    /// The service failed before there was an answer, or the answer broke off.
+    /// The service failed, or the response body broke off.
     Transport,
-    /// An HTTP status other than 200 and 203: no other has a whole list as its content. 3xx
-    /// is a redirect that was not followed.
+    /// The HTTP status was neither 200 nor 203, which are the only ones with a whole list as
+    /// content (RFC 9110, section 15.3). Redirects (3xx) are not followed.
     Status(u16),
-    /// Pages that are together larger than the bound, in bytes.
+    /// The pages together are larger than [`max_bytes`](crate::Builder::max_bytes).
     TooLarge,
-    /// More models than the bound.
+    /// The list has more models than [`max_models`](crate::Builder::max_models).
     TooManyModels,
-    /// More pages than the bound.
+    /// The list has more pages than [`max_pages`](crate::Builder::max_pages).
     TooManyPages,
-    /// A page that names one as its next that was asked for already.
+    /// A page links to a page that was already fetched.
     PageLoop,
-    /// A page that says that there is more, and names no next page that can be asked
-    /// for: none at all, or one at another origin, to which the key must not go.
+    /// There are more pages, but the next one is unknown or at another origin, which must not
+    /// receive the key.
     NextPage,
-    /// An answer under a content coding that nothing had decoded.
+    /// The response has a content coding that was not decoded.
     Encoding,
-    /// Something other than JSON.
+    /// The response is not JSON.
     NotJson,
-    /// JSON, but not a list of models in the provider's dialect.
+    /// The response is JSON, but not a list of models in the provider's dialect.
     NotAList,
-    /// An error in the place of a list, under a status that says success.
+    /// The response is an error object with a success status.
     Refused,
-    /// No models, where there were some before.
+    /// The list is empty, but the provider had models before. See
+    /// [`accept_empty`](crate::Builder::accept_empty).
     Empty,
-    /// A list that lost so many of its models that it is asked for once more first.
+    /// The list lost so many of its models that it is fetched again before it is accepted. See
+    /// [`max_shrink`](crate::Builder::max_shrink).
     Shrunk,
-    /// There was no credential to ask with: what gives it failed.
+    /// The hook that returns the credential failed.
     Credential,
-    /// The source panicked.
+    /// The source or the filter panicked.
     Panic,
-    /// The cache was shut down, or the provider replaced, before there was an answer.
+    /// The cache was shut down, or the provider was replaced, before the fetch completed.
     Cancelled,
-    /// Anything else that a source failed with.
+    /// Any other error of a source.
     Other,
 }
 
 impl ListError {
-    /// A failure of this kind.
+    /// Creates an error of this kind, without a cause.
     pub fn new(kind: ListErrorKind) -> Self {
         Self {
             kind,
@@ -159,24 +166,25 @@ impl ListError {
         }
     }
 
-    /// Sets what lies behind the failure.
+    /// Sets the cause, which [`source`](Error::source) returns.
     pub fn with_cause(mut self, cause: impl Into<BoxError>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    /// Sets how long the provider asked to be left alone.
+    /// Sets the minimum delay until the next attempt, as in `Retry-After` (RFC 9110, section
+    /// 10.2.3). It is limited by [`max_retry_after`](crate::Builder::max_retry_after).
     pub fn with_retry_after(mut self, delay: impl Into<Option<Duration>>) -> Self {
         self.retry_after = delay.into();
         self
     }
 
-    /// What kind of failure it was.
+    /// The kind of failure.
     pub fn kind(&self) -> ListErrorKind {
         self.kind
     }
 
-    /// How long the provider asked to be left alone.
+    /// The delay that the provider requested, if any.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -186,16 +194,16 @@ impl ListError {
         self
     }
 
-    /// Whether the provider said that there is no list, not that it has trouble. A page
-    /// that is missing is trouble.
+    /// Whether the provider has no list, as opposed to having failed. A missing page is a
+    /// failure.
     pub(crate) fn says_there_is_no_list(&self) -> bool {
         self.pages == 0 && matches!(self.kind, ListErrorKind::Status(404 | 405 | 501))
     }
 
-    /// A source's error, whatever it is.
+    /// The error of a source: a `ListError`, or the cause of one.
     pub(crate) fn from_boxed(error: BoxError) -> Self {
         match error.downcast::<Self>() {
-            Ok(ours) => *ours,
+            Ok(error) => *error,
             Err(error) => Self::new(ListErrorKind::Other).with_cause(error),
         }
     }
@@ -229,8 +237,8 @@ impl Error for ListError {
 }
 
 impl ListErrorKind {
-    /// The kind as one word, for logs and metrics: `timeout`, `too_many_models`. It never
-    /// changes. Every HTTP status is `status`.
+    /// The kind as a stable word for logs and metrics, such as `timeout` or `too_many_models`.
+    /// Every HTTP status is `status`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -255,26 +263,26 @@ impl ListErrorKind {
     }
 }
 
-/// A sentence for people. See [`as_str`](ListErrorKind::as_str) for a word.
+/// A readable sentence. [`as_str`](ListErrorKind::as_str) returns a stable word.
 impl fmt::Display for ListErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Timeout => f.write_str("no whole answer within the deadline"),
+            Self::Timeout => f.write_str("the fetch timed out"),
             Self::Transport => f.write_str("the provider could not be reached"),
-            Self::Status(status) => write!(f, "the provider answered with status {status}"),
-            Self::TooLarge => f.write_str("the answer is larger than the bound"),
-            Self::TooManyModels => f.write_str("the list has more models than the bound"),
-            Self::TooManyPages => f.write_str("the list has more pages than the bound"),
-            Self::PageLoop => f.write_str("the pages of the list go round in a loop"),
-            Self::NextPage => f.write_str("the next page of the list cannot be asked for"),
-            Self::Encoding => f.write_str("the answer is under a coding that was not decoded"),
-            Self::NotJson => f.write_str("the answer is not JSON"),
-            Self::NotAList => f.write_str("the answer is not a list of models"),
-            Self::Refused => f.write_str("the provider answered with an error"),
-            Self::Empty => f.write_str("the list is empty where it was not before"),
-            Self::Shrunk => f.write_str("the list lost most of its models"),
-            Self::Credential => f.write_str("there was no credential to ask with"),
-            Self::Panic => f.write_str("the source panicked"),
+            Self::Status(status) => write!(f, "the provider responded with status {status}"),
+            Self::TooLarge => f.write_str("the response is larger than the limit"),
+            Self::TooManyModels => f.write_str("the list has more models than the limit"),
+            Self::TooManyPages => f.write_str("the list has more pages than the limit"),
+            Self::PageLoop => f.write_str("the pages of the list form a loop"),
+            Self::NextPage => f.write_str("the next page of the list cannot be fetched"),
+            Self::Encoding => f.write_str("the response has a content coding that was not decoded"),
+            Self::NotJson => f.write_str("the response is not JSON"),
+            Self::NotAList => f.write_str("the response is not a list of models"),
+            Self::Refused => f.write_str("the provider responded with an error object"),
+            Self::Empty => f.write_str("the list is empty, but the provider had models before"),
+            Self::Shrunk => f.write_str("the list lost more of its models than max_shrink allows"),
+            Self::Credential => f.write_str("the credential could not be obtained"),
+            Self::Panic => f.write_str("the source or the filter panicked"),
             Self::Cancelled => f.write_str("the fetch was cancelled"),
             Self::Other => f.write_str("the source failed"),
         }
@@ -283,10 +291,12 @@ impl fmt::Display for ListErrorKind {
 
 // ===== ProviderError =====
 
-/// Which provider gave no list, and why. Cheap to clone.
+/// A failed fetch of a provider's list. Cheap to clone.
+///
+/// Neither `Display` nor `Debug` shows the cause. [`source`](Error::source) returns it.
 ///
 /// ```text
-/// provider openai: the provider answered with status 401
+/// provider openai: the provider responded with status 401
 /// ```
 #[derive(Clone, Debug)]
 pub struct ProviderError {
@@ -307,12 +317,12 @@ impl ProviderError {
         &self.provider
     }
 
-    /// What kind of failure it was.
+    /// The kind of failure.
     pub fn kind(&self) -> ListErrorKind {
         self.error.kind()
     }
 
-    /// How long the provider asked to be left alone.
+    /// The delay that the provider requested, if any.
     pub fn retry_after(&self) -> Option<Duration> {
         self.error.retry_after()
     }
@@ -332,12 +342,12 @@ impl Error for ProviderError {
 
 // ===== CatalogError =====
 
-/// Why there was no catalogue to be had. Cheap to clone.
+/// A failed fetch of the catalogue. Cheap to clone.
 ///
-/// Neither `Display` nor `Debug` shows the cause: ask [`source`](Error::source) for it.
+/// Neither `Display` nor `Debug` shows the cause. [`source`](Error::source) returns it.
 ///
 /// ```text
-/// catalogue: the provider answered with status 503
+/// catalogue: the provider responded with status 503
 /// ```
 #[cfg(feature = "catalog")]
 #[derive(Clone, Debug)]
@@ -345,12 +355,12 @@ pub struct CatalogError(Arc<ListError>);
 
 #[cfg(feature = "catalog")]
 impl CatalogError {
-    /// What kind of failure it was.
+    /// The kind of failure.
     pub fn kind(&self) -> ListErrorKind {
         self.0.kind()
     }
 
-    /// How long the server asked to be left alone.
+    /// The delay that the server requested, if any.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after()
     }

@@ -1,4 +1,4 @@
-//! `ModelsEtagLayer`: tells Codex on every answer whether the list it has still holds.
+//! `ModelsEtagLayer`: sends Codex the current entity tag of its list with every response.
 
 use std::{
     fmt,
@@ -13,19 +13,20 @@ use tower_service::Service;
 
 use crate::{render::ClientDialect, service::Responder, snapshot::View};
 
-/// Layer that sets `x-models-etag` on the answers of a service, to the entity tag of the
-/// list in [Codex's dialect](crate::ClientDialect::Codex) as it stands when the answer
-/// comes.
+/// Layer that sets the response header `x-models-etag` to the current entity tag of the list in
+/// [Codex's dialect](crate::ClientDialect::Codex).
 ///
-/// Codex compares it with the tag of the list that it has, byte for byte, and fetches the
-/// list anew where they differ. Put this layer around the routes of inference alone. As
-/// long as nobody has asked for the list in that dialect, or while the list is not served,
-/// there is no tag and no header. A header that the service itself has set is of another
-/// list, and is removed.
+/// Codex compares it with the tag of its own list, byte by byte, and fetches the list again if
+/// they differ. Put this layer only around inference routes.
 ///
-/// A caller who has a [view](crate::View) gets the tag of its list. The hook for views is
-/// asked for each request, as for the list. See [`StaticModelsCacheLayer::models_etag`](
-/// crate::StaticModelsCacheLayer::models_etag).
+/// - The header is absent until the list was first requested in that dialect, and while the
+///   list is not served.
+/// - An `x-models-etag` of the inner service refers to another list, and is removed.
+/// - A caller with a [view](crate::View) gets the tag of its own list. The
+///   [hook](crate::Builder::views) runs for each request, before the inner service.
+///
+/// Readiness and errors are those of the inner service. See
+/// [`StaticModelsCacheLayer::models_etag`](crate::StaticModelsCacheLayer::models_etag).
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct ModelsEtagLayer {
@@ -94,7 +95,8 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // The head goes inside, so the view is found out now, and the tag when it is needed.
+        // The inner service takes the head, so the view is computed now. The tag is read when
+        // the response is ready.
         let (parts, body) = request.into_parts();
         let view = self.responder.view(&parts);
         EtagFuture {

@@ -1,4 +1,4 @@
-//! `ResponseFuture<F>`: an answer at hand, one that is waited for, or the inner's.
+//! `ResponseFuture<F>`: a ready response, one that is awaited, or the inner service's.
 
 use std::{
     fmt,
@@ -25,16 +25,16 @@ pin_project! {
     #[project = Projected]
     enum Kind<F> {
         Inner { #[pin] future: F },
-        Ours { answer: OwnResponse },
+        Own { response: OwnResponse },
     }
 }
 
-/// An answer of ours, or what it takes to get one.
+/// A response of this crate, or a future of one.
 pub(crate) enum OwnResponse {
     /// Taken when it is polled.
     Ready(Option<Response<Prepared>>),
-    /// Boxed, because what takes time is rare, such as a first attempt that is waited for,
-    /// and every other request would carry the room for it.
+    /// Boxed, because waiting is rare, for example for a first attempt, and every other request
+    /// would carry the space.
     Awaited(BoxFuture<'static, Response<Prepared>>),
 }
 
@@ -47,9 +47,9 @@ impl<F> ResponseFuture<F> {
     }
 
     #[inline]
-    pub(crate) fn ours(answer: OwnResponse) -> Self {
+    pub(crate) fn own(response: OwnResponse) -> Self {
         Self {
-            kind: Kind::Ours { answer },
+            kind: Kind::Own { response },
         }
     }
 }
@@ -67,12 +67,12 @@ where
                 let response = ready!(future.poll(cx))?;
                 Poll::Ready(Ok(response.map(ResponseBody::inner)))
             }
-            Projected::Ours { answer } => {
-                let response = match answer {
+            Projected::Own { response } => {
+                let response = match response {
                     OwnResponse::Ready(response) => response
                         .take()
-                        .expect("a future is not polled after its end"),
-                    OwnResponse::Awaited(answer) => ready!(answer.as_mut().poll(cx)),
+                        .expect("a future is not polled after completion"),
+                    OwnResponse::Awaited(response) => ready!(response.as_mut().poll(cx)),
                 };
                 Poll::Ready(Ok(response.map(ResponseBody::prepared)))
             }

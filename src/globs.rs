@@ -1,10 +1,10 @@
-//! Which models are meant: globs over ids.
+//! Globs over ids of models.
 
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::error::BuildError;
 
-/// Globs of ids, ready to match.
+/// Compiled globs over ids.
 #[derive(Debug)]
 pub(crate) struct Globs {
     include: Vec<GlobMatcher>,
@@ -12,7 +12,7 @@ pub(crate) struct Globs {
 }
 
 impl Globs {
-    /// Globs of which an id matches one at least; they stand in a field of this name.
+    /// Globs without exclusions. `field` is the name of their setting.
     pub(crate) fn of(field: &'static str, globs: &[String]) -> Result<Self, BuildError> {
         Ok(Self {
             include: compile(field, globs)?,
@@ -27,7 +27,7 @@ impl Globs {
         })
     }
 
-    /// Whether the id is included, as all are when nothing is said, and not excluded.
+    /// Whether the id is included and not excluded. Without `include`, every id is included.
     pub(crate) fn keep(&self, id: &str) -> bool {
         (self.include.is_empty() || any(&self.include, id)) && !self.excludes(id)
     }
@@ -41,14 +41,14 @@ fn any(globs: &[GlobMatcher], id: &str) -> bool {
     globs.iter().any(|glob| glob.is_match(id))
 }
 
-/// Some globs: what [`View::globs`](crate::View::globs) takes, `[]` included.
+/// A list of globs for [`View::globs`](crate::View::globs), such as `["openai/*"]` or `[]`.
 ///
-/// It is implemented for arrays and slices of `&str`, for slices of `String`, and for vectors of
-/// both, and sealed.
+/// This trait is sealed. It is implemented for arrays and slices of `&str`, for slices of
+/// `String`, and for `Vec`s of both.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of globs",
     label = "expected `[\"a/*\"]`, `[]`, a slice or a `Vec`",
-    note = "of texts that are made at run time, write a `vec![..]`"
+    note = "for strings that are built at run time, use `vec![..]`"
 )]
 pub trait GlobList: sealed::Sealed {}
 
@@ -76,7 +76,7 @@ fn owned(globs: &[&str]) -> Vec<String> {
 }
 
 glob_list! {
-    // Of one kind of array alone, so that the type of `[]` is known.
+    // Only for one element type, so that the type of `[]` can be inferred.
     [&str; N], [const N: usize] |globs| owned(&globs);
     &[&str; N], [const N: usize] |globs| owned(globs);
     &[&str], |globs| owned(globs);
@@ -86,12 +86,11 @@ glob_list! {
     Vec<String>, |globs| globs;
 }
 
-// One matcher a glob, not a set: a set splits what it matches into the parts of a
-// file's path, which an id is not.
+// One matcher per glob instead of a `GlobSet`, which treats its input as a file path.
 fn compile(field: &'static str, globs: &[String]) -> Result<Vec<GlobMatcher>, BuildError> {
     let compile = |glob: &String| {
         let compiled = GlobBuilder::new(glob)
-            // A slash in an id separates nothing: `*` takes it like any other.
+            // A slash in an id is not a separator, so `*` matches it.
             .literal_separator(false)
             .backslash_escape(true)
             .build()
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_kept_that_is_included_and_not_excluded() {
+    fn keep_needs_inclusion_and_no_exclusion() {
         for (include, exclude, id, kept) in [
             (&[][..], &[][..], "anything", true),
             (&["gpt-*"], &[], "gpt-5.2", true),
@@ -126,7 +125,7 @@ mod tests {
             (&[], &["*-preview"], "gpt-5-preview", false),
             (&[], &["*-preview"], "gpt-5", true),
             (&["gpt-*"], &["*-preview"], "gpt-5-preview", false),
-            // Ids have slashes, and a star goes across them.
+            // Ids have slashes, and a star matches them.
             (&["*llama*"], &[], "meta/llama-3/8b", true),
             (&["meta/*"], &[], "meta/llama-3/8b", true),
             (&["*:free"], &[], "meta/llama-3:free", true),
@@ -137,7 +136,7 @@ mod tests {
             (&["[!ab]-?"], &[], "b-1", false),
             (&[r"a\*"], &[], "a*", true),
             (&[r"a\*"], &[], "ab", false),
-            // The case counts, and nothing is a path.
+            // Case-sensitive, and not a path.
             (&["gpt-*"], &[], "GPT-5", false),
             (&["*.5"], &[], "gpt-3.5", true),
             (&["*."], &[], "odd.", true),
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_glob_is_named() {
+    fn error_names_an_invalid_glob() {
         for bad in ["[a", "{a", "a}", "", r"a\", "[z-a]"] {
             let error = globs(&["ok"], &[bad]).expect_err(bad);
             assert_eq!(error.field(), "exclude");

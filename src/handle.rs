@@ -1,4 +1,4 @@
-//! `ModelsCache`: the handle to look at the list and to steer what renews it.
+//! `ModelsCache`: a handle to read the list and to control its refresh.
 
 use std::{error::Error, fmt, pin::pin, sync::Arc};
 
@@ -14,9 +14,9 @@ use crate::{
     status::Status,
 };
 
-/// A handle on the cache behind a layer. Cheap to clone; clones are the same cache.
+/// A handle to the cache of a layer. Cheap to clone; clones share the cache.
 ///
-/// A handle keeps the cache and its background work alive, as a layer does.
+/// Like a layer, a handle keeps the cache and its background work alive.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,7 +26,7 @@ use crate::{
 ///     .provider(Provider::fixed("house", [Model::new("small")]))
 ///     .build()?;
 ///
-/// // Route by the very table that is listed:
+/// // Route by the same table that is listed:
 /// let snapshot = layer.cache().snapshot();
 /// let model = snapshot.get("house/small").ok_or("not listed")?;
 /// assert_eq!((model.provider(), model.upstream_id()), ("house", "small"));
@@ -36,26 +36,28 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct ModelsCache(pub(crate) Arc<Cache>);
 
-/// What "ready" means.
+/// When a cache counts as ready, for [`ModelsCache::ready`] and [`ModelsCache::is_ready`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Readiness {
-    /// Every provider was attempted once, whether it gave a list or not. Once true, this
-    /// stays true: it is the one for a readiness probe, for it does not take all replicas
-    /// out of service when the providers fail.
+    /// A first attempt at every provider has ended, successful or not.
+    ///
+    /// Use this for readiness probes. Once true it stays true, so failing providers never take
+    /// all replicas out of service.
     Attempted,
-    /// At least one provider has a list, or there are no providers. This turns false when
-    /// the last list becomes [too old](crate::Builder::max_stale), on all replicas at about
-    /// the same time: it is for a start-up that waits for a first list, and not for a probe.
+    /// At least one provider has a list, or there are no providers.
+    ///
+    /// Use this to wait for a first list at startup, not for probes: it turns false when the
+    /// last list [expires](crate::Builder::max_stale), on all replicas at about the same time.
     AnyProvider,
 }
 
 impl ModelsCache {
-    /// The current list.
+    /// Returns the current list. This is an atomic load.
     ///
-    /// This costs an atomic load. Without a refresher it also starts the fetches that are
-    /// due, as a request does, and does not wait for them: so a gateway that only routes by
-    /// the snapshot keeps it fresh.
+    /// Without a refresher it also starts the fetches that are due, as a request does, without
+    /// waiting for them. A gateway that only routes by the snapshot thereby keeps it fresh.
+    /// Outside a tokio runtime with a timer, no fetch starts.
     pub fn snapshot(&self) -> ModelsSnapshot {
         self.0.check_schedule();
         self.0.snapshot()
@@ -117,13 +119,13 @@ impl ModelsCache {
         found
     }
 
-    /// The state of the cache and its providers.
+    /// Returns the state of the cache and its providers.
     pub fn status(&self) -> Status {
         self.0.look();
         Status::of(&self.0)
     }
 
-    /// Whether the cache is ready in this sense.
+    /// Returns whether the cache is ready. Starts no fetches.
     pub fn is_ready(&self, readiness: Readiness) -> bool {
         match readiness {
             Readiness::Attempted if self.0.was_attempted() => true,
@@ -131,12 +133,13 @@ impl ModelsCache {
         }
     }
 
-    /// Waits until the cache is ready in this sense, and meanwhile starts what is due: also
-    /// without a refresher. `false`: it was shut down before.
+    /// Waits until the cache is ready. Returns `false` if it was shut down first.
+    ///
+    /// Starts the fetches that are due while it waits, even without a refresher.
     ///
     /// # Cancel safety
     ///
-    /// A caller that leaves changes nothing.
+    /// This method is cancel safe.
     pub async fn ready(&self, readiness: Readiness) -> bool {
         let stop = self.0.tasks().stop().clone();
         let ready = stop.run_until_cancelled(self.until_ready(readiness)).await;
@@ -153,7 +156,7 @@ impl ModelsCache {
             if self.is_ready(readiness) {
                 return;
             }
-            // Neither fails: the handle keeps the cache, and so the senders.
+            // Neither fails: the handle keeps the cache alive, and with it the senders.
             let (update, change) = (pin!(updates.changed()), pin!(changes.changed()));
             let change = select(update, change);
             match next {
@@ -163,18 +166,18 @@ impl ModelsCache {
         }
     }
 
-    /// Fetches every provider's list now, due or not, and waits until what came is
-    /// published. Fetches already in the air are joined, not repeated.
+    /// Fetches the lists of all providers now, due or not, in backoff or not, and waits until
+    /// the results are published. Fetches in flight are joined, not repeated.
     ///
     /// # Errors
     ///
-    /// Names every provider that gave no list. What the others gave is published
-    /// all the same. Outside a tokio runtime, and once the cache is shut down, every
-    /// fetch is [cancelled](crate::ListErrorKind::Cancelled).
+    /// Returns the failure of every provider whose fetch failed. The lists of the others are
+    /// published anyway. Outside a tokio runtime, and once the cache is shut down, every fetch
+    /// fails as [cancelled](crate::ListErrorKind::Cancelled).
     ///
     /// # Cancel safety
     ///
-    /// The fetches go on when the caller leaves.
+    /// If the future is dropped, the fetches continue and are published.
     pub async fn refresh(&self) -> Result<(), RefreshError> {
         let fetches = self.0.fetch(|slot| !slot.provider.is_fixed());
         let failures = self.wait_for(fetches).await;
@@ -187,18 +190,18 @@ impl ModelsCache {
 
     /// Fetches one provider's list now, as [`refresh`](Self::refresh) does.
     ///
-    /// `Ok(false)`: there is no provider of this name whose list is fetched.
+    /// Returns `Ok(false)` if there is no provider of this name, or if its list is declared.
     ///
     /// # Errors
     ///
-    /// The provider gave no list; the one there was stays.
+    /// Returns an error if the fetch failed. The last good list is kept.
     ///
     /// # Cancel safety
     ///
-    /// The fetch goes on when the caller leaves.
+    /// If the future is dropped, the fetch continues and is published.
     pub async fn refresh_provider(&self, name: &str) -> Result<bool, ProviderError> {
-        let is_meant = |slot: &Slot| slot.provider.name() == name && !slot.provider.is_fixed();
-        let fetches = self.0.fetch(is_meant);
+        let selects = |slot: &Slot| slot.provider.name() == name && !slot.provider.is_fixed();
+        let fetches = self.0.fetch(selects);
         let known = !fetches.is_empty();
         match self.wait_for(fetches).await.pop() {
             Some(error) => Err(error),
@@ -206,46 +209,49 @@ impl ModelsCache {
         }
     }
 
-    /// Publishes once more, so that an [enricher](crate::Enrich) whose generation has
-    /// changed is asked again. Models of which it says the same as before stay as they are,
-    /// byte for byte.
+    /// Publishes the list again, so that [enrichers](crate::Enrich) whose generation has
+    /// changed describe all models again. Models whose descriptions stay the same keep their
+    /// bytes. Fetches nothing.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the publication goes on when the caller leaves.
+    /// If the future is dropped after it was polled, the publication continues.
     pub async fn reenrich(&self) {
         self.0.republish().await;
     }
 
-    /// Makes a provider's list due: the refresher, or the next request, fetches it. A
-    /// fetch in the air may have read the list before, and is followed by another.
-    /// Until then the list there is stays; a provider that is failing is left alone
-    /// for as long as it was to be.
+    /// Marks a provider's list as due, so that the refresher, or without one the next request,
+    /// fetches it. The current list is served until then.
     ///
-    /// `false`: there is no provider of this name.
+    /// A fetch in flight is followed by another, because it may have read the list before this
+    /// call. A provider in backoff stays in backoff.
+    ///
+    /// Returns `false` if there is no provider of this name.
     pub fn invalidate(&self, name: &str) -> bool {
         self.0.invalidate(name)
     }
 
-    /// Puts these providers in the place of those there are, in one publication.
+    /// Atomically replaces all providers, in one publication.
     ///
-    /// A provider of the same name and address as one before keeps its list. Where its
-    /// credential or an option has changed that decides what it lists, that list is
-    /// [superseded](crate::ProviderStatus::superseded): it is served as stale, and fetched
-    /// again at once; a fetch in flight with the old credential is dropped. What a changed
-    /// filter leaves out is gone at once. A provider with another address, or of another
-    /// service where its address is not known, starts without a list. What is removed is
-    /// gone when this completes, and what a fetch of it might have brought is never listed.
+    /// - A provider with the name and address of a previous one keeps its list.
+    /// - If its credential changed, or an option that affects what it lists, that list is
+    ///   [superseded](crate::ProviderStatus::superseded): it is served as stale and fetched
+    ///   again at once. A fetch in flight with the old credential is dropped. Models that a
+    ///   changed filter excludes are removed at once.
+    /// - A provider with another address, or with another service if its address is not known,
+    ///   starts without a list.
+    /// - Removed providers are no longer listed when this completes. A fetch of one that is
+    ///   still in flight is never listed.
+    ///
+    /// Outside a tokio runtime, the next request inside one publishes the change.
     ///
     /// # Errors
     ///
-    /// Something set of a provider cannot work; nothing has changed then.
+    /// Returns an error if a provider's settings are invalid. Then nothing is changed.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the change is made and published, also when the caller leaves.
-    ///
-    /// Outside a tokio runtime the change is published by the next request inside one.
+    /// If the future is dropped after it was polled, the change is still made and published.
     pub async fn set_providers(
         &self,
         providers: impl IntoIterator<Item = Provider>,
@@ -255,14 +261,14 @@ impl ModelsCache {
         Ok(())
     }
 
-    /// The lists from now on, whenever what is listed has changed.
+    /// Subscribes to the changes of the list that are published after this call.
     pub fn subscribe(&self) -> Updates {
         let mut updates = self.0.updates();
         let seen = updates.borrow_and_update().1.clone();
         Updates { updates, seen }
     }
 
-    /// Waits for these fetches, and collects how those ended that failed.
+    /// Waits for these fetches, and collects their failures.
     async fn wait_for(&self, fetches: Vec<Fetch>) -> Vec<ProviderError> {
         let ends = fetches.into_iter().map(|fetch| self.end_of(fetch));
         join_all(ends)
@@ -272,7 +278,7 @@ impl ModelsCache {
             .collect()
     }
 
-    /// How a fetch ends: by its deadline, whatever becomes of its task.
+    /// Waits for a fetch, at most until its deadline, even if its task was lost.
     pub(crate) async fn end_of(&self, fetch: Fetch) -> Outcome {
         let Fetch { provider, flight } = fetch;
         let Some((flight, deadline)) = flight else {
@@ -295,7 +301,7 @@ impl fmt::Display for Readiness {
 }
 
 impl Readiness {
-    /// The readiness as one word, such as `attempted`. It never changes.
+    /// The readiness as a stable word: `attempted` or `listing`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Attempted => "attempted",
@@ -353,10 +359,9 @@ impl Error for FindError {}
 
 // ===== Updates =====
 
-/// The changes of a list, from [`ModelsCache::subscribe`].
+/// A subscription to changes of the list, from [`ModelsCache::subscribe`].
 ///
-/// Only the latest list is kept for a subscriber that is slow. A subscription does
-/// not keep the cache alive.
+/// A slow subscriber skips to the latest list. A subscription does not keep the cache alive.
 #[derive(Clone, Debug)]
 pub struct Updates {
     updates: watch::Receiver<(u64, ModelsSnapshot)>,
@@ -364,12 +369,13 @@ pub struct Updates {
 }
 
 impl Updates {
-    /// The next list that differs from the last one seen here, or `None` once the
-    /// cache is gone.
+    /// Waits for a list that differs from the last one that this subscription has seen, by its
+    /// entity tag. Returns `None` once the cache is dropped.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when this is dropped before it is ready.
+    /// This method is cancel safe: no change is lost if the future is dropped before it
+    /// completes.
     pub async fn next(&mut self) -> Option<ModelsSnapshot> {
         let seen = self.seen.etag();
         let differs = |(_, next): &(u64, ModelsSnapshot)| next.etag() != seen;
@@ -381,14 +387,14 @@ impl Updates {
 
 // ===== RefreshError =====
 
-/// Which providers gave no list when all were asked.
+/// The failures of [`ModelsCache::refresh`].
 #[derive(Clone, Debug)]
 pub struct RefreshError {
     failures: Vec<ProviderError>,
 }
 
 impl RefreshError {
-    /// The failures, one a provider.
+    /// The failures, one per provider.
     pub fn failures(&self) -> &[ProviderError] {
         &self.failures
     }
@@ -397,8 +403,8 @@ impl RefreshError {
 impl fmt::Display for RefreshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, failure) in self.failures.iter().enumerate() {
-            let gap = if index == 0 { "" } else { "; " };
-            write!(f, "{gap}{failure}")?;
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{failure}")?;
         }
         Ok(())
     }

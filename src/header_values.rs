@@ -1,12 +1,12 @@
-//! The field lines of one name in a header map.
+//! The field lines of one name in a `HeaderMap`.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// All lines of this name, in their order.
+/// All values of this name, in order.
 ///
-/// By a look at each name: for as many headers as requests have, that costs a
-/// fraction of the hash by which the map finds one, which takes a multiplication for
-/// every byte, each waiting for the last.
+/// Compares every name instead of looking it up. With as few headers as requests have, this
+/// costs a fraction of the map's hash, which takes one multiplication per byte, each dependent
+/// on the one before.
 #[inline]
 pub(crate) fn header_values(
     headers: &HeaderMap,

@@ -1,5 +1,5 @@
-//! The operator's hooks: which models a caller may see, and who may have the providers
-//! asked at once. Both fail closed.
+//! The operator's hooks: which models a caller may see, and which callers may force a refresh.
+//! Both fail closed.
 
 use std::{
     fmt,
@@ -14,8 +14,8 @@ use crate::{error::BoxError, header_values::header_values, snapshot::View};
 type ViewHook = dyn Fn(&Parts) -> Result<View, BoxError> + Send + Sync;
 type RefreshHook = dyn Fn(&Parts) -> bool + Send + Sync;
 
-/// The hooks that there are. Without them everyone sees everything, and nobody can have
-/// anything asked for.
+/// The configured hooks. Without them, all callers see all models, and none can force a
+/// refresh.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     views: Option<Arc<ViewHook>>,
@@ -34,7 +34,7 @@ impl Hooks {
         self.refresh = Some(Arc::new(hook));
     }
 
-    /// Whether any is set.
+    /// Whether any hook is set.
     #[inline]
     pub(crate) fn are_set(&self) -> bool {
         self.views.is_some() || self.refresh.is_some()
@@ -45,20 +45,20 @@ impl Hooks {
         self.views.is_some()
     }
 
-    /// What a caller may see. When the hook fails nobody knows, and so it is nothing.
+    /// The view of a caller. If the hook fails, the view is unknown, and the caller sees nothing.
     pub(crate) fn view(&self, parts: &Parts) -> View {
         let Some(hook) = &self.views else {
             return View::all();
         };
         match catch_unwind(AssertUnwindSafe(|| hook(parts))) {
             Ok(Ok(view)) => view,
-            // What it said may quote the caller's key.
+            // The error is not logged: it may quote the caller's key.
             Ok(Err(_)) => failed("views", "an error", View::unknown()),
             Err(_) => failed("views", "a panic", View::unknown()),
         }
     }
 
-    /// Whether a caller wants the providers asked at once, and may.
+    /// Whether a caller requests a refresh and may force it.
     pub(crate) fn allows_refresh(&self, parts: &Parts) -> bool {
         let Some(hook) = self.refresh.as_ref().filter(|_| requests_refresh(parts)) else {
             return false;
@@ -74,8 +74,8 @@ fn failed<T>(hook: &'static str, with: &'static str, value: T) -> T {
     value
 }
 
-/// Whether a request says that it takes nothing from memory (RFC 9111, section 5.2.1.4), or
-/// says so as some clients do.
+/// Whether a request has the `no-cache` directive (RFC 9111, section 5.2.1.4), or the query
+/// parameter `refresh=true`.
 fn requests_refresh(parts: &Parts) -> bool {
     let query = parts.uri.query().unwrap_or_default();
     let mut control = header_values(&parts.headers, header::CACHE_CONTROL);

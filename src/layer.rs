@@ -13,16 +13,16 @@ use crate::{
     show::OllamaShowLayer,
 };
 
-/// Layer that takes over the list of models of an HTTP service.
+/// Layer that serves the list of models in front of an HTTP service.
 ///
-/// Clones share one cache, and so do all services that they wrap. See the
-/// [crate docs](crate) for an example and for what a deployment has to know.
+/// Clones and the services that they wrap share one cache. See the [crate docs](crate) for an
+/// example and for deployment notes.
 ///
-/// On an axum `Router`, `Router::layer` puts it around all routes and around the
-/// fallback, so the list needs no route. Inside `nest` it sees the path without the
-/// prefix, and it needs a fallback that was set: axum drops the layers of a nested
-/// router's default one. Around the outer router it takes the whole path, as named
-/// by [`Builder::paths`].
+/// On an axum `Router`, `Router::layer` wraps all routes and the fallback, so the list needs no
+/// route. On a router that is nested with `nest`, the layer sees the path without the prefix,
+/// and the router needs a fallback of its own, because axum drops the layers of a nested
+/// router's default fallback. Around the outer router it sees the whole path: set it with
+/// [`Builder::paths`].
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct StaticModelsCacheLayer {
@@ -30,7 +30,7 @@ pub struct StaticModelsCacheLayer {
 }
 
 impl StaticModelsCacheLayer {
-    /// Begins a layer without providers and with the default settings.
+    /// Returns a builder with default settings and without providers.
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -39,13 +39,13 @@ impl StaticModelsCacheLayer {
         Self { responder }
     }
 
-    /// A handle on the cache, to look at the list and to steer what renews it.
+    /// Returns a handle to the cache, to read the list and to control its refresh.
     pub fn cache(&self) -> ModelsCache {
         self.responder.cache()
     }
 
-    /// A layer that tells Codex's clients on every answer of a service whether the list that
-    /// they have still holds: for the routes of inference.
+    /// Returns a layer for inference routes that sends Codex the current entity tag of its list
+    /// with every response. See [`ModelsEtagLayer`].
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -64,8 +64,9 @@ impl StaticModelsCacheLayer {
         ModelsEtagLayer::new(self.responder.clone())
     }
 
-    /// A layer that answers Ollama's clients who ask about one model: `POST /api/show`. It
-    /// does nothing unless [`ClientDialect::Ollama`](crate::ClientDialect::Ollama) is on.
+    /// Returns a layer that serves `POST /api/show`, with which Ollama's clients request one
+    /// model. It does nothing unless [`ClientDialect::Ollama`](crate::ClientDialect::Ollama) is
+    /// on. See [`OllamaShowLayer`].
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -83,10 +84,10 @@ impl StaticModelsCacheLayer {
         OllamaShowLayer::new(self.responder.clone())
     }
 
-    /// A service that gives the same answers without an inner service.
+    /// Returns a service that serves the same responses without an inner service.
     ///
-    /// For a route of its own, where the list has to stay up while a limit on the
-    /// other routes is exhausted:
+    /// Use it on a separate route, so that the list stays available while a limit on the other
+    /// routes is exhausted:
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -103,8 +104,8 @@ impl StaticModelsCacheLayer {
     /// # }
     /// ```
     ///
-    /// It looks at the path itself: `nest_service`, which takes the prefix off,
-    /// leaves it nothing that it knows.
+    /// The service matches the full path. Do not use it with `nest_service`, which strips the
+    /// prefix.
     pub fn service(&self) -> ModelsService {
         ModelsService::new(self.responder.clone())
     }

@@ -1,10 +1,9 @@
-//! Tower middleware that answers the list of models of an LLM gateway from memory.
+//! Tower middleware that serves an LLM gateway's list of models from memory.
 //!
-//! Every client of a gateway calls `GET /v1/models` first and often. This layer takes
-//! that endpoint over from any HTTP service and serves one merged, pre-rendered list
-//! of what all configured providers offer. What is missing is fetched from the
-//! providers, once, and written back; a refresher keeps it fresh, and ends the moment
-//! it is told to.
+//! Every client of a gateway calls `GET /v1/models` first and often. This layer wraps any
+//! HTTP service, takes over that endpoint, and serves one merged, pre-rendered list of the
+//! models of all configured providers. Each provider's list is fetched once, refreshed in the
+//! background, and served while the provider is down.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -15,9 +14,8 @@
 //! use tower::ServiceExt;
 //! use tower_models_cache::{ListModels, Model, ModelList, Provider, StaticModelsCacheLayer};
 //!
-//! // Anything that lists models is a source: an HTTP service of a provider
-//! // (`Provider::http`), a client of our own (`Provider::preset`, feature `client`),
-//! // a list that is declared, or any `Service<ListModels>`, as here.
+//! // A source is a provider's HTTP service (`Provider::http`), the crate's own client
+//! // (`Provider::preset`, feature `client`), a declared list, or any `Service<ListModels>`.
 //! let lab = tower::service_fn(|_: ListModels| async {
 //!     Ok::<_, std::io::Error>(ModelList::from_iter([Model::new("llama-4")]))
 //! });
@@ -37,121 +35,127 @@
 //! assert_eq!(list["data"][0]["id"], "lab/llama-4");
 //! assert_eq!(list["data"][1]["id"], "house/house-small");
 //!
-//! refresher.shutdown().await; // dropping it ends the refreshing as well
+//! refresher.shutdown().await; // dropping it stops the refresh as well
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! - **A hit does no work.** The snapshot is immutable and swapped atomically; a
-//!   request takes no lock, waits for nothing and renders nothing. It costs the same
-//!   for 10 models and for 50,000.
-//! - **One fetch of a provider at a time**, whoever asks. It is a task of its own: a
-//!   client that hangs up cancels nothing, and what came is written back.
-//! - **Nobody waits while there is something to serve**, but for a provider's first
-//!   attempt, and for that no longer than 1.5 s
-//!   ([`miss_timeout`](Builder::miss_timeout)) after it began.
-//! - **Providers are independent.** One that is slow, hung, failing, panicking or
-//!   lying changes nothing about the models of the others.
-//! - **Only a valid answer replaces a list.** A failure keeps the last good one, for
-//!   24 h at the most ([`max_stale`](Builder::max_stale)); an empty answer after a full
-//!   one is not believed ([`accept_empty`](Builder::accept_empty)).
-//! - **Failures are remembered**: exponential backoff with full jitter, `Retry-After`
-//!   within a cap, shared by the refresher and all requests.
-//! - **A list is whole or a failure.** All pages are taken, at one origin and under bounds
-//!   ([`Builder::max_bytes`], [`max_models`](Builder::max_models),
-//!   [`max_pages`](Builder::max_pages)); a failure on one of them fails them all. A record
-//!   that cannot be read costs itself, and the [status](ProviderStatus::flaws) counts it.
-//! - **Equal models have equal bytes and an equal strong `ETag`** in every process.
-//!   Order, duplicates and made-up dates of a provider's answer change nothing.
-//! - **What is not the list passes through untouched**, readiness and errors included.
-//! - **A view hides.** It decides about a model, whichever name the model is asked for by. A
-//!   hidden model is indistinguishable from an unknown one, in body, headers and time. A hook
-//!   that fails shows nothing, and a refused caller causes no fetch ([`Builder::views`]).
-//! - **Listing and routing agree.** Each listed id, under whatever name, leads to its
-//!   provider and upstream id ([`ModelsSnapshot::get`]).
-//! - **Nothing leaks.** A client's credentials never reach a provider, and a
-//!   provider's key, userinfo, query and error text never reach a client, a log or a
-//!   `Debug` output.
+//! - **Constant-time hits.** The snapshot is immutable and swapped atomically. A hit takes no
+//!   lock, waits for nothing and renders nothing. It costs the same for 10 models and for
+//!   50,000.
+//! - **Single flight.** At most one fetch per provider runs at a time, in its own task. A
+//!   client that disconnects cancels nothing, and the result is always written back.
+//! - **No waiting while there is something to serve**, except for a provider's first attempt,
+//!   and then at most until 1.5 s ([`miss_timeout`](Builder::miss_timeout)) after it began.
+//! - **Independent providers.** A provider that is slow, hangs, fails, panics or returns bad
+//!   data does not affect the models of the others.
+//! - **Only a valid response replaces a list.** A failed fetch keeps the last good list, for
+//!   up to 24 h ([`max_stale`](Builder::max_stale)). An empty list from a provider that had
+//!   models is a failure ([`accept_empty`](Builder::accept_empty)).
+//! - **Backoff.** Failures back off exponentially with jitter. `Retry-After` is honoured up to
+//!   a limit. The refresher and all requests share this state.
+//! - **Complete lists.** All pages of a list are fetched, from one origin and within limits
+//!   ([`max_bytes`](Builder::max_bytes), [`max_models`](Builder::max_models),
+//!   [`max_pages`](Builder::max_pages)). If one page fails, the fetch fails. A malformed
+//!   record is skipped and counted in the [status](ProviderStatus::flaws).
+//! - **Stable validators.** Equal models have equal bytes and an equal strong `ETag` in every
+//!   process. The order of a provider's response, duplicates and made-up dates have no effect.
+//! - **Transparent pass-through.** Other requests reach the inner service unchanged. Readiness
+//!   and errors are those of the inner service.
+//! - **Views hide models.** A view decides per model, independent of the name in the request. A
+//!   hidden model is indistinguishable from an unknown one, in body, headers and timing. If
+//!   the hook fails, the caller sees nothing. A refused caller causes no fetch
+//!   ([`views`](Builder::views)).
+//! - **Listing and routing agree.** Every listed id resolves to its provider and upstream id
+//!   ([`ModelsSnapshot::get`]).
+//! - **No leaks.** A client's credentials never reach a provider. A provider's key, URL
+//!   userinfo, query and error text never reach a client, a log or `Debug` output.
 //!
-//! # What a client gets
+//! # Requests and responses
 //!
-//! | request | answer |
+//! | request | response |
 //! | --- | --- |
-//! | `GET /v1/models`, with or without a slash at the end | 200: OpenAI's envelope with `ETag`, `Cache-Control`, `Cache-Status` (RFC 9211), `Content-Length` |
-//! | the same with an `If-None-Match` that matches (RFC 9110, section 13) | 304 |
+//! | `GET /v1/models`, with or without a trailing slash | 200: OpenAI's envelope with `ETag`, `Cache-Control`, `Cache-Status` (RFC 9211) and `Content-Length` |
+//! | the same with a matching `If-None-Match` (RFC 9110, section 13) | 304 |
 //! | the same with `Accept-Encoding` (RFC 9110, section 12.5.3), feature `compression` | br, zstd, gzip or identity, each with its own `ETag` |
-//! | `GET /v1/models/{id}` | 200: the model, the same bytes as in the list; 404 in OpenAI's form for an id that is not listed |
-//! | with `anthropic-version`, or with `x-goog-api-key`, or below `/v1beta/models` | Anthropic's form, or Gemini's, in pages: see [`ClientDialect`] |
-//! | `/api/tags`, `/api/version`; the list with `client_version` | Ollama's form, and Codex's, where [they are on](Builder::client_dialects) |
-//! | `HEAD` of all these | the same without a body |
-//! | a provider is still missing | 200 with the others', and `detail=partial` in `Cache-Status` ([`serve_partial`](Builder::serve_partial)) |
-//! | there is nothing to show, to this caller or to any, while a provider is missing | 503 with `Retry-After`, never an empty list |
-//! | everything else | the inner service's answer |
+//! | `GET /v1/models/{id}` | 200: the model, with the same bytes as in the list; for an id that is not listed, 404 with OpenAI's error object |
+//! | with `anthropic-version`, with `x-goog-api-key`, or below `/v1beta/models` | Anthropic's or Gemini's format, in pages: see [`ClientDialect`] |
+//! | `/api/tags`, `/api/version`; the list with `client_version` | Ollama's and Codex's formats, if [enabled](Builder::client_dialects) |
+//! | `HEAD` of any of these | the same without a body |
+//! | a provider has no list | 200 with the models of the others and `detail=partial` in `Cache-Status` ([`serve_partial`](Builder::serve_partial)) |
+//! | the caller's list is empty while a provider has no list | 503 with `Retry-After`, never an empty list |
+//! | everything else | the inner service's response |
 //!
-//! A model has what is known of it, under the names that most clients read:
+//! A model has these fields, named as most clients expect them. Unknown values are omitted.
 //!
-//! | field | |
+//! | field | value |
 //! | --- | --- |
-//! | `id`, `object`, `created`, `owned_by` | always; `created` is 0 where no true date is known, and `owned_by` the provider where no owner is |
-//! | `name` | what people are shown |
-//! | `context_length`, `max_input_tokens`, `max_output_tokens` | in tokens; where nothing else is known, what a model takes in is the whole context |
-//! | `family`, `open_weights` | the family of the model, and whether its weights can be had |
+//! | `id`, `object`, `created`, `owned_by` | always present; `created` is 0 if no true date is known, `owned_by` is the provider if no owner is |
+//! | `name` | the display name |
+//! | `context_length`, `max_input_tokens`, `max_output_tokens` | in tokens; `max_input_tokens` defaults to the whole context |
+//! | `family`, `open_weights` | the model's family, and whether its weights are available |
 //! | `architecture` | `input_modalities` and `output_modalities`: `text`, `image`, `file`, `audio`, `video`, `embeddings`, `speech`, `transcription`, `rerank` |
-//! | `capabilities` | yes or no: `chat`, `tools`, `reasoning`, `structured_output`, `fine_tuning`, `batch` |
-//! | `pricing` | US dollars as decimal text: `prompt`, `completion`, `input_cache_read`, `input_cache_write` for a token, `request`, `image` for one |
-//! | `deprecated`, `deprecation_date` | that the provider advises against it, and the day on which it ends |
+//! | `capabilities` | booleans: `chat`, `tools`, `reasoning`, `structured_output`, `fine_tuning`, `batch` |
+//! | `pricing` | US dollars as decimal text: `prompt`, `completion`, `input_cache_read`, `input_cache_write` per token, `request` per request, `image` per image |
+//! | `deprecated`, `deprecation_date` | whether the provider advises against the model, and the day on which it is withdrawn |
 //! | others | further fields of the provider's record: see [`ExtraFields`] |
 //!
-//! What a provider does not tell, code of yours may ([`Enrich`]), or a catalogue (feature
-//! `catalog`); what you know better than the provider, you [set](Builder::override_model). All
-//! of that happens at publication. What nobody knows is left out.
+//! Your code ([`Enrich`]) or a catalogue (feature `catalog`) supplies what a provider omits, and
+//! [overrides](Builder::override_model) replace what it reports. Both apply at publication,
+//! never per request.
 //!
-//! A list in another form than OpenAI's is rendered when it is asked for first, and from then
-//! on with each publication. `Vary` names the headers that choose.
+//! A list in a format other than OpenAI's is rendered on its first request, and from then on at
+//! each publication. `Vary` names the headers that select the format.
 //!
-//! No client can make the cache ask a provider: `Cache-Control: no-cache` and query
-//! parameters are ignored, but for callers whom you [allow](Builder::allow_refresh) it.
-//! [Sources](Source) are asked by the schedule.
+//! Clients cannot force a fetch: `Cache-Control: no-cache` and query parameters are ignored
+//! unless [`allow_refresh`](Builder::allow_refresh) permits them. [Sources](Source) are called
+//! on schedule.
 //!
 //! # Names
 //!
-//! A model is listed as `provider/id`, as `id`, or as the one only where the other is taken
-//! ([`Prefix`]). On a clash the provider that was declared first wins.
-//! [Aliases](Builder::alias) are further names of yours, and go before all models. A model
-//! that was looked up has an [`id`](ListedModel::id), its own, and the
-//! [`name`](ListedModel::name) by which it was found. For
-//! Anthropic's clients every name can begin with [`claude-`](Builder::claude_aliases). The
-//! [status](Status) tells of aliases without a model and of models without a name.
+//! A model is listed as `provider/id`, as `id`, or as `id` and on a conflict as `provider/id`
+//! ([`Prefix`]). If two providers list the same id, the one declared first keeps it.
+//! [Aliases](Builder::alias) are additional names, and take precedence over all models. A model
+//! that was looked up has its own [`id`](ListedModel::id) and the [`name`](ListedModel::name)
+//! under which it was found. For Anthropic's clients, [`claude_aliases`](Builder::claude_aliases)
+//! adds names that begin with `claude-`. The [status](Status) reports aliases without a model and
+//! models without a name.
 //!
-//! # What a deployment has to know
+//! # Deployment
 //!
-//! - The layer's readiness is the inner service's. Put it outside of concurrency
-//!   limits, or give the list a route of its own with
-//!   [`StaticModelsCacheLayer::service`].
-//! - With [`build`](Builder::build) there is no task until a request comes: the first
-//!   after a list is due renews it, and is answered from what is there. With
-//!   [`spawn`](Builder::spawn) a refresher does it, and requests never do.
-//! - Put authentication around the layer. Whoever gets through sees the whole list, unless
-//!   a [view](Builder::views) says otherwise.
-//! - [`StaticModelsCacheLayer::models_etag`] goes around the routes of inference where Codex
-//!   is a client, and [`StaticModelsCacheLayer::ollama_show`] beside the layer where Ollama's
-//!   clients are.
-//! - Behind axum's `nest`, the path that is seen is the stripped one.
+//! - The layer's readiness is that of the inner service. Put the layer outside concurrency
+//!   limits, or serve the list from its own route with [`StaticModelsCacheLayer::service`].
+//! - [`spawn`](Builder::spawn) starts a refresher, so requests never trigger a refresh. With
+//!   [`build`](Builder::build) there is no background task: the first request after a list is
+//!   due starts the fetch and is served the current list, and
+//!   [`ModelsCache::snapshot`] starts due fetches as well.
+//! - Put authentication around the layer. Every caller that reaches it sees the whole list,
+//!   unless a [view](Builder::views) restricts it.
+//! - For a readiness probe, use [`Readiness::Attempted`]. [`Readiness::AnyProvider`] can turn
+//!   false on all replicas at once.
+//! - A view's predicate, a provider's [filter](Provider::filter) and an [enricher](Enrich) must
+//!   return promptly and do no I/O. A publication that does not finish within 10 s is abandoned
+//!   and repeated without predicates and enrichers. If rendering a view takes longer than 10 s,
+//!   its callers get a 500. A fetch whose filter does not return fails with
+//!   [`Timeout`](ListErrorKind::Timeout).
+//! - For Codex, wrap the inference routes in [`StaticModelsCacheLayer::models_etag`]. For
+//!   Ollama's clients, add [`StaticModelsCacheLayer::ollama_show`] beside the layer.
+//! - Inside axum's `nest`, the layer sees the path without the prefix.
 //!
 //! # Features
 //!
-//! None is on by default, and each works without the others.
+//! No feature is on by default. Each works without the others.
 //!
 //! | feature | what it adds |
 //! | --- | --- |
-//! | `bedrock` | `Provider::sigv4`: requests to AWS signed by Signature Version 4 |
-//! | `catalog` | `Catalog`: facts that providers do not tell, from models.dev |
+//! | `bedrock` | `Provider::sigv4`: requests to AWS signed with Signature Version 4 |
+//! | `catalog` | `Catalog`: model metadata from models.dev |
 //! | `client` | `Provider::preset`, `Provider::openai` and `Provider::client`: an HTTPS client over hyper-util and rustls |
-//! | `compression` | br, zstd and gzip variants of the list, made at publication |
-//! | `config` | `StaticModelsCacheConfig`: settings and providers as serde types, durations as `"5m"`; brings `globs` |
-//! | `globs` | `View::globs`: a view by globs over the ids that are listed |
+//! | `compression` | br, zstd and gzip variants of the list, encoded at publication |
+//! | `config` | `StaticModelsCacheConfig`: settings and providers as serde types, durations as `"5m"`; enables `globs` |
+//! | `globs` | `View::globs`: views by globs over listed ids |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer;

@@ -1,4 +1,4 @@
-//! `ModelsService`: the same answers, with nothing inside to forward to.
+//! `ModelsService`: serves the list without an inner service.
 
 use std::{
     convert::Infallible,
@@ -17,14 +17,16 @@ use crate::{
     service::{Responder, StaticModelsCache},
 };
 
-/// Service that gives the layer's answers without an inner service: for a route of
-/// its own, and for stacks where the list stays up while everything else is busy.
+/// Service that serves the same responses as the layer, without an inner service.
 ///
-/// It is always ready and never fails. A path that is not ours is answered with
-/// 404, and a method other than `GET` and `HEAD` with 405, both without a body.
+/// Use it on a separate route, so that the list stays available while the other routes are
+/// busy. It is always ready and never fails. A `GET` or `HEAD` of another path gets a 404, and
+/// any other method a 405 with `Allow: GET, HEAD`, both without a body.
+///
+/// See [`StaticModelsCacheLayer::service`](crate::StaticModelsCacheLayer::service).
 #[derive(Clone, Debug)]
 pub struct ModelsService {
-    inner: StaticModelsCache<Refuse>,
+    inner: StaticModelsCache<NoService>,
 }
 
 /// Response body of [`ModelsService`].
@@ -33,7 +35,7 @@ pub type ModelsBody = ResponseBody<Empty<Bytes>>;
 impl ModelsService {
     pub(crate) fn new(responder: Responder) -> Self {
         Self {
-            inner: StaticModelsCache::new(Refuse, responder),
+            inner: StaticModelsCache::new(NoService, responder),
         }
     }
 }
@@ -52,11 +54,11 @@ impl<ReqBody> Service<Request<ReqBody>> for ModelsService {
     }
 }
 
-/// The inner service of one that has none.
+/// The inner service, which rejects every request.
 #[derive(Clone, Debug)]
-struct Refuse;
+struct NoService;
 
-impl<ReqBody> Service<Request<ReqBody>> for Refuse {
+impl<ReqBody> Service<Request<ReqBody>> for NoService {
     type Response = Response<Empty<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -67,7 +69,7 @@ impl<ReqBody> Service<Request<ReqBody>> for Refuse {
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let mut response = Response::new(Empty::new());
-        // What is ours by path and method was answered before.
+        // Requests for the list or a model never get here.
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             *response.status_mut() = StatusCode::NOT_FOUND;
         } else {

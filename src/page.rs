@@ -1,9 +1,8 @@
-//! Which part of a list is asked for, and the tokens by which Gemini's clients go on. Pure.
+//! Page requests of Anthropic's and Gemini's clients, and Gemini's page tokens. Pure.
 //!
-//! Pages are cut from a list in the order of its ids, byte by byte. So a place in it is an
-//! id, and is found again whatever has come or gone meanwhile, on any replica: who turns
-//! the pages while the list changes gets no model twice, and every one that was there all
-//! the while.
+//! Pages are slices of the list in the byte order of its ids, and a position is an id. So a
+//! position remains valid on every replica when the list changes: a client that pages through a
+//! changing list gets no model twice, and gets every model that is listed throughout.
 
 use std::{borrow::Cow, num::NonZeroUsize};
 
@@ -12,10 +11,10 @@ use twox_hash::XxHash3_64;
 
 use crate::render::ListedId;
 
-/// No page holds more models.
+/// The maximum number of models per page.
 pub(crate) const LARGEST: usize = 1000;
 
-/// A part of a list: where it begins or ends, and how many models it holds at the most.
+/// A requested page: where it starts or ends, and how many models it holds at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PageRequest<'a> {
     pub(crate) place: PageStart<'a>,
@@ -27,14 +26,14 @@ pub(crate) enum PageStart<'a> {
     Start,
     After(Cow<'a, str>),
     Before(Cow<'a, str>),
-    /// After this many models, as long as the list is the one of this tag; after the id
+    /// After the token's number of models if its list is still current, and after its id
     /// otherwise.
     Token(PageToken),
 }
 
 impl<'a> PageRequest<'a> {
-    /// As Anthropic's clients ask. What makes no sense is not there, and a limit is one
-    /// that there is.
+    /// The page of a request in Anthropic's dialect. Invalid parameters are ignored, and a
+    /// limit above the maximum is lowered to it.
     pub(crate) fn anthropic(query: &'a str, default: usize) -> Self {
         let (mut after, mut before, mut limit) = (None, None, None);
         for (name, value) in parameters(query) {
@@ -45,8 +44,8 @@ impl<'a> PageRequest<'a> {
                 _ => {}
             }
         }
-        let some = |id: &Cow<'_, str>| !id.is_empty();
-        let place = match (after.filter(some), before.filter(some)) {
+        let is_set = |id: &Cow<'_, str>| !id.is_empty();
+        let place = match (after.filter(is_set), before.filter(is_set)) {
             (Some(id), _) => PageStart::After(id),
             (None, Some(id)) => PageStart::Before(id),
             (None, None) => PageStart::Start,
@@ -57,7 +56,7 @@ impl<'a> PageRequest<'a> {
         }
     }
 
-    /// As Gemini's clients ask. `None`: the token is none of ours.
+    /// The page of a request in Gemini's dialect. `None` if the token is invalid.
     pub(crate) fn gemini(query: &'a str, default: usize) -> Option<Self> {
         let (mut token, mut limit) = (None, None);
         for (name, value) in parameters(query) {
@@ -78,7 +77,7 @@ impl<'a> PageRequest<'a> {
     }
 }
 
-/// The parameters of a query. Most are plain text, for which it need not be decoded.
+/// The parameters of a query. Most are plain and need no decoding.
 fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     let is_plain = |pair: &str| memchr::memchr2(b'%', b'+', pair.as_bytes()).is_none();
     query
@@ -94,27 +93,27 @@ fn size(text: &str) -> Option<usize> {
     Some(size.get().min(LARGEST))
 }
 
-/// A place in a list of Gemini's, as its clients carry it.
+/// A position in a list in Gemini's dialect.
 ///
-/// It is opaque to them, and one that was changed on its way is refused. It is no secret:
-/// whoever made one up would only begin at another model of a list that is theirs anyway.
+/// The token is opaque to clients and has a checksum, so that a corrupted one is rejected. It is
+/// not a secret: a forged one only starts at another model of the caller's own list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PageToken {
-    /// Of the list that it was made for.
+    /// A hash of the list that it was made for.
     pub(crate) list: u64,
-    /// How many models of that list stand before the place.
+    /// The number of models of that list before the position.
     pub(crate) index: u32,
-    /// The last of them.
+    /// The id of the last of them.
     pub(crate) id: String,
 }
 
-/// The form of a token.
+/// The version of the token format.
 const VERSION: u8 = 1;
 const HEAD: usize = 1 + 8 + 4;
 const CHECK: usize = 8;
 
 impl PageToken {
-    /// The token of the place after these models, of which this is the last.
+    /// Encodes the position after `index` models, of which `id` is the last.
     pub(crate) fn token(list: u64, index: usize, id: ListedId<'_>) -> String {
         let mut token = vec![VERSION];
         token.extend(list.to_le_bytes());
@@ -140,7 +139,7 @@ impl PageToken {
 }
 
 fn check(token: &[u8]) -> u64 {
-    const SEED: u64 = 0x6d6f_6465_6c73; // of this form of token, and of nothing else
+    const SEED: u64 = 0x6d6f_6465_6c73; // used for nothing but this token format
     XxHash3_64::oneshot_with_seed(SEED, token)
 }
 
@@ -149,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_makes_no_sense_of_a_query_is_not_there() {
+    fn invalid_query_parameters_are_ignored() {
         let of = |query| {
             let PageRequest { place, limit } = PageRequest::anthropic(query, 20);
             (place, limit)
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_back_whole_or_not_at_all() {
+    fn token_round_trips_and_rejects_changes() {
         let id = ListedId::new(Some("p"), "a/ü:b c");
         let token = PageToken::token(7, 50, id);
         let read = PageToken::read(&token).expect("is a token");

@@ -1,4 +1,4 @@
-//! `Refresher`: the task that keeps the lists fresh, and the handle that ends it.
+//! `Refresher`: the handle of the task that keeps the lists fresh.
 
 use std::{
     sync::{Arc, Weak},
@@ -11,12 +11,13 @@ use crate::{cache::Cache, clock, tasks::Tasks};
 
 /// Owns the background work of a cache: the schedule and every fetch.
 ///
-/// Dropping it ends that work at once, as [`cancel`](Self::cancel) does. The layer goes on
-/// serving the lists that it has, and fetches no more: the status says so
-/// ([`Refreshing::Ended`](crate::Refreshing::Ended)), as does `detail=stopped` in the
-/// `Cache-Status` of every response, and, where the refresher was dropped and not
-/// cancelled, a warning in the log. Bind it to a name: `let (layer, _) = ..` drops it.
-#[must_use = "dropping the refresher ends the refreshing; use `detach` to let it run"]
+/// Dropping it stops that work at once, as [`cancel`](Self::cancel) does. The layer then keeps
+/// serving the lists that it has, and fetches no more. The status reports
+/// [`Refreshing::Ended`](crate::Refreshing::Ended), the `Cache-Status` of every list has
+/// `detail=stopped`, and a warning is logged if the refresher was dropped and not cancelled.
+///
+/// Bind it to a name: `let (layer, _) = ..` drops it.
+#[must_use = "dropping the refresher stops the refresh; use `detach` to let it run"]
 #[derive(Debug)]
 pub struct Refresher {
     /// `None` once the work is detached.
@@ -24,8 +25,8 @@ pub struct Refresher {
     tasks: Tasks,
 }
 
-/// The refresher looks at the schedule at least this often: the system may have been
-/// suspended, which timers do not notice.
+/// The refresher checks the schedule at least this often, because timers do not notice when
+/// the system was suspended.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
 impl Refresher {
@@ -33,7 +34,7 @@ impl Refresher {
         let tasks = cache.tasks().clone();
         let stop = tasks.stop().clone();
         let end = RefresherEnd(Arc::downgrade(cache));
-        // With caching off every list is always due, and requests alone fetch.
+        // With caching off every list is always due, and only requests fetch.
         if cache.config().refresh_mode.is_per_request() {
             tasks.spawn_until(stop.clone(), async move {
                 let _end = end;
@@ -48,25 +49,26 @@ impl Refresher {
         }
     }
 
-    /// Ends the refreshing and every fetch in flight, without waiting for them.
+    /// Stops the refresh and every fetch in flight, without waiting for them.
     pub fn cancel(&self) {
         self.tasks.stop().cancel();
     }
 
-    /// Ends the refreshing and every fetch in flight, and completes when no task of the
-    /// cache is left. No timer, and no provider, is waited for.
+    /// Stops the refresh and every fetch in flight, and completes when no task of the cache is
+    /// left. This waits for no timer and no provider.
     ///
     /// # Cancel safety
     ///
-    /// The work is ended in any case, also when this future is dropped unpolled.
+    /// The work is stopped even if the future is dropped unpolled.
     pub async fn shutdown(mut self) {
         self.cancel();
         drop(self.guard.take());
         self.tasks.finished().await;
     }
 
-    /// Lets the work run on without a handle. It then ends with the cancellation
-    /// token that the layer was built with, or with the last layer.
+    /// Lets the work continue without a handle. It then stops when the
+    /// [cancellation token](crate::Builder::cancellation_token) of the layer is cancelled, or
+    /// when the last layer, service and handle of the cache are dropped.
     pub fn detach(mut self) {
         self.guard.take().map(DropGuard::disarm);
     }
@@ -80,7 +82,7 @@ impl Drop for Refresher {
     }
 }
 
-/// Reports the end of the refresher, whatever ends it: its token, its handle, its runtime.
+/// Reports the end of the refresher, whether by its token, its handle or its runtime.
 struct RefresherEnd(Weak<Cache>);
 
 impl Drop for RefresherEnd {
@@ -91,8 +93,8 @@ impl Drop for RefresherEnd {
     }
 }
 
-/// Starts what is due, sleeps until something is due again or the schedule changes, and
-/// ends with its cache. Cancellation comes from outside: the task is dropped.
+/// Starts fetches that are due, sleeps until the next one is due or the schedule changes, and
+/// ends with its cache. It is cancelled from outside, by dropping the task.
 async fn keep_fresh(end: RefresherEnd) {
     let Some(mut changes) = end.0.upgrade().map(|cache| cache.schedule_changes()) else {
         return;
@@ -100,7 +102,7 @@ async fn keep_fresh(end: RefresherEnd) {
     while let Some(cache) = end.0.upgrade() {
         changes.mark_unchanged();
         let next = cache.run_schedule();
-        drop(cache); // not held over the wait: the last layer may go meanwhile
+        drop(cache); // not held over the wait, so that the last layer can drop it
         let heartbeat = clock::now() + HEARTBEAT;
         let next = next.map_or(heartbeat, |next| next.min(heartbeat));
         if let Some(Err(_)) = clock::until(next, changes.changed()).await {

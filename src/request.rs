@@ -1,4 +1,4 @@
-//! Which requests are ours: the head of one in, what is asked for out. Pure.
+//! Matches the head of a request against the configured paths and dialects. Pure.
 
 use std::borrow::Cow;
 
@@ -13,14 +13,14 @@ use crate::{
     render::{ClientDialect, Dialects},
 };
 
-/// The paths under which the list lies, and what lies there.
+/// The configured paths and dialects.
 #[derive(Clone, Debug)]
 pub(crate) struct Paths {
     mounts: Box<[Mount]>,
-    /// The length of the shortest, which most other paths do not even have.
+    /// The length of the shortest mount. Most other paths are shorter.
     shortest: usize,
     dialects: Dialects,
-    /// Where Ollama's clients ask about one model.
+    /// The paths at which Ollama's clients request one model.
     shows: Box<[Box<str>]>,
 }
 
@@ -28,27 +28,27 @@ pub(crate) struct Paths {
 struct Mount {
     path: Box<str>,
     dialect: DialectChoice,
-    /// What lies at the path itself.
-    lists: Resource,
+    /// The resource at the path itself.
+    resource: Resource,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DialectChoice {
-    /// The list in the dialect that query and headers choose.
-    Chosen,
-    /// This dialect alone.
+    /// The dialect that query and headers select.
+    Negotiated,
+    /// Always this dialect.
     Always(ClientDialect),
 }
 
-/// Where a request goes. It borrows nothing of the request: a service that moves one on
-/// after it has been looked at would copy it first.
+/// The result of matching a path. It does not borrow from the request, so that the request is
+/// moved to the inner service without a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
     dialect: DialectChoice,
     resource: Resource,
 }
 
-/// What a request asks for.
+/// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) dialect: ClientDialect,
@@ -67,7 +67,7 @@ pub(crate) struct RequestFields {
 }
 
 impl RequestFields {
-    // By a look at each name: see `header_values`.
+    // Compares every name instead of looking it up: see `header_values`.
     #[inline]
     fn of(headers: &HeaderMap) -> Self {
         let mut fields = Self::default();
@@ -85,29 +85,28 @@ impl RequestFields {
 pub(crate) enum Resource {
     /// The list, or a page of it.
     List,
-    /// One model, by the id that begins here in the path.
+    /// One model, whose id starts at this offset in the path.
     Model { at: u16 },
-    /// The version that an Ollama server would be of.
+    /// The version of an Ollama server.
     Version,
 }
 
-/// The longest id that is looked for, in bytes before decoding: three for each of
-/// the longest listed id, with room for its provider's name, what stands before it, and a
-/// slash at the end.
+/// The maximum length of an id in bytes, before decoding: three per byte of the longest listed
+/// id, with its lead, the provider's name, and a trailing slash.
 const LONGEST: usize = 3 * (16 + 128 + 1 + 512 + 1);
 
-/// By this parameter Codex asks for the list.
+/// The query parameter of Codex's requests for the list.
 const CODEX: &str = "client_version";
 const ANTHROPIC: HeaderName = HeaderName::from_static("anthropic-version");
 const GEMINI: HeaderName = HeaderName::from_static("x-goog-api-key");
 
-/// The paths of lists, by what lies there.
+/// The configured paths, by what they serve.
 #[derive(Clone, Debug)]
 pub(crate) struct PathConfig {
-    /// Where query and headers choose the dialect.
+    /// Where query and headers select the dialect.
     pub(crate) paths: Vec<String>,
     pub(crate) gemini: Vec<String>,
-    /// What the paths of Ollama's API begin with.
+    /// The base paths of Ollama's API.
     pub(crate) ollama: Vec<String>,
 }
 
@@ -134,21 +133,21 @@ impl Paths {
             return Err(BuildError::hidden("client_dialects", "empty", expected));
         }
         let mut all = Vec::new();
-        let chosen = [
+        let negotiated = [
             ClientDialect::OpenAi,
             ClientDialect::Anthropic,
             ClientDialect::Gemini,
             ClientDialect::Codex,
         ];
-        let own = [
+        let with_own_paths = [
             (&mounts.gemini, "gemini_paths", ClientDialect::Gemini),
             (&mounts.ollama, "ollama_paths", ClientDialect::Ollama),
         ];
-        if chosen.into_iter().any(|dialect| dialects.has(dialect)) {
-            let list = (DialectChoice::Chosen, Resource::List);
+        if negotiated.into_iter().any(|dialect| dialects.has(dialect)) {
+            let list = (DialectChoice::Negotiated, Resource::List);
             add("paths", &mounts.paths, "", list, &mut all)?;
         }
-        for (mounts, field, dialect) in own {
+        for (mounts, field, dialect) in with_own_paths {
             let list = (DialectChoice::Always(dialect), Resource::List);
             match dialect {
                 _ if !dialects.has(dialect) => {}
@@ -167,13 +166,13 @@ impl Paths {
         Ok(paths)
     }
 
-    /// Where a request goes, when its path is one of ours.
+    /// The route of a request, if its method and path match.
     #[inline]
     pub(crate) fn route(&self, method: &Method, uri: &Uri) -> Option<Route> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return None;
         }
-        // With the query, which costs less than to find out where the path ends.
+        // Includes the query, because finding the end of the path costs more.
         let path = uri.path_and_query()?.as_str();
         if path.len() < self.shortest {
             return None;
@@ -181,24 +180,24 @@ impl Paths {
         self.find(path)
     }
 
-    // Not inlined, for all of what is not ours and is short has passed by before.
+    // Not inlined, because short paths have been rejected before.
     #[inline(never)]
     fn find(&self, path: &str) -> Option<Route> {
-        // A path may begin with the text of a mount and lie below another one:
-        // `/v1/models-mine` begins with `/v1/models`.
+        // A path may start with the text of one mount and belong to another:
+        // `/v1/models-mine` starts with `/v1/models`.
         self.mounts.iter().find_map(|mount| {
             let rest = path.as_bytes().strip_prefix(mount.path.as_bytes())?;
             mount.route(rest)
         })
     }
 
-    /// What is asked for there. `None`: the dialect that it is asked for in is off.
+    /// The target of a request on a route. `None` if its dialect is off.
     #[inline]
     pub(crate) fn target(&self, route: Route, uri: &Uri, headers: &HeaderMap) -> Option<Target> {
         let resource = route.resource;
         let fields = RequestFields::of(headers);
         let dialect = match route.dialect {
-            DialectChoice::Chosen => self.choose(resource, uri, fields)?,
+            DialectChoice::Negotiated => self.choose(resource, uri, fields)?,
             DialectChoice::Always(dialect) => dialect,
         };
         Some(Target {
@@ -212,7 +211,7 @@ impl Paths {
         self.shows.iter().any(|show| **show == *path)
     }
 
-    /// The dialect of a request at a path that has several.
+    /// Selects the dialect of a request at a path with several.
     #[inline]
     fn choose(
         &self,
@@ -247,10 +246,10 @@ fn has_parameter(query: &str, name: &str) -> bool {
 }
 
 impl Mount {
-    /// What `rest` names, which stands below it in a path and query.
+    /// The route for `rest`, the path and query after this mount.
     fn route(&self, rest: &[u8]) -> Option<Route> {
         let resource = match Resource::below(rest, self.path.len())? {
-            Resource::List => self.lists,
+            Resource::List => self.resource,
             Resource::Model { .. } if !self.has_models() => return None,
             model => model,
         };
@@ -262,18 +261,18 @@ impl Mount {
 
     fn has_models(&self) -> bool {
         match self.dialect {
-            DialectChoice::Chosen => true,
+            DialectChoice::Negotiated => true,
             DialectChoice::Always(dialect) => dialect.has_models(),
         }
     }
 }
 
-/// Adds these paths, each followed by `below`, unless one cannot work.
+/// Adds these paths, each followed by `below`, if all are valid.
 fn add(
     field: &'static str,
     paths: &[String],
     below: &str,
-    (dialect, lists): (DialectChoice, Resource),
+    (dialect, resource): (DialectChoice, Resource),
     mounts: &mut Vec<Mount>,
 ) -> Result<(), BuildError> {
     if paths.is_empty() {
@@ -282,15 +281,15 @@ fn add(
     }
     for path in paths {
         let mount = path.trim_end_matches('/');
-        let clean = |byte: u8| byte.is_ascii_graphic() && !b"?#%".contains(&byte);
-        if !path.starts_with('/') || mount.is_empty() || !mount.bytes().all(clean) {
-            let expected = "a path that begins with a slash and names a resource, \
+        let is_valid = |byte: u8| byte.is_ascii_graphic() && !b"?#%".contains(&byte);
+        if !path.starts_with('/') || mount.is_empty() || !mount.bytes().all(is_valid) {
+            let expected = "a path that begins with a slash, such as /v1/models, \
                             without query, escapes or spaces";
             return Err(BuildError::new(field, without_query(path), expected));
         }
         if is_template(mount) {
-            let expected = "a path that is matched literally: parameters such as {id} or :id \
-                            and wildcards are not supported";
+            let expected = "a literal path: parameters such as {id} or :id and wildcards are \
+                            not supported";
             return Err(BuildError::new(field, path, expected));
         }
         let mount = format!("{mount}{below}");
@@ -308,25 +307,25 @@ fn add(
         mounts.push(Mount {
             path,
             dialect,
-            lists,
+            resource,
         });
     }
     Ok(())
 }
 
-/// Whether a path has the syntax of a router's parameters or wildcards, or a character that
-/// no path has (RFC 3986, section 3.3).
+/// Whether a path has a router's parameters or wildcards, or a character that is invalid in a
+/// path (RFC 3986, section 3.3).
 fn is_template(path: &str) -> bool {
     path.contains(|c| r#"{}*<>[]\^`|""#.contains(c)) || path.contains("/:")
 }
 
 impl Resource {
-    /// What `rest` names, which stands below a mount of so many bytes.
+    /// The resource at `rest`, the path and query after a mount of this length.
     fn below(rest: &[u8], mount: usize) -> Option<Self> {
         match rest {
             [] | [b'/'] | [b'?', ..] | [b'/', b'?', ..] => Some(Self::List),
             [b'/', ..] => {
-                // Where an offset does not fit, no URI of `http` is that long either.
+                // An offset that does not fit is longer than any URI of the `http` crate.
                 let at = u16::try_from(mount + 1).ok()?;
                 Some(Self::Model { at })
             }
@@ -334,7 +333,7 @@ impl Resource {
         }
     }
 
-    /// The id in the path of the request that this was found for, as it stands there.
+    /// The id in the path of the request, not decoded.
     pub(crate) fn id(self, uri: &Uri) -> Option<&str> {
         match self {
             Self::List | Self::Version => None,
@@ -343,7 +342,7 @@ impl Resource {
     }
 }
 
-/// The id that stands in a path, decoded once. `None`: no id can stand there so.
+/// Decodes the id of a path, once. `None` if it is malformed or too long.
 pub(crate) fn decode_id(raw: &str) -> Option<Cow<'_, str>> {
     if raw.len() > LONGEST {
         return None;
@@ -352,8 +351,8 @@ pub(crate) fn decode_id(raw: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(raw));
     }
     let mut escapes = raw.split('%').skip(1).map(str::as_bytes);
-    let whole = |escape: &[u8]| matches!(escape, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
-    if !escapes.all(whole) {
+    let is_valid = |escape: &[u8]| matches!(escape, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+    if !escapes.all(is_valid) {
         return None;
     }
     percent_decode_str(raw).decode_utf8().ok()
@@ -377,8 +376,8 @@ mod tests {
         paths.target(route, uri, headers)
     }
 
-    /// The dialect, and the id, if one is asked for.
-    fn asked(
+    /// The dialect, and the id of a request for one model.
+    fn dialect_and_id(
         method: Method,
         uri: &str,
         headers: &[&str],
@@ -393,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_chooses_the_dialect_then_the_query_then_the_headers() {
+    fn dialect_follows_path_then_query_then_headers() {
         use ClientDialect::{Anthropic, Codex, Gemini, Ollama, OpenAi};
         const CLAUDE: &str = "anthropic-version";
         const GOOGLE: &str = "x-goog-api-key";
@@ -433,18 +432,18 @@ mod tests {
             ("/api/show", &[], None),
         ] {
             let expected = expected.map(|(dialect, id)| (dialect, id.map(str::to_owned)));
-            let got = asked(Method::GET, uri, headers);
+            let got = dialect_and_id(Method::GET, uri, headers);
             assert_eq!(got, expected, "{uri} {headers:?}");
-            assert_eq!(asked(Method::POST, uri, headers), None);
+            assert_eq!(dialect_and_id(Method::POST, uri, headers), None);
         }
     }
 
     #[test]
-    fn a_dialect_that_is_off_takes_no_request() {
+    fn disabled_dialect_takes_no_request() {
         let only = |dialect| {
             let paths = Paths::new(PathConfig::default(), Dialects::from_iter([dialect]));
             let paths = paths.expect("is good");
-            let is_ours = |uri: &'static str, header: &'static str| {
+            let matches = |uri: &'static str, header: &'static str| {
                 let headers = [(
                     HeaderName::from_static(header),
                     http::HeaderValue::from_static("1"),
@@ -453,11 +452,11 @@ mod tests {
                 classify(&paths, &Method::GET, &uri, &headers.into_iter().collect()).is_some()
             };
             [
-                is_ours("/v1/models", "x-other"),
-                is_ours("/v1/models", "anthropic-version"),
-                is_ours("/v1beta/models", "x-other"),
-                is_ours("/api/tags", "x-other"),
-                is_ours("/v1/models?client_version=1", "x-other"),
+                matches("/v1/models", "x-other"),
+                matches("/v1/models", "anthropic-version"),
+                matches("/v1beta/models", "x-other"),
+                matches("/api/tags", "x-other"),
+                matches("/v1/models?client_version=1", "x-other"),
             ]
         };
         assert_eq!(
@@ -485,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_are_the_list_and_what_lies_below_it() {
+    fn mount_matches_itself_and_paths_below() {
         const LIST: Option<Option<&str>> = Some(None);
         let paths = paths(&["/v1/models", "/models/"]).expect("are good");
         for (uri, expected) in [
@@ -525,9 +524,9 @@ mod tests {
         }
     }
 
-    /// A regression: the first mount that a path began with was the only one looked at.
+    /// Regression: only the first mount that was a prefix of the path was tried.
     #[test]
-    fn mounts_that_begin_with_one_another_are_all_found() {
+    fn mounts_that_prefix_each_other_all_match() {
         let mounts = [
             "/v1/models",
             "/v1/models-mine",
@@ -552,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_and_colliding_paths_are_refused() {
+    fn invalid_and_colliding_paths_are_errors() {
         for bad in [
             &[][..],
             &["v1/models"],
@@ -577,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_decoded_once() {
+    fn decode_id_decodes_once() {
         for (raw, expected) in [
             ("a/b", Some("a/b")),
             ("a%2Fb", Some("a/b")),

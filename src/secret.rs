@@ -1,4 +1,4 @@
-//! `Secret`: a string that never shows.
+//! `Secret`: a string that is never displayed.
 
 use std::{env, ffi::OsString, fmt};
 
@@ -7,8 +7,10 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::error::BuildError;
 
-/// A key, or another text that must not show: it has no `Display` and no
-/// `Serialize`, and `Debug` prints the same for all.
+/// A key, or another string that must not be displayed.
+///
+/// It implements neither `Display` nor `Serialize`, and `Debug` prints the same for all
+/// secrets.
 ///
 /// ```
 /// use tower_models_cache::Secret;
@@ -21,31 +23,31 @@ use crate::error::BuildError;
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// Takes this text for a secret.
+    /// Wraps a string. It is not validated here.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into().into_boxed_str())
     }
 
-    /// The secret that an environment variable holds.
+    /// Reads a secret from an environment variable.
     ///
     /// # Errors
     ///
-    /// The variable is not set, is empty, or holds what no header value can be, such
-    /// as a line break. The error names the variable and never its value, nor a
-    /// "name" that looks like a key put in the wrong place.
+    /// Returns an error if the variable is not set, is empty, or is not a valid header value in
+    /// ASCII, for example because of a line break. The error names the variable, unless the
+    /// name looks like a key, and never shows the value.
     pub fn from_env(variable: impl AsRef<str>) -> Result<Self, BuildError> {
         let variable = variable.as_ref();
         Self::read(env::var_os(variable)).map_err(|flaw| {
             let expected = "an environment variable that holds a key";
-            BuildError::hidden(shown(variable).to_owned(), flaw, expected)
+            BuildError::hidden(printable_name(variable).to_owned(), flaw, expected)
         })
     }
 
-    /// The same, for a variable that the setting `field` names.
+    /// The same, for a variable that is named by the setting `field`.
     #[cfg(feature = "config")]
     pub(crate) fn from_env_set_in(field: &'static str, variable: &str) -> Result<Self, BuildError> {
         Self::read(env::var_os(variable)).map_err(|flaw| {
-            let value = format!("{}, which is {flaw}", shown(variable));
+            let value = format!("{}, which is {flaw}", printable_name(variable));
             let expected = "the name of an environment variable that holds a key";
             BuildError::hidden(field, &value, expected)
         })
@@ -62,16 +64,16 @@ impl Secret {
             .ok_or("not a header value")
     }
 
-    /// The text itself, for whoever has to send it.
+    /// Returns the secret itself.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The text after `scheme`, as a header that no `Debug` output shows; `None`:
-    /// the text cannot stand in a header.
+    /// The secret after `scheme`, as a header value that is marked as sensitive. `None` if it is
+    /// not a valid header value.
     pub(crate) fn header_value(&self, scheme: &str) -> Option<HeaderValue> {
-        // What is not ASCII would be allowed, and is never a key: a dash or a quote
-        // that a text editor has made typographic.
+        // Other than ASCII would be allowed, but is never a key: for example a dash or a quote
+        // that a text editor made typographic.
         if self.0.is_empty() || !self.0.is_ascii() {
             return None;
         }
@@ -81,9 +83,9 @@ impl Secret {
     }
 }
 
-/// The name of a variable as an error may show it: not when it may be a key that
-/// was put in the place of the name.
-fn shown(variable: &str) -> &str {
+/// The name of a variable as an error may show it. It is not shown if it may be a key that was
+/// written instead of a name.
+fn printable_name(variable: &str) -> &str {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let lower = variable.contains(|c: char| c.is_ascii_lowercase());
     let digit = variable.contains(|c: char| c.is_ascii_digit());
@@ -111,17 +113,19 @@ impl From<&str> for Secret {
     }
 }
 
-/// A key, or none: what [`Provider::preset`](crate::Provider::preset_with) and its like take.
+/// An optional key, for [`Provider::preset_with`](crate::Provider::preset_with) and similar
+/// methods.
 ///
-/// It is implemented for [`Secret`], `&str`, `String`, `Option<Secret>` and `None`, and sealed.
+/// This trait is sealed. It is implemented for [`Secret`], `&str`, `String`, `&String` and
+/// `Option<Secret>`, so `None` means no key.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a key",
-    label = "expected a key: a `Secret`, a text, or `None`",
-    note = "of an `Option<String>`, write `.map(Secret::new)`; of a variable, write \
+    label = "expected a key: a `Secret`, a string, or `None`",
+    note = "for an `Option<String>`, use `.map(Secret::new)`; for an environment variable, use \
             `Secret::from_env(\"OPENAI_API_KEY\")?`"
 )]
 pub trait IntoSecret: sealed::Sealed {
-    /// The key, if there is one.
+    /// Returns the key, if there is one.
     fn into_secret(self) -> Option<Secret>;
 }
 
@@ -132,7 +136,7 @@ mod sealed {
     impl Sealed for &str {}
     impl Sealed for String {}
     impl Sealed for &String {}
-    // Of one `Option` alone, so that the type of a `None` is known.
+    // Only for one `Option`, so that the type of `None` can be inferred.
     impl Sealed for Option<super::Secret> {}
 }
 
@@ -168,10 +172,10 @@ impl IntoSecret for Option<Secret> {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // What stands there instead of a text is not told: it may be a key of digits.
+        // The error does not show the value: it may be a key of digits.
         String::deserialize(deserializer)
             .map(Self::new)
-            .map_err(|_| de::Error::custom("expected a text"))
+            .map_err(|_| de::Error::custom("expected a string"))
     }
 }
 
@@ -180,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_value_of_a_variable_is_named_and_not_shown() {
+    fn read_rejects_invalid_header_values() {
         for (value, expected) in [
             (None, "not set"),
             (Some(""), "empty"),
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_variable_unless_it_may_be_a_key() {
+    fn from_env_names_the_variable_unless_it_may_be_a_key() {
         for name in ["TOWER_MODELS_CACHE_NO_SUCH_KEY", "no_such_key_is_set"] {
             let error = Secret::from_env(name).expect_err("is not set");
             assert_eq!(error.field(), name);
@@ -210,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn no_debug_output_shows_a_secret() {
+    fn debug_and_errors_hide_secrets() {
         let secret = Secret::new("hunter2");
         let header = secret.header_value("Bearer ").expect("is good");
         assert_eq!(header, "Bearer hunter2");

@@ -1,4 +1,4 @@
-//! `StaticModelsCache<S>`: is it ours? Respond, wait, or forward.
+//! `StaticModelsCache<S>`: responds to requests for the list, and forwards all others.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ use crate::{
 
 // ===== Responder =====
 
-/// What answers the requests that are ours. Cloning it is one reference count.
+/// Responds to requests for the list and for models. Cloning it increments one reference count.
 #[derive(Clone)]
 pub(crate) struct Responder(Arc<Inner>);
 
@@ -46,7 +46,7 @@ impl Responder {
         ModelsCache(Arc::clone(&self.0.cache))
     }
 
-    /// The tag of a caller's list, where that is prepared and would be served.
+    /// The entity tag of a caller's list, if that is rendered and would be served.
     pub(crate) fn etag(&self, view: &View, dialect: ClientDialect) -> Option<HeaderValue> {
         answer::etag(&self.0.cache, view, dialect)
     }
@@ -56,15 +56,15 @@ impl Responder {
         self.0.hooks.view(parts)
     }
 
-    /// Whether this is where Ollama's clients ask about a model.
+    /// Whether this is the path at which Ollama's clients request one model.
     pub(crate) fn is_show(&self, path: &str) -> bool {
         self.0.paths.is_show(path)
     }
 
-    /// What Ollama's clients are shown of a model.
+    /// The response to a `POST /api/show` for a model. `None` if the request names none.
     pub(crate) async fn show(&self, view: &View, id: Option<&str>) -> Response<Prepared> {
         let cache = &self.0.cache;
-        // Before anything looks at the schedule, which begins what is due.
+        // Refused callers first: `check_schedule` starts fetches that are due.
         if let Some(id) = id.filter(|_| !view.sees_nothing())
             && let Some(wait) = cache.check_schedule()
             && (wait.is_for_what_is_listed() || !answer::is_seen(cache, view, id))
@@ -79,13 +79,13 @@ impl Responder {
         self.0.prepared(&snapshot, view, dialect, show).await
     }
 
-    /// Where the request goes, when its path is one of ours.
+    /// The route of a request, if its path and method match.
     #[inline]
     fn route<B>(&self, request: &Request<B>) -> Option<Route> {
         self.0.paths.route(request.method(), request.uri())
     }
 
-    /// What the request asks for there, when it is ours.
+    /// The target of a request on a route, if its dialect is on.
     #[inline]
     fn target<B>(&self, route: Route, request: &Request<B>) -> Option<Target> {
         let (uri, headers) = (request.uri(), request.headers());
@@ -93,12 +93,12 @@ impl Responder {
     }
 
     #[inline]
-    fn answer<B>(&self, target: Target, request: Request<B>) -> OwnResponse {
+    fn respond<B>(&self, target: Target, request: Request<B>) -> OwnResponse {
         if self.0.hooks.are_set() {
             let (parts, _) = request.into_parts();
-            return self.answer_to_caller(target, &parts);
+            return self.respond_with_hooks(target, &parts);
         }
-        self.answer_to(ModelsRequest {
+        self.respond_to(ModelsRequest {
             target,
             method: request.method(),
             uri: request.uri(),
@@ -107,8 +107,8 @@ impl Responder {
         })
     }
 
-    /// Answers as the operator's hooks say.
-    fn answer_to_caller(&self, target: Target, parts: &Parts) -> OwnResponse {
+    /// Calls the operator's hooks, and responds accordingly.
+    fn respond_with_hooks(&self, target: Target, parts: &Parts) -> OwnResponse {
         let view = self.view(parts);
         let request = ModelsRequest {
             target,
@@ -121,31 +121,32 @@ impl Responder {
             && self.0.hooks.allows_refresh(parts)
             && let Some(wait) = self.0.cache.refresh_all()
         {
-            return self.answer_after(Some((wait, ResponseSource::Renewed)), request);
+            return self.respond_after(Some((wait, ResponseSource::Refreshed)), request);
         }
-        self.answer_to(request)
+        self.respond_to(request)
     }
 
     #[inline]
-    fn answer_to(&self, request: ModelsRequest<'_>) -> OwnResponse {
+    fn respond_to(&self, request: ModelsRequest<'_>) -> OwnResponse {
         let cache = &self.0.cache;
-        // First of all: to look at the schedule begins what is due.
+        // In this order: `check_schedule` starts fetches that are due, which a request that
+        // needs no providers must not.
         if request.needs_providers()
             && let Some(wait) = cache.check_schedule()
             && (wait.is_for_what_is_listed() || !answer::is_listed(cache, request))
         {
-            return self.answer_after(Some((wait, ResponseSource::Awaited)), request);
+            return self.respond_after(Some((wait, ResponseSource::Awaited)), request);
         }
         match answer::answer(cache, &cache.load(), request) {
             Ok(response) => OwnResponse::Ready(Some(response)),
-            Err(_) => self.answer_after(None, request),
+            Err(_) => self.respond_after(None, request),
         }
     }
 
-    /// Answers from what is there once the wait is over, and the list prepared that nobody
-    /// has asked for before. The head of the request is kept until then, its body is not.
+    /// Responds from the snapshot after the wait, and after rendering a list that was not
+    /// requested before. Keeps the head of the request until then, but not its body.
     #[cold]
-    fn answer_after(
+    fn respond_after(
         &self,
         wait: Option<(Wait, ResponseSource)>,
         request: ModelsRequest<'_>,
@@ -155,18 +156,18 @@ impl Responder {
         let uri = request.uri.clone();
         let headers = request.headers.clone();
         let view = request.view.clone();
-        let answers = Arc::clone(&self.0);
+        let inner = Arc::clone(&self.0);
         OwnResponse::Awaited(Box::pin(async move {
-            let served = match wait {
-                Some((wait, served)) => {
-                    wait.over(&answers.cache).await;
-                    served
+            let source = match wait {
+                Some((wait, source)) => {
+                    wait.over(&inner.cache).await;
+                    source
                 }
                 None => ResponseSource::Hit,
             };
-            // One snapshot from here on: what is prepared is prepared in it.
-            let snapshot = answers.cache.snapshot().0;
-            let answer = |view: &View, prepared: Option<&Representation>| {
+            // One snapshot from here on, in which lists are rendered.
+            let snapshot = inner.cache.snapshot().0;
+            let respond = |view: &View, prepared: Option<&Representation>| {
                 let request = ModelsRequest {
                     target,
                     method: &method,
@@ -174,33 +175,34 @@ impl Responder {
                     headers: &headers,
                     view,
                 };
-                answer::respond(&answers.cache, &snapshot, request, prepared, served)
+                answer::respond(&inner.cache, &snapshot, request, prepared, source)
             };
-            let answer = answers.prepared(&snapshot, &view, target.dialect, answer);
-            answer.await
+            let response = inner.prepared(&snapshot, &view, target.dialect, respond);
+            response.await
         }))
     }
 }
 
 impl Inner {
-    /// An answer to a caller, with what it lacks prepared before.
+    /// Renders the lists that `respond` reports as missing until it succeeds. If a rendering
+    /// fails, the view is unknown.
     async fn prepared(
         &self,
         snapshot: &Arc<Snapshot>,
         view: &View,
         dialect: ClientDialect,
-        answer: impl Fn(&View, Option<&Representation>) -> Result<Response<Prepared>, NotRendered>,
+        respond: impl Fn(&View, Option<&Representation>) -> Result<Response<Prepared>, NotRendered>,
     ) -> Response<Prepared> {
         let mut view = view.clone();
         let mut own = None;
         loop {
-            let lacking = match answer(&view, own.as_ref()) {
+            let missing = match respond(&view, own.as_ref()) {
                 Ok(response) => return response,
-                Err(lacking) => lacking,
+                Err(missing) => missing,
             };
-            match answer::prepare(&self.cache, snapshot, &view, dialect, lacking).await {
+            match answer::prepare(&self.cache, snapshot, &view, dialect, missing).await {
                 Ok(representation) => own = representation.or(own),
-                Err(_) => view = View::unknown(), // and so it hides
+                Err(_) => view = View::unknown(), // fails closed
             }
         }
     }
@@ -208,14 +210,14 @@ impl Inner {
 
 // ===== StaticModelsCache =====
 
-/// Service that answers the list of models from memory, and leaves all other
-/// requests to the one inside.
+/// Service of a [`StaticModelsCacheLayer`](crate::StaticModelsCacheLayer): serves the list of
+/// models from memory, and forwards all other requests to the inner service.
 ///
-/// Its readiness is the inner service's: behind a limit that is exhausted the list
-/// waits like everything else. Put the layer outside of limits, or give the list a
-/// route of its own with a [`ModelsService`](crate::ModelsService). An inner service
-/// that reserves something when it is ready, as `ConcurrencyLimit` does, keeps it
-/// reserved while the list is answered, until the next request through the same clone.
+/// Readiness and errors are those of the inner service. If the inner service is at its
+/// concurrency limit, the list waits as well: put the layer outside limits, or serve the list
+/// from its own route with a [`ModelsService`](crate::ModelsService). An inner service that
+/// reserves capacity when it is ready, as `ConcurrencyLimit` does, keeps the reservation while
+/// the list is served, until the next request through the same clone.
 #[derive(Clone)]
 pub struct StaticModelsCache<S> {
     inner: S,
@@ -227,7 +229,7 @@ impl<S> StaticModelsCache<S> {
         Self { inner, responder }
     }
 
-    /// A handle on the cache, to look at the list and to steer what renews it.
+    /// Returns a handle to the cache, to read the list and to control its refresh.
     pub fn cache(&self) -> ModelsCache {
         self.responder.cache()
     }
@@ -247,9 +249,9 @@ impl<S> StaticModelsCache<S> {
         self.inner
     }
 
-    // Not inlined, and given the whole request: one that goes elsewhere then passes by
-    // without a copy, and without the room on the stack that this takes. For the same
-    // reason nothing before this looks at the headers.
+    // Not inlined, and takes the whole request, so that a request for the inner service costs
+    // neither a copy nor this function's stack space. For the same reason nothing before this
+    // reads the headers.
     #[inline(never)]
     fn call_at<B>(&mut self, route: Route, request: Request<B>) -> ResponseFuture<S::Future>
     where
@@ -257,7 +259,7 @@ impl<S> StaticModelsCache<S> {
     {
         match self.responder.target(route, &request) {
             None => ResponseFuture::inner(self.inner.call(request)),
-            Some(target) => ResponseFuture::ours(self.responder.answer(target, request)),
+            Some(target) => ResponseFuture::own(self.responder.respond(target, request)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `OllamaShowLayer`: what Ollama's clients ask about one model.
+//! `OllamaShowLayer`: serves `POST /api/show`, with which Ollama's clients request one model.
 
 use std::{
     fmt,
@@ -19,19 +19,24 @@ use crate::{
     service::Responder,
 };
 
-/// Layer that answers `POST /api/show` of [Ollama's](crate::ClientDialect::Ollama) API with
-/// what is known of a model that is listed.
+/// Layer that serves `POST /api/show` of [Ollama's](crate::ClientDialect::Ollama) API, with the
+/// facts of a listed model.
 ///
-/// Some clients list no model that they cannot ask about so. The layer that answers the list
-/// leaves bodies unread, whatever they are; this one reads that of a `POST` to this path, up
-/// to 64 KiB, and leaves all other requests to the service inside. Its answers come from
-/// the snapshot and follow the caller's [view](crate::View). A model that is not listed and
-/// one that the caller may not see get the same status 404 in Ollama's form. A caller that is
-/// refused waits for nothing, and its body is not read. As for the list, a provider's first
-/// attempt is waited for, and the answer is 503 where the list's would be.
+/// Some clients show only models for which this request succeeds. It is a separate layer
+/// because it has to read the request body, which
+/// [`StaticModelsCacheLayer`](crate::StaticModelsCacheLayer) never does.
 ///
-/// Its readiness is the inner service's. See [`StaticModelsCacheLayer::ollama_show`](
-/// crate::StaticModelsCacheLayer::ollama_show).
+/// - Bodies of `POST` requests to this path are read up to 64 KiB. A body that is longer, or
+///   that names no `model`, gets a 400. All other requests reach the inner service unchanged.
+/// - Responses come from the snapshot and follow the caller's [view](crate::View). A model that
+///   is hidden and one that is not listed get the same 404 in Ollama's format.
+/// - As for the list, a request waits for a provider's first attempt, and gets a 503 if the list
+///   would.
+/// - A refused caller never waits, and its body is not read.
+///
+/// The path is `{path}/show` for each of [`ollama_paths`](crate::Builder::ollama_paths).
+/// Readiness and errors are those of the inner service. See
+/// [`StaticModelsCacheLayer::ollama_show`](crate::StaticModelsCacheLayer::ollama_show).
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct OllamaShowLayer {
@@ -100,14 +105,14 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let is_ours =
+        let is_show =
             request.method() == Method::POST && self.responder.is_show(request.uri().path());
-        if !is_ours {
+        if !is_show {
             return ResponseFuture::inner(self.inner.call(request));
         }
         let (parts, body) = request.into_parts();
-        let answer = show(self.responder.clone(), parts, body);
-        ResponseFuture::ours(OwnResponse::Awaited(Box::pin(answer)))
+        let response = show(self.responder.clone(), parts, body);
+        ResponseFuture::own(OwnResponse::Awaited(Box::pin(response)))
     }
 }
 
@@ -117,14 +122,14 @@ impl<S> fmt::Debug for OllamaShow<S> {
     }
 }
 
-// ===== The answer =====
+// ===== Response =====
 
-/// More than an id takes, and than clients send beside it.
+/// The maximum length of a body in bytes: ample for an id and the options that clients send.
 const LONGEST: usize = 64 * 1024;
 
-/// What is read of a body: the model by its name of today, or by that of before.
+/// The part of a body that is used: the model, under its current field name or the former one.
 #[derive(Deserialize)]
-struct Named {
+struct ShowRequest {
     #[serde(default)]
     model: String,
     #[serde(default)]
@@ -138,19 +143,19 @@ where
 {
     let view = responder.view(&parts);
     if view.is_closed() {
-        return responder.show(&view, None).await; // refused, whatever the body says
+        return responder.show(&view, None).await; // refused, whatever the body
     }
     let body = read(body).await;
-    let named = body.and_then(|body| serde_json::from_slice::<Named>(&body).ok());
-    let id = named.map(|named| match named.model.is_empty() {
-        true => named.name,
-        false => named.model,
+    let request = body.and_then(|body| serde_json::from_slice::<ShowRequest>(&body).ok());
+    let id = request.map(|request| match request.model.is_empty() {
+        true => request.name,
+        false => request.model,
     });
     let id = id.filter(|id| !id.is_empty());
     responder.show(&view, id.as_deref()).await
 }
 
-/// The whole body; `None`: it is too long, or broke off.
+/// Reads the whole body. `None` if it is too long or fails.
 async fn read<B: Body>(body: B) -> Option<Bytes> {
     let mut body = pin!(body);
     let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! How the providers stand: a read-only view, for people and for alerts.
+//! `Status`: the state of the cache and its providers, for operators and alerts.
 
 use std::time::Duration;
 
@@ -12,45 +12,46 @@ use crate::{
     model::FlawCount,
 };
 
-/// How the cache and its providers stand at one moment.
+/// The state of a cache and its providers at one moment, from
+/// [`ModelsCache::status`](crate::ModelsCache::status).
 ///
-/// It names providers, so it is for operators and not for clients. Serialised, a
-/// duration is a number of seconds.
+/// It names providers, so show it to operators and not to clients. Durations are serialised as
+/// seconds, with fractions.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Status {
-    /// What makes lists be fetched again.
+    /// What triggers a refresh of the lists.
     pub refreshing: Refreshing,
-    /// How many models are listed.
+    /// The number of listed names: models and aliases.
     pub models: usize,
-    /// The strong entity tag of the list.
+    /// The strong entity tag of the list in OpenAI's dialect, with quotes.
     pub etag: String,
     /// Every provider, in the order of declaration.
     pub providers: Vec<ProviderStatus>,
-    /// The catalogue by which models are described, if one was set (feature `catalog`).
+    /// The catalogue, if one is set (feature `catalog`).
     pub catalog: Option<CatalogStatus>,
-    /// Every alias, in the order in which they were given.
+    /// Every alias, in the order of declaration.
     pub aliases: Vec<AliasStatus>,
-    /// Every override, in the order in which they were given.
+    /// Every override, in the order of declaration.
     pub overrides: Vec<OverrideStatus>,
-    /// How many views are prepared.
+    /// The number of views that are kept rendered.
     pub views: usize,
-    /// How many bytes their lists take, in all dialects and codings.
+    /// The size of their lists in bytes, in all dialects and codings.
     pub view_bytes: usize,
 }
 
-/// What makes the lists of a cache be fetched again.
+/// What triggers a refresh of the lists of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Refreshing {
-    /// A [refresher](crate::Refresher), in the background.
+    /// A [refresher](crate::Refresher) in the background.
     Background,
-    /// Requests: the first one after a list is due.
+    /// The first request after a list is due.
     OnDemand,
-    /// Every request: [caching is off](crate::Builder::without_cache).
+    /// Every request, because [caching is off](crate::Builder::without_cache).
     PerRequest,
-    /// Nothing: the cache was shut down, or its refresher dropped.
+    /// Nothing, because the cache was shut down or its refresher was dropped.
     Ended,
 }
 
@@ -65,123 +66,123 @@ impl Refreshing {
     }
 }
 
-/// What became of an alias.
+/// The state of an [alias](crate::Builder::alias).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AliasStatus {
-    /// The further name.
+    /// The alias.
     pub name: String,
-    /// The listed id of the model that it stands for.
+    /// The listed id of the model that it refers to.
     pub target: String,
-    /// Whether that is listed, and so the alias.
+    /// Whether the target, and with it the alias, is listed.
     pub listed: bool,
 }
 
-/// What an [override](crate::Builder::override_model) comes to.
+/// The state of an [override](crate::Builder::override_model).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct OverrideStatus {
     /// The name of the model, as `provider/id`, or the globs.
     pub models: Vec<String>,
-    /// How many of the providers' models it matches. An alias is no model: an override of one
-    /// matches nothing.
+    /// The number of models that it matches. It matches the providers' own ids, never aliases.
     pub matched: usize,
 }
 
-/// How one provider stands.
+/// The state of one provider.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ProviderStatus {
     /// The provider's name.
     pub name: String,
-    /// The name that a person is shown, if another was set.
+    /// The display name, if one was set.
     pub display_name: Option<String>,
-    /// Where the list of an HTTP provider is requested: scheme, host, port and path. Never
-    /// userinfo, query or credentials.
+    /// The address of an HTTP provider's list: scheme, host, port and path. Never userinfo,
+    /// query or credentials.
     pub address: Option<String>,
-    /// How many of its models are listed.
+    /// The number of its models that are listed.
     pub models: usize,
-    /// How many are not, because a provider declared before it, or an alias, has their
-    /// names.
+    /// The number of its models that are not listed, because an alias or a provider that was
+    /// declared earlier has their names.
     pub shadowed: usize,
-    /// How many are behind their provider's prefix only because another provider lists
-    /// their ids: of a provider that is prefixed [on conflict](crate::Prefix::OnConflict).
+    /// The number of its models that are listed as `provider/id` only because another provider
+    /// lists their ids. Always 0 unless it is prefixed
+    /// [on conflict](crate::Prefix::OnConflict).
     pub prefixed: usize,
-    /// In which dialect its list was, such as `openai`, if it came over HTTP: what
-    /// [`Dialect::Auto`](crate::Dialect::Auto) has found, where that was set.
+    /// The dialect of its list, such as `openai`, if it was fetched over HTTP. With
+    /// [`Dialect::Auto`](crate::Dialect::Auto) the detected one.
     pub dialect: Option<&'static str>,
-    /// Records of its list that could not be read or served.
+    /// The number of records of its list that were skipped because they could not be read or
+    /// served.
     pub skipped: usize,
-    /// What was wrong with records, those that could be served included.
+    /// Counts of what was wrong with its records, including records that are served.
     pub flaws: Vec<FlawCount>,
-    /// Records of its list that gave way to another of the same id.
+    /// The number of records that were dropped for another record of the same id.
     pub duplicates: usize,
-    /// How many of the models that it offered its [filter](crate::Provider::filter) left
-    /// out. When `models` is 0 and this is not, the filter matches nothing.
+    /// The number of its models that its [filter](crate::Provider::filter) excluded. If this is
+    /// not 0 and `models` and `shadowed` are, the filter keeps none.
     pub filtered: usize,
-    /// Of how many of its models the catalogue knows something.
+    /// The number of its models that the catalogue describes.
     pub catalogued: usize,
-    /// At how many of its models an [enricher](crate::Enrich) panicked.
+    /// The number of its models for which an [enricher](crate::Enrich) panicked.
     pub enrich_panics: usize,
-    /// Whether its list is a declared one and not its own.
+    /// Whether its list is declared, as a fixed list or a fallback, rather than fetched.
     pub declared: bool,
     /// Whether its list was fetched before its credential or an option changed, and has not
     /// been confirmed since.
     pub superseded: bool,
-    /// How long ago its list was last confirmed; `None`: there is no list.
+    /// The time since its list was last confirmed. `None` if there is no list.
     #[serde(serialize_with = "seconds")]
     pub confirmed: Option<Duration>,
-    /// The last attempt that is over.
+    /// The last attempt that has ended.
     pub last_attempt: Option<AttemptStatus>,
-    /// Failures since the last success.
+    /// The number of failures since the last success.
     pub failures: u32,
-    /// Whether a fetch is in the air.
+    /// Whether a fetch is in flight.
     pub fetching: bool,
-    /// How long until the next attempt may begin; `None`: one is under way, or the
-    /// list is declared.
+    /// The time until the next attempt may start. `None` if one is in flight, or if the list is
+    /// declared.
     #[serde(serialize_with = "seconds")]
     pub next_attempt: Option<Duration>,
 }
 
-/// How the catalogue stands.
+/// The state of the catalogue.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct CatalogStatus {
-    /// Where it is requested, if it is fetched over HTTP: as of a
-    /// [provider](ProviderStatus::address).
+    /// Its address, if it is fetched over HTTP, as for a [provider](ProviderStatus::address).
     pub address: Option<String>,
-    /// How many models it has, of all providers.
+    /// The number of models in it, of all providers.
     pub models: usize,
-    /// How many of the providers' models it describes.
+    /// The number of the providers' models that it describes.
     pub described: usize,
-    /// Records of it that could not be read.
+    /// The number of its records that could not be read.
     pub skipped: usize,
-    /// How long ago it was last confirmed; `None`: it was never read.
+    /// The time since it was last confirmed. `None` if it was never read.
     #[serde(serialize_with = "seconds")]
     pub confirmed: Option<Duration>,
-    /// Why the last attempt gave none; `None`: it did, or there was no attempt yet.
+    /// Why the last attempt failed. `None` if it succeeded, or if there was none yet.
     #[serde(serialize_with = "kind")]
     pub error: Option<ListErrorKind>,
-    /// Failures since the last success.
+    /// The number of failures since the last success.
     pub failures: u32,
-    /// Whether a fetch is in the air.
+    /// Whether a fetch is in flight.
     pub fetching: bool,
-    /// How long until the next attempt may begin; `None`: one is under way.
+    /// The time until the next attempt may start. `None` if one is in flight.
     #[serde(serialize_with = "seconds")]
     pub next_attempt: Option<Duration>,
 }
 
-/// How an attempt at a provider's list ended.
+/// The result of an attempt to fetch a provider's list.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct AttemptStatus {
-    /// How long ago it ended.
+    /// The time since it ended.
     #[serde(serialize_with = "some_seconds")]
     pub ended: Duration,
-    /// How long it took.
+    /// How long it took, until the list was checked or the fetch failed.
     #[serde(serialize_with = "some_seconds")]
     pub took: Duration,
-    /// Why it gave no list; `None`: it did.
+    /// Why it failed. `None` if it succeeded.
     #[serde(serialize_with = "text")]
     pub error: Option<ProviderError>,
 }
@@ -261,8 +262,8 @@ impl Status {
             matched[position as usize] += 1;
         }
         let overrides = overrides.iter().zip(matched);
-        let overrides = overrides.map(|(over, matched)| OverrideStatus {
-            models: over.models(),
+        let overrides = overrides.map(|(declared, matched)| OverrideStatus {
+            models: declared.models(),
             matched,
         });
         let (views, view_bytes) = snapshot.0.views().size();

@@ -1,4 +1,4 @@
-//! All settings checked, and a layer made of them.
+//! Validates all settings and builds the layer.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -21,33 +21,42 @@ use crate::{
 };
 
 impl Builder {
-    /// Builds the layer without a refresher: a list that is due is fetched again
-    /// when a request comes, which is answered from what is there meanwhile.
+    /// Builds the layer without a refresher. The first request after a list is due starts its
+    /// fetch, and is served the current list without waiting.
     ///
-    /// There is no task until then. Requests must come in a tokio runtime.
+    /// This needs no tokio runtime and spawns no task. Fetches are spawned on the runtime of
+    /// the request that starts them, which needs a timer; outside such a runtime nothing is
+    /// fetched.
     ///
     /// # Errors
     ///
-    /// A setting cannot work; the error names it.
+    /// Returns an error if a setting is invalid or has no effect. It names the setting, its
+    /// value, and what to write instead.
     pub fn build(self) -> Result<StaticModelsCacheLayer, BuildError> {
         let responder = self.responder(RefreshMode::OnDemand, None)?;
         Ok(StaticModelsCacheLayer::new(responder))
     }
 
-    /// Builds the layer and spawns the refresher, which begins to fetch at once.
+    /// Builds the layer and spawns the refresher, which starts to fetch at once.
+    ///
+    /// Does not wait for the first lists: for that, use [`ModelsCache::ready`].
     ///
     /// # Errors
     ///
-    /// A setting cannot work, or there is no tokio runtime; the error names it.
+    /// As for [`build`](Self::build), and if this is not called inside a tokio runtime with a
+    /// timer.
+    ///
+    /// [`ModelsCache::ready`]: crate::ModelsCache::ready
     pub fn spawn(self) -> Result<(StaticModelsCacheLayer, Refresher), BuildError> {
         self.spawn_tracked(None)
     }
 
-    /// Builds the layer and spawns the refresher, all of whose tasks `tracker` sees.
+    /// Builds the layer and spawns the refresher, and tracks every task of the cache in
+    /// `tracker`.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn).
+    /// As for [`spawn`](Self::spawn).
     pub fn spawn_on(
         self,
         tracker: &TaskTracker,
@@ -61,7 +70,7 @@ impl Builder {
     ) -> Result<(StaticModelsCacheLayer, Refresher), BuildError> {
         let responder = self.responder(RefreshMode::Background, tracker)?;
         if let Err(found) = Tasks::check_runtime() {
-            let expected = "a tokio runtime with a timer around `spawn`, or `build`";
+            let expected = "a tokio runtime with a timer: call `spawn` inside one, or use `build`";
             return Err(BuildError::hidden("runtime", found, expected));
         }
         let refresher = Refresher::spawn(&responder.cache().0);
@@ -83,7 +92,7 @@ impl Builder {
         }
         check_duration("max_stale", self.max_stale)?;
         if let Some(share) = self.max_shrink.filter(|share| !(0.0..1.0).contains(share)) {
-            let expected = "a share of at least 0 and less than 1";
+            let expected = "at least 0 and less than 1, such as 0.8";
             return Err(BuildError::new("max_shrink", share, expected));
         }
         if !self.without_cache {
@@ -102,16 +111,16 @@ impl Builder {
         check_view_bounds(self.view_bounds)?;
         self.check_effect()?;
         let paths = Paths::new(self.mounts, self.dialects)?;
-        let by_header = ClientDialect::ALL.into_iter();
-        let by_header = by_header.filter(|dialect| self.dialects.has(*dialect));
-        let by_view = Some(self.view_headers).filter(|_| self.hooks.has_views());
+        let dialects = ClientDialect::ALL.into_iter();
+        let dialects = dialects.filter(|dialect| self.dialects.has(*dialect));
+        let view_headers = Some(self.view_headers).filter(|_| self.hooks.has_views());
         let listing = ListingSettings {
             variants: variants::HeaderSettings {
                 cache_control: self.cache_control,
                 expose_incomplete: self.expose_incomplete,
                 vary: Vary {
-                    dialect: by_header.filter_map(ClientDialect::header).collect(),
-                    view: by_view.unwrap_or_default(),
+                    dialect: dialects.filter_map(ClientDialect::header).collect(),
+                    view: view_headers.unwrap_or_default(),
                 },
             },
             naming: Naming {
@@ -139,10 +148,10 @@ impl Builder {
             max_shrink: self.max_shrink,
             serve_partial: self.serve_partial,
             fetches_at_once: NonZeroUsize::new(self.max_concurrent_fetches)
-                .filter(|fetches| fetches.get() <= MOST_FETCHES)
+                .filter(|fetches| fetches.get() <= MAX_FETCHES)
                 .ok_or_else(|| {
                     let value = self.max_concurrent_fetches;
-                    let expected = format!("1 to {MOST_FETCHES}");
+                    let expected = format!("1 to {MAX_FETCHES}");
                     BuildError::new("max_concurrent_fetches", value, expected)
                 })?,
             bounds,
@@ -163,7 +172,7 @@ impl Builder {
 }
 
 impl Builder {
-    /// Checks that everything that was set has an effect beside the other settings.
+    /// Checks that every setting that was set has an effect.
     fn check_effect(&self) -> Result<(), BuildError> {
         const LISTS: [ClientDialect; 4] = [
             ClientDialect::OpenAi,
@@ -174,11 +183,11 @@ impl Builder {
         let is_on = |dialect| self.dialects.has(dialect);
         let without_cache = (
             "set while caching is off",
-            "only one of it and without_cache",
+            "either this setting or without_cache",
         );
         let no_views = (
             "set while all callers see all models",
-            "a hook that says what each caller sees, set by Builder::views",
+            "a hook for views, set with Builder::views",
         );
         for setter in &self.explicit {
             let (works, (value, expected)) = match *setter {
@@ -189,7 +198,7 @@ impl Builder {
                 "paths" => {
                     let expected = "openai, anthropic, gemini or codex in client_dialects";
                     let on = LISTS.into_iter().any(is_on);
-                    (on, ("set while no dialect is served there", expected))
+                    (on, ("set while no enabled dialect uses it", expected))
                 }
                 "gemini_paths" => {
                     let off = ("set while gemini is off", "gemini in client_dialects");
@@ -213,30 +222,30 @@ impl Builder {
     }
 }
 
-/// Checks that no alias is a glob. Its target may look like one: there are providers that list
-/// such ids.
+/// Checks that no alias is a glob. A target may look like one, because some providers list such
+/// ids.
 fn check_aliases(aliases: &[(String, String)]) -> Result<(), BuildError> {
     match aliases.iter().find(|(name, _)| has_glob(name)) {
         Some((name, _)) => {
-            let expected = "one name of one model: globs are not matched in aliases";
+            let expected = "the name of one model: aliases do not support globs";
             Err(BuildError::new("aliases", name, expected))
         }
         None => Ok(()),
     }
 }
 
-/// Checks that a list is renewed before it is too old, jitter included.
+/// Checks that a list is due for a refresh before it expires, jitter included.
 fn check_age(max_stale: Option<Duration>, interval: Duration) -> Result<(), BuildError> {
     match max_stale {
         Some(age) if age <= interval.mul_f64(1.1) => {
-            let expected = format!("more than the refresh interval of {interval:?} and a tenth");
+            let expected = format!("more than 1.1 times the refresh_interval of {interval:?}");
             Err(BuildError::new("max_stale", age, expected))
         }
         _ => Ok(()),
     }
 }
 
-const MOST_FETCHES: usize = 65_536;
+const MAX_FETCHES: usize = 65_536;
 
 fn check_view_bounds(bounds: ViewBounds) -> Result<(), BuildError> {
     for (field, value) in [
@@ -251,14 +260,14 @@ fn check_view_bounds(bounds: ViewBounds) -> Result<(), BuildError> {
 }
 
 fn check_bounds(bounds: Bounds) -> Result<Bounds, BuildError> {
-    const MOST: usize = 1 << 30;
+    const MAX: usize = 1 << 30;
     for (field, value) in [
         ("max_bytes", bounds.body),
         ("max_models", bounds.models),
         ("max_pages", bounds.pages),
     ] {
-        if value == 0 || value > MOST {
-            return Err(BuildError::new(field, value, format!("1 to {MOST}")));
+        if value == 0 || value > MAX {
+            return Err(BuildError::new(field, value, format!("1 to {MAX}")));
         }
     }
     Ok(bounds)

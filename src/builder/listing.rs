@@ -1,4 +1,4 @@
-//! What is listed, for whom, in which form and under which names.
+//! The settings of the list: paths, client dialects, views, names and facts of models.
 
 use std::sync::Arc;
 
@@ -16,78 +16,96 @@ use crate::{
 };
 
 impl Builder {
-    /// Sets the paths of the list; the default is `/v1/models` alone. A model lies
-    /// below each of them, under its id.
+    /// Sets the paths of the list. The default is `/v1/models` alone. Each model is served at
+    /// `{path}/{id}`.
     ///
-    /// Here the request chooses among the [dialects](Self::client_dialects). Gemini's and
-    /// Ollama's have [paths](Self::gemini_paths) of their [own](Self::ollama_paths).
+    /// At these paths the request selects the [dialect](Self::client_dialects).
+    /// [`gemini_paths`](Self::gemini_paths) and [`ollama_paths`](Self::ollama_paths) serve one
+    /// dialect each.
+    ///
+    /// A path is matched literally, with or without a trailing slash. It must begin with a
+    /// slash, and have no query, escapes or route parameters. No path may be below another:
+    /// `/v1/models` and `/v1/models/mine` collide.
     pub fn paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.explicit.push("paths");
         self.mounts.paths = paths.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the paths of the list in Gemini's dialect; the default is `/v1beta/models`
-    /// alone.
+    /// Sets the paths of the list in Gemini's dialect. The default is `/v1beta/models` alone.
+    ///
+    /// The rules of [`paths`](Self::paths) apply. An error if Gemini's dialect is off.
     pub fn gemini_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.explicit.push("gemini_paths");
         self.mounts.gemini = paths.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets what the paths of Ollama's API begin with, which are `/tags` and `/version`
-    /// below it; the default is `/api` alone.
+    /// Sets the base paths of Ollama's API, which is served at `{path}/tags`, `{path}/version`
+    /// and, by an [`OllamaShowLayer`](crate::OllamaShowLayer), `{path}/show`. The default is
+    /// `/api` alone.
+    ///
+    /// The rules of [`paths`](Self::paths) apply. An error if Ollama's dialect is off.
     pub fn ollama_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.explicit.push("ollama_paths");
         self.mounts.ollama = paths.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the dialects in which the list is there for clients. The default is OpenAI's,
-    /// Anthropic's and Gemini's.
+    /// Sets the dialects in which clients can request the list. The default is OpenAI's,
+    /// Anthropic's and Gemini's. At least one is required.
     ///
-    /// Which one a request gets, its path decides first: below
-    /// [`gemini_paths`](Self::gemini_paths) and [`ollama_paths`](Self::ollama_paths) it is
-    /// theirs. At the other [paths](Self::paths) it is Codex's with the query parameter
-    /// `client_version`, else Anthropic's with the header `anthropic-version`, else
-    /// Gemini's with the header `x-goog-api-key`, else OpenAI's. A dialect that is off is
-    /// passed over, and a request that is left over is the inner service's.
+    /// The dialect of a request is the first that matches and is on:
     ///
-    /// Ollama's is off by default for its paths, which an inner service may have for
-    /// something else; Codex's, because a model that is listed there is told
-    /// [instructions](Self::codex_instructions) of yours in the place of Codex's own.
+    /// 1. Gemini's at [`gemini_paths`](Self::gemini_paths), and Ollama's at
+    ///    [`ollama_paths`](Self::ollama_paths);
+    /// 2. Codex's, for the list, if the query has the parameter `client_version`;
+    /// 3. Anthropic's, if there is a header `anthropic-version`;
+    /// 4. Gemini's, if there is a header `x-goog-api-key`;
+    /// 5. OpenAI's.
     ///
-    /// A dialect costs nothing until it is first asked for. Then the first request waits
-    /// for its list to be rendered, and from then on it is there when a list is published.
-    pub fn client_dialects(mut self, all: impl IntoIterator<Item = ClientDialect>) -> Self {
-        self.dialects = all.into_iter().collect();
+    /// If none matches, the inner service handles the request.
+    ///
+    /// Ollama's is off by default because an inner service may use its paths. Codex's is off
+    /// because Codex uses the listed [instructions](Self::codex_instructions) instead of its
+    /// own.
+    ///
+    /// A dialect is rendered on its first request, which waits for it, and from then on at
+    /// each publication.
+    pub fn client_dialects(mut self, dialects: impl IntoIterator<Item = ClientDialect>) -> Self {
+        self.dialects = dialects.into_iter().collect();
         self
     }
 
-    /// Sets which models each caller sees: `hook` looks at the head of each request for the
-    /// list or for a model.
+    /// Sets the hook that decides which models a caller sees. It is called with the head of
+    /// each request for the list or for a model.
     ///
-    /// It sees what layers around this one have put into the request's
-    /// [extensions](http::Extensions), so authenticate there, and decide here. It runs in
-    /// the request: look up what is known, and do no I/O. When it fails or panics, the
-    /// caller gets status 500 and sees nothing.
+    /// The hook sees the [extensions](http::Extensions) that outer layers have added to the
+    /// request, so authenticate in an outer layer and select the view here. The hook runs
+    /// inline in the request, so it must not block or do I/O. If it fails or panics, the caller
+    /// gets a 500 and sees nothing.
     ///
-    /// - A view decides about models, not about names: a model is seen under all of its
-    ///   names, [aliases](Self::alias) and [`claude-` names](Self::claude_aliases)
-    ///   included, or under none.
-    /// - A hidden model is indistinguishable from an unknown one, in body, headers and time.
-    /// - A caller that is [refused](View::denied), or whose hook failed, waits for nothing and
-    ///   causes no fetch. Its answers say nothing of the providers.
-    /// - A view with no model to show while a provider is missing gets status 503, not an
-    ///   empty list; only [`View::none`] is an empty list at all times.
+    /// - A view decides per model, not per name: a model is visible under all of its names,
+    ///   [aliases](Self::alias) and [`claude-` names](Self::claude_aliases) included, or under
+    ///   none.
+    /// - A hidden model is indistinguishable from an unknown one, in body, headers and timing.
+    /// - A caller that is [refused](View::denied), or whose hook failed, never waits and causes
+    ///   no fetch. Its responses reveal nothing about the providers.
+    /// - If a view has no visible model while a provider has no list, the response is a 503,
+    ///   not an empty list. Only [`View::none`] is always an empty list.
     ///
-    /// Lists are prepared once per [view](View), by its name, and kept within
+    /// Lists are rendered once per [view](View), identified by its name, and kept within
     /// [`max_view_bytes`](Self::max_view_bytes). Each has its own `ETag`.
+    ///
+    /// A view's predicate must return promptly. If rendering a view takes longer than 10 s, its
+    /// callers get a 500. A publication that does not finish within 10 s is abandoned and
+    /// repeated without predicates and [enrichers](Enrich); views are then rendered on their
+    /// next request.
     ///
     /// ```
     /// use tower_models_cache::{Model, Provider, StaticModelsCacheLayer, View};
     ///
-    /// /// What an authentication layer has found out.
+    /// /// Inserted into the extensions by an authentication layer.
     /// #[derive(Clone)]
     /// struct Team(View);
     ///
@@ -95,7 +113,7 @@ impl Builder {
     /// let layer = StaticModelsCacheLayer::builder()
     ///     .provider(Provider::fixed("house", [Model::new("small")]))
     ///     .views(|request| {
-    ///         let team = request.extensions.get::<Team>().ok_or("nobody is authenticated")?;
+    ///         let team = request.extensions.get::<Team>().ok_or("not authenticated")?;
     ///         Ok(team.0.clone())
     ///     })
     ///     .build()?;
@@ -110,89 +128,101 @@ impl Builder {
         self
     }
 
-    /// Names the headers by which callers are told apart, for the `Vary` of the answers
-    /// where there are [views](Self::views) (RFC 9110, section 12.5.5). The default is
-    /// `authorization`.
+    /// Sets the request headers that identify a caller, for the `Vary` of responses (RFC 9110,
+    /// section 12.5.5). The default is `authorization`. An error without
+    /// [`views`](Self::views).
     pub fn view_headers(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
         self.explicit.push("view_headers");
         self.view_headers = headers.into_iter().collect();
         self
     }
 
-    /// Sets how many bytes the lists of all [views](Self::views) may take, in all dialects
-    /// and codings. The default is 64 MiB. What was not asked for lately gives way, and is
-    /// rendered again when it is asked for; one view is kept whatever it takes.
+    /// Sets how many bytes the lists of all [views](Self::views) may take together, in all
+    /// dialects and codings. The default is 64 MiB; at least 1 byte. An error without
+    /// [`views`](Self::views).
+    ///
+    /// The least recently used views are evicted, and rendered again on their next request. One
+    /// view is always kept, whatever its size.
     pub fn max_view_bytes(mut self, bytes: usize) -> Self {
         self.explicit.push("max_view_bytes");
         self.view_bounds.bytes = bytes;
         self
     }
 
-    /// Sets how many [views](Self::views) are kept at the most. The default is 1,000.
+    /// Sets how many [views](Self::views) are kept at most, as for
+    /// [`max_view_bytes`](Self::max_view_bytes). The default is 1,000; at least 1.
     pub fn max_views(mut self, views: usize) -> Self {
         self.explicit.push("max_views");
         self.view_bounds.views = views;
         self
     }
 
-    /// Lists a model under a further name: `alias("gpt", "openai/gpt-5")`.
+    /// Lists a model under an additional name: `alias("gpt", "openai/gpt-5")`.
     ///
-    /// The target is the id under which the model is listed. While it is, so is the alias,
-    /// before all models, with everything that is known of the model; and it is found in
-    /// [snapshots](crate::ModelsSnapshot::get). An alias goes before a model of the same
-    /// name, which is not listed then: also while the target is not there, so that the name
-    /// never means another model. A [view](View) sees an alias exactly where it sees the
-    /// model. The status [tells](crate::Status::aliases) what became of each.
+    /// `target` is the id under which the model is listed. While it is listed, the alias is
+    /// listed too, before all models and with all facts of the model, and
+    /// [`ModelsSnapshot::get`](crate::ModelsSnapshot::get) finds it.
     ///
-    /// An alias is one name: one with `*`, `?` or braces is an error when the layer is built.
+    /// An alias takes precedence over a model of the same name, which is not listed under that
+    /// name. This holds even while the target is not listed, so that a name never refers to
+    /// another model. A [view](View) sees an alias exactly when it sees the model. The
+    /// [status](crate::Status::aliases) reports for each alias whether it is listed.
+    ///
+    /// An alias is a single name of 1 to 512 bytes; one that contains `*`, `?`, `{` or `}` is an
+    /// error. So is an alias of an alias.
     pub fn alias(mut self, name: impl Into<String>, target: impl Into<String>) -> Self {
         self.aliases.push((name.into(), target.into()));
         self
     }
 
-    /// Lists every model for Anthropic's clients under a name with `claude` in it: as
-    /// `claude-openai/gpt-5` what is listed as `openai/gpt-5` otherwise. The default is
-    /// not to.
+    /// Lists every model for Anthropic's clients under a name that contains `claude`:
+    /// `openai/gpt-5` as `claude-openai/gpt-5`. The default is `false`.
     ///
-    /// For clients that show only such names. Models whose own name has it keep that, and
-    /// so does one whose new name another model has. Both names are found in
-    /// [snapshots](crate::ModelsSnapshot::get), and a [view](View) sees both or none.
-    pub fn claude_aliases(mut self, list: bool) -> Self {
-        self.claude_aliases = list;
+    /// This is for clients that show only such names. A model keeps its name if it already
+    /// contains `claude`, or if another model has the new name.
+    /// [`ModelsSnapshot::get`](crate::ModelsSnapshot::get) finds both names, and a
+    /// [view](View) sees both or neither.
+    pub fn claude_aliases(mut self, enabled: bool) -> Self {
+        self.claude_aliases = enabled;
         self
     }
 
-    /// Sets what Codex tells a model of its work, where it has taken the model from the
-    /// list. The default is a few sentences for any agent that writes code.
+    /// Sets the `base_instructions` of every model in Codex's dialect, which Codex sends to the
+    /// model instead of its own. The default is a few sentences for a coding agent. An error if
+    /// Codex's dialect is off.
     pub fn codex_instructions(mut self, text: impl Into<String>) -> Self {
         self.explicit.push("codex_instructions");
         self.codex_options.codex_instructions = text.into().into();
         self
     }
 
-    /// Lets some callers have the providers asked at once: those for whom `hook` says so,
-    /// when their request says `Cache-Control: no-cache` (RFC 9111, section 5.2.1.4) or has
-    /// the query parameter `refresh=true`. By default nobody can.
+    /// Lets callers for whom `hook` returns true force a refresh, with
+    /// `Cache-Control: no-cache` (RFC 9111, section 5.2.1.4) or the query parameter
+    /// `refresh=true`. By default no caller can.
     ///
-    /// Such a request is answered when every provider has been asked that is not being left
-    /// alone after a failure, or when the [`miss_timeout`](Self::miss_timeout) is over. It
-    /// joins a fetch that is in the air, and a failure costs no list. The hook sees the head
-    /// of the request, extensions included, and is asked only about those requests; when it
-    /// panics, the answer is no.
+    /// Such a request fetches the lists of all providers that are not in backoff, joins fetches
+    /// in flight, and waits for them up to the [`miss_timeout`](Self::miss_timeout). A failed
+    /// fetch keeps the last good list.
+    ///
+    /// The hook is called only for these requests, with their head, extensions included. If it
+    /// panics, the refresh is denied. An error with [`without_cache`](Self::without_cache).
     pub fn allow_refresh(mut self, hook: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         self.explicit.push("allow_refresh");
         self.hooks.set_refresh(hook);
         self
     }
 
-    /// Describes models by code of your own, as far as their providers are silent. Of two
-    /// enrichers the one that was added first goes before the other.
+    /// Adds an [enricher](Enrich), which supplies facts that providers do not report. Enrichers
+    /// that were added earlier take precedence.
+    ///
+    /// An enricher must return promptly and do no I/O. A publication that does not finish
+    /// within 10 s is abandoned and repeated without enrichers.
     pub fn enrich(mut self, enricher: impl Enrich) -> Self {
         self.enrichment.enrichers.push(Arc::new(enricher));
         self
     }
 
-    /// Sets facts of the model of this `provider/id`, over those of its provider:
+    /// Overrides facts of one model, named as `provider/id`:
     ///
     /// ```
     /// use tower_models_cache::{Model, Provider, StaticModelsCacheLayer};
@@ -209,25 +239,28 @@ impl Builder {
     /// # }
     /// ```
     ///
-    /// The name has the provider in it whether the model is [listed](crate::Provider::prefix) so
-    /// or not, and the id as it is listed. Each fact of the [description](Model::description)
-    /// counts for itself, each price and each capability too; what it does not know stays as
-    /// it is, but that a window leaves nothing over that is larger than itself to be taken in.
-    /// Of two overrides of one model, the later goes before the earlier. What is
-    /// listed, and under which id, does not depend on it, and an override of a model that is
-    /// not there does nothing.
+    /// The name includes the provider even if the model is listed
+    /// [without its prefix](crate::Provider::prefix). Each fact of the
+    /// [description](Model::description) is overridden separately, including each price and each
+    /// capability; others keep their values, except that a `max_input_tokens` above an
+    /// overridden `context_length` is dropped. Later overrides of a model take precedence over
+    /// earlier ones.
     ///
-    /// A number of tokens that is 0 or no number of tokens, and a name that could not stand
-    /// in a list, are found when the layer is built.
+    /// An override never changes which models are listed, nor their ids. One that matches no
+    /// model has no effect; the [status](crate::Status::overrides) counts matches.
+    ///
+    /// A description without facts, a token count of 0 or above 10^12, and a name that cannot
+    /// be listed are build errors.
     pub fn override_model(mut self, name: impl Into<String>, facts: Model) -> Self {
         let which = ModelSelector::One(name.into());
         self.enrichment.overrides.push(Override { which, facts });
         self
     }
 
-    /// Sets facts of all models whose `provider/id` one of the globs matches, as
-    /// [`override_model`](Self::override_model) does of one: `"lab/qwen*"`. The case counts,
-    /// and `*` stands for slashes, too.
+    /// Overrides facts of all models whose `provider/id` matches one of the globs, such as
+    /// `"lab/qwen*"`. Otherwise the same as [`override_model`](Self::override_model).
+    ///
+    /// Matching is case-sensitive, and `*` matches slashes too. At least one glob is required.
     #[cfg(feature = "globs")]
     #[cfg_attr(docsrs, doc(cfg(feature = "globs")))]
     pub fn override_models<G: Into<String>>(

@@ -1,4 +1,4 @@
-//! `StaticModelsCacheConfig`: the settings of the cache.
+//! `StaticModelsCacheConfig`: the settings of the cache in a configuration file.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,10 +14,11 @@ use crate::{
     render::ClientDialect, snapshot::View,
 };
 
-/// The settings of a [`StaticModelsCacheLayer`] as they stand in a file.
+/// The settings of a [`StaticModelsCacheLayer`] in a configuration file.
 ///
-/// What is absent keeps its default, an unknown field is an error, and durations are
-/// text: `"5m"`, `"1500ms"`, `"1h 30m"`.
+/// An absent field keeps its default, and an unknown field is an error. Durations are strings,
+/// such as `"5m"`, `"1500ms"` or `"1h 30m"`, from `"1ms"` to a year. The method of [`Builder`]
+/// that a field sets describes it in full.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -41,33 +42,35 @@ use crate::{
 /// # }
 /// ```
 ///
-/// In code, set what you need and leave the rest: `StaticModelsCacheConfig {
-/// accept_empty: Some(true), ..Default::default() }`. Fields may be added.
+/// In code, set the fields that you need: `StaticModelsCacheConfig { accept_empty: Some(true),
+/// ..Default::default() }`. Minor versions may add fields.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StaticModelsCacheConfig {
-    /// How long a list is good, from `"1ms"` to a year. The default is `"5m"`.
+    /// The interval between successful fetches of a list, with ± 10 % jitter. The default is
+    /// `"5m"`.
     #[serde(default, deserialize_with = "duration::optional")]
     pub refresh_interval: Option<Duration>,
-    /// The same in seconds, where 0 switches caching off, as
-    /// [`Builder::without_cache`] does. Only one of both may be set.
+    /// The same in seconds. 0 switches caching off, as [`Builder::without_cache`] does. An error
+    /// together with `refresh_interval`.
     #[serde(default)]
     pub refresh_interval_secs: Option<u64>,
-    /// How long a provider's first attempt is waited for. The default is `"1500ms"`.
+    /// How long requests wait for a provider's first attempt. The default is `"1500ms"`.
     #[serde(default, deserialize_with = "duration::optional")]
     pub miss_timeout: Option<Duration>,
-    /// How long a fetch may take in all. The default is `"15s"`.
+    /// The timeout of a fetch, all pages included. The default is `"15s"`.
     #[serde(default, deserialize_with = "duration::optional")]
     pub fetch_timeout: Option<Duration>,
-    /// The pause after a first failure. The default is `"1s"`.
+    /// The delay after a provider's first failure, which doubles with each further one. The
+    /// default is `"1s"`.
     #[serde(default, deserialize_with = "duration::optional")]
     pub backoff: Option<Duration>,
-    /// The longest `Retry-After` that is kept to, up to a year; `"0s"` ignores them.
-    /// The default is `"1h"`.
+    /// The upper limit for a provider's `Retry-After`, at most a year. `"0s"` ignores it. The
+    /// default is `"1h"`.
     #[serde(default, deserialize_with = "duration::optional")]
     pub max_retry_after: Option<Duration>,
-    /// How long after its last success a list is dropped, or `"off"`. The default is
-    /// `"24h"`.
+    /// How long a list is served after it was last confirmed, or `"off"` for no limit. The
+    /// default is `"24h"`.
     #[serde(default)]
     pub max_stale: Option<MaxStale>,
     /// The paths of the list. The default is `["/v1/models"]`.
@@ -76,96 +79,94 @@ pub struct StaticModelsCacheConfig {
     /// The paths of the list in Gemini's dialect. The default is `["/v1beta/models"]`.
     #[serde(default)]
     pub gemini_paths: Option<Vec<String>>,
-    /// What the paths of Ollama's API begin with. The default is `["/api"]`.
+    /// The base paths of Ollama's API. The default is `["/api"]`.
     #[serde(default)]
     pub ollama_paths: Option<Vec<String>>,
-    /// The dialects in which clients get the list, by the names of [`ClientDialect`]. The
-    /// default is `["openai", "anthropic", "gemini"]`.
+    /// The dialects in which clients can request the list, by the names of [`ClientDialect`].
+    /// The default is `["openai", "anthropic", "gemini"]`.
     #[serde(default)]
     pub client_dialects: Option<Vec<ClientDialect>>,
-    /// Further names of models: the name, and the id under which the model is listed.
+    /// Additional names of models: from the name to the id under which the model is listed.
     #[serde(default)]
     pub aliases: BTreeMap<String, String>,
-    /// Whether Anthropic's clients see every model under a name with `claude` in it. The
+    /// Whether Anthropic's clients see every model under a name that contains `claude`. The
     /// default is `false`.
     #[serde(default)]
     pub claude_aliases: Option<bool>,
-    /// What Codex tells a model of its work.
+    /// The instructions that Codex sends to every model. See [`Builder::codex_instructions`].
     #[serde(default)]
     pub codex_instructions: Option<String>,
-    /// What [named views](Self::named_views) see, by the view's name. Who has which is for
-    /// a [hook](Builder::views) to say.
+    /// The [views](Self::named_views), by name. A [hook](Builder::views) decides which caller
+    /// has which.
     #[serde(default)]
     pub views: BTreeMap<String, ViewConfig>,
-    /// The headers by which callers are told apart where there are views. The default is
-    /// `["authorization"]`.
+    /// The request headers that identify a caller, for `Vary`. The default is
+    /// `["authorization"]`. An error without a [hook](Builder::views).
     #[serde(default)]
     pub view_headers: Option<Vec<String>>,
-    /// How many views are kept. The default is 1,000.
+    /// The maximum number of views that are kept. The default is 1,000.
     #[serde(default)]
     pub max_views: Option<usize>,
-    /// How many bytes the lists of all views may take. The default is 64 MiB.
+    /// The maximum size in bytes of the lists of all views together. The default is 64 MiB.
     #[serde(default)]
     pub max_view_bytes: Option<usize>,
-    /// Whether an empty list after a full one is taken for meant. The default is
-    /// `false`.
+    /// Whether to accept an empty list from a provider that had models. The default is `false`.
     #[serde(default)]
     pub accept_empty: Option<bool>,
-    /// Whether the list is served while a provider is missing in it. The default is
-    /// `true`.
+    /// Whether to serve the list while a provider has no list. The default is `true`.
     #[serde(default)]
     pub serve_partial: Option<bool>,
-    /// How many fetches begin at once. The default is 16.
+    /// How many fetches start at once, from 1 to 65,536. The default is 16.
     #[serde(default)]
     pub max_concurrent_fetches: Option<usize>,
-    /// How many bytes of a provider's decoded answer are read. The default is 16 MiB.
+    /// The maximum size of a provider's decoded list, in bytes. The default is 16 MiB.
     #[serde(default)]
     pub max_bytes: Option<usize>,
-    /// How many models of a provider are taken. The default is 100,000.
+    /// The maximum number of models per provider. The default is 100,000.
     #[serde(default)]
     pub max_models: Option<usize>,
-    /// How many pages of a provider's list are asked for. The default is 1,000.
+    /// The maximum number of pages per list. The default is 1,000.
     #[serde(default)]
     pub max_pages: Option<usize>,
-    /// The `Cache-Control` of the answers. The default is `"private, no-cache"`.
+    /// The `Cache-Control` of successful responses. The default is `"private, no-cache"`.
     #[serde(default)]
     pub cache_control: Option<String>,
-    /// Whether stale and missing providers are named to clients, in
-    /// `x-models-incomplete`. The default is `false`.
+    /// Whether to name stale and missing providers to clients, in `x-models-incomplete`. The
+    /// default is `false`.
     #[serde(default)]
     pub expose_incomplete: Option<bool>,
-    /// Facts that go before what providers tell of their models.
+    /// Facts of models, which override those of providers.
     #[serde(default)]
     pub overrides: Vec<OverrideConfig>,
-    /// The catalogue by which models are described where their providers are silent.
+    /// The catalogue, which supplies facts that providers do not report.
     #[cfg(feature = "catalog")]
     #[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
     #[serde(default)]
     pub catalog: Option<super::CatalogConfig>,
-    /// The providers; their order is that of the list.
+    /// The providers, in the order of the list.
     #[serde(default)]
     pub providers: Vec<ProviderConfig>,
 }
 
 impl StaticModelsCacheConfig {
-    /// A builder with these settings and, in this order, these providers.
+    /// Returns a builder with these settings and providers.
     ///
-    /// A provider with a `base_url` is asked by a client of the crate's own, which
-    /// takes feature `client`. To ask over a service of your own instead, take the
-    /// providers out, and add each with [`ProviderConfig::build_with`].
+    /// Providers with a `preset` or a `base_url` are fetched by the crate's own client, which
+    /// needs the feature `client`. To use another HTTP service, take the providers out of the
+    /// configuration, and add each with [`ProviderConfig::build_with`].
     ///
-    /// Environment variables that providers name are read here.
+    /// Reads the environment variables that providers name.
     ///
     /// # Errors
     ///
-    /// A setting cannot work; the error names the field, the value unless it may be
-    /// secret, and what would do. [`build`](Builder::build) and
-    /// [`spawn`](Builder::spawn) check the rest and name fields as they stand here.
+    /// Returns an error if a setting is invalid. It names the field, the value unless it may be
+    /// secret, and what to write instead. [`build`](Builder::build) and
+    /// [`spawn`](Builder::spawn) validate the rest, and name fields as they are named here.
     pub fn builder(&self) -> Result<Builder, BuildError> {
         self.check_texts()?;
         let builder = self.with_interval(StaticModelsCacheLayer::builder())?;
-        let builder = self.with_times(builder);
-        let builder = self.with_answers(builder)?;
+        let builder = self.with_durations(builder);
+        let builder = self.with_responses(builder)?;
         let builder = self.with_names(builder);
         let builder = self.with_views(builder)?;
         let builder = self.with_bounds(builder);
@@ -175,11 +176,11 @@ impl StaticModelsCacheConfig {
         Ok(builder.providers(providers.collect::<Result<Vec<_>, _>>()?))
     }
 
-    /// The [views](Self::views), by name, for a [hook](Builder::views) to hand out.
+    /// Returns the [views](Self::views) by name, for a [hook](Builder::views) to choose from.
     ///
     /// # Errors
     ///
-    /// A glob cannot work; the error names it, and its view.
+    /// Returns an error if a glob is invalid. It names the view, the field and the glob.
     pub fn named_views(&self) -> Result<BTreeMap<String, View>, BuildError> {
         let view = |(name, config): (&String, &ViewConfig)| {
             let view = config.view();
@@ -189,8 +190,8 @@ impl StaticModelsCacheConfig {
         self.views.iter().map(view).collect()
     }
 
-    /// Checks every text in which a variable may be meant. Instructions are text for a model,
-    /// which may well speak of variables.
+    /// Checks all strings for references to variables, except instructions, which may mention
+    /// variables.
     fn check_texts(&self) -> Result<(), BuildError> {
         check_text("cache_control", &self.cache_control)?;
         for (name, target) in &self.aliases {
@@ -209,7 +210,7 @@ impl StaticModelsCacheConfig {
         let field = "refresh_interval_secs";
         match (self.refresh_interval, self.refresh_interval_secs) {
             (Some(_), Some(seconds)) => {
-                let expected = "only one of it and refresh_interval";
+                let expected = "either refresh_interval_secs or refresh_interval";
                 Err(BuildError::new(field, seconds, expected))
             }
             (None, None) => Ok(builder),
@@ -223,7 +224,7 @@ impl StaticModelsCacheConfig {
         }
     }
 
-    fn with_times(&self, builder: Builder) -> Builder {
+    fn with_durations(&self, builder: Builder) -> Builder {
         let builder = apply(builder, self.miss_timeout, Builder::miss_timeout);
         let builder = apply(builder, self.fetch_timeout, Builder::fetch_timeout);
         let builder = apply(builder, self.backoff, Builder::backoff);
@@ -231,7 +232,7 @@ impl StaticModelsCacheConfig {
         apply(builder, self.max_stale, Builder::max_stale)
     }
 
-    fn with_answers(&self, builder: Builder) -> Result<Builder, BuildError> {
+    fn with_responses(&self, builder: Builder) -> Result<Builder, BuildError> {
         let cache_control = self.cache_control.as_ref().map(|text| {
             let value = HeaderValue::from_str(text).ok();
             let expected = "a header value such as \"private, no-cache\"";
@@ -266,7 +267,7 @@ impl StaticModelsCacheConfig {
         self.named_views()?;
         let name = |text: &String| {
             let name = HeaderName::from_bytes(text.as_bytes());
-            let expected = "names of headers, such as authorization";
+            let expected = "names of headers such as authorization";
             name.map_err(|_| BuildError::new("view_headers", text, expected))
         };
         let headers = (self.view_headers.as_ref())

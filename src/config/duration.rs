@@ -1,14 +1,14 @@
-//! Durations as text: `"5m"`, `"1500ms"`, and `"off"` where there may be none.
+//! Durations as strings: `"5m"`, `"1500ms"`, and `"off"` where a duration is optional.
 
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 
-/// How long after its last success a provider's list is kept: in a file a duration
-/// such as `"24h"`, or `"off"`.
+/// How long a provider's list is served after it was last confirmed. In a file, a duration such
+/// as `"24h"`, or `"off"`. See [`Builder::max_stale`](crate::Builder::max_stale).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxStale {
-    /// For ever.
+    /// Forever.
     Off,
     /// For this long.
     After(Duration),
@@ -25,29 +25,32 @@ impl From<MaxStale> for Option<Duration> {
 
 impl<'de> Deserialize<'de> for MaxStale {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let age = deserializer.deserialize_str(Text { or_off: true })?;
+        let age = deserializer.deserialize_str(DurationVisitor { or_off: true })?;
         Ok(age.map_or(Self::Off, Self::After))
     }
 }
 
-/// Reads a field that is a duration when it is there.
+/// Deserialises a field that is present as a duration.
 pub(super) fn optional<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
-    deserializer.deserialize_str(Text { or_off: false })
+    deserializer.deserialize_str(DurationVisitor { or_off: false })
 }
 
-/// Reads a duration, or `off` as none.
-struct Text {
+/// Parses a duration, and `off` as `None` if `or_off` is set.
+struct DurationVisitor {
     or_off: bool,
 }
 
-impl de::Visitor<'_> for Text {
+impl de::Visitor<'_> for DurationVisitor {
     type Value = Option<Duration>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_off = if self.or_off { r#", or "off""# } else { "" };
-        write!(f, r#"a duration as text, such as "5m" or "1500ms"{or_off}"#)
+        write!(
+            f,
+            r#"a duration as a string, such as "5m" or "1500ms"{or_off}"#
+        )
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {

@@ -1,8 +1,8 @@
-//! The settings as they stand in a configuration file.
+//! The settings and providers of a configuration file, as serde types of any format.
 //!
-//! Serde reads the types, from whatever format; [`StaticModelsCacheConfig::builder`]
-//! checks what serde cannot and applies it. A setting that is absent keeps the
-//! builder's default, so each default is written down once.
+//! [`StaticModelsCacheConfig::builder`] validates what serde cannot, and applies the settings to
+//! a [`Builder`](crate::Builder). An absent setting keeps the builder's default, so that each
+//! default is defined once.
 
 mod cache;
 #[cfg(feature = "catalog")]

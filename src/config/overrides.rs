@@ -1,4 +1,4 @@
-//! `OverrideConfig`: what the operator knows better than a provider.
+//! `OverrideConfig`: facts of models in a configuration file, which override the provider's.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::{
     model::{Capability, Deprecation, Modalities, Modality, Model, Price, Prices},
 };
 
-/// Facts of some models as they stand in a file: those that go before what providers and
-/// catalogues tell, as in [`Builder::override_models`].
+/// Facts of models in a configuration file, which override those of providers, enrichers and
+/// catalogues, as in [`Builder::override_models`].
 ///
-/// What is absent stays as it is known. Of two tables for one model the later goes before
-/// the earlier, field by field.
+/// An absent field overrides nothing. If two tables match a model, the later takes precedence,
+/// field by field.
 ///
 /// ```toml
 /// [[overrides]]
@@ -29,75 +29,75 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OverrideConfig {
-    /// Globs over `provider/id`, with the provider's name whether models are listed so or
-    /// not; one of them at least has to match. The case counts, and `*` stands for slashes,
-    /// too.
+    /// Globs over `provider/id`, one of which must match. The name includes the provider even
+    /// if models are listed without their prefix. Matching is case-sensitive, and `*` matches
+    /// slashes too. At least one glob is required.
     pub models: Vec<String>,
-    /// The name that a person is shown.
+    /// The display name.
     #[serde(default)]
     pub display_name: Option<String>,
-    /// The family that the model belongs to.
+    /// The family of the model.
     #[serde(default)]
     pub family: Option<String>,
     /// The context window, in tokens.
     #[serde(default)]
     pub context_length: Option<u64>,
-    /// How much the model takes in at the most, in tokens.
+    /// The maximum length of the input, in tokens.
     #[serde(default)]
     pub max_input_tokens: Option<u64>,
-    /// The longest answer, in tokens.
+    /// The maximum length of the output, in tokens.
     #[serde(default)]
     pub max_output_tokens: Option<u64>,
-    /// What the model takes in: `"text"`, `"image"`, `"file"`, `"audio"`, `"video"` and so
-    /// on, as they are served. All of them, in the place of what the provider says.
+    /// The input modalities: `"text"`, `"image"`, `"file"`, `"audio"`, `"video"` and the others
+    /// of [`Modality`]. Replaces all that the provider reports.
     #[serde(default)]
     pub input: Vec<String>,
-    /// What the model gives out, as in [`input`](Self::input).
+    /// The output modalities, as in [`input`](Self::input).
     #[serde(default)]
     pub output: Vec<String>,
-    /// What the model can do, or cannot: `chat`, `tools`, `reasoning`, `structured_output`,
-    /// `fine_tuning`, `batch`.
+    /// Whether the model has a capability, by name: `chat`, `tools`, `reasoning`,
+    /// `structured_output`, `fine_tuning`, `batch`.
     #[serde(default)]
     pub capabilities: BTreeMap<String, bool>,
-    /// Whether the model's weights can be had.
+    /// Whether the model's weights are available.
     #[serde(default)]
     pub open_weights: Option<bool>,
-    /// What the model costs.
+    /// The prices of the model.
     #[serde(default)]
     pub pricing: PricingConfig,
-    /// Whether to advise against the model: `true`, or nothing.
+    /// Marks the model as deprecated. Only `true` is allowed.
     #[serde(default)]
     pub deprecated: Option<bool>,
-    /// The day on which it ends, as `"2027-03-01"`.
+    /// The day on which the model is withdrawn, such as `"2027-03-01"`, before 2098.
     #[serde(default)]
     pub deprecation_date: Option<String>,
 }
 
-/// Prices as they stand in a file: US dollars as text, so that they stay exact.
+/// Prices in a configuration file: US dollars as decimal text, which is exact.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PricingConfig {
-    /// For a token of the prompt.
+    /// Per token of the prompt.
     #[serde(default)]
     pub prompt: Option<String>,
-    /// For a token of what is answered.
+    /// Per token of the output.
     #[serde(default)]
     pub completion: Option<String>,
-    /// For a token that is read from the provider's cache.
+    /// Per token that is read from the provider's prompt cache.
     #[serde(default)]
     pub input_cache_read: Option<String>,
-    /// For a token that is written to the provider's cache.
+    /// Per token that is written to the provider's prompt cache.
     #[serde(default)]
     pub input_cache_write: Option<String>,
-    /// For a request.
+    /// Per request.
     #[serde(default)]
     pub request: Option<String>,
-    /// For an image that is taken in.
+    /// Per input image.
     #[serde(default)]
     pub image: Option<String>,
 }
 
-/// The builder with these overrides.
+/// Adds these overrides to the builder.
 pub(super) fn apply(overrides: &[OverrideConfig], builder: Builder) -> Result<Builder, BuildError> {
     let add = |builder: Builder, (index, config): (usize, &OverrideConfig)| {
         let within = |error: BuildError| error.within(format_args!("overrides[{index}]"));
@@ -128,7 +128,7 @@ impl OverrideConfig {
             facts = facts.with_family(family);
         }
         for (name, has) in &self.capabilities {
-            let expected = "capabilities such as tools and reasoning";
+            let expected = "one of chat, tools, reasoning, structured_output, fine_tuning, batch";
             let capability = Capability::from_name(name)
                 .ok_or_else(|| BuildError::new("capabilities", name, expected))?;
             facts = facts.with_capability(capability, *has);
@@ -138,14 +138,14 @@ impl OverrideConfig {
 
     fn deprecation(&self) -> Result<Option<Deprecation>, BuildError> {
         if let Some(false) = self.deprecated {
-            let expected = "true, or nothing: what a provider ends is not kept by this";
+            let expected = "true, or no such field: a provider's deprecation cannot be undone";
             return Err(BuildError::new("deprecated", false, expected));
         }
         let undated = self.deprecated.map(|_| Deprecation::UNDATED);
         let Some(day) = &self.deprecation_date else {
             return Ok(undated);
         };
-        let expected = "a day such as 2027-03-01, before 2098";
+        let expected = "a date such as 2027-03-01, before 2098";
         let dated = Deprecation::from_text(day);
         let dated = dated.ok_or_else(|| BuildError::new("deprecation_date", day, expected));
         dated.map(Some)
@@ -154,7 +154,7 @@ impl OverrideConfig {
 
 fn modalities(field: &'static str, names: &[String]) -> Result<Modalities, BuildError> {
     let named = |name: &String| {
-        let expected = "modalities such as text and image";
+        let expected = "a modality such as text or image";
         Modality::from_name(name).ok_or_else(|| BuildError::new(field, name, expected))
     };
     names.iter().map(named).collect()
@@ -164,7 +164,7 @@ impl PricingConfig {
     fn prices(&self) -> Result<Prices, BuildError> {
         let price = |field: &str, text: &Option<String>| {
             let parsed = |text: &String| {
-                let expected = "US dollars for one, as decimal text: \"0.0000025\"";
+                let expected = "US dollars per unit as decimal text, such as \"0.0000025\"";
                 let field = format!("pricing.{field}");
                 (text.parse::<Price>()).map_err(|_| BuildError::new(field, text, expected))
             };

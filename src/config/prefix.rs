@@ -1,4 +1,4 @@
-//! How a [`Prefix`] stands in a file: `true`, `false` or `"on-conflict"`.
+//! `Deserialize` for [`Prefix`]: `true`, `false` or `"on-conflict"`.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use serde::{
 
 use crate::provider::Prefix;
 
-struct Choice;
+struct PrefixVisitor;
 
-impl Visitor<'_> for Choice {
+impl Visitor<'_> for PrefixVisitor {
     type Value = Prefix;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,6 +32,6 @@ impl Visitor<'_> for Choice {
 
 impl<'de> Deserialize<'de> for Prefix {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Choice)
+        deserializer.deserialize_any(PrefixVisitor)
     }
 }

@@ -1,4 +1,4 @@
-//! `ProviderConfig`: one provider.
+//! `ProviderConfig`: a provider in a configuration file.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -22,14 +22,15 @@ use crate::{
     secret::Secret,
 };
 
-/// A provider as it stands in a file.
+/// A provider in a configuration file.
 ///
-/// With a `preset` or a `base_url` its list is fetched. Without both, or with
-/// `list = "declared"`, its `models` are the list, and it is never requested: the address and
-/// the key are then for the gateway that routes chats by them.
+/// With a `preset` or a `base_url`, its list is fetched. Without both, or with
+/// `list = "declared"`, its `models` are the list and nothing is fetched. The address and the
+/// key are then only for the gateway, which routes requests by them.
 ///
-/// Unknown fields are errors, and no key is part of a file: `api_key_env` names the variable
-/// that holds it. Nothing else is replaced: `${VAR}` in a value is an error.
+/// An unknown field is an error. Keys are not part of the file: `api_key_env` names the
+/// environment variable that holds one. No other value is expanded, and `${VAR}` in one is an
+/// error.
 ///
 /// ```toml
 /// [[providers]]
@@ -52,83 +53,83 @@ use crate::{
 /// models = ["sonar", "sonar-pro"]
 /// ```
 ///
-/// `Debug` leaves out all that may hold a credential: addresses, headers and the
-/// name of the variable.
+/// `Debug` omits everything that may hold a credential: addresses, headers and the name of the
+/// variable.
 #[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// The name, unlike all others: 1 to 128 bytes, without a slash.
+    /// The unique name: 1 to 128 bytes, without slashes, control characters, and spaces at
+    /// either end.
     pub name: String,
-    /// The name of a [`Preset`], such as `"anthropic"`, which says all that is not set
-    /// here.
+    /// The name of a [`Preset`], such as `"anthropic"`, which supplies the address, dialect and
+    /// key header unless they are set here.
     #[serde(default)]
     pub preset: Option<Preset>,
-    /// Where the provider's API lies; the list is at `{base_url}/models`, or where the
-    /// dialect has it. An absolute http or https URL without user name, password and
-    /// query.
+    /// The base URL of the provider's API. The list is at `{base_url}/models`, or at the path of
+    /// its dialect. An absolute http or https URL without userinfo and query.
     #[serde(default)]
     pub base_url: Option<String>,
-    /// Another path of the list, from the root of the host: it begins with a slash.
+    /// The path of the list, from the root of the host, if it differs. Begins with a slash.
     #[serde(default)]
     pub models_path: Option<String>,
-    /// The wire format of the list, by the name of a [`Dialect`]. The default is that of
-    /// the preset, or else `"openai"`.
+    /// The wire format of the list, by the name of a [`Dialect`]. The default is the preset's,
+    /// or `"openai"` without one.
     #[serde(default)]
     pub dialect: Option<Dialect>,
-    /// Which fields of the provider's records are listed beside those that the crate
-    /// knows: `"all"`, `"known"` or `"none"`. The default is `"known"`.
+    /// Which further fields of the provider's records are listed, beside those that the crate
+    /// normalises: `"all"`, `"known"` or `"none"`. The default is `"known"`.
     #[serde(default)]
     pub extra: Option<ExtraFields>,
-    /// The name of the environment variable with the key, which goes out as
-    /// `authorization: Bearer`, or in the header of the preset. Never the key itself.
+    /// The name of the environment variable that holds the key, never the key itself. The key is
+    /// sent as `authorization: Bearer`, or in the header of the preset.
     #[serde(default)]
     pub api_key_env: Option<String>,
-    /// Further headers of each fetch. Their values never show. One whose name says
-    /// so, such as `x-api-key`, is taken for a key.
+    /// Additional headers of each request. Their values are never logged or displayed. A header
+    /// whose name suggests it, such as `x-api-key`, counts as a key.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
-    /// Whether models are listed as `name/id`, not as `id`: `true`, `false`, or
+    /// Whether models are listed as `name/id` instead of `id`: `true`, `false` or
     /// `"on-conflict"`. The default is `true`.
     #[serde(default)]
     pub prefix: Prefix,
-    /// The name that a person is shown. The default is `name`.
+    /// The display name. The default is `name`.
     #[serde(default)]
     pub display_name: Option<String>,
-    /// Globs over the provider's own ids, without the prefix: `gpt-*`, not `openai/gpt-*`.
-    /// When there are any, only what one of them matches is listed. How many models were
-    /// left out is in the [status](crate::ProviderStatus::filtered).
+    /// Globs over the provider's own ids, without the prefix: `gpt-*`, not `openai/gpt-*`. If
+    /// there are any, a model is listed only if one of them matches. The
+    /// [status](crate::ProviderStatus::filtered) counts the models that were filtered out.
     ///
-    /// `*` stands for anything, slashes included: `*llama*` matches
-    /// `meta/llama-3`. `?` is one byte, `[ab]` one of these, `{a,b}` either, a
-    /// backslash takes the meaning from what follows. The case counts.
+    /// `*` matches any text, slashes included: `*llama*` matches `meta/llama-3`. `?` matches one
+    /// byte, `[ab]` either character, `{a,b}` either text, and a backslash escapes the next
+    /// character. Matching is case-sensitive.
     #[serde(default)]
     pub include: Vec<String>,
-    /// Globs, as in [`include`](Self::include): what one of them matches is not
-    /// listed, included or not.
+    /// Globs, as in [`include`](Self::include). A model is not listed if one of them matches,
+    /// whether it is included or not.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// What the [catalogue](crate::Provider::catalog_id) calls the provider, or `"off"`: it
-    /// does not know it. The default is what the preset says, or else `name`.
+    /// The provider's name in the [catalogue](crate::Provider::catalog_id), or `"off"` to look
+    /// up none of its models. The default is the preset's, or `name` without one.
     #[serde(default)]
     pub catalog: Option<String>,
-    /// How long the list of this provider is good.
+    /// The interval between successful fetches of this provider's list. The default is that of
+    /// the cache.
     #[serde(default, deserialize_with = "duration::optional")]
     pub refresh_interval: Option<Duration>,
-    /// How long a fetch from this provider may take.
+    /// The timeout of a fetch from this provider. The default is that of the cache.
     #[serde(default, deserialize_with = "duration::optional")]
     pub timeout: Option<Duration>,
-    /// Declared ids. Without a `base_url` and a `preset`, or with
-    /// [`list = "declared"`](Self::list), they are the list. Otherwise they replace it where
-    /// the provider has none (status 404, 405 or 501).
+    /// The ids of declared models, each of 1 to 512 bytes. Without a `base_url` and a `preset`,
+    /// or with [`list = "declared"`](Self::list), they are the list. Otherwise they are the
+    /// fallback if the provider has no list (status 404, 405 or 501).
     #[serde(default)]
     pub models: Vec<String>,
-    /// Where the list comes from: `"fetched"` or `"declared"`. The default is `"fetched"`
-    /// where there is an address, and `"declared"` where there is none.
+    /// Where the list comes from: `"fetched"` or `"declared"`. The default is `"fetched"` with a
+    /// `preset` or a `base_url`, and `"declared"` without.
     #[serde(default)]
     pub list: Option<ListOrigin>,
-    /// Lets a key go over plain http to another machine. The default is `false`.
-    /// [`build_with`](Self::build_with) does not look at it: there it is up to
-    /// the service.
+    /// Allows a key to be sent over plain http to another machine. The default is `false`.
+    /// [`build_with`](Self::build_with) ignores it, because the service decides there.
     #[serde(default)]
     pub allow_plain_http_key: bool,
 }
@@ -138,14 +139,14 @@ pub struct ProviderConfig {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ListOrigin {
-    /// `"fetched"`: from the provider. Declared models replace it where the provider has none.
+    /// `"fetched"`: from the provider. Declared models are the fallback.
     Fetched,
-    /// `"declared"`: from the file. The provider is never requested for it.
+    /// `"declared"`: from the file. Nothing is fetched.
     Declared,
 }
 
 impl ListOrigin {
-    /// The choice as one word, as in a file: `fetched` or `declared`. It never changes.
+    /// The origin as a stable word, as in a file: `fetched` or `declared`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fetched => "fetched",
@@ -161,13 +162,15 @@ impl fmt::Display for ListOrigin {
 }
 
 impl ProviderConfig {
-    /// The provider: fetched by a client of the crate's own, which takes feature `client`, or
-    /// declared. See [`list`](Self::list).
+    /// Builds the provider. It is declared, or fetched by the crate's own client, which needs
+    /// the feature `client`. See [`list`](Self::list).
+    ///
+    /// Reads the environment variable that `api_key_env` names.
     ///
     /// # Errors
     ///
-    /// A setting cannot work; the error names the field, and the value unless it may
-    /// be secret.
+    /// Returns an error if a setting is invalid. It names the field, the value unless it may be
+    /// secret, and what to write instead.
     pub fn provider(&self) -> Result<Provider, BuildError> {
         self.check()?;
         let provider = if self.is_declared() {
@@ -181,7 +184,7 @@ impl ProviderConfig {
         self.within(provider.and_then(|provider| self.with_options(provider)))
     }
 
-    /// Whether the list is declared here, and the provider never requested for it.
+    /// Whether the list is declared here, so that nothing is fetched.
     fn is_declared(&self) -> bool {
         match self.list {
             Some(origin) => origin == ListOrigin::Declared,
@@ -193,7 +196,7 @@ impl ProviderConfig {
         self.preset.is_some() || self.base_url.is_some()
     }
 
-    /// Checks the name and every text in which a variable may be meant.
+    /// Checks the name, and all strings for references to variables.
     fn check(&self) -> Result<(), BuildError> {
         check_name(&self.name)?;
         self.within(self.check_texts())
@@ -210,18 +213,18 @@ impl ProviderConfig {
         check_text("models", &self.models)
     }
 
-    /// Where the provider's API lies: the base URL, or that of the preset.
+    /// The base URL of the provider's API: `base_url`, or that of the preset.
     pub fn effective_base_url(&self) -> Option<&str> {
         let preset = || self.preset.and_then(Preset::base_url);
         self.base_url.as_deref().or_else(preset)
     }
 
-    /// The provider, fetched over a service of your own, as by [`Provider::http`]. One whose
-    /// [list is declared](Self::list) does not use the service.
+    /// Builds the provider over your own HTTP service, as [`Provider::http`] does. If its
+    /// [list is declared](Self::list), the service is not used.
     ///
     /// # Errors
     ///
-    /// As [`provider`](Self::provider).
+    /// As for [`provider`](Self::provider).
     pub fn build_with<S, ReqBody, ResBody>(&self, service: S) -> Result<Provider, BuildError>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
@@ -241,14 +244,15 @@ impl ProviderConfig {
         self.within(provider.and_then(|provider| self.with_options(provider)))
     }
 
-    /// The headers that go with each request to the provider: those set, and the
-    /// key. They are marked as sensitive, so no `Debug` output shows them.
+    /// Returns the headers of each request to the provider: [`headers`](Self::headers) and the
+    /// key. Their values are marked as sensitive, so `Debug` does not show them.
     ///
-    /// For a gateway that sends more to a provider than the cache does.
+    /// A gateway can send its own requests to the provider with them. Reads the environment
+    /// variable that `api_key_env` names.
     ///
     /// # Errors
     ///
-    /// The variable of the key or a header cannot work; the error names it.
+    /// Returns an error if a header or the variable of the key is invalid. It names the field.
     pub fn header_map(&self) -> Result<HeaderMap, BuildError> {
         self.within(self.read_headers())
     }
@@ -264,12 +268,12 @@ impl ProviderConfig {
             .filter(|text| is_reference(text))
         {
             let value = "a reference to a variable";
-            let expected = format!("the name alone, such as {}", bare_name(variable));
+            let expected = format!("only its name, such as {}", bare_name(variable));
             return Err(BuildError::hidden("api_key_env", value, expected));
         }
         for (name, value) in &self.headers {
             if is_reference(value.expose()) {
-                let value = "a reference to a variable, which would be sent as it is";
+                let value = "a reference to a variable, which is not expanded";
                 let expected = "the value itself, or api_key_env for a key in a variable";
                 return Err(BuildError::hidden(
                     format!("headers.{name}"),
@@ -280,15 +284,15 @@ impl ProviderConfig {
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
-            let expected = "names of headers, such as x-team";
+            let expected = "names of headers such as x-team";
             let parsed = HeaderName::from_bytes(name.as_bytes())
                 .map_err(|_| BuildError::new("headers", name, expected))?;
             let value = value.header_value("").ok_or_else(|| {
-                let expected = "visible ASCII characters, and at least one";
+                let expected = "one or more visible ASCII characters";
                 BuildError::hidden(format!("headers.{parsed}"), "not a header value", expected)
             })?;
             if headers.insert(parsed, value).is_some() {
-                let expected = "each name once, in whatever case";
+                let expected = "each name once, regardless of case";
                 return Err(BuildError::new("headers", name, expected));
             }
         }
@@ -300,16 +304,16 @@ impl ProviderConfig {
                 None => (header::AUTHORIZATION, "Bearer "),
             };
             let value = secret.header_value(scheme);
-            let value = value.expect("a secret from the environment can stand in a header");
+            let value = value.expect("a secret from the environment is a valid header value");
             if headers.insert(name.clone(), value).is_some() {
-                let expected = format!("only one of it and headers.{name}");
+                let expected = format!("either api_key_env or headers.{name}");
                 return Err(BuildError::hidden(field, "set", expected));
             }
         }
         Ok(headers)
     }
 
-    /// Where and how the list is asked for.
+    /// Sets where and how the list is fetched.
     fn with_address(&self, mut provider: Provider) -> Result<Provider, BuildError> {
         if let Some(preset) = self.preset {
             provider = provider.with_preset(preset);
@@ -347,7 +351,7 @@ impl ProviderConfig {
         provider = match self.catalog.as_deref() {
             Some("off") => provider.no_catalog(),
             Some("") => {
-                let expected = "a provider's name in the catalogue, or off";
+                let expected = "the provider's name in the catalogue, or \"off\"";
                 return Err(BuildError::new("catalog", "", expected));
             }
             Some(id) => provider.catalog_id(id),
@@ -366,13 +370,13 @@ impl ProviderConfig {
         Ok(provider)
     }
 
-    /// A provider that is never fetched, which must not have what only a fetch needs.
+    /// A provider whose list is declared. Settings that only a fetch uses are errors.
     fn declared(&self) -> Result<Provider, BuildError> {
         let addressed = self.has_address();
         if self.models.is_empty() {
             return Err(match self.list {
                 Some(_) => {
-                    let expected = "the ids of its models, because its list is declared";
+                    let expected = "the ids of its models, because list is \"declared\"";
                     BuildError::hidden("models", "missing", expected)
                 }
                 None => no_address(),
@@ -391,12 +395,12 @@ impl ProviderConfig {
         ] {
             if set && !addressed {
                 let value = "set for a provider without base_url and preset";
-                let expected = "one of these with it, or none at all";
+                let expected = "base_url or preset as well, or no such field";
                 return Err(BuildError::hidden(field, value, expected));
             }
             if set && !of_address {
                 let value = "set for a provider whose list is declared";
-                let expected = "a list that is fetched, or no such field";
+                let expected = "list = \"fetched\", or no such field";
                 return Err(BuildError::hidden(field, value, expected));
             }
         }
@@ -412,7 +416,7 @@ impl ProviderConfig {
         let longest = Bounds::default().id;
         let model = |id: &String| {
             if has_glob(id) {
-                let expected = "ids of models; globs are for include and exclude";
+                let expected = "ids of models; include and exclude take globs";
                 return Err(BuildError::new("models", id, expected));
             }
             if id_flaw(id, longest).is_none() {
@@ -426,7 +430,7 @@ impl ProviderConfig {
 }
 
 fn no_address() -> BuildError {
-    let expected = "an absolute http or https URL, a preset, or models instead";
+    let expected = "an absolute http or https URL, or a preset or models instead";
     BuildError::hidden("base_url", "missing", expected)
 }
 
@@ -437,8 +441,8 @@ fn fetched(name: &str, plain_key: bool) -> Result<Provider, BuildError> {
 
 #[cfg(not(feature = "client"))]
 fn fetched(_: &str, _: bool) -> Result<Provider, BuildError> {
-    let value = "set, or a preset is, while nothing can fetch from it";
-    let expected = "feature `client`, or a service given to ProviderConfig::build_with";
+    let value = "set, but nothing can be fetched without an HTTP client";
+    let expected = "feature `client`, or a service passed to ProviderConfig::build_with";
     Err(BuildError::hidden("base_url", value, expected))
 }
 

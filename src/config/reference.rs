@@ -1,9 +1,11 @@
-//! References to variables, such as `${OPENAI_API_KEY}`: other tools' files have them, and
-//! nothing here replaces them. Sent as it is, one would be a wrong key and never an error.
+//! Detects references to variables, such as `${OPENAI_API_KEY}`.
+//!
+//! Configuration files of other tools use them, but nothing here expands them. Without this
+//! check a reference would silently be used as a key or an address.
 
 use crate::error::BuildError;
 
-/// Some texts of one field.
+/// The strings of one field.
 pub(super) trait Texts {
     fn texts(&self) -> impl Iterator<Item = &str>;
 }
@@ -26,27 +28,30 @@ impl Texts for Vec<String> {
     }
 }
 
-/// Checks that no text of a field refers to a variable.
+/// Checks that no string of a field refers to a variable.
 pub(super) fn check_text(field: &'static str, texts: &impl Texts) -> Result<(), BuildError> {
     if !texts.texts().any(is_reference) {
         return Ok(());
     }
-    let value = "a reference to a variable, which is not replaced";
-    let expected = "the text itself: only api_key_env names a variable";
+    let value = "a reference to a variable, which is not expanded";
+    let expected = "the value itself; only api_key_env takes the name of a variable";
     Err(BuildError::hidden(field, value, expected))
 }
 
-/// Whether a text refers to a variable: `${NAME}`, `{{ name }}`, `os.environ/NAME`, or `$NAME`
-/// as a word of capitals, as keys and URLs do not have it.
+/// Whether a string refers to a variable: `${NAME}`, `{{ name }}`, `os.environ/NAME`, or `$NAME`
+/// as a separate word in capitals, which does not occur in keys and URLs.
 pub(super) fn is_reference(text: &str) -> bool {
     let between = |open: &str, close: &str| {
         let rest = text.split_once(open).map(|(_, rest)| rest);
         rest.is_some_and(|rest| rest.contains(close))
     };
-    between("${", "}") || between("{{", "}}") || text.contains("os.environ/") || has_word(text)
+    between("${", "}")
+        || between("{{", "}}")
+        || text.contains("os.environ/")
+        || has_variable_word(text)
 }
 
-fn has_word(text: &str) -> bool {
+fn has_variable_word(text: &str) -> bool {
     let ends = |c: char| c.is_whitespace() || "/:=?&".contains(c);
     text.split(ends).any(|word| {
         let name = word.strip_prefix('$').unwrap_or_default();
@@ -57,12 +62,12 @@ fn has_word(text: &str) -> bool {
     })
 }
 
-/// The name in a reference, to be shown in its place; an example where it may be a key.
+/// The name in a reference, for an error message. An example if it may be a key.
 pub(super) fn bare_name(reference: &str) -> String {
     let is_name = |c: char| c.is_ascii_uppercase() || c == '_';
     let name = reference.trim_matches(|c: char| "${} ".contains(c));
-    let good = !name.is_empty() && name.chars().all(is_name);
-    if good { name } else { "OPENAI_API_KEY" }.to_owned()
+    let valid = !name.is_empty() && name.chars().all(is_name);
+    if valid { name } else { "OPENAI_API_KEY" }.to_owned()
 }
 
 #[cfg(test)]
@@ -70,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_told_from_texts() {
+    fn is_reference_detects_only_references() {
         for text in [
             "${KEY}",
             "Bearer ${OPENAI_API_KEY}",
@@ -101,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_name_is_shown() {
+    fn bare_name_shows_only_names() {
         assert_eq!(bare_name("${LAB_KEY}"), "LAB_KEY");
         assert_eq!(bare_name("$LAB_KEY"), "LAB_KEY");
         assert_eq!(bare_name("${sk-hunter2}"), "OPENAI_API_KEY");

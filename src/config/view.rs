@@ -1,11 +1,13 @@
-//! `ViewConfig`: which of the models some callers see.
+//! `ViewConfig`: a view in a configuration file.
 
 use serde::Deserialize;
 
 use crate::{error::BuildError, snapshot::View};
 
-/// A view as it stands in a file: globs over the ids that are listed, as in
-/// [`View::globs`].
+/// A view in a configuration file: globs over listed ids, as in [`View::globs`].
+///
+/// [`StaticModelsCacheConfig::named_views`](crate::StaticModelsCacheConfig::named_views) builds
+/// all views of a file.
 ///
 /// ```toml
 /// [views.team-a]
@@ -15,20 +17,20 @@ use crate::{error::BuildError, snapshot::View};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ViewConfig {
-    /// What one of these matches is seen. Without any, everything is.
+    /// A model is visible if one of these globs matches. If empty, all models are.
     #[serde(default)]
     pub include: Vec<String>,
-    /// What one of these matches is not seen, included or not.
+    /// A model is hidden if one of these globs matches, whether it is included or not.
     #[serde(default)]
     pub exclude: Vec<String>,
 }
 
 impl ViewConfig {
-    /// The view.
+    /// Builds the view.
     ///
     /// # Errors
     ///
-    /// A glob cannot work; the error names it.
+    /// Returns an error if a glob is invalid. It names the field and the glob.
     pub fn view(&self) -> Result<View, BuildError> {
         View::globs(&self.include, &self.exclude)
     }

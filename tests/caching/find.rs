@@ -6,14 +6,14 @@ use http::StatusCode;
 use tokio::time::sleep;
 use tower_models_cache::{FindError, ListErrorKind, Model, Provider, View};
 
-use crate::support::{Desk, MODES, Script, builder, timed};
+use crate::support::{SharedList, MODES, ScriptedSource, builder, timed};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
 async fn find_waits_for_a_first_attempt_and_not_for_a_listed_model() {
     for mode in MODES {
-        let script = Script::new(|_| async {
+        let script = ScriptedSource::new(|_| async {
             sleep(SECOND).await;
             Ok::<_, std::io::Error>(crate::support::models(["a"]))
         });
@@ -33,9 +33,9 @@ async fn find_waits_for_a_first_attempt_and_not_for_a_listed_model() {
 
 #[tokio::test(start_paused = true)]
 async fn a_model_is_not_known_yet_while_a_provider_has_no_list() {
-    let desk = Desk::new([]);
+    let desk = SharedList::new([]);
     desk.set(Err(ListErrorKind::Timeout));
-    let layer = builder([Provider::source("lab", Script::desk(&desk))])
+    let layer = builder([Provider::source("lab", ScriptedSource::desk(&desk))])
         .build()
         .unwrap();
     let cache = layer.cache();
@@ -48,7 +48,7 @@ async fn a_model_is_not_known_yet_while_a_provider_has_no_list() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hidden_model_is_found_like_an_unknown_one() {
-    let hung = Provider::source("hung", Script::hung());
+    let hung = Provider::source("hung", ScriptedSource::hung());
     let house = Provider::fixed("house", [Model::new("x"), Model::new("y")]);
     let layer = builder([house, hung]).build().unwrap();
     let cache = layer.cache();
@@ -56,7 +56,7 @@ async fn a_hidden_model_is_found_like_an_unknown_one() {
     let hidden = timed(cache.find_visible("house/y", &view)).await;
     let layer = builder([
         Provider::fixed("house", [Model::new("x")]),
-        Provider::source("hung", Script::hung()),
+        Provider::source("hung", ScriptedSource::hung()),
     ]);
     let cache = layer.build().unwrap().cache();
     let unknown = timed(cache.find_visible("house/y", &view)).await;
@@ -67,7 +67,7 @@ async fn a_hidden_model_is_found_like_an_unknown_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_without_a_view_finds_nothing_and_costs_no_fetch() {
-    let script = Script::always(["a"]);
+    let script = ScriptedSource::always(["a"]);
     let layer = builder([Provider::source("lab", script.clone())])
         .build()
         .unwrap();

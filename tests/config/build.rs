@@ -321,7 +321,7 @@ fn paths_with_template_syntax_are_refused() {
             "/v1/models|x",
         ] {
             let value = format!("{bad:?}");
-            refused(set(builder(), [bad]), field, &value, "matched literally");
+            refused(set(builder(), [bad]), field, &value, "a literal path");
         }
     }
     accepted(builder().paths(["/v1:beta/models", "/v1/models;x=(1)"]));
@@ -386,7 +386,7 @@ fn spawn_needs_a_runtime_and_build_does_not() {
 #[test]
 fn max_stale_below_interval_is_refused() {
     let day = Duration::from_secs(24 * 3600);
-    let text = "more than the refresh interval of 86400s";
+    let text = "more than 1.1 times the refresh_interval of 86400s";
     let default = builder().refresh_interval(day);
     refused(default, "max_stale", "86400s", text);
     accepted(builder().refresh_interval(day).max_stale(2 * day));
@@ -574,7 +574,7 @@ fn settings_without_effect_are_refused() {
         (
             "paths",
             only(ClientDialect::Ollama).paths(["/list"]),
-            "no dialect",
+            "no enabled dialect",
             "client_dialects",
         ),
         (
@@ -607,7 +607,7 @@ fn glob_as_alias_name_is_refused() {
     for bad in ["gpt-*", "*", "gpt-?", "{a,b}"] {
         let value = format!("{bad:?}");
         let alias = builder().alias(bad, "house/a");
-        refused(alias, "aliases", &value, "globs are not matched");
+        refused(alias, "aliases", &value, "aliases do not support globs");
     }
     accepted(builder().alias("opus[1m]", "house/opus[1m]"));
     // Some proxies list such ids.

@@ -75,7 +75,7 @@ fn error_names_field_and_accepted_values() {
         ),
         (
             "refresh_interval = 300",
-            r#"expected a duration as text, such as "5m" or "1500ms""#,
+            r#"expected a duration as a string, such as "5m" or "1500ms""#,
         ),
         (
             "refresh_interval = '5 minits'",
@@ -91,7 +91,7 @@ fn error_names_field_and_accepted_values() {
             "max_stale = 'never'",
             r#"such as "5m" or "1500ms", or "off""#,
         ),
-        ("max_stale = false", "expected a duration as text"),
+        ("max_stale = false", "expected a duration as a string"),
         ("refresh_interval_secs = -1", "invalid value: integer `-1`"),
         (
             "[[providers]]\nbase_url = 'http://localhost'",
@@ -107,7 +107,7 @@ fn error_names_field_and_accepted_values() {
         ),
         (
             "[[providers]]\nname = 'a'\nheaders = { x = 1 }",
-            "expected a text",
+            "expected a string",
         ),
         // Durations.
         (
@@ -128,7 +128,7 @@ fn error_names_field_and_accepted_values() {
         ),
         (
             "refresh_interval_secs = 300\nrefresh_interval = '5m'",
-            "refresh_interval_secs is 300, expected only one of it and refresh_interval",
+            "refresh_interval_secs is 300, expected either refresh_interval_secs or refresh_interval",
         ),
         (
             "miss_timeout = '0s'",
@@ -169,7 +169,7 @@ fn error_names_field_and_accepted_values() {
         ("paths = ['/m', '/m/x']", "does not collide"),
         (
             "paths = ['/{version}/models']",
-            r#"paths is "/{version}/models", expected a path that is matched literally"#,
+            r#"paths is "/{version}/models", expected a literal path"#,
         ),
         (
             "paths = ['/v1beta']",
@@ -206,7 +206,7 @@ fn error_names_field_and_accepted_values() {
         ),
         (
             "[aliases]\n'gpt-*' = 'a/b'",
-            r#"aliases is "gpt-*", expected one name of one model"#,
+            r#"aliases is "gpt-*", expected the name of one model"#,
         ),
         // Model names.
         ("[aliases]\n'' = 'a/b'", r#"aliases is "", expected"#),
@@ -547,7 +547,7 @@ fn provider_error_names_value_but_no_secret() {
         ("api_key_env = ''", "providers.a.api_key_env is a variable"),
         (
             "api_key_env = 'PATH'\nheaders = { Authorization = 'hunter2' }",
-            "providers.a.api_key_env is set, expected only one of it and headers.authorization",
+            "providers.a.api_key_env is set, expected either api_key_env or headers.authorization",
         ),
         (
             "base_url = 'http://a.test/hunter2'\napi_key_env = 'PATH'",
@@ -591,8 +591,8 @@ fn provider_error_names_value_but_no_secret() {
 #[test]
 fn base_url_without_client_feature_is_refused() {
     let error = build("[[providers]]\nname = 'a'\nbase_url = 'https://a.test'").unwrap_err();
-    let expected = "providers.a.base_url is set while nothing can fetch from it, expected feature \
-                    `client`, or a service given to ProviderConfig::build_with";
+    let expected = "providers.a.base_url is set, but nothing can be fetched without an HTTP client, \
+                    expected feature `client`, or a service passed to ProviderConfig::build_with";
     assert_eq!(error, expected);
 }
 

@@ -1,4 +1,4 @@
-//! `CatalogConfig`: the catalogue by which models are described.
+//! `CatalogConfig`: the catalogue in a configuration file.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{StaticModelsCacheConfig, duration, reference::check_text};
 use crate::{builder::Builder, catalog::Catalog, error::BuildError};
 
-/// A [`Catalog`] as it stands in a file: `api.json` of models.dev, or what is like it.
+/// A [`Catalog`] in a configuration file: `api.json` of models.dev, or one in the same format.
 ///
 /// ```toml
 /// [catalog]
@@ -15,21 +15,24 @@ use crate::{builder::Builder, catalog::Catalog, error::BuildError};
 /// refresh_interval = "10m"
 /// ```
 ///
-/// Without a `file` it is asked for by the crate's own client, which takes feature `client`:
-/// at the `base_url`, or else at models.dev.
+/// Without a `file`, it is fetched by the crate's own client, which needs the feature `client`,
+/// from the `base_url` or from models.dev.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogConfig {
-    /// The address below which `api.json` lies. The default is `"https://models.dev"`.
+    /// The base URL: the catalogue is at `{base_url}/api.json`. The default is
+    /// `"https://models.dev"`.
     #[serde(default)]
     pub base_url: Option<String>,
-    /// The file that it is read from. Only one of it and `base_url` may be set.
+    /// The path of a file to read it from, again in each interval. An error together with
+    /// `base_url`.
     #[serde(default)]
     pub file: Option<PathBuf>,
-    /// How long it is good. The default is `"1h"`.
+    /// The interval between successful fetches, with ± 10 % jitter. The default is `"1h"`.
     #[serde(default, deserialize_with = "duration::optional")]
     pub refresh_interval: Option<Duration>,
-    /// How long a fetch of it may take. The default is that of providers.
+    /// The timeout of a fetch. The default is the
+    /// [`fetch_timeout`](StaticModelsCacheConfig::fetch_timeout) of providers.
     #[serde(default, deserialize_with = "duration::optional")]
     pub timeout: Option<Duration>,
 }
@@ -54,7 +57,7 @@ impl CatalogConfig {
         let mut catalog = match (&self.file, &self.base_url) {
             (Some(file), None) => Catalog::file(file),
             (Some(file), Some(_)) => {
-                return Err(BuildError::new("file", file, "only one of it and base_url"));
+                return Err(BuildError::new("file", file, "either file or base_url"));
             }
             (None, _) => fetched()?,
         };
@@ -78,10 +81,7 @@ fn fetched() -> Result<Catalog, BuildError> {
 
 #[cfg(not(feature = "client"))]
 fn fetched() -> Result<Catalog, BuildError> {
-    let expected = "a file, or feature `client`";
-    Err(BuildError::hidden(
-        "file",
-        "missing, while nothing can fetch a catalogue",
-        expected,
-    ))
+    let value = "missing, and without feature `client` no catalogue can be fetched";
+    let expected = "the path of a file, or feature `client`";
+    Err(BuildError::hidden("file", value, expected))
 }

@@ -1,4 +1,4 @@
-//! Without feature `catalog` there is nothing to read.
+//! Without feature `catalog` there is no catalogue to configure.
 
 use super::StaticModelsCacheConfig;
 use crate::{builder::Builder, error::BuildError};
