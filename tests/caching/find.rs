@@ -6,7 +6,7 @@ use http::StatusCode;
 use tokio::time::sleep;
 use tower_models_cache::{FindError, ListErrorKind, Model, Provider, View};
 
-use crate::support::{SharedList, MODES, ScriptedSource, builder, timed};
+use crate::support::{MODES, ScriptedSource, SharedList, builder, timed};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -33,14 +33,14 @@ async fn find_waits_for_a_first_attempt_and_not_for_a_listed_model() {
 
 #[tokio::test(start_paused = true)]
 async fn a_model_is_not_known_yet_while_a_provider_has_no_list() {
-    let desk = SharedList::new([]);
-    desk.set(Err(ListErrorKind::Timeout));
-    let layer = builder([Provider::source("lab", ScriptedSource::desk(&desk))])
+    let shared = SharedList::new([]);
+    shared.set(Err(ListErrorKind::Timeout));
+    let layer = builder([Provider::source("lab", ScriptedSource::shared(&shared))])
         .build()
         .unwrap();
     let cache = layer.cache();
     assert_eq!(cache.find("lab/a").await.unwrap_err(), FindError::NotYet);
-    desk.lay(["b"]);
+    shared.set_ids(["b"]);
     cache.refresh().await.unwrap();
     assert_eq!(cache.find("lab/a").await.unwrap_err(), FindError::Unknown);
     assert!(cache.snapshot().is_complete());

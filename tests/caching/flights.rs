@@ -4,7 +4,7 @@
 use std::{
     pin::pin,
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
@@ -345,11 +345,17 @@ async fn yield_until(happened: impl Fn() -> bool) {
 /// Regression: the predicate of one view kept every other list from being published.
 #[tokio::test(start_paused = true)]
 async fn hung_predicate_is_abandoned_at_deadline() {
-    let (block, entered, release) = Block::new();
+    // Hangs every time, so the publication that follows must not call it.
+    let hung = Arc::new((Mutex::new(false), Condvar::new()));
+    let entered = Arc::new(AtomicBool::new(false));
     let view = View::named("slow", {
-        let block = block.clone();
+        let (hung, entered) = (Arc::clone(&hung), Arc::clone(&entered));
         move |_| {
-            block.pass();
+            let mut is_hung = hung.0.lock().unwrap();
+            while *is_hung {
+                entered.store(true, Ordering::SeqCst);
+                is_hung = hung.1.wait(is_hung).unwrap();
+            }
             true
         }
     });
@@ -371,20 +377,19 @@ async fn hung_predicate_is_abandoned_at_deadline() {
         request
     };
     assert_eq!(send(&layer, by_view()).await.status(), 200);
-    block.arm();
+    *hung.0.lock().unwrap() = true;
     shared.set(Ok(many(2)));
     let cache = layer.cache();
     let mut refresh = Box::pin(cache.refresh());
-    let mut entered_now = false;
-    while !entered_now {
+    while !entered.load(Ordering::SeqCst) {
         assert!(refresh.as_mut().now_or_never().is_none());
         tokio::task::yield_now().await;
-        entered_now = entered.try_recv().is_ok();
     }
     advance(11 * SECOND).await;
     refresh.await.unwrap();
     assert!(layer.cache().snapshot().get("lab/model-2-00000").is_some());
-    release.send(()).unwrap();
+    *hung.0.lock().unwrap() = false;
+    hung.1.notify_all();
 }
 
 /// Only callers of the hung view wait for it.
