@@ -163,7 +163,7 @@ fn three_bytes_are_held_at_the_most_for_each_that_is_served_of_a_rich_list() {
     let thread = runtime.spawn_blocking(|| {});
     runtime.block_on(thread).unwrap();
     let region = Region::new(GLOBAL);
-    let layer = bench_support::of_answer(body, "openrouter".parse().unwrap());
+    let layer = bench_support::of_response(body, "openrouter".parse().unwrap());
     runtime.block_on(layer.cache().refresh()).unwrap();
     let seen = region.change();
     let held = seen.bytes_allocated - seen.bytes_deallocated;
