@@ -118,7 +118,7 @@ fn broken() -> Vec<(Provider, ListErrorKind)> {
 fn mixed() -> Vec<Provider> {
     let good = |name| Provider::source(name, ScriptedSource::always(["a"]));
     let mut mixed = vec![good("first")];
-    mixed.extend(broken().into_iter().map(|(rogue, _)| rogue));
+    mixed.extend(broken().into_iter().map(|(provider, _)| provider));
     mixed.insert(4, good("middle"));
     mixed.push(good("last"));
     mixed
@@ -213,7 +213,7 @@ async fn request_does_not_wait_after_failed_fetch() {
             .collect();
         let expected: Vec<_> = broken()
             .into_iter()
-            .map(|(rogue, kind)| (rogue.name().to_owned(), kind))
+            .map(|(provider, kind)| (provider.name().to_owned(), kind))
             .collect();
         assert_eq!(kinds, expected, "{mode:?}");
         assert!(status.providers.iter().all(|one| {

@@ -77,7 +77,7 @@ async fn shutdown_completes_at_once_and_ends_tasks() {
     assert_eq!(alive(), before);
 }
 
-/// Ends a crowd with the given function and checks that all tasks end without any time passing.
+/// Ends the fixture by the given function and checks that all tasks end without any time passing.
 async fn assert_ends(fixture: Fixture, end: impl FnOnce(StaticModelsCacheLayer, Refresher)) {
     let Fixture {
         hung,

@@ -90,7 +90,7 @@ async fn x_models_etag_follows_the_view() {
             match request.headers.get("x-caller").map(HeaderValue::as_bytes) {
                 Some(b"few") => View::named("few", |model| model.model().id() == "a"),
                 Some(b"denied") => View::denied(http::StatusCode::FORBIDDEN),
-                Some(_) => return Err("nobody".into()),
+                Some(_) => return Err("no caller".into()),
                 None => View::all(),
             },
         )

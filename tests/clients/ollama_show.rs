@@ -146,7 +146,7 @@ async fn show_of_hidden_model_is_404() {
     }
     for (view, expected) in [
         (Ok(View::denied(StatusCode::FORBIDDEN)), 403),
-        (Err("nobody"), 500),
+        (Err("no caller"), 500),
     ] {
         let hook = move |_: &http::request::Parts| view.clone().map_err(Into::into);
         let app = self::app(models().views(hook));

@@ -673,12 +673,12 @@ proptest! {
         at in any::<Index>(),
         kind in 0..3_u8,
     ) {
-        let (tells_context, tells_name) = has_facts(dialect);
+        let (has_context, has_name) = has_facts(dialect);
         let mut later = models.clone();
         let one = later.values_mut().nth(at.index(models.len())).unwrap();
         match kind {
-            0 if tells_context => one.context += 1,
-            1 if tells_name => one.name.push('x'),
+            0 if has_context => one.context += 1,
+            1 if has_name => one.name.push('x'),
             _ => {
                 let facts = Facts { created: 1_450_000_000, ..one.clone() };
                 later.insert("new-1".to_owned(), facts);

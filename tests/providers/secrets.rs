@@ -333,8 +333,8 @@ async fn secrets_never_appear_in_output() {
         )
         .provider(by_query)
         .provider(dead)
-        .provider(Provider::source("telling", leaking))
-        .provider(Provider::source("told", quoting))
+        .provider(Provider::source("leaking", leaking))
+        .provider(Provider::source("quoting", quoting))
         .miss_timeout(Duration::from_secs(20));
     let mut seen = format!("{builder:?} {builder:#?}");
     let (layer, refresher) = builder.spawn().unwrap();
@@ -349,7 +349,7 @@ async fn secrets_never_appear_in_output() {
     let failed: Vec<_> = error.failures().iter().map(|it| it.provider()).collect();
     let every = upstreams.iter().map(|(name, _)| *name);
     let every = every.filter(|name| *name != "bad-records");
-    let every: Vec<_> = every.chain(["dead", "telling", "told"]).collect();
+    let every: Vec<_> = every.chain(["dead", "leaking", "quoting"]).collect();
     assert_eq!(failed, every);
     seen += &format!("{error} {error:?} {error:#?}");
     for failure in error.failures() {

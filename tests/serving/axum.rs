@@ -289,11 +289,11 @@ async fn graceful_shutdown_finishes_pending_request() {
     let addr = listener.local_addr().unwrap();
     let arrived = Arc::new(Notify::new());
     let request_arrived = Arc::clone(&arrived);
-    let tell = axum::middleware::map_request(move |request: Request| {
+    let notify = axum::middleware::map_request(move |request: Request| {
         arrived.notify_one();
         async { request }
     });
-    let app = api().layer(layer).layer(tell);
+    let app = api().layer(layer).layer(notify);
     let serve = axum::serve(listener, app);
     let serve = serve.with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let served = tokio::spawn(async move { serve.await.unwrap() });

@@ -175,7 +175,7 @@ fn any_value() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// A value made of pieces that are significant in some header, including valid tags.
-fn telling_value() -> impl Strategy<Value = Vec<u8>> {
+fn significant_value() -> impl Strategy<Value = Vec<u8>> {
     let pieces = select(vec![
         "\"",
         ",",
@@ -222,7 +222,7 @@ fn headers() -> impl Strategy<Value = HeaderMap> {
     ];
     let line = (
         name,
-        prop_oneof![any_value(), telling_value(), telling_value()],
+        prop_oneof![any_value(), significant_value(), significant_value()],
     );
     vec(line, 0..6).prop_map(|lines| {
         let mut headers = HeaderMap::new();

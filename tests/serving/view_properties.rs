@@ -195,7 +195,7 @@ fn layer(
     );
     let views = Arc::new(views);
     let hook = move |request: &http::request::Parts| {
-        let number = request.headers.get("x-view").ok_or("nobody")?.to_str()?;
+        let number = request.headers.get("x-view").ok_or("no caller")?.to_str()?;
         Ok(views[number.parse::<usize>()?].clone())
     };
     builder.views(hook).build().unwrap()

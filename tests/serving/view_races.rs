@@ -36,7 +36,7 @@ fn providers(round: usize) -> [Provider; 2] {
 #[test]
 fn hidden_models_stay_hidden_during_changes() {
     let hook = |request: &http::request::Parts| {
-        let caller = request.headers.get("x-caller").ok_or("nobody")?;
+        let caller = request.headers.get("x-caller").ok_or("no caller")?;
         Ok(match caller.to_str()? {
             "open" => View::named("open", |model| model.model().id().starts_with("open")),
             "a" => View::named("a", |model| model.provider() == "a"),

@@ -102,7 +102,7 @@ async fn view_hook_sees_request_extensions() {
             let team = request
                 .extensions
                 .get::<Team>()
-                .ok_or("nobody is authenticated")?;
+                .ok_or("not authenticated")?;
             Ok(team.0.clone())
         })
         .build()
