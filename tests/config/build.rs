@@ -618,5 +618,5 @@ fn a_glob_as_the_name_of_an_alias_is_refused() {
 #[test]
 fn an_override_without_a_fact_is_refused() {
     let over = builder().override_model("house/a", Model::description());
-    refused(over, "overrides[0].facts", "empty", "at least one fact");
+    refused(over, "overrides[0].facts", "empty", "at least one property");
 }
