@@ -212,7 +212,7 @@ fn addresses_that_cannot_be_asked_are_refused_without_being_told() {
         ("", "not a URL"),
         ("https://a b/v1", "not a URL"),
         ("/v1", "not an absolute URL"),
-        ("ftp://a.test/v1", "of another scheme"),
+        ("ftp://a.test/v1", "a URL with an unsupported scheme"),
     ] {
         let builder = builder().provider(http("lab").base_url(bad));
         refused(builder, "providers.lab.base_url", value, expected);
@@ -235,8 +235,8 @@ fn addresses_that_cannot_be_asked_are_refused_without_being_told() {
         refused(builder, "providers.lab.base_url", value, expected);
     }
     for (bad, expected) in [
-        ("", "begins with a slash"),
-        ("models", "begins with a slash"),
+        ("", "starts with a slash"),
+        ("models", "starts with a slash"),
         ("/a b", "a valid path"),
     ] {
         let builder = builder().provider(http("lab").models_path(bad));
@@ -276,7 +276,7 @@ fn a_base_url_that_is_an_endpoint_is_refused() {
             let error = builder.clone().build().unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
             let value = format!("a URL that ends in {end}");
-            let expected = format!("the address of the API, without {end}");
+            let expected = format!("the base URL of the API, without {end}");
             refused(builder, "providers.lab.base_url", &value, &expected);
         }
     }
@@ -510,8 +510,8 @@ fn further_fields_of_a_dialect_of_ones_own_are_refused() {
     refused(
         builder().provider(extra),
         field,
-        "dialect of your own",
-        "of this crate",
+        "custom dialect",
+        "a built-in dialect",
     );
     accepted(builder().provider(custom));
 }
