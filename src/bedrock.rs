@@ -1,4 +1,4 @@
-//! Amazon Bedrock: requests that are signed by AWS Signature Version 4.
+//! Amazon Bedrock: signing of requests with AWS Signature Version 4.
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>
 
@@ -16,13 +16,13 @@ use tracing::subscriber::{NoSubscriber, with_default};
 use crate::{
     clock,
     error::{BoxError, BuildError, ListError, ListErrorKind},
-    provider::{Authorize, KeptCredential, Provider},
+    provider::{Authorize, CachedCredential, Provider},
     secret::Secret,
 };
 
-/// What AWS gives to sign requests with.
+/// AWS credentials, to sign requests with.
 ///
-/// `Debug` shows nothing of it.
+/// `Debug` output does not show them.
 #[derive(Clone)]
 pub struct AwsCredentials {
     access_key_id: Secret,
@@ -32,7 +32,7 @@ pub struct AwsCredentials {
 }
 
 impl AwsCredentials {
-    /// The two parts of an access key.
+    /// Creates credentials from an access key: its id and the secret.
     pub fn new(access_key_id: impl Into<Secret>, secret_access_key: impl Into<Secret>) -> Self {
         Self {
             access_key_id: access_key_id.into(),
@@ -42,26 +42,29 @@ impl AwsCredentials {
         }
     }
 
-    /// Sets the token of a session, which temporary credentials have.
+    /// Sets the session token of temporary credentials.
     pub fn session_token(mut self, token: impl Into<Secret>) -> Self {
         self.session_token = Some(token.into());
         self
     }
 
-    /// Sets how long from now the credentials are good. They are fetched again a little
-    /// sooner: a tenth of that time, and a minute at the most.
+    /// Sets the remaining lifetime of the credentials. Without it they are used until AWS
+    /// rejects them.
+    ///
+    /// New credentials are fetched before the old ones expire: earlier by a tenth of the
+    /// lifetime, and by at most one minute.
     pub fn expires_in(mut self, duration: Duration) -> Self {
         self.expires_in = Some(duration);
         self
     }
 
-    /// The credentials in `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, where it is
-    /// set, `AWS_SESSION_TOKEN`.
+    /// Reads the credentials from the environment variables `AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY` and, if set and not empty, `AWS_SESSION_TOKEN`.
     ///
     /// # Errors
     ///
-    /// One of the first two is not set, or one of the three is not fit for a header. The
-    /// error names the variable.
+    /// Returns an error if one of the first two is not set or empty, or if one of the three is
+    /// not a valid header value. The error names the variable.
     pub fn from_env() -> Result<Self, BuildError> {
         let credentials = Self::new(
             Secret::from_env("AWS_ACCESS_KEY_ID")?,
@@ -83,16 +86,20 @@ impl fmt::Debug for AwsCredentials {
 }
 
 impl Provider {
-    /// Signs each request by AWS Signature Version 4, with credentials that `fetch` gives
-    /// and that are kept until they expire. HTTP providers with a
-    /// [`base_url`](Self::base_url) only.
+    /// Signs each request with AWS Signature Version 4, using the credentials returned by
+    /// `fetch`. HTTP providers only.
     ///
-    /// The service is `bedrock` for Bedrock's lists of models and of inference profiles,
-    /// and `bedrock-mantle` for its OpenAI API. They are fetched when they are needed,
-    /// within the deadline of the fetch of the list, and anew when a request is answered
-    /// with status 401 or 403. A failure is one of kind
-    /// [`Credential`](crate::ListErrorKind::Credential). Building fails without a base URL,
-    /// for the host is signed as well, and where region or service are no words.
+    /// `service` is `bedrock` for the lists of models and of inference profiles, and
+    /// `bedrock-mantle` for the OpenAI API.
+    ///
+    /// Credentials are fetched when a list is fetched, within the same deadline, and cached
+    /// until they [expire](AwsCredentials::expires_in). If `fetch` fails, the fetch of the list
+    /// fails with [`Credential`](crate::ListErrorKind::Credential). If the provider responds
+    /// with status 401 or 403, the page is requested once more with new credentials.
+    ///
+    /// Building the layer fails without a [`base_url`](Self::base_url), since the host is
+    /// signed, or if `region` or `service` contains other characters than letters, digits and
+    /// hyphens.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -124,26 +131,26 @@ impl Provider {
             let expires_in = credentials.expires_in;
             (credentials, expires_in)
         };
-        self.authorized_by(Arc::new(SigV4 {
+        self.with_authorize(Arc::new(SigV4 {
             region: region.into(),
             service: service.into(),
-            credentials: KeptCredential::new(move || fetch().map_ok(with_expiry)),
+            credentials: CachedCredential::new(move || fetch().map_ok(with_expiry)),
         }))
     }
 }
 
-/// Signs each request at the moment it goes out.
+/// Signs each request just before it is sent.
 struct SigV4 {
     region: String,
     service: String,
-    credentials: KeptCredential<AwsCredentials>,
+    credentials: CachedCredential<AwsCredentials>,
 }
 
 impl Authorize for SigV4 {
     fn check(&self) -> Result<(), BuildError> {
         for (field, word) in [("region", &self.region), ("service", &self.service)] {
             if word.is_empty() || !word.bytes().all(is_word_byte) {
-                let expected = "letters, digits and hyphens, as in eu-central-1 and bedrock";
+                let expected = "letters, digits and hyphens, such as eu-central-1 or bedrock";
                 return Err(BuildError::new(field, word, expected));
             }
         }
@@ -157,29 +164,29 @@ impl Authorize for SigV4 {
         Box::pin(async move {
             let credentials = self.credentials.get().await?;
             let (region, service) = (&self.region, &self.service);
-            // The signer tells its log what it signs, session tokens included.
+            // The signer logs what it signs, session tokens included.
             let signed = with_default(NoSubscriber::default(), || {
                 sign_at(request, region, service, &credentials, clock::wall())
             });
             signed.map_err(|error| {
-                // What cannot be sent is never refused.
-                self.credentials.forget();
+                // Credentials that cannot be sent would never be rejected.
+                self.credentials.invalidate();
                 ListError::new(ListErrorKind::Credential).with_cause(error)
             })
         })
     }
 
-    fn is_refused(&self, status: u16) -> bool {
-        matches!(status, 401 | 403) // AWS answers an expired token with 403
+    fn is_rejection(&self, status: u16) -> bool {
+        matches!(status, 401 | 403) // AWS responds to an expired token with 403
     }
 
-    fn forget(&self) -> bool {
-        self.credentials.forget()
+    fn invalidate(&self) -> bool {
+        self.credentials.invalidate()
     }
 }
 
-/// Signs the method, the address and the host of a request without a body. Further
-/// headers are left out: what is on the way may change them.
+/// Signs the method, the URI and the host of a request without a body. Other headers are not
+/// signed: layers and proxies may change them.
 fn sign_at(
     request: &mut Request<()>,
     region: &str,
@@ -194,7 +201,7 @@ fn sign_at(
     let keys = [Some(&credentials.access_key_id), session_token];
     let fits = |key: &Secret| key.header_value("").is_some();
     if !keys.into_iter().flatten().all(fits) {
-        return Err("the credentials cannot stand in a header".into());
+        return Err("the credentials are not valid header values".into());
     }
     let identity = Credentials::new(
         credentials.access_key_id.expose(),
@@ -240,7 +247,7 @@ mod tests {
 
     /// The first case of AWS's own test suite, `get-vanilla`.
     #[test]
-    fn a_request_is_signed_as_aws_signs_it() {
+    fn signature_matches_the_aws_test_suite() {
         let credentials =
             AwsCredentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
         let mut request = Request::new(());
@@ -258,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn temporary_credentials_carry_their_token() {
+    fn session_token_is_sent_and_sensitive() {
         let credentials = AwsCredentials::new("a", "b").session_token("hunter2");
         let mut request = Request::new(());
         *request.uri_mut() =
@@ -272,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_in_a_header_is_not_signed() {
+    fn invalid_header_values_are_not_signed() {
         let sign = |credentials: AwsCredentials| {
             let mut request = Request::new(());
             *request.uri_mut() = "https://a.test/".parse().expect("is good");
@@ -286,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_host_cannot_be_signed() {
+    fn requests_without_host_are_not_signed() {
         let mut request = Request::new(());
         *request.uri_mut() = "/v1/models".parse().expect("is good");
         let credentials = AwsCredentials::new("a", "b");

@@ -1,8 +1,8 @@
-//! A catalogue of models: what it says of the models that providers list.
+//! A catalogue of models, which describes the models that providers list.
 //!
-//! It is fetched as a provider's list is: in the background or on demand, asked with its
-//! `ETag` whether it still holds, left alone after a failure, and bounded. It is never waited
-//! for and never listed; when it arrives, the models that it describes are published again.
+//! It is fetched like a provider's list: in the background or on demand, with conditional
+//! requests, backoff and the same limits. Requests never wait for it, and its own models are
+//! never listed. When it changes, the models that it describes are published again.
 
 use std::{fmt, io::Read, path::PathBuf, sync::Arc, time::Duration};
 
@@ -19,31 +19,29 @@ use crate::{
     tasks::compute_apart,
 };
 
-/// Facts of models from [models.dev](https://models.dev): its `api.json`.
+/// Model metadata from [models.dev](https://models.dev), in the format of its `api.json`.
 ///
-/// What a provider, an [enricher](crate::Enrich) or an
-/// [override](Builder::override_model) says of a model goes before what the catalogue says.
+/// The catalogue only fills properties that are unknown otherwise: providers,
+/// [enrichers](crate::Enrich) and [overrides](Builder::override_model) take precedence.
 ///
-/// # Which record describes which model
+/// # Matching
 ///
-/// A provider is looked for under its [`catalog_id`](Provider::catalog_id), a model under its
-/// ids, exactly as they are:
+/// A provider is looked up by its [`catalog_id`](Provider::catalog_id), and a model by its ids:
 ///
-/// 1. The catalogue's record of this provider, by the id that the provider is asked for, or
-///    else by the id that is listed. All of it counts, prices included.
-/// 2. Where there is none, and the id is `vendor/rest`, as resellers have it: the vendor's own
-///    record of `rest`, or this provider's record of `rest`. Prices and deprecation are not
-///    taken then: they may be other ones here. Where there are both records and they tell
-///    different things, neither counts.
+/// 1. The provider's record with the [upstream id](crate::Model::upstream_id) of the model, or
+///    else with its listed id. All of its properties are used, including prices.
+/// 2. If there is none and the id is `vendor/rest`, as at resellers: the vendor's record of
+///    `rest`, or the provider's record of `rest`. Prices and deprecation are not used, because
+///    they may differ. If both records exist and have different properties, neither is used.
 ///
-/// No other likeness counts: no case is folded, no date or suffix is cut off.
+/// Ids are compared exactly: case is not folded, and dates and suffixes are not removed.
 ///
-/// # When it fails
+/// # Failures
 ///
-/// The catalogue that was read last stays, however old it is; the
-/// [status](crate::Status::catalog) tells its age and what is wrong. Without one, models are
-/// listed as their providers describe them. Bounds are those of a provider by default, whatever
-/// is set for providers: 16 MiB and 100,000 models.
+/// If a fetch fails, the last catalogue is kept, however old it is. The
+/// [status](crate::Status::catalog) reports its age and the error. Until the first fetch
+/// succeeds, models are listed without the catalogue. The limits are 16 MiB and 100,000 models,
+/// whatever limits are set for providers.
 ///
 /// ```
 /// use tower_models_cache::{Catalog, Model, Provider, StaticModelsCacheLayer};
@@ -60,15 +58,15 @@ use crate::{
 #[must_use = "a catalogue does nothing until it is given to a builder"]
 pub struct Catalog(Provider);
 
-/// The name of its slot, which no status shows.
+/// The name of its slot, for errors and logs.
 const NAME: &str = "catalog";
 
-/// How long a catalogue is good.
+/// The default refresh interval.
 const INTERVAL: Duration = Duration::from_secs(3600);
 
 impl Catalog {
-    /// The catalogue that an HTTP service answers `GET /api.json` with, or what is below its
-    /// [`base_url`](Self::base_url). Otherwise as [`Provider::http`].
+    /// Creates a catalogue that is fetched from an HTTP service with `GET /api.json`, below the
+    /// [`base_url`](Self::base_url) if one is set. See [`Provider::http`].
     pub fn http<S, ReqBody, ResBody>(service: S) -> Self
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
@@ -79,40 +77,42 @@ impl Catalog {
         ResBody::Data: Send,
         ResBody::Error: Into<BoxError>,
     {
-        Self::of(Provider::http(NAME, service).dialect(Dialect::ModelsDev))
+        Self::from_provider(Provider::http(NAME, service).dialect(Dialect::ModelsDev))
     }
 
-    /// The catalogue in a file, which is read again in each interval.
+    /// Creates a catalogue that is read from a file, and read again in each refresh interval.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let file = File(path.into().into());
-        Self::of(Provider::erased(NAME, Arc::new(file)))
+        Self::from_provider(Provider::erased(NAME, Arc::new(file)))
     }
 
-    /// The catalogue at `https://models.dev/api.json`, asked by the crate's own
+    /// Creates a catalogue that is fetched from `https://models.dev/api.json` with the built-in
     /// [client](Provider::client).
     #[cfg(feature = "client")]
     #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
     pub fn client() -> Self {
         let provider = Provider::client(NAME, "https://models.dev");
-        Self::of(provider.dialect(Dialect::ModelsDev))
+        Self::from_provider(provider.dialect(Dialect::ModelsDev))
     }
 
-    fn of(provider: Provider) -> Self {
+    fn from_provider(provider: Provider) -> Self {
         Self(provider.refresh_interval(INTERVAL))
     }
 
-    /// Sets the address below which `api.json` lies. Not of a file.
+    /// Sets the base URL that `/api.json` is appended to. Setting it for a
+    /// [file](Self::file) is an error when the layer is built.
     pub fn base_url(self, url: impl Into<String>) -> Self {
         Self(self.0.base_url(url))
     }
 
-    /// Sets how long the catalogue is good, give or take a tenth at random. The default is
-    /// 1 h.
+    /// Sets the refresh interval, from 1 ms to 365 days, with a random jitter of 10 %. The
+    /// default is 1 h.
     pub fn refresh_interval(self, interval: Duration) -> Self {
         Self(self.0.refresh_interval(interval))
     }
 
-    /// Sets how long a fetch of it may take in all. The default is that of providers.
+    /// Sets the deadline for a whole fetch, from 1 ms to 365 days. The default is the
+    /// [builder's](Builder::fetch_timeout).
     pub fn timeout(self, timeout: Duration) -> Self {
         Self(self.0.timeout(timeout))
     }
@@ -125,8 +125,8 @@ impl fmt::Debug for Catalog {
 }
 
 impl Builder {
-    /// Describes models by a catalogue, where neither their provider nor an enricher does.
-    /// There is one at the most: a second one takes the place of the first.
+    /// Sets the catalogue that fills properties of models which neither their provider nor an
+    /// enricher knows. A second call replaces the first.
     #[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
     pub fn catalog(self, catalog: Catalog) -> Self {
         self.with_catalog(catalog.0)
@@ -134,21 +134,18 @@ impl Builder {
 }
 
 impl ModelsCache {
-    /// Fetches the catalogue now, due or not, and waits until what came is published.
-    ///
-    /// `Ok(false)`: there is none.
+    /// Fetches the catalogue now, whether it is due or not, and waits until the result is
+    /// published. Returns `Ok(false)` if no catalogue is set.
     ///
     /// # Errors
     ///
-    /// There was no catalogue to be had; the one there was stays.
+    /// Returns an error if the fetch fails. The last catalogue is kept. Outside a Tokio runtime,
+    /// and after the cache is shut down, the fetch is
+    /// [cancelled](crate::ListErrorKind::Cancelled).
     ///
     /// # Cancel safety
     ///
-    /// The fetch goes on when the caller leaves.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
+    /// The fetch continues in the background if the future is dropped.
     #[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
     pub async fn refresh_catalog(&self) -> Result<bool, CatalogError> {
         let Some(fetch) = self.0.fetch_catalog() else {
@@ -163,15 +160,15 @@ impl ModelsCache {
 
 // ===== File =====
 
-/// A file as a source.
+/// A source that reads a file.
 struct File(Arc<std::path::Path>);
 
 impl DynSource for File {
-    fn list(&self, asked: ListModels) -> ListFuture {
+    fn list(&self, request: ListModels) -> ListFuture {
         let path = Arc::clone(&self.0);
-        let most = asked.max_bytes();
+        let max_bytes = request.max_bytes();
         Box::pin(compute_apart(move || {
-            let body = read(&path, most)?;
+            let body = read(&path, max_bytes)?;
             let page = Dialect::ModelsDev.read(&body)?;
             let list = ModelList::from(page.models).with_flaws(page.flaws);
             Ok(list.into())
@@ -179,14 +176,16 @@ impl DynSource for File {
     }
 }
 
-/// The bytes of a file, if they are no more than `most`.
-fn read(path: &std::path::Path, most: usize) -> Result<Vec<u8>, ListError> {
+/// Reads a file of at most `max_bytes`.
+fn read(path: &std::path::Path, max_bytes: usize) -> Result<Vec<u8>, ListError> {
     let failed = |error| ListError::new(ListErrorKind::Transport).with_cause(error);
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut body = Vec::new();
-    let within = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(within).read_to_end(&mut body).map_err(failed)?;
-    if body.len() > most {
+    let limit = u64::try_from(max_bytes)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
+    file.take(limit).read_to_end(&mut body).map_err(failed)?;
+    if body.len() > max_bytes {
         return Err(ListErrorKind::TooLarge.into());
     }
     Ok(body)

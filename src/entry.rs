@@ -1,4 +1,4 @@
-//! A provider's good list: checked, sorted, indexed, and free of volatile facts.
+//! A provider's last good list: validated, sorted, indexed, and without volatile data.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -10,24 +10,24 @@ use crate::{
     model::{Flaws, Model, ModelList, RecordFlaw},
 };
 
-/// A `created` this close to the moment of the fetch, in seconds, is taken for
-/// the moment of the fetch: vLLM, llama.cpp, Mistral and others send that.
+/// A `created` within this many seconds of the fetch is taken for the time of the request, which
+/// vLLM, llama.cpp, Mistral and others send.
 const REQUEST_TIME: u64 = 3600;
 
-/// 2015-01-01. No model that is listed today is older, and a date before is a default or
-/// a wrong unit.
+/// 2015-01-01. No listed model is older: an earlier date is a default value or has the wrong
+/// unit.
 const EARLIEST: u32 = 1_420_070_400;
 
-/// What a list must keep to.
+/// The limits of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
-    /// Bytes of the decoded answer.
+    /// Bytes of the decoded response, over all pages.
     pub(crate) body: usize,
-    /// Models of one provider.
+    /// Models per provider.
     pub(crate) models: usize,
-    /// Bytes of a model's id.
+    /// Bytes per model id.
     pub(crate) id: usize,
-    /// Pages of one list.
+    /// Pages per list.
     pub(crate) pages: usize,
 }
 
@@ -42,54 +42,53 @@ impl Default for Bounds {
     }
 }
 
-/// A provider's models, sorted by id, each id once.
+/// A provider's models, sorted by id, with unique ids.
 ///
-/// Two entries of the same content are equal in all that is served, whatever the
-/// order in which, and the day on which, the provider gave it.
+/// Two entries with the same content are served as the same bytes, whatever the order of the
+/// responses and the time of the fetches.
 #[derive(Debug)]
 pub(crate) struct Entry {
     models: Box<[Model]>,
     /// Positions in `models`, by the hash of the id.
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    /// Hash of all that is served, `created` included.
+    /// A hash of everything that is served, including `created`.
     fingerprint: u128,
     stats: ListStats,
-    /// Whether a date was dropped that may be true: a later fetch can tell it from the time
-    /// of a request.
+    /// Whether a date was dropped that may be correct. A later fetch can distinguish it from the
+    /// time of the request.
     young: bool,
 }
 
-/// Counts of an answer. They make no difference to what is served.
+/// Statistics of a response. They do not affect what is served.
 #[derive(Clone, Debug)]
 pub(crate) struct ListStats {
-    /// Distinct models that the provider offered, before the operator's filter.
+    /// Distinct models that the provider offers, before the filter.
     pub(crate) offered: usize,
-    /// Models that the filter left out.
+    /// Models removed by the filter.
     pub(crate) filtered: usize,
     /// Models kept.
     pub(crate) models: usize,
-    /// What was wrong with the records that were offered.
+    /// Flaws of the offered records.
     pub(crate) flaws: Flaws,
-    /// Records that gave way to another of the same id.
+    /// Records dropped in favour of another one with the same id.
     pub(crate) duplicates: usize,
-    /// Whether this is the declared list, in the place of an answer.
+    /// Whether the list was declared in the configuration, and not fetched.
     pub(crate) declared: bool,
-    /// In which dialect the answer was, if it came over HTTP.
+    /// The dialect of the response, if it was fetched over HTTP.
     pub(crate) dialect: Option<&'static str>,
 }
 
 impl Entry {
-    /// Makes an entry of what a source responded at `unix_seconds`, without the models that
-    /// `keep` refuses.
+    /// Creates an entry from a response received at `unix_seconds`, with the models for which
+    /// `keep` returns true.
     ///
-    /// The response is judged before the filter: a filter removes models and never changes
-    /// another model's facts, nor any count but those of the models kept and left out.
+    /// The response is validated before it is filtered: a filter removes models, and never
+    /// changes another model or any statistics except the numbers of models kept and removed.
     ///
-    /// A record whose id cannot be served is skipped and counted; a response with no other
-    /// records is not a list. Of two records with one id, the one with more facts is kept,
-    /// then the one with a date, then the one whose facts sort first: the order of the
-    /// response decides nothing.
+    /// A record with an invalid id is skipped and counted. A response with no other records is
+    /// an error. Of two records with one id, the one with more properties is kept, then the one
+    /// with a date, then the one that sorts first: the order of the response does not matter.
     pub(crate) fn new(
         list: ModelList,
         bounds: &Bounds,
@@ -118,9 +117,8 @@ impl Entry {
         for model in &mut models {
             drop_bad_names(model, bounds.id, &mut flaws);
         }
-        // Per record, and so before duplicates are dropped: a true date wins over one that
-        // was made up.
-        let young = !declared && drop_made_up_dates(&mut models, unix_seconds);
+        // Before duplicates are dropped, so that a correct date wins over an invented one.
+        let young = !declared && drop_invented_dates(&mut models, unix_seconds);
         models.sort_unstable_by(|a, b| {
             let fuller_first = || b.known_fields().cmp(&a.known_fields());
             let dated_first = || b.created().is_some().cmp(&a.created().is_some());
@@ -146,11 +144,11 @@ impl Entry {
             declared,
             dialect,
         };
-        Ok(Self::of(models, stats, young))
+        Ok(Self::from_sorted(models, stats, young))
     }
 
-    /// An entry of models that are sorted by id.
-    fn of(models: Vec<Model>, stats: ListStats, young: bool) -> Self {
+    /// Creates an entry from models that are sorted by id.
+    fn from_sorted(models: Vec<Model>, stats: ListStats, young: bool) -> Self {
         let hasher = DefaultHashBuilder::default();
         let mut index = HashTable::with_capacity(models.len());
         let mut content = XxHash3_128::new();
@@ -175,18 +173,18 @@ impl Entry {
         }
     }
 
-    /// The same list, less the models that `keep` refuses.
+    /// Removes the models for which `keep` returns false.
     pub(crate) fn filtered(&self, keep: impl Fn(&Model) -> bool) -> Self {
         let models = self.models.iter().filter(|model| keep(model));
         let stats = self.stats.clone();
-        Self::of(models.cloned().collect(), stats, self.young)
+        Self::from_sorted(models.cloned().collect(), stats, self.young)
     }
 
     pub(crate) fn models(&self) -> &[Model] {
         &self.models
     }
 
-    /// Where the model of this id stands.
+    /// The position of the model with this id.
     pub(crate) fn position(&self, id: &str) -> Option<usize> {
         self.index
             .find(self.hasher.hash_one(id), |&position| {
@@ -195,12 +193,12 @@ impl Entry {
             .map(|&position| position as usize)
     }
 
-    /// Whether both are served as the same bytes.
+    /// Whether the two are served as the same bytes.
     pub(crate) fn same_content(&self, other: &Self) -> bool {
         self.fingerprint == other.fingerprint && self.models.len() == other.models.len()
     }
 
-    /// Whether the same answer would be another list an hour later.
+    /// Whether the same response would result in another entry an hour later.
     pub(crate) fn is_young(&self) -> bool {
         self.young
     }
@@ -210,11 +208,11 @@ impl Entry {
     }
 }
 
-/// Why an id cannot stand in a list, a path and a log line.
-pub(crate) fn id_flaw(id: &str, longest: usize) -> Option<RecordFlaw> {
+/// The reason why an id is not safe to use in lists, paths and logs, if any.
+pub(crate) fn id_flaw(id: &str, max_len: usize) -> Option<RecordFlaw> {
     if id.is_empty() {
         Some(RecordFlaw::NoId)
-    } else if id.len() > longest {
+    } else if id.len() > max_len {
         Some(RecordFlaw::IdTooLong)
     } else if has_unsafe_char(id) {
         Some(RecordFlaw::IdCharacters)
@@ -223,49 +221,49 @@ pub(crate) fn id_flaw(id: &str, longest: usize) -> Option<RecordFlaw> {
     }
 }
 
-/// Drops a name that is shown to people and could not be an id either.
-pub(crate) fn drop_bad_names(model: &mut Model, longest: usize, flaws: &mut Flaws) {
-    let is_bad = |name: &str| name.len() > longest || has_unsafe_char(name);
+/// Drops human-readable names that are too long or have unsafe characters.
+pub(crate) fn drop_bad_names(model: &mut Model, max_len: usize, flaws: &mut Flaws) {
+    let is_bad = |name: &str| name.len() > max_len || has_unsafe_char(name);
     let owner = model.owned_by().is_some_and(is_bad);
     let display = model.display_name().is_some_and(is_bad);
     if owner {
-        model.forget_owned_by();
+        model.clear_owned_by();
     }
     if display {
-        model.forget_display_name();
+        model.clear_display_name();
     }
     let family = model.family().is_some_and(is_bad);
     if family {
-        model.forget_family();
+        model.clear_family();
     }
     if owner || display || family {
         flaws.add(RecordFlaw::Name, None);
     }
 }
 
-/// Whether a name is a glob, where globs are not matched. Brackets are no sign of one: there
-/// are models such as `star-4[1m]`.
+/// Whether a name looks like a glob, for settings that do not accept globs. Brackets do not
+/// count: there are ids such as `star-4[1m]`.
 pub(crate) fn has_glob(name: &str) -> bool {
     name.contains(['*', '?', '{', '}'])
 }
 
 fn has_unsafe_char(text: &str) -> bool {
-    // Nearly all text is plain ASCII, which takes one look at each byte.
-    let plain = |byte: u8| (0x20..0x7f).contains(&byte);
-    !text.bytes().all(plain) && text.chars().any(is_unsafe_char)
+    // Nearly all text is printable ASCII, which needs no decoding.
+    let is_printable = |byte: u8| (0x20..0x7f).contains(&byte);
+    !text.bytes().all(is_printable) && text.chars().any(is_unsafe_char)
 }
 
-/// Control characters, the marks that turn the direction of text, which make one id look
-/// like another, and what stands for a byte that was no text.
+/// Whether a character is a control character, a bidirectional formatting character, which can
+/// make one id look like another, or the replacement character for invalid UTF-8.
 pub(crate) fn is_unsafe_char(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}')
 }
 
-/// Drops each `created` that no model can have: one before 2015, one in the future, and
-/// one within an hour of the request, which changes with every fetch. The last may also be
-/// the date of a model that was just released: returns whether there was one.
-fn drop_made_up_dates(models: &mut [Model], unix_seconds: u64) -> bool {
+/// Drops each implausible `created`: before 2015, in the future, or within an hour of the
+/// request, because that changes with every fetch. Returns whether a dropped date may be correct,
+/// because the model was just released.
+fn drop_invented_dates(models: &mut [Model], unix_seconds: u64) -> bool {
     let mut young = false;
     for model in models {
         let Some(created) = model.created() else {
@@ -274,22 +272,22 @@ fn drop_made_up_dates(models: &mut [Model], unix_seconds: u64) -> bool {
         let recent = u64::from(created) + REQUEST_TIME >= unix_seconds;
         if created < EARLIEST || recent {
             young |= created >= EARLIEST;
-            model.forget_created();
+            model.clear_created();
         }
     }
     young
 }
 
-/// Drops all dates where every model of several has the same one, which says nothing.
-/// Each model must be there once: it is not made several by being listed twice.
+/// Drops all dates if there are three or more models and all have the same date. The models must
+/// be unique.
 fn drop_shared_date(models: &mut [Model]) {
     let [first, rest @ ..] = &*models else { return };
     if rest.len() > 1 && rest.iter().all(|model| model.created() == first.created()) {
-        models.iter_mut().for_each(Model::forget_created);
+        models.iter_mut().for_each(Model::clear_created);
     }
 }
 
-/// The content hash, as the standard library's traits want it.
+/// Adapts the 128-bit content hash to [`Hasher`].
 struct ContentHasher<'a>(&'a mut XxHash3_128);
 
 impl Hasher for ContentHasher<'_> {

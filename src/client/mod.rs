@@ -1,16 +1,16 @@
-//! An HTTPS client for providers, for those who bring none of their own.
+//! A built-in HTTPS client for providers.
 //!
-//! - HTTP/1.1, and HTTP/2 where the server offers it; plain http as well, which is
-//!   refused when a key would go over it to another machine.
-//! - TLS by rustls with the ring provider and Mozilla's roots, whatever the process
-//!   has installed as its default.
-//! - Answers under gzip, br and zstd are decoded. The bound on an answer's size
-//!   counts what is decoded.
-//! - Up to three redirects are followed within the origin, none to another.
-//! - A connection, TLS included, is there within 5 s or has failed. The deadline of
-//!   the whole fetch is kept by the cache.
-//! - A fetch that is dropped is over for the server as well. A connection that is
-//!   idle stays for 5 s at the most, in a task that shutdown does not wait for.
+//! - HTTP/1.1, and HTTP/2 if the server supports it. Plain HTTP works as well, but sending a
+//!   key over it to another machine is rejected.
+//! - TLS with rustls, the ring provider and Mozilla's root certificates, whatever the
+//!   process-wide default is.
+//! - gzip, br and zstd response bodies are decoded. The size limit applies to the decoded
+//!   body.
+//! - Up to three redirects are followed, within the same origin only.
+//! - The connect timeout is 5 s, including DNS resolution and the TLS handshake. The cache
+//!   enforces the deadline of the whole fetch.
+//! - Dropping a fetch cancels the request. An idle connection is kept for at most 5 s, in a
+//!   task that shutdown does not wait for.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,27 +39,25 @@ use crate::{
     secret::IntoSecret,
 };
 
-/// How long a connection may take, from the name's resolution to the end of the
-/// TLS handshake.
+/// The connect timeout, from DNS resolution to the end of the TLS handshake.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long a connection is kept when nothing goes over it: long enough for the
-/// next page of a list, too short to hold one until the next refresh.
+/// How long an idle connection is kept: long enough for the next page of a list, too short to
+/// last until the next refresh.
 const IDLE: Duration = Duration::from_secs(5);
 
 const REDIRECTS: usize = 3;
 
-// Boxed, because hyper wants a future that can be moved.
+// Boxed, because hyper requires the future of a connector to be `Unpin`.
 type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
 type Policy = policy::And<policy::Limited, policy::SameOrigin>;
 type HttpService = Decompression<FollowRedirect<Client<Connector, Empty<Bytes>>, Policy>>;
 
 impl Provider {
-    /// A provider that speaks OpenAI's dialect, asked over HTTPS with a key, or
-    /// without one.
+    /// Creates a provider with the OpenAI dialect, fetched with the built-in
+    /// [client](Self::client).
     ///
-    /// The key goes out as `authorization: Bearer`. What the client does is said at
-    /// [`client`](Self::client).
+    /// The key, if any, is sent as `Authorization: Bearer`.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), tower_models_cache::BuildError> {
@@ -85,13 +83,12 @@ impl Provider {
         }
     }
 
-    /// A provider of which a [preset](Preset) knows address, header of the key and
-    /// dialect, asked over HTTPS.
+    /// Creates a provider from a [preset](Preset), which sets the address, the header of the
+    /// key and the dialect, fetched with the built-in [client](Self::client).
     ///
-    /// Everything of a preset can be set otherwise afterwards. Where it
-    /// [needs a key](Preset::needs_key), building fails without one, or a
-    /// [`token`](Self::token), or a header that holds one. What the client does is said at
-    /// [`client`](Self::client).
+    /// The provider has the preset's [name](Preset::name). All settings can be overridden
+    /// afterwards. If the preset [needs a key](Preset::needs_key), building the layer fails
+    /// unless a key, a [`token`](Self::token) or a header with a credential is set.
     ///
     /// ```
     /// use tower_models_cache::{Preset, Provider, Secret};
@@ -107,27 +104,28 @@ impl Provider {
     #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
     pub fn preset(preset: Preset, secret: impl IntoSecret) -> Self {
         let provider = Self::preset_with(preset, secret, http_service());
-        provider.of_kind("client").guarding_keys(true)
+        provider.service_kind("client").forbid_plain_http_key(true)
     }
 
-    /// A provider of any dialect, asked by a client of its own.
+    /// Creates a provider that is fetched with the built-in HTTPS client, in the OpenAI dialect
+    /// unless [`dialect`](Self::dialect) sets another.
     ///
-    /// The client speaks HTTP/1.1 and HTTP/2, decodes gzip, br and zstd, connects
-    /// within 5 s, follows up to three redirects and none to another origin, and
-    /// trusts Mozilla's roots. For anything else (a proxy, a private authority, a
-    /// client certificate) bring a service to [`http`](Self::http).
+    /// The client supports HTTP/1.1 and HTTP/2, decodes gzip, br and zstd, has a connect
+    /// timeout of 5 s, follows up to three redirects within the same origin, and trusts
+    /// Mozilla's root certificates. If you need anything else, such as a proxy, a private
+    /// certificate authority or a client certificate, pass a service to [`http`](Self::http).
     ///
-    /// A key over plain http to another machine is refused when the layer is built,
-    /// unless [`allow_plain_http_key`](Self::allow_plain_http_key) is set. A key is
-    /// what [`api_key`](Self::api_key), [`bearer`](Self::bearer),
-    /// [`secret_header`](Self::secret_header) and [`token`](Self::token) set, and each
-    /// other header whose name says so, such as `x-api-key`.
+    /// Building the layer fails if a key would be sent over plain HTTP to another machine,
+    /// unless [`allow_plain_http_key`](Self::allow_plain_http_key) is set. Keys are the values
+    /// set by [`api_key`](Self::api_key), [`bearer`](Self::bearer),
+    /// [`secret_header`](Self::secret_header) and [`token`](Self::token), and the values of
+    /// other headers whose names suggest a credential, such as `x-api-key`.
     ///
-    /// A connection stays open for 5 s after its last use. It goes sooner with the last
-    /// clone of the provider; a shutdown does not wait for it.
+    /// An idle connection is closed after 5 s, or when the last clone of the provider is
+    /// dropped. Shutdown does not wait for it.
     ///
-    /// Two such providers with the same settings are the same provider, so one that
-    /// is built again from its configuration keeps its list.
+    /// Two such providers with the same settings are equal, so a provider that is built again
+    /// from its configuration keeps its list.
     ///
     /// ```
     /// use http::HeaderName;
@@ -142,19 +140,21 @@ impl Provider {
         Self::over_client(name).base_url(base_url)
     }
 
-    /// A provider without an address yet.
+    /// Creates a provider without a base URL.
     pub(crate) fn over_client(name: impl Into<String>) -> Self {
         Self::http(name, http_service())
-            .of_kind("client")
-            .guarding_keys(true)
+            .service_kind("client")
+            .forbid_plain_http_key(true)
     }
 
-    /// Lets a key go over plain http to another machine, where everybody on the way
-    /// can read it. Only for [`client`](Self::client), [`openai`](Self::openai) and
-    /// [`preset`](Self::preset); over a service of your own it is up to you.
+    /// Sets whether a key may be sent over plain HTTP to another machine, where it can be read
+    /// on the network. The default is `false`.
+    ///
+    /// It applies to [`client`](Self::client), [`openai`](Self::openai) and
+    /// [`preset`](Self::preset). Providers with your own service are not restricted.
     #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
     pub fn allow_plain_http_key(self, allow: bool) -> Self {
-        self.guarding_keys(!allow)
+        self.forbid_plain_http_key(!allow)
     }
 }
 
@@ -167,13 +167,13 @@ fn http_service() -> HttpService {
     let client = client.build(connector());
     let policy = policy::Limited::new(REDIRECTS)
         .and::<_, (), hyper_util::client::legacy::Error>(policy::SameOrigin::new());
-    // Deflate is two formats under one name; another crate may have it compiled in.
+    // `deflate` denotes two formats in practice. Another crate may have enabled it in tower-http.
     Decompression::new(FollowRedirect::with_policy(client, policy)).no_deflate()
 }
 
 fn connector() -> Connector {
-    // Named, not taken from the process: with two providers compiled in and none
-    // installed, rustls would panic.
+    // Explicit: rustls panics if two crypto providers are compiled in and none is installed as
+    // the process-wide default.
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring supports the default versions of TLS")

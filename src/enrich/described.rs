@@ -1,5 +1,4 @@
-//! A provider's models as they are described, made out of the last descriptions where
-//! these still hold.
+//! The described models of a provider. Descriptions of unchanged models are reused.
 
 use std::sync::Arc;
 
@@ -12,22 +11,22 @@ pub(crate) struct Described {
     entry: Arc<Entry>,
     version: EnrichmentVersion,
     catalog_id: Option<Arc<str>>,
-    /// `None`: nobody knew anything of any of them.
+    /// `None` if they are equal to the models of the entry.
     models: Option<Arc<[Model]>>,
     provenance: Box<[Provenance]>,
 }
 
-/// Who had to do with one model.
+/// The sources that contributed to a model.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Provenance {
     pub(super) catalogued: bool,
     pub(super) panicked: bool,
-    /// Which overrides matched it, by their positions.
+    /// The positions of the overrides that matched.
     pub(super) overrides: Box<[u32]>,
 }
 
 impl Described {
-    /// Describes the models of an entry. Asks of those alone that `last` does not hold.
+    /// Describes the models of an entry, except those that are unchanged since `last`.
     pub(crate) fn new(
         entry: &Arc<Entry>,
         provider: &Provider,
@@ -36,21 +35,22 @@ impl Described {
         last: Option<&Arc<Self>>,
     ) -> Arc<Self> {
         let catalog_id = provider.called_in_catalog().cloned();
-        let holds = |last: &&Arc<Self>| last.version == *version && last.catalog_id == catalog_id;
+        let is_current =
+            |last: &&Arc<Self>| last.version == *version && last.catalog_id == catalog_id;
         let same_entry = last.filter(|last| Arc::ptr_eq(&last.entry, entry));
-        if let Some(last) = same_entry.filter(holds) {
+        if let Some(last) = same_entry.filter(is_current) {
             return Arc::clone(last);
         }
-        let kept = last.filter(holds);
+        let reusable = last.filter(is_current);
         let describe = |model: &Model| {
-            let kept = kept.and_then(|last| last.find(model));
-            kept.unwrap_or_else(|| enrichment.describe(provider, model, version))
+            let reused = reusable.and_then(|last| last.find(model));
+            reused.unwrap_or_else(|| enrichment.describe(provider, model, version))
         };
         let (models, provenance): (Vec<_>, Vec<_>) = entry.models().iter().map(describe).unzip();
         let models = (models != entry.models()).then(|| Arc::from(models));
         let before = same_entry.map(|last| &last.models);
         let models = match before {
-            // The very same ones: what was rendered of them still holds.
+            // The same allocation, so that rendered fragments can be reused.
             Some(before) if *before == models => before.clone(),
             _ => models,
         };
@@ -61,11 +61,11 @@ impl Described {
             models,
             provenance: provenance.into(),
         };
-        described.tell(provider);
+        described.log_panics(provider);
         Arc::new(described)
     }
 
-    /// What was made of the same model before.
+    /// The description of an equal model.
     fn find(&self, model: &Model) -> Option<(Model, Provenance)> {
         let position = self.entry.position(model.id())?;
         let same = self.entry.models()[position] == *model;
@@ -77,18 +77,18 @@ impl Described {
         })
     }
 
-    fn tell(&self, provider: &Provider) {
+    fn log_panics(&self, provider: &Provider) {
         let panics = self.panics();
         if panics > 0 {
             tracing::warn!(
                 provider = provider.name(),
                 models = panics,
-                "an enricher panicked, and the models stay as their provider gave them"
+                "an enricher panicked; no enricher describes the affected models"
             );
         }
     }
 
-    /// Whether it describes the models of this very entry.
+    /// Whether these are the models of this entry.
     pub(crate) fn is_of(&self, entry: &Arc<Entry>) -> bool {
         Arc::ptr_eq(&self.entry, entry)
     }
@@ -101,7 +101,7 @@ impl Described {
         }
     }
 
-    /// Whether both are the same models of the same entry.
+    /// Whether the two share their models and their entry.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let same_models = match (&self.models, &other.models) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
@@ -111,7 +111,7 @@ impl Described {
         same_models && Arc::ptr_eq(&self.entry, &other.entry)
     }
 
-    /// Of how many models the catalogue knew something.
+    /// The number of models that the catalogue describes.
     pub(crate) fn catalogued(&self) -> usize {
         self.provenance
             .iter()
@@ -119,14 +119,14 @@ impl Described {
             .count()
     }
 
-    /// Which overrides matched: a position for each model that one of them matched.
+    /// The positions of the overrides that matched, once per matched model.
     pub(crate) fn overridden(&self) -> impl Iterator<Item = u32> {
         self.provenance
             .iter()
             .flat_map(|provenance| provenance.overrides.iter().copied())
     }
 
-    /// At how many models an enricher panicked.
+    /// The number of models for which an enricher panicked.
     pub(crate) fn panics(&self) -> usize {
         self.provenance
             .iter()

@@ -1,12 +1,13 @@
-//! Facts of models beyond what their providers tell: from the operator, from code of the
-//! user, and from a catalogue.
+//! Enrichment: properties of models from sources other than their provider.
 //!
-//! Who is asked, and in which order, is decided here, once for a model and its provider's
-//! list: never for a request.
+//! Models are enriched when a list is published, never per request. In order of precedence:
 //!
-//! - Overrides of the operator go before the provider, later ones before earlier ones.
-//! - The provider goes before all [enrichers](Enrich), and these before the catalogue.
-//! - What nobody knows stays absent, and no id ever changes.
+//! 1. Overrides. A later override takes precedence over an earlier one.
+//! 2. The provider.
+//! 3. [Enrichers](Enrich), in the order in which they were added.
+//! 4. The catalogue.
+//!
+//! A property that none of them knows is absent. Ids never change.
 
 mod described;
 mod matching;
@@ -30,19 +31,19 @@ use crate::{
     provider::Provider,
 };
 
-/// Knows facts of models that their providers do not tell.
+/// Describes models beyond what their providers report.
 ///
-/// An enricher only describes. The crate takes from its description what the provider is
-/// silent about, and what an enricher that was added earlier does not know; the ids of a
-/// description count for nothing.
+/// A description only fills properties that neither the provider nor an enricher added earlier
+/// knows. The ids of a description are ignored.
 ///
-/// It is asked at publication, off the request path: once for a model that is new or has
-/// changed, and once for every model when its [generation](Self::generation), or what else
-/// models are described by, has changed. It must not do I/O. Equal questions have equal
-/// answers within a generation, or else replicas list different things.
+/// Enrichers run when a list is published, not on the request path: once for each new or changed
+/// model, and once for all models when the [generation](Self::generation) of an enricher or the
+/// catalogue changes. They must not do I/O. Within a generation, the result must depend only on
+/// the arguments, or else replicas serve different lists.
 ///
-/// When one panics, no enricher describes that model until it changes, or what it is
-/// described by. That is logged, and counted in the provider's [status](crate::ProviderStatus::enrich_panics).
+/// If an enricher panics, no enricher describes the model until the model, a generation or the
+/// catalogue changes. This is logged, and counted in the provider's
+/// [status](crate::ProviderStatus::enrich_panics).
 ///
 /// ```
 /// use tower_models_cache::{Enrich, Model, Provider, StaticModelsCacheLayer};
@@ -68,14 +69,16 @@ use crate::{
 /// # }
 /// ```
 pub trait Enrich: Send + Sync + 'static {
-    /// What is known of this model of this provider; `None`: nothing.
+    /// Describes a model of the provider named `provider`, or returns `None` if nothing is known
+    /// about it.
     ///
-    /// The model is as the provider gave it. [`Model::description`] is where an answer
-    /// begins.
+    /// `model` is as reported by the provider. Create the result with [`Model::description`].
     fn describe(&self, provider: &str, model: &Model) -> Option<Model>;
 
-    /// Another number than before: descriptions may be others, and every model is asked
-    /// for again with the next publication. [`ModelsCache::reenrich`] brings that about.
+    /// Returns the generation of the descriptions. The default is always 0.
+    ///
+    /// If it differs from that of the last publication, the next publication describes every
+    /// model again. Call [`ModelsCache::reenrich`] to publish at once.
     ///
     /// [`ModelsCache::reenrich`]: crate::ModelsCache::reenrich
     fn generation(&self) -> u64 {
@@ -83,14 +86,15 @@ pub trait Enrich: Send + Sync + 'static {
     }
 }
 
-/// All by which models are described, but the catalogue.
+/// The enrichers and the overrides.
 #[derive(Clone, Default)]
 pub(crate) struct Enrichment {
     pub(crate) enrichers: Vec<Arc<dyn Enrich>>,
     pub(crate) overrides: Vec<Override>,
 }
 
-/// By what models were described: as long as it is the same, so are their descriptions.
+/// Identifies the enricher generations and the catalogue that models were described with. Equal
+/// versions result in equal descriptions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EnrichmentVersion {
     generations: Arc<[u64]>,
@@ -109,7 +113,7 @@ impl PartialEq for EnrichmentVersion {
 }
 
 impl Enrichment {
-    /// The same, once nothing is found wrong with its overrides.
+    /// Validates the overrides.
     pub(crate) fn checked(self) -> Result<Self, BuildError> {
         let overrides = self.overrides.into_iter().enumerate();
         let checked = |(index, over): (usize, Override)| {
@@ -122,7 +126,7 @@ impl Enrichment {
         })
     }
 
-    /// The same without the code of others.
+    /// Removes the enrichers, which are user code.
     pub(crate) fn without_enrichers(&self) -> Self {
         Self {
             enrichers: Vec::new(),
@@ -130,13 +134,13 @@ impl Enrichment {
         }
     }
 
-    /// By what models are described at this moment; `None`: by nothing.
+    /// The current version, or `None` if there is nothing to describe models with.
     pub(crate) fn version(&self, catalog: Option<Arc<Entry>>) -> Option<EnrichmentVersion> {
         if self.enrichers.is_empty() && self.overrides.is_empty() && catalog.is_none() {
             return None;
         }
         let generation = |enricher: &Arc<dyn Enrich>| {
-            // One that panics here stays in its first generation.
+            // If it panics, the generation is 0.
             catch_unwind(AssertUnwindSafe(|| enricher.generation())).unwrap_or_default()
         };
         Some(EnrichmentVersion {
@@ -145,7 +149,7 @@ impl Enrichment {
         })
     }
 
-    /// A model with all that is known of it, and who knew something.
+    /// Describes a model, and records which sources contributed.
     fn describe(
         &self,
         provider: &Provider,
@@ -155,11 +159,11 @@ impl Enrichment {
         let mut described = model.clone();
         let mut provenance = Provenance::default();
         for enricher in &self.enrichers {
-            let ask = || enricher.describe(provider.name(), model);
-            match catch_unwind(AssertUnwindSafe(ask)) {
+            let describe = || enricher.describe(provider.name(), model);
+            match catch_unwind(AssertUnwindSafe(describe)) {
                 Ok(Some(mut known)) => {
-                    let longest = Bounds::default().id;
-                    drop_bad_names(&mut known, longest, &mut Flaws::default());
+                    let max_len = Bounds::default().id;
+                    drop_bad_names(&mut known, max_len, &mut Flaws::default());
                     described.fill(&known);
                 }
                 Ok(None) => {}

@@ -1,4 +1,4 @@
-//! What the operator knows better than a provider.
+//! Overrides: properties of models set by the operator.
 
 use std::fmt;
 
@@ -8,25 +8,25 @@ use crate::{
     model::Model,
 };
 
-/// Facts that go before those of the provider, and the models that they are of.
+/// Properties that take precedence over those of the provider, and the models they apply to.
 #[derive(Clone, Debug)]
 pub(crate) struct Override {
     pub(crate) which: ModelSelector,
     pub(crate) facts: Model,
 }
 
-/// Which models are meant, by `provider/id`.
+/// Selects models by `provider/id`.
 #[derive(Clone)]
 pub(crate) enum ModelSelector {
-    /// The one of this name.
+    /// The model with this name.
     One(String),
-    /// Those that a glob matches, once it is known to be good.
+    /// The models that the globs match. The compiled form is set by validation.
     #[cfg(feature = "globs")]
     Glob(Vec<String>, Option<std::sync::Arc<crate::globs::Globs>>),
 }
 
 impl Override {
-    /// Whether this is about a model of a provider.
+    /// Whether this applies to a model of a provider.
     pub(super) fn is_for(&self, provider: &str, id: &str) -> bool {
         match &self.which {
             ModelSelector::One(name) => {
@@ -50,11 +50,11 @@ impl Override {
         }
     }
 
-    /// The same, once nothing is found wrong with it.
+    /// Validates the selector and the properties.
     pub(crate) fn checked(self) -> Result<Self, BuildError> {
         let which = self.which.checked()?;
         if self.facts.known_fields() == 0 && self.facts.created().is_none() {
-            let expected = "at least one fact, such as context_length";
+            let expected = "at least one property, such as context_length";
             return Err(BuildError::hidden("facts", "empty", expected));
         }
         check_facts(&self.facts)?;
@@ -66,7 +66,7 @@ impl ModelSelector {
     fn checked(self) -> Result<Self, BuildError> {
         match self {
             Self::One(name) if name.split_once('/').is_none_or(|(_, id)| id.is_empty()) => {
-                let expected = "provider/id, the provider's name included";
+                let expected = "the name of a provider, a slash and the id of a model";
                 Err(BuildError::new("models", name, expected))
             }
             Self::One(name) => Ok(Self::One(name)),
@@ -82,8 +82,8 @@ impl ModelSelector {
     }
 }
 
-/// More tokens than any model will take.
-const MOST_TOKENS: u64 = 1_000_000_000_000;
+/// The maximum plausible number of tokens.
+const MAX_TOKENS: u64 = 1_000_000_000_000;
 
 fn check_facts(facts: &Model) -> Result<(), BuildError> {
     for (field, tokens) in [
@@ -91,23 +91,19 @@ fn check_facts(facts: &Model) -> Result<(), BuildError> {
         ("max_input_tokens", facts.max_input_tokens()),
         ("max_output_tokens", facts.max_output_tokens()),
     ] {
-        if let Some(tokens) = tokens.filter(|tokens| !(1..=MOST_TOKENS).contains(tokens)) {
-            return Err(BuildError::new(
-                field,
-                tokens,
-                format!("1 to {MOST_TOKENS}"),
-            ));
+        if let Some(tokens) = tokens.filter(|tokens| !(1..=MAX_TOKENS).contains(tokens)) {
+            return Err(BuildError::new(field, tokens, format!("1 to {MAX_TOKENS}")));
         }
     }
-    let longest = Bounds::default().id;
+    let max_len = Bounds::default().id;
     for (field, name) in [
         ("owned_by", facts.owned_by()),
         ("display_name", facts.display_name()),
         ("family", facts.family()),
     ] {
-        let is_bad = |name: &&str| name.trim().is_empty() || id_flaw(name, longest).is_some();
+        let is_bad = |name: &&str| name.trim().is_empty() || id_flaw(name, max_len).is_some();
         if let Some(name) = name.filter(is_bad) {
-            let expected = format!("1 to {longest} bytes without control characters");
+            let expected = format!("1 to {max_len} bytes without control characters");
             return Err(BuildError::new(field, name, expected));
         }
     }

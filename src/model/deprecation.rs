@@ -1,23 +1,27 @@
-//! Whether, and since when, a provider advises against a model.
+//! The deprecation of a model.
 
 use std::{fmt, str::FromStr};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Serialize, Serializer};
 
-/// That a provider advises against a model, or ends it on a day.
+/// The deprecation of a model, with the day of its shutdown if known.
+///
+/// Serialised and displayed as `YYYY-MM-DD`, or as `deprecated` without a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Deprecation(Option<Date>);
 
-/// From this year on, a day stands for "never".
+/// A day in this year or later means "never".
 const NEVER: i16 = 2098;
 
 impl Deprecation {
-    /// Deprecated, without a day.
+    /// A deprecation without a known day.
     pub const UNDATED: Self = Self(None);
 
-    /// Ends on this day of the Gregorian calendar; `None`: there is no such day, or it
-    /// lies in 2098 or later, which providers write for "never".
+    /// Creates a deprecation with a shutdown on a day of the Gregorian calendar.
+    ///
+    /// Returns `None` if the day does not exist, or is in 2098 or later, which providers use for
+    /// "never".
     ///
     /// ```
     /// use tower_models_cache::Deprecation;
@@ -33,36 +37,36 @@ impl Deprecation {
         (date.year() < NEVER).then_some(Self(Some(date)))
     }
 
-    /// The day of this moment, in seconds since the Unix epoch, in UTC.
+    /// The UTC day of a time in seconds since the Unix epoch.
     pub(crate) fn at(seconds: i64) -> Option<Self> {
-        // 0 stands for "never", too.
-        let moment = Timestamp::from_second(seconds)
+        // 0 means "never" as well.
+        let timestamp = Timestamp::from_second(seconds)
             .ok()
             .filter(|_| seconds > 0)?;
-        Self::on_date(TimeZone::UTC.to_datetime(moment).date())
+        Self::on_date(TimeZone::UTC.to_datetime(timestamp).date())
     }
 
-    /// The day of a text: `YYYY-MM-DD`, or a moment as of RFC 3339, taken in UTC.
+    /// Parses `YYYY-MM-DD`, or an RFC 3339 timestamp, of which the UTC day is used.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         match Timestamp::from_str(text) {
-            Ok(moment) => Self::at(moment.as_second()),
+            Ok(timestamp) => Self::at(timestamp.as_second()),
             Err(_) => Self::on_date(Date::from_str(text).ok()?),
         }
     }
 
-    /// The day as year, month and day, if it is known.
+    /// Returns year, month and day, if known.
     pub fn date(self) -> Option<(i16, i8, i8)> {
         let date = self.0?;
         Some((date.year(), date.month(), date.day()))
     }
 
-    /// Whether the day is known.
+    /// Returns whether the day is known.
     pub fn is_dated(self) -> bool {
         self.0.is_some()
     }
 }
 
-/// The day as `YYYY-MM-DD`, or `deprecated`.
+/// Writes the day as `YYYY-MM-DD`, or `deprecated`.
 impl fmt::Display for Deprecation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -83,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_are_read_in_every_form_and_never_is_no_day() {
+    fn days_are_parsed_unless_they_mean_never() {
         let text = |text| Deprecation::from_text(text).map(|day| day.to_string());
         assert_eq!(text("2026-10-23").as_deref(), Some("2026-10-23"));
         assert_eq!(

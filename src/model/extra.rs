@@ -1,12 +1,12 @@
-//! What a provider tells of a model beyond what the crate has a name for.
+//! Additional fields of a model, for which the crate has no property.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// The names under which the crate's own fields are served.
-const TAKEN: [&str; 16] = [
+/// The names of the fields that the crate serves itself.
+const RESERVED: [&str; 16] = [
     "architecture",
     "capabilities",
     "context_length",
@@ -22,22 +22,22 @@ const TAKEN: [&str; 16] = [
     "open_weights",
     "owned_by",
     "pricing",
-    "error", // clients take a record that has one for a failure
+    "error", // clients treat a record with this field as an error
 ];
 
-/// Further fields of a model: a JSON object, sorted by name and without spaces, so that
-/// equal fields are equal bytes. An empty one takes no memory.
+/// Additional fields of a model: a JSON object, sorted by name and without whitespace, so that
+/// equal fields are equal bytes. An empty one does not allocate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Extra(Option<Box<str>>);
 
 impl Extra {
-    /// Whether a field of this name can stand beside those of the crate.
+    /// Whether the crate does not serve a field of this name itself.
     pub(crate) fn is_free(name: &str) -> bool {
-        !TAKEN.contains(&name)
+        !RESERVED.contains(&name)
     }
 
-    /// The fields of these names, each with its value as JSON text without spaces. Of
-    /// one name twice the last counts.
+    /// Creates fields from names and values, as JSON text without whitespace. The last of
+    /// several fields of one name wins.
     pub(crate) fn new<'a>(fields: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Self {
         let fields = fields.into_iter().filter(|(name, _)| Self::is_free(name));
         let mut sorted = Vec::from_iter(fields);
@@ -59,9 +59,9 @@ impl Extra {
         Self(Some(text.into_boxed_str()))
     }
 
-    /// The same fields, and one more.
+    /// Adds a field, replacing one of the same name.
     pub(crate) fn with(&self, name: &str, value: &impl Serialize) -> Self {
-        // By way of a value, whose objects are sorted: a map may be in any order.
+        // The objects of a `Value` are sorted. Those of the argument may be in any order.
         let Ok(value) = serde_json::to_value(value) else {
             return self.clone();
         };
@@ -71,7 +71,7 @@ impl Extra {
         Self::new(fields.chain([(Cow::Borrowed(name), Cow::Owned(value))]))
     }
 
-    /// The fields of both, those of the first before those of the second.
+    /// Merges two sets of fields. The first takes precedence.
     pub(super) fn merged(first: &Self, second: &Self) -> Self {
         if second.is_empty() || first == second {
             return first.clone();
@@ -90,7 +90,7 @@ impl Extra {
         Some(self.fields().get(name)?.get())
     }
 
-    /// The fields as they stand inside of an object: `"a":1,"b":2`, or nothing.
+    /// The members of the object without its braces: `"a":1,"b":2`, or an empty string.
     pub(crate) fn members(&self) -> &str {
         let text = self.0.as_deref().unwrap_or("{}");
         &text[1..text.len() - 1]
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_sorted_and_those_of_the_crate_are_not_replaced() {
+    fn fields_are_sorted_and_reserved_names_ignored() {
         let fields = [("z", "1"), ("id", "2"), ("a\"", "[3]"), ("z", "4")];
         let fields = fields.map(|(name, value)| (Cow::from(name), Cow::from(value)));
         let extra = Extra::new(fields);

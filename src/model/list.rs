@@ -1,4 +1,4 @@
-//! The list of models that a provider offers, and what was wrong with its records.
+//! The model list of a provider, and the flaws of its records.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use serde::{Serialize, Serializer};
 
 use super::Model;
 
-/// All models of one provider: what a [source](crate::Source) answers with.
+/// All models of one provider: the response of a [source](crate::Source).
 ///
-/// Order does not matter, and duplicates are allowed: the cache sorts by id, and of two
-/// records of one id keeps the one that tells more.
+/// Order does not matter, and duplicates are allowed: the cache sorts by id, and keeps the
+/// record with the most properties of those with one id.
 ///
 /// ```
 /// use tower_models_cache::{Model, ModelList};
@@ -26,19 +26,19 @@ pub struct ModelList {
 }
 
 impl ModelList {
-    /// The models, in the order in which the provider gave them.
+    /// Returns the models, in the order of the provider's response.
     pub fn models(&self) -> &[Model] {
         &self.models
     }
 
-    /// Says that `records` of the provider's answer could not be read. They are
-    /// counted in the provider's [status](crate::ProviderStatus::skipped).
+    /// Sets the number of records in the provider's response that could not be read. It is
+    /// added to the provider's [status](crate::ProviderStatus::skipped).
     pub fn with_skipped(mut self, records: usize) -> Self {
         self.flaws = Flaws::skipping(records);
         self
     }
 
-    /// How many records of the provider's answer could not be read.
+    /// Returns the number of records in the provider's response that could not be read.
     pub fn skipped(&self) -> usize {
         self.flaws.skipped()
     }
@@ -48,7 +48,7 @@ impl ModelList {
         self
     }
 
-    /// Says in which dialect the list was.
+    /// Sets the dialect that the list was in.
     pub(crate) fn with_dialect(mut self, dialect: &'static str) -> Self {
         self.dialect = Some(dialect);
         self
@@ -58,7 +58,7 @@ impl ModelList {
         self.dialect
     }
 
-    /// Says that the list is the declared one, given where the provider has none.
+    /// Marks the list as declared in the configuration, and not fetched.
     pub(crate) fn into_declared(mut self) -> Self {
         self.declared = true;
         self
@@ -90,31 +90,32 @@ impl FromIterator<Model> for ModelList {
 
 // ===== Flaws =====
 
-/// What can be wrong with one record of a list. It costs the record alone, or only a
-/// field of it, and never the list.
+/// A flaw of one record of a list. Because of it the record is skipped, or a field is dropped.
+/// It never affects the rest of the list.
 ///
-/// Serialised, it is its [word](Self::as_str).
+/// Serialised as its [name](Self::as_str).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RecordFlaw {
-    /// It is not what a record of its dialect is. The record is skipped.
+    /// The record is not valid in its dialect. It is skipped.
     Unreadable,
-    /// It has no id, or one that is not text. The record is skipped.
+    /// The record has no id, or its id is not a string. It is skipped.
     NoId,
-    /// Its id is longer than 512 bytes. The record is skipped.
+    /// The id is longer than 512 bytes. The record is skipped.
     IdTooLong,
-    /// Its id has control characters, marks that turn the direction of text, or bytes that
-    /// are no text. The record is skipped.
+    /// The id contains control characters, bidirectional formatting characters or invalid
+    /// UTF-8. The record is skipped.
     IdCharacters,
-    /// It is nested deeper than 64 levels. The record is skipped.
+    /// The record is nested deeper than 64 levels. It is skipped.
     TooDeep,
-    /// The display name, the owner or the family is longer than 512 bytes, or has characters
-    /// that an id must not have. That field is dropped, and the record stays.
+    /// The display name, the owner or the family is longer than 512 bytes, or contains
+    /// characters that are not allowed in an id. That field is dropped, and the record is kept.
     Name,
 }
 
 impl RecordFlaw {
-    /// The flaw as one word, for logs and metrics, such as `id_too_long`. It never changes.
+    /// Returns the name of the flaw for logs and metrics, such as `id_too_long`. The names are
+    /// stable.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
@@ -126,7 +127,7 @@ impl RecordFlaw {
         }
     }
 
-    /// Whether a record with this flaw is not listed.
+    /// Returns whether a record with this flaw is skipped.
     pub fn costs_the_record(self) -> bool {
         self != Self::Name
     }
@@ -144,25 +145,25 @@ impl Serialize for RecordFlaw {
     }
 }
 
-/// How often one flaw was met in a list.
+/// How often a flaw occurs in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FlawCount {
     /// The flaw.
     pub flaw: RecordFlaw,
-    /// How many records have it.
+    /// The number of records with this flaw.
     pub records: usize,
-    /// Where the first of them stands in the provider's answer, counted from 0 over all
-    /// pages, if that is known.
+    /// The index of the first such record in the provider's response, counted from 0 over all
+    /// pages, if known.
     pub first: Option<usize>,
 }
 
-/// The flaws of a list, each with its count; nearly always none.
+/// The flaws of a list with their counts. Usually empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flaws(Vec<FlawCount>);
 
 impl Flaws {
-    /// So many records that could not be read.
+    /// Creates the flaws for a number of unreadable records.
     pub(crate) fn skipping(records: usize) -> Self {
         let mut flaws = Self::default();
         flaws.count(RecordFlaw::Unreadable, records, None);
@@ -173,7 +174,7 @@ impl Flaws {
         self.count(flaw, 1, at.into());
     }
 
-    /// Takes in the flaws of a further page, before which there were `records`.
+    /// Adds the flaws of the next page. `records` is the number of records before it.
     pub(crate) fn append(&mut self, page: &Self, records: usize) {
         for of in &page.0 {
             self.count(of.flaw, of.records, of.first.map(|first| first + records));
@@ -194,10 +195,11 @@ impl Flaws {
         }
     }
 
-    /// How many records are not listed for their flaws.
+    /// The number of records that were skipped.
     pub(crate) fn skipped(&self) -> usize {
-        let costly = |of: &&FlawCount| of.flaw.costs_the_record();
-        self.0.iter().filter(costly).map(|of| of.records).sum()
+        let is_skipped = |count: &&FlawCount| count.flaw.costs_the_record();
+        let counts = self.0.iter().filter(is_skipped);
+        counts.map(|count| count.records).sum()
     }
 
     pub(crate) fn counts(&self) -> &[FlawCount] {

@@ -1,11 +1,12 @@
-//! What is known of one model from two sides: which side goes before.
+//! Merging of two descriptions of a model.
 
 use super::{Capabilities, Extra, Model, Prices};
 
 impl Model {
-    /// A description: facts of a model, without its id. It is for
-    /// [enrichers](crate::Enrich) and [overrides](crate::Builder::override_model), and
-    /// cannot be listed.
+    /// Creates an empty description: properties of a model without its id.
+    ///
+    /// Descriptions are for [enrichers](crate::Enrich) and
+    /// [overrides](crate::Builder::override_model). A provider cannot list one.
     ///
     /// ```
     /// use tower_models_cache::Model;
@@ -17,17 +18,18 @@ impl Model {
         Self::new("")
     }
 
-    /// Takes from a description what is not known. Prices belong together: they are taken
-    /// where none is known at all. So do the window and what fits into it: no model takes
-    /// in more than its own window.
+    /// Fills unknown properties from another description.
+    ///
+    /// Prices are only filled together, if none is known. A maximum input that is larger than
+    /// the context length of the model is ignored.
     pub(crate) fn fill(&mut self, from: &Self) {
         fill(&mut self.owned_by, &from.owned_by);
         fill(&mut self.display_name, &from.display_name);
         fill(&mut self.family, &from.family);
         fill(&mut self.context_length, &from.context_length);
-        let fits = |most: &u64| self.context_length.is_none_or(|window| *most <= window);
-        let most = from.max_input_tokens.filter(fits);
-        fill(&mut self.max_input_tokens, &most);
+        let fits = |max: &u64| self.context_length.is_none_or(|window| *max <= window);
+        let max_input = from.max_input_tokens.filter(fits);
+        fill(&mut self.max_input_tokens, &max_input);
         fill(&mut self.max_output_tokens, &from.max_output_tokens);
         fill(&mut self.prices, &from.prices);
         fill(&mut self.created, &from.created);
@@ -43,7 +45,8 @@ impl Model {
         self.extra = Extra::merged(&self.extra, &from.extra);
     }
 
-    /// Takes all that a description knows, each price and each capability for itself.
+    /// Replaces all properties that another description has. Each price and each capability is
+    /// replaced individually.
     pub(crate) fn replace(&mut self, by: &Self) {
         let prices = match (&self.prices, &by.prices) {
             (Some(own), Some(by)) => Some(Box::new(by.or(own))),
@@ -61,8 +64,7 @@ impl Model {
         *self = by;
     }
 
-    /// What does not change from one provider of a model to another: neither what it costs
-    /// there, nor how long it stays there.
+    /// Removes the properties that depend on the provider of the model: prices and deprecation.
     pub(crate) fn without_terms(mut self) -> Self {
         self.prices = None;
         self.deprecation = None;
@@ -90,7 +92,7 @@ impl Prices {
 }
 
 impl Capabilities {
-    /// What is known here, and beside it what is known there.
+    /// The union. Where both are known, `self` takes precedence.
     fn or(self, other: Self) -> Self {
         let more = other.known & !self.known;
         Self {
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_stays_and_what_is_not_is_filled() {
+    fn fill_keeps_known_properties() {
         let mut model = full(9, "1");
         model.fill(&full(4, "2"));
         assert_eq!(model, full(9, "1"));
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_replaces_is_all_that_it_knows_and_nothing_else() {
+    fn replace_keeps_properties_unknown_to_the_other() {
         let mut model = full(9, "1");
         model.replace(&full(4, "2"));
         assert_eq!(model, full(4, "2"));
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_filled_that_does_not_fit_into_the_window() {
+    fn fill_ignores_input_beyond_context_length() {
         let mut model = Model::new("a").with_context_length(5);
         model.fill(&Model::description().with_max_input_tokens(6));
         assert_eq!(model.max_input_tokens(), None);

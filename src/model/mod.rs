@@ -1,4 +1,4 @@
-//! Plain values: a model, and the list of models that a provider offers.
+//! Data types: a model and its properties, and the list of models of a provider.
 
 mod deprecation;
 mod extra;
@@ -19,9 +19,9 @@ pub use self::{
 };
 pub(crate) use self::{extra::Extra, list::Flaws};
 
-/// One model, as its provider describes it.
+/// A model, as described by its provider.
 ///
-/// Only the id is required. What is unknown stays absent: it is never guessed.
+/// Only the id is required. An unknown property is absent and never guessed.
 ///
 /// ```
 /// use tower_models_cache::{Modality, Model};
@@ -38,7 +38,7 @@ pub(crate) use self::{extra::Extra, list::Flaws};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
     id: Box<str>,
-    /// Where it is not the id.
+    /// `None` if it is the same as `id`.
     upstream_id: Option<Box<str>>,
     owned_by: Option<Box<str>>,
     display_name: Option<Box<str>>,
@@ -57,7 +57,10 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model of this id, exactly as its provider wants to be asked for it.
+    /// Creates a model with the id that its provider uses in requests.
+    ///
+    /// A valid id has 1 to 512 bytes and no control characters. A fetched model with an invalid
+    /// id is skipped and [counted](RecordFlaw).
     pub fn new(id: impl Into<String>) -> Self {
         Self {
             id: id.into().into_boxed_str(),
@@ -79,76 +82,76 @@ impl Model {
         }
     }
 
-    /// Sets the id by which the provider is asked for the model, where it is not the
-    /// one to be listed: `models/gemini-2.5-flash` for `gemini-2.5-flash`.
+    /// Sets the id to use in requests to the provider, if it differs from the listed one:
+    /// `models/gemini-2.5-flash` for `gemini-2.5-flash`.
     pub fn with_upstream_id(mut self, id: impl Into<String>) -> Self {
         let id = id.into().into_boxed_str();
         self.upstream_id = (id != self.id).then_some(id);
         self
     }
 
-    /// Sets when the model was created, in seconds since the Unix epoch.
+    /// Sets the creation date, in seconds since the Unix epoch.
     pub fn with_created(mut self, created: impl Into<Option<u32>>) -> Self {
         self.created = created.into();
         self
     }
 
-    /// Sets who owns the model.
+    /// Sets the owner of the model.
     pub fn with_owned_by(mut self, owner: impl Into<String>) -> Self {
         self.owned_by = Some(owner.into().into_boxed_str());
         self
     }
 
-    /// Sets the name that a person is shown.
+    /// Sets the human-readable name.
     pub fn with_display_name(mut self, name: impl Into<String>) -> Self {
         self.display_name = Some(name.into().into_boxed_str());
         self
     }
 
-    /// Sets the context window, in tokens.
+    /// Sets the context length, in tokens.
     pub fn with_context_length(mut self, tokens: impl Into<Option<u64>>) -> Self {
         self.context_length = tokens.into();
         self
     }
 
-    /// Sets how much the model takes in at the most, in tokens, where that is another
-    /// number than the [context window](Self::with_context_length).
+    /// Sets the maximum input, in tokens, if it differs from the
+    /// [context length](Self::with_context_length).
     pub fn with_max_input_tokens(mut self, tokens: impl Into<Option<u64>>) -> Self {
         self.max_input_tokens = tokens.into();
         self
     }
 
-    /// Sets the longest answer, in tokens.
+    /// Sets the maximum output, in tokens.
     pub fn with_max_output_tokens(mut self, tokens: impl Into<Option<u64>>) -> Self {
         self.max_output_tokens = tokens.into();
         self
     }
 
-    /// Sets the family that the model belongs to, such as `qwen`.
+    /// Sets the model family, such as `qwen`.
     pub fn with_family(mut self, family: impl Into<String>) -> Self {
         self.family = Some(family.into().into_boxed_str());
         self
     }
 
-    /// Sets whether the model's weights can be had.
+    /// Sets whether the weights of the model are openly available.
     pub fn with_open_weights(mut self, open: impl Into<Option<bool>>) -> Self {
         self.open_weights = open.into();
         self
     }
 
-    /// Sets what the model takes in.
+    /// Sets the input modalities.
     pub fn with_input(mut self, modalities: impl Into<Modalities>) -> Self {
         self.input = modalities.into();
         self
     }
 
-    /// Sets what the model gives out.
+    /// Sets the output modalities.
     pub fn with_output(mut self, modalities: impl Into<Modalities>) -> Self {
         self.output = modalities.into();
         self
     }
 
-    /// Sets whether the model can do something; `None` leaves that as it is.
+    /// Sets whether the model has a capability. `None` changes nothing.
     pub fn with_capability(mut self, capability: Capability, has: impl Into<Option<bool>>) -> Self {
         if let Some(has) = has.into() {
             self.capabilities.set(capability, has);
@@ -156,29 +159,28 @@ impl Model {
         self
     }
 
-    /// Sets what the model costs.
+    /// Sets the prices of the model.
     pub fn with_prices(mut self, prices: Prices) -> Self {
         self.prices = (!prices.is_empty()).then(|| Box::new(prices));
         self
     }
 
-    /// Sets that the provider advises against the model.
+    /// Sets the deprecation of the model.
     pub fn with_deprecation(mut self, deprecation: impl Into<Option<Deprecation>>) -> Self {
         self.deprecation = deprecation.into();
         self
     }
 
-    /// Adds a field that is served beside those of the crate, in place of an earlier one
-    /// of this name.
+    /// Adds a field to the served record, replacing an additional field of the same name.
     ///
-    /// A value that cannot be written as JSON is left out, and so is a field under whose
-    /// name the crate serves one of its own, such as `created`.
+    /// The field is ignored if the value cannot be serialised as JSON, or if the crate serves a
+    /// field of that name itself, such as `created`.
     pub fn with_extra(mut self, name: &str, value: impl Serialize) -> Self {
         self.extra = self.extra.with(name, &value);
         self
     }
 
-    /// Sets that the model takes text and images in, if this is a yes.
+    /// Sets the input modalities to text and images, if `sees` is true.
     pub(crate) fn with_vision(self, sees: Option<bool>) -> Self {
         match sees {
             Some(true) => self.with_input([Modality::Text, Modality::Image]),
@@ -186,7 +188,7 @@ impl Model {
         }
     }
 
-    /// Sets those of the two names that are known, without spaces at their ends.
+    /// Sets the owner and the display name, trimmed, unless they are absent or blank.
     pub(crate) fn with_names(
         mut self,
         owner: Option<Cow<'_, str>>,
@@ -207,116 +209,116 @@ impl Model {
         self
     }
 
-    /// The id under which the model is listed, without any prefix of ours.
+    /// Returns the id of the model, without the prefix of the provider.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The id by which the provider is asked for the model. Most often the same as
+    /// Returns the id to use in requests to the provider. It is usually the same as
     /// [`id`](Self::id).
     pub fn upstream_id(&self) -> &str {
         self.upstream_id.as_deref().unwrap_or(&self.id)
     }
 
-    /// When the model was created, in seconds since the Unix epoch.
+    /// Returns the creation date, in seconds since the Unix epoch.
     pub fn created(&self) -> Option<u32> {
         self.created
     }
 
-    /// Who owns the model.
+    /// Returns the owner of the model.
     pub fn owned_by(&self) -> Option<&str> {
         self.owned_by.as_deref()
     }
 
-    /// The name that a person is shown.
+    /// Returns the human-readable name.
     pub fn display_name(&self) -> Option<&str> {
         self.display_name.as_deref()
     }
 
-    /// The context window, in tokens.
+    /// Returns the context length, in tokens.
     pub fn context_length(&self) -> Option<u64> {
         self.context_length
     }
 
-    /// How much the model takes in at the most, in tokens, where that is another number
-    /// than the [context window](Self::context_length).
+    /// Returns the maximum input, in tokens, if it differs from the
+    /// [context length](Self::context_length).
     pub fn max_input_tokens(&self) -> Option<u64> {
         self.max_input_tokens
     }
 
-    /// How much the model takes in at the most, as clients are told: its own number, or
-    /// else the context window, which is what most clients mean by it.
+    /// The maximum input that is served to clients: the model's own, or else the context length,
+    /// which is what most clients expect.
     pub(crate) fn input_limit(&self) -> Option<u64> {
         self.max_input_tokens.or(self.context_length)
     }
 
-    /// The longest answer, in tokens.
+    /// Returns the maximum output, in tokens.
     pub fn max_output_tokens(&self) -> Option<u64> {
         self.max_output_tokens
     }
 
-    /// The family that the model belongs to.
+    /// Returns the model family.
     pub fn family(&self) -> Option<&str> {
         self.family.as_deref()
     }
 
-    /// Whether the model's weights can be had.
+    /// Returns whether the weights of the model are openly available, if known.
     pub fn open_weights(&self) -> Option<bool> {
         self.open_weights
     }
 
-    /// What the model takes in; empty: not known.
+    /// Returns the input modalities. An empty set means unknown.
     pub fn input(&self) -> Modalities {
         self.input
     }
 
-    /// What the model gives out; empty: not known.
+    /// Returns the output modalities. An empty set means unknown.
     pub fn output(&self) -> Modalities {
         self.output
     }
 
-    /// What the model can do.
+    /// Returns the known capabilities.
     pub fn capabilities(&self) -> Capabilities {
         self.capabilities
     }
 
-    /// What the model costs, where that is known.
+    /// Returns the prices, if any is known.
     pub fn prices(&self) -> Option<&Prices> {
         self.prices.as_deref()
     }
 
-    /// Whether the provider advises against the model.
+    /// Returns the deprecation, if the model is deprecated.
     pub fn deprecation(&self) -> Option<Deprecation> {
         self.deprecation
     }
 
-    /// The field of this name among those that the crate knows nothing of, as JSON text.
+    /// Returns the additional field of this name, as JSON text.
     pub fn extra(&self, name: &str) -> Option<&str> {
         self.extra.get(name)
     }
 
-    /// All of those fields, as they stand inside of a JSON object.
+    /// All additional fields, as the members of a JSON object without its braces.
     pub(crate) fn extra_members(&self) -> &str {
         self.extra.members()
     }
 
-    pub(crate) fn forget_created(&mut self) {
+    pub(crate) fn clear_created(&mut self) {
         self.created = None;
     }
 
-    pub(crate) fn forget_owned_by(&mut self) {
+    pub(crate) fn clear_owned_by(&mut self) {
         self.owned_by = None;
     }
 
-    pub(crate) fn forget_display_name(&mut self) {
+    pub(crate) fn clear_display_name(&mut self) {
         self.display_name = None;
     }
 
-    pub(crate) fn forget_family(&mut self) {
+    pub(crate) fn clear_family(&mut self) {
         self.family = None;
     }
 
-    /// Every fact that is served or routed by.
+    /// All properties that are served or used for routing.
     pub(crate) fn facts(&self) -> impl Ord + std::hash::Hash {
         (
             (&self.id, &self.upstream_id),
@@ -329,7 +331,7 @@ impl Model {
         )
     }
 
-    /// How many facts are known of the model: the fuller of two records wins.
+    /// The number of known properties. Of two records with one id, the one with more wins.
     pub(crate) fn known_fields(&self) -> usize {
         [
             self.owned_by.is_some(),

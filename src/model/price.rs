@@ -1,14 +1,14 @@
-//! What a model costs: decimal numbers, never binary floats.
+//! The prices of a model, as exact decimal numbers.
 
 use std::{fmt, str::FromStr};
 
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 
-/// An amount of US dollars for one unit, exactly as a provider states it.
+/// An amount of US dollars per unit, exactly as stated by a provider.
 ///
-/// Reads decimal text, with or without an exponent, and prints it without one and
-/// without zeros at the end: `"3.50e-7"` is `0.00000035`.
+/// Parsed from decimal text with or without an exponent. Displayed and serialised as text
+/// without an exponent or trailing zeros: `"3.50e-7"` is `0.00000035`.
 ///
 /// ```
 /// use tower_models_cache::Price;
@@ -20,19 +20,19 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Price(Decimal);
 
-/// A text that is no amount: no decimal number, a negative one, or one of more than
-/// 28 digits.
+/// The error returned when parsing a [`Price`] from text that is not a decimal number, is
+/// negative, or has more than 28 digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParsePriceError;
 
 impl Price {
-    /// The amount for one unit, where `text` is the amount for 10^`power` of them.
+    /// The amount per unit, if `text` is the amount per 10^`power` units.
     pub(crate) fn per(text: &str, power: u32) -> Option<Self> {
         let text = text.trim();
         let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let exponent: i32 = exponent.parse().ok()?;
         if digits.contains('_') {
-            return None; // decimal text to the library alone
+            return None; // accepted by the library, but not decimal text
         }
         let mut amount = Decimal::from_str_exact(digits).ok()?;
         if amount.is_sign_negative() && !amount.is_zero() {
@@ -44,7 +44,7 @@ impl Price {
             return Some(Self(Decimal::ZERO));
         }
         let scale = i64::from(amount.scale()) + i64::from(power) - i64::from(exponent);
-        // More places before the point than there are digits: as many zeros behind them.
+        // The number has trailing zeros before the decimal point.
         let zeros = u32::try_from(-scale).unwrap_or(0);
         amount.set_scale(u32::try_from(scale.max(0)).ok()?).ok()?;
         if zeros > 0 {
@@ -82,16 +82,16 @@ impl Serialize for Price {
 
 impl fmt::Display for ParsePriceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an amount of at most 28 digits")
+        f.write_str("invalid price, expected a non-negative decimal number of at most 28 digits")
     }
 }
 
 impl std::error::Error for ParsePriceError {}
 
-/// What a model costs, in US dollars. What is not known is absent; zero is a price.
+/// The prices of a model, in US dollars. An unknown price is absent; zero is a price.
 ///
-/// Serialised, the names are OpenRouter's, and the amounts are text. Fields may be added:
-/// set what you know, and take the rest from the default.
+/// Serialised with the names of OpenRouter, and with amounts as text. Fields may be added in
+/// future versions: use `..Prices::default()` to construct this.
 ///
 /// ```
 /// use tower_models_cache::Prices;
@@ -105,28 +105,28 @@ impl std::error::Error for ParsePriceError {}
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Prices {
-    /// For a token of what is asked.
+    /// Per input token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Price>,
-    /// For a token of what is answered.
+    /// Per output token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completion: Option<Price>,
-    /// For a token that is read from the provider's cache.
+    /// Per token read from the provider's prompt cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_cache_read: Option<Price>,
-    /// For a token that is written to the provider's cache.
+    /// Per token written to the provider's prompt cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_cache_write: Option<Price>,
-    /// For a request.
+    /// Per request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Price>,
-    /// For an image that is taken in.
+    /// Per input image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<Price>,
 }
 
 impl Prices {
-    /// Whether no price is known.
+    /// Returns whether no price is known.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_are_exact_and_have_one_form() {
+    fn amounts_are_exact_and_normalised() {
         for (text, power, expected) in [
             ("0.0000025", 0, Some("0.0000025")),
             ("3.5e-7", 0, Some("0.00000035")),

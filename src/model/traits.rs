@@ -1,12 +1,12 @@
-//! What a model takes, gives and can do: small sets.
+//! The modalities and capabilities of a model, as small sets.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// A kind of what a model takes in or gives out.
+/// A kind of input or output of a model.
 ///
-/// Serialised, it is its [word](Self::as_str).
+/// Serialised as its [name](Self::as_str).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -17,17 +17,17 @@ pub enum Modality {
     Image,
     /// Files such as PDF documents.
     File,
-    /// Sound of any kind.
+    /// Audio of any kind.
     Audio,
-    /// Moving images.
+    /// Video.
     Video,
-    /// Vectors.
+    /// Embedding vectors.
     Embeddings,
-    /// Spoken text.
+    /// Synthesised speech.
     Speech,
-    /// Text of what was spoken.
+    /// Transcribed speech.
     Transcription,
-    /// An order of documents.
+    /// A ranking of documents.
     Rerank,
 }
 
@@ -44,7 +44,8 @@ impl Modality {
         Self::Rerank,
     ];
 
-    /// The word under which it is served, such as `text`. It never changes.
+    /// Returns the name under which the modality is served, such as `text`. The names are
+    /// stable.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -59,7 +60,7 @@ impl Modality {
         }
     }
 
-    /// The modality that providers call so, in whatever case.
+    /// Parses a provider's name of a modality, ignoring case.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         const NAMES: [(&str, Modality); 14] = [
             ("text", Modality::Text),
@@ -94,22 +95,24 @@ impl Serialize for Modality {
     }
 }
 
-/// A set of modalities; empty: not known.
+/// A set of modalities. An empty set means unknown.
+///
+/// Serialised as a list of [names](Modality::as_str).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Modalities(u16);
 
 impl Modalities {
-    /// Whether this one is in the set.
+    /// Returns whether the modality is in the set.
     pub fn contains(self, modality: Modality) -> bool {
         self.0 & (1 << modality as u8) != 0
     }
 
-    /// Whether nothing is known.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0 == 0
     }
 
-    /// Those in the set, always in the same order.
+    /// Returns an iterator over the modalities, in the order of declaration.
     pub fn iter(self) -> impl Iterator<Item = Modality> {
         let all = Modality::ALL.into_iter();
         all.filter(move |&modality| self.contains(modality))
@@ -140,24 +143,24 @@ impl Serialize for Modalities {
     }
 }
 
-/// Something that a model can do, or cannot.
+/// A capability that a model has or lacks.
 ///
-/// Serialised, it is its [word](Self::as_str).
+/// Serialised as its [name](Self::as_str).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Capability {
-    /// Holds conversations.
+    /// Chat completion.
     Chat,
-    /// Calls tools.
+    /// Tool calls.
     Tools,
-    /// Thinks before it answers.
+    /// Reasoning before the response.
     Reasoning,
-    /// Keeps to a given JSON schema.
+    /// Output that follows a given JSON schema.
     StructuredOutput,
-    /// Can be fine-tuned.
+    /// Fine-tuning.
     FineTuning,
-    /// Answers in batches.
+    /// Batch requests.
     Batch,
 }
 
@@ -171,7 +174,8 @@ impl Capability {
         Self::Batch,
     ];
 
-    /// The word under which it is served, such as `structured_output`. It never changes.
+    /// Returns the name under which the capability is served, such as `structured_output`. The
+    /// names are stable.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Chat => "chat",
@@ -183,7 +187,7 @@ impl Capability {
         }
     }
 
-    /// The capability of this word.
+    /// Parses the [name](Self::as_str) of a capability.
     #[cfg(feature = "config")]
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.as_str() == name)
@@ -202,8 +206,9 @@ impl Serialize for Capability {
     }
 }
 
-/// What is known of what a model can do: of each capability that it has it, that it
-/// lacks it, or nothing.
+/// The known capabilities of a model. Each capability is present, absent or unknown.
+///
+/// Serialised as a map from [names](Capability::as_str) to `true` or `false`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Capabilities {
     pub(super) known: u8,
@@ -211,7 +216,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Whether the model has the capability; `None`: not known.
+    /// Returns whether the model has the capability, or `None` if that is unknown.
     pub fn get(self, capability: Capability) -> Option<bool> {
         let bit = 1 << capability as u8;
         (self.known & bit != 0).then_some(self.present & bit != 0)
@@ -227,12 +232,12 @@ impl Capabilities {
         }
     }
 
-    /// Whether nothing is known.
+    /// Returns whether no capability is known.
     pub fn is_empty(&self) -> bool {
         self.known == 0
     }
 
-    /// What is known, always in the same order.
+    /// Returns an iterator over the known capabilities, in the order of declaration.
     pub fn iter(self) -> impl Iterator<Item = (Capability, bool)> {
         let known = move |capability| Some((capability, self.get(capability)?));
         Capability::ALL.into_iter().filter_map(known)

@@ -1,4 +1,7 @@
-//! A provider: a name, where its list comes from, and how it is listed.
+//! Providers: named sources of models.
+//!
+//! A [`Provider`] has a name, a backend that its list is fetched from, and options for how
+//! its models are listed. `dialect` parses lists, `http` fetches them.
 
 mod dialect;
 mod http;
@@ -13,7 +16,7 @@ use http_body::Body;
 use tower_service::Service;
 
 #[cfg(feature = "bedrock")]
-pub(crate) use self::http::{Authorize, KeptCredential};
+pub(crate) use self::http::{Authorize, CachedCredential};
 #[cfg(feature = "config")]
 pub(crate) use self::http::{check_base_url, names_a_key};
 #[cfg(feature = "catalog")]
@@ -36,26 +39,30 @@ use crate::{
     secret::{IntoSecret, Secret},
 };
 
-/// The longest interval and timeout that are taken for meant: a year.
+/// The longest interval or timeout that is accepted: a year.
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A named source of models, and how its models are listed.
 ///
-/// Clones share the source. What the options promise is checked when the layer is built, so
-/// the setters cannot fail: one that has no effect on this kind of provider, such as a key on
-/// a list that is declared, is an error there, which names it.
+/// There are three kinds: a provider fetched over HTTP ([`http`](Self::http),
+/// [`preset_with`](Self::preset_with)), a provider backed by a [`Source`]
+/// ([`source`](Self::source)), and a provider with a fixed list ([`fixed`](Self::fixed)).
+///
+/// Clones share the source. Setters do not fail: all settings are validated when the layer is
+/// built. A setter that has no effect on this kind of provider, such as a key on a fixed list,
+/// is an error then, and the error names the setter.
 #[derive(Clone)]
 pub struct Provider {
     name: Arc<str>,
     backend: Backend,
     fallback: Option<Arc<[Model]>>,
     filter: Option<Filter>,
-    /// The first setter that means something for another kind of provider only.
+    /// The first setter that was called but has no effect on this kind of provider.
     misplaced: Option<&'static str>,
     pub(crate) options: Options,
 }
 
-/// How a provider is listed and asked; nothing of it changes what it offers.
+/// How a provider is fetched and listed. None of it changes which models the provider offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) prefix: Prefix,
@@ -65,34 +72,34 @@ pub(crate) struct Options {
     pub(crate) catalog: CatalogName,
 }
 
-/// What the catalogue calls a provider.
+/// The name of a provider in the catalogue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum CatalogName {
-    /// By its own name.
+    /// The provider's own name.
     #[default]
     Own,
     Named(Arc<str>),
-    /// The catalogue does not know it.
+    /// The provider is not in the catalogue.
     Unknown,
 }
 
-/// Under which ids a provider's models are listed.
+/// Whether a provider's models are listed as `provider/id` or as `id`.
 ///
-/// In a configuration file it is `true`, `false` or `"on-conflict"`.
+/// In a configuration file this is `true`, `false` or `"on-conflict"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prefix {
     /// `provider/id`.
     #[default]
     Always,
-    /// The id alone. One that a provider declared before has is not listed.
+    /// `id`. A model whose id is already listed by a provider declared earlier is not listed.
     Never,
-    /// The id alone, and `provider/id` where a provider declared before has that id. As
-    /// `provider/id` every model is found in any case.
+    /// `id`, or `provider/id` if a provider declared earlier lists the same id. Every model
+    /// can also be looked up as `provider/id`.
     OnConflict,
 }
 
 impl Prefix {
-    /// The choice as one word: `always`, `never` or `on_conflict`. It never changes.
+    /// Returns `always`, `never` or `on_conflict`. These names are stable.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Always => "always",
@@ -121,31 +128,31 @@ enum Backend {
     Fixed(Arc<[Model]>),
 }
 
-/// Which of a provider's models are listed.
+/// Decides which of a provider's models are listed.
 #[derive(Clone)]
 pub(crate) struct Filter {
     keep: Arc<dyn Fn(&Model) -> bool + Send + Sync>,
-    /// Filters of the same rule are the same filter; a closure has no rule to tell.
+    /// Filters with equal rules are equal. `None` for a closure, which is equal only to itself.
     rule: Option<String>,
 }
 
 impl Provider {
-    /// A provider whose list an HTTP service answers with, in the OpenAI dialect
-    /// unless [`dialect`](Self::dialect) says otherwise.
+    /// Creates a provider whose list is fetched from an HTTP service, in the OpenAI dialect
+    /// unless [`dialect`](Self::dialect) sets another.
     ///
-    /// The service gets `GET /v1/models`, or the absolute address of the list
-    /// when a [`base_url`](Self::base_url) is set, with an empty body. It is
-    /// cloned for each page and polled ready first, so timeouts, retries, limits
-    /// and credentials can be tower layers around it. Nothing of a client's
-    /// request ever reaches it.
+    /// The service is called with `GET /v1/models` and an empty body, or with the absolute URI
+    /// of the list if a [`base_url`](Self::base_url) is set. It is cloned for each page and
+    /// polled ready before the call, so timeouts, retries, limits and credentials can be Tower
+    /// layers around it. No part of a client's request is ever passed to it.
     ///
-    /// A list that came with an `ETag` or `Last-Modified` is asked for with it the next
-    /// time (RFC 9110, section 13), at the same address and with the same headers. A
-    /// credential that a layer adds is not seen here: where it changes, and the provider
-    /// lists other models for another one, set it by [`token`](Self::token) instead.
+    /// If a list is received with an `ETag` or `Last-Modified`, the next fetch is a conditional
+    /// request (RFC 9110, section 13), provided that the URI and the headers are the same. A
+    /// credential that is added by a layer is not part of that comparison: if it changes, and
+    /// the provider lists different models for each credential, use [`token`](Self::token)
+    /// instead.
     ///
-    /// Where the request body's type cannot be inferred (an axum `Router` takes
-    /// any), name it: `Provider::http::<_, axum::body::Body, _>("lab", router)`.
+    /// If the type of the request body cannot be inferred (an axum `Router` accepts any), name
+    /// it: `Provider::http::<_, axum::body::Body, _>("lab", router)`.
     pub fn http<S, ReqBody, ResBody>(name: impl Into<String>, service: S) -> Self
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
@@ -159,12 +166,12 @@ impl Provider {
         Self::new(name, Backend::Http(Box::new(HttpBackend::new(service))))
     }
 
-    /// A provider of which a preset knows address, header of the key and dialect, asked
-    /// over a service of your own.
+    /// Creates a provider from a preset, which sets the address, the header of the key and the
+    /// dialect. The list is fetched through `service`.
     ///
-    /// Everything of a preset can be set otherwise afterwards. Where it
-    /// [needs a key](Preset::needs_key), building fails without one, or a
-    /// [`token`](Self::token), or a header that holds one.
+    /// The provider has the preset's [name](Preset::name). All settings can be overridden
+    /// afterwards. If the preset [needs a key](Preset::needs_key), building the layer fails
+    /// unless a key, a [`token`](Self::token) or a header with a credential is set.
     pub fn preset_with<S, ReqBody, ResBody>(
         preset: Preset,
         secret: impl IntoSecret,
@@ -186,7 +193,7 @@ impl Provider {
         }
     }
 
-    /// Sets all that a preset knows of a provider, but its name.
+    /// Applies all settings of a preset except its name.
     pub(crate) fn with_preset(mut self, preset: Preset) -> Self {
         if let Backend::Http(backend) = &mut self.backend {
             backend.set_preset(preset.facts());
@@ -197,7 +204,7 @@ impl Provider {
         self
     }
 
-    /// A provider whose list any `Service<ListModels>` answers with.
+    /// Creates a provider whose list is fetched from a `Service<ListModels>`.
     ///
     /// ```
     /// use tower_models_cache::{ListModels, Model, ModelList, Provider};
@@ -212,12 +219,12 @@ impl Provider {
         Self::new(name, Backend::Source(source::erase(service)))
     }
 
-    /// A provider whose models are declared here and never fetched.
+    /// Creates a provider with a fixed list of models. Nothing is ever fetched.
     pub fn fixed(name: impl Into<String>, models: impl IntoIterator<Item = Model>) -> Self {
         Self::new(name, Backend::Fixed(models.into_iter().collect()))
     }
 
-    /// A provider of a source whose type is erased already.
+    /// Creates a provider from a source whose type is already erased.
     #[cfg(feature = "catalog")]
     pub(crate) fn erased(name: impl Into<String>, source: Arc<dyn DynSource>) -> Self {
         Self::new(name, Backend::Source(source))
@@ -234,17 +241,17 @@ impl Provider {
         }
     }
 
-    /// The provider's name.
+    /// Returns the provider's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where the list of an HTTP provider is requested: scheme, host, port and path, such as
-    /// `https://api.openai.com/v1/models`. Without a [base URL](Self::base_url) it is the path
-    /// alone.
+    /// Returns the address of an HTTP provider's list: scheme, host, port and path, such as
+    /// `https://api.openai.com/v1/models`. Without a [base URL](Self::base_url) this is only
+    /// the path.
     ///
-    /// Userinfo, query and credentials are never part of it. `None`: this is not an HTTP
-    /// provider, or what was set is no address, which is an error when the layer is built.
+    /// Userinfo, query and credentials are never included. Returns `None` if this is not an
+    /// HTTP provider, or if the address is invalid, which is an error when the layer is built.
     pub fn address(&self) -> Option<String> {
         match &self.backend {
             Backend::Http(backend) => backend.address(),
@@ -252,14 +259,17 @@ impl Provider {
         }
     }
 
-    /// The same provider under another name.
+    /// Sets the provider's name.
+    ///
+    /// A name is 1 to 128 bytes without slashes, control characters and leading or trailing
+    /// whitespace, and no two providers of a layer have the same name.
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into().into();
         self
     }
 
-    /// Changes an HTTP provider. For any other kind the setter has no effect, which is an error
-    /// when the layer is built.
+    /// Applies a setter to an HTTP provider. On any other kind of provider the setter has no
+    /// effect, which is an error when the layer is built.
     fn over_http(mut self, setter: &'static str, set: impl FnOnce(&mut HttpBackend)) -> Self {
         match &mut self.backend {
             Backend::Http(backend) => set(backend),
@@ -270,11 +280,11 @@ impl Provider {
         self
     }
 
-    /// Checks that everything that was set has an effect.
+    /// Checks that every setter that was called has an effect.
     fn check_effect(&self) -> Result<(), BuildError> {
         if let Some(setter) = self.misplaced {
             let value = "set for a provider that is not fetched over HTTP";
-            let expected = "a provider of Provider::http, preset, openai or client";
+            let expected = "an HTTP provider: one of Provider::http, preset, openai or client";
             return Err(BuildError::hidden(setter, value, expected));
         }
         if !matches!(self.backend, Backend::Fixed(_)) {
@@ -294,41 +304,42 @@ impl Provider {
         Ok(())
     }
 
-    /// Sets the wire format of the list. HTTP providers only.
+    /// Sets the wire format of the list. The default is [`Dialect::OpenAi`]. HTTP providers
+    /// only.
     pub fn dialect(self, dialect: Dialect) -> Self {
         self.over_http("dialect", |backend| backend.set_dialect(dialect))
     }
 
-    /// Sets the address under which the provider's API lies. HTTP providers only.
+    /// Sets the base URL of the provider's API, an absolute `http` or `https` URL without
+    /// userinfo and query. HTTP providers only.
     ///
-    /// A trailing slash does not matter. The list is taken from where the
-    /// [dialect](Self::dialect) has it below that address: in OpenAI's from
-    /// `{base}/models`, and from `{base}/v1/models` when the address has no path at all.
-    /// Another place is named by [`models_path`](Self::models_path), or by a
-    /// [preset](Preset).
+    /// A trailing slash is ignored. The [dialect](Self::dialect) determines the path of the
+    /// list: in the OpenAI dialect it is `{base}/models`, or `{base}/v1/models` if the URL has
+    /// no path. [`models_path`](Self::models_path) or a [preset](Preset) overrides it.
     pub fn base_url(self, url: impl Into<String>) -> Self {
         self.over_http("base_url", |backend| backend.set_base_url(url.into()))
     }
 
-    /// Sets the path of the list, from the root of the provider's host: it begins
-    /// with `/` and replaces the path of the base URL. HTTP providers only.
+    /// Sets the path of the list. It starts with `/`, replaces the path of the base URL and
+    /// can have a query. HTTP providers only.
     pub fn models_path(self, path: impl Into<String>) -> Self {
         self.over_http("models_path", |backend| {
             backend.set_models_path(path.into())
         })
     }
 
-    /// Sends this header with each fetch. HTTP providers only.
+    /// Adds a header to every request, replacing a header of the same name. HTTP providers
+    /// only.
     ///
-    /// The value is marked as sensitive: no `Debug` output shows it.
+    /// The value is marked as sensitive, so `Debug` output does not show it.
     pub fn header(self, name: HeaderName, value: HeaderValue) -> Self {
         self.over_http("header", |backend| backend.set_header(name, value))
     }
 
-    /// Sends `authorization: Bearer` with this secret. HTTP providers only.
+    /// Sends the secret as `Authorization: Bearer`. HTTP providers only.
     ///
-    /// A secret that is empty or cannot stand in a header is found when the layer is
-    /// built; the error names the header, never the secret.
+    /// A secret that is empty or not a valid header value is an error when the layer is built.
+    /// The error names the header, never the secret.
     pub fn bearer(self, secret: impl Into<Secret>) -> Self {
         let secret = secret.into();
         self.over_http("bearer", |backend| {
@@ -336,18 +347,18 @@ impl Provider {
         })
     }
 
-    /// Sends this secret where the provider's [preset](Preset) has the key: as a bearer
-    /// unless it says otherwise. HTTP providers only.
+    /// Sends the secret in the header that the provider's [preset](Preset) uses for keys, or
+    /// as `Authorization: Bearer` by default. HTTP providers only.
     ///
-    /// A secret is checked as in [`bearer`](Self::bearer).
+    /// The secret is checked as described for [`bearer`](Self::bearer).
     pub fn api_key(self, secret: impl Into<Secret>) -> Self {
         let secret = secret.into();
         self.over_http("api_key", |backend| backend.set_key(&secret))
     }
 
-    /// Sends this secret as a header, such as `x-api-key`. HTTP providers only.
+    /// Sends the secret in the header `name`, such as `x-api-key`. HTTP providers only.
     ///
-    /// A secret is checked as in [`bearer`](Self::bearer).
+    /// The secret is checked as described for [`bearer`](Self::bearer).
     pub fn secret_header(self, name: HeaderName, secret: impl Into<Secret>) -> Self {
         let secret = secret.into();
         self.over_http("secret_header", |backend| {
@@ -355,19 +366,20 @@ impl Provider {
         })
     }
 
-    /// Sends `authorization: Bearer` with a token that `fetch` gives, and that is kept
-    /// until it expires: for OAuth access tokens. HTTP providers only.
+    /// Sends a token returned by `fetch` as `Authorization: Bearer`, for example an OAuth
+    /// access token. HTTP providers only.
     ///
-    /// It is fetched when it is needed, within the deadline of the fetch of the list. A
-    /// failure is one of kind [`Credential`](crate::ListErrorKind::Credential). A token
-    /// that the provider answers with status 401 is fetched anew, once a page.
+    /// The token is fetched when a list is fetched, within the same deadline, and cached until
+    /// it [expires](AccessToken::expires_in). If `fetch` fails, the fetch of the list fails with
+    /// [`Credential`](crate::ListErrorKind::Credential). If the provider responds with status
+    /// 401, a cached token is dropped, and the page is requested once more with a new one.
     ///
     /// ```
     /// use std::time::Duration;
     /// use tower_models_cache::{BoxError, Provider, AccessToken};
     ///
     /// async fn access_token() -> Result<AccessToken, BoxError> {
-    ///     // Ask your identity provider here.
+    ///     // Call your identity provider here.
     ///     Ok(AccessToken::new("ya29.7d1f").expires_in(Duration::from_secs(3599)))
     /// }
     /// # let service = tower::service_fn(|_: http::Request<String>| async {
@@ -386,76 +398,76 @@ impl Provider {
     }
 
     #[cfg(feature = "bedrock")]
-    pub(crate) fn authorized_by(self, authorize: Arc<dyn Authorize>) -> Self {
+    pub(crate) fn with_authorize(self, authorize: Arc<dyn Authorize>) -> Self {
         self.over_http("sigv4", |backend| {
             backend.set_authorize(authorize);
-            backend.demand_base_url("https://bedrock.us-east-1.amazonaws.com");
+            backend.require_base_url("https://bedrock.us-east-1.amazonaws.com");
         })
     }
 
-    /// Sets which fields of the provider's records are listed beside those that the
-    /// crate knows. HTTP providers only, and only for the crate's own dialects; the default
-    /// is a short list of names.
+    /// Sets which additional fields of the provider's records are served, besides those that
+    /// [`Model`] has. The default is [`ExtraFields::Known`]. HTTP providers with a built-in
+    /// dialect only.
     pub fn extra_fields(self, extra: ExtraFields) -> Self {
         self.over_http("extra_fields", |backend| backend.set_extra(extra))
     }
 
-    /// Lists the models under `provider/id` (`true`, the default), under their own ids
-    /// (`false`), or under their own ids as long as no other provider has them
+    /// Sets whether models are listed as `provider/id` (`true`, the default), as `id`
+    /// (`false`), or as `id` unless a provider declared earlier lists the same id
     /// ([`Prefix::OnConflict`]).
     ///
-    /// Where two models would be listed under one id, the provider declared first
-    /// has it; the status of the other counts what is
-    /// [shadowed](crate::ProviderStatus::shadowed), or
-    /// [prefixed](crate::ProviderStatus::prefixed) for it.
+    /// If two models would be listed under one id, the provider declared first takes
+    /// precedence. The status of the other provider counts its models that are
+    /// [shadowed](crate::ProviderStatus::shadowed) or
+    /// [prefixed](crate::ProviderStatus::prefixed) as a result.
     pub fn prefix(mut self, prefix: impl Into<Prefix>) -> Self {
         self.options.prefix = prefix.into();
         self
     }
 
-    /// Sets the name that a person is shown: in the status, and as `owned_by` of
-    /// the models whose owner is not known. The default is the provider's name.
+    /// Sets the human-readable name. It is shown in the status, and is the `owned_by` of
+    /// models without a known owner. The default is the provider's name.
     pub fn display_name(mut self, name: impl Into<String>) -> Self {
         self.options.display_name = Some(name.into().into());
         self
     }
 
-    /// Sets how long a list is good, for this provider alone.
+    /// Sets the refresh interval of this provider, from 1 ms to 365 days. The default is the
+    /// [builder's](crate::Builder::refresh_interval).
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.options.refresh_interval = Some(interval);
         self
     }
 
-    /// Sets how long a fetch may take in all, for this provider alone.
+    /// Sets the deadline for a whole fetch from this provider, all pages included, from 1 ms to
+    /// 365 days. The default is the [builder's](crate::Builder::fetch_timeout).
     ///
-    /// It also takes the place of the shorter time that an answer's headers are
-    /// waited for otherwise.
+    /// It also replaces the shorter default timeout for response headers.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
     }
 
-    /// Sets what a catalogue of models (feature `catalog`) calls the provider, such as
-    /// `amazon-bedrock`. The default is what its [preset](Preset::catalog_id) says, or else
-    /// the provider's name.
+    /// Sets the id of the provider in the catalogue (feature `catalog`), such as
+    /// `amazon-bedrock`. The default is the id of its [preset](Preset::catalog_id), or else the
+    /// provider's name.
     pub fn catalog_id(mut self, id: impl Into<String>) -> Self {
         self.options.catalog = CatalogName::Named(id.into().into());
         self
     }
 
-    /// Says that no catalogue knows the provider, whatever its name: its models are not
-    /// looked for there.
+    /// Excludes the provider from the catalogue: its models are never looked up there.
     pub fn no_catalog(mut self) -> Self {
         self.options.catalog = CatalogName::Unknown;
         self
     }
 
-    /// Lists only the models for which `keep` returns true. It is called once per model and
+    /// Lists only the models for which `keep` returns `true`. It is called once per model and
     /// fetch, never per request.
     ///
-    /// It sees the models as they are listed: the provider's response is judged as a whole
-    /// before, so a filter never changes a fact of a model that it keeps. How many it left out
-    /// is in the [status](crate::ProviderStatus::filtered).
+    /// The filter runs after the response has been validated and deduplicated, so it never
+    /// changes a field of a model that it keeps. The number of models removed is in the
+    /// [status](crate::ProviderStatus::filtered).
     pub fn filter(mut self, keep: impl Fn(&Model) -> bool + Send + Sync + 'static) -> Self {
         self.filter = Some(Filter {
             keep: Arc::new(keep),
@@ -464,7 +476,7 @@ impl Provider {
         self
     }
 
-    /// A filter that is the same as any other of the same rule.
+    /// Sets a filter that is equal to every other filter with the same rule.
     #[cfg(feature = "config")]
     pub(crate) fn filter_by_rule(
         mut self,
@@ -478,33 +490,33 @@ impl Provider {
         self
     }
 
-    /// Lists these models when the provider says that it has no list: when it
-    /// answers with status 404, 405 or 501. Every other failure stays one.
+    /// Lists these models if the provider has no model list, that is, if it responds with
+    /// status 404, 405 or 501. Any other failure remains a failure.
     pub fn fallback(mut self, models: impl IntoIterator<Item = Model>) -> Self {
         self.fallback = Some(models.into_iter().collect());
         self
     }
 
-    /// Takes HTTP services of the same `kind` for the same service, whoever built
-    /// them: a provider read again from its file keeps its list.
+    /// Treats HTTP services of the same `kind` as the same service, so that a provider that is
+    /// built again from its configuration keeps its list.
     #[cfg(feature = "client")]
-    pub(crate) fn of_kind(mut self, kind: &'static str) -> Self {
+    pub(crate) fn service_kind(mut self, kind: &'static str) -> Self {
         if let Backend::Http(backend) = &mut self.backend {
-            backend.set_kind(kind);
+            backend.set_service_kind(kind);
         }
         self
     }
 
-    /// Whether building fails when a key would go over plain http to another machine.
+    /// Sets whether building fails if a key would be sent over plain HTTP to another machine.
     #[cfg(feature = "client")]
-    pub(crate) fn guarding_keys(self, guards: bool) -> Self {
+    pub(crate) fn forbid_plain_http_key(self, forbid: bool) -> Self {
         self.over_http("allow_plain_http_key", |backend| {
-            backend.set_guards_keys(guards)
+            backend.set_forbid_plain_http_key(forbid)
         })
     }
 
-    /// Whether the list of one is as good as the list of the other: same name,
-    /// same source, same filter. How it is listed and asked does not matter.
+    /// Whether the two providers have the same list: same name, source, filter and fallback.
+    /// The options do not matter.
     pub(crate) fn offers_the_same(&self, other: &Self) -> bool {
         let same_origin = match (&self.backend, &other.backend) {
             (Backend::Http(a), Backend::Http(b)) => a.is_same(b),
@@ -518,8 +530,8 @@ impl Provider {
             && self.fallback == other.fallback
     }
 
-    /// Whether both are the same provider at the same address: only its credential or
-    /// options may differ, so that what one has listed is worth keeping for the other.
+    /// Whether the two are the same provider at the same address. Only credentials and settings
+    /// may differ, so the list of one can be kept for the other.
     pub(crate) fn has_same_address(&self, other: &Self) -> bool {
         let same_address = match (&self.backend, &other.backend) {
             (Backend::Http(a), Backend::Http(b)) => a.has_same_address(b),
@@ -529,7 +541,7 @@ impl Provider {
         same_address && self.name == other.name
     }
 
-    /// Whether both list the same of what the provider offers.
+    /// Whether the filters are equal.
     pub(crate) fn has_same_filter(&self, other: &Self) -> bool {
         match (&self.filter, &other.filter) {
             (None, None) => true,
@@ -540,12 +552,12 @@ impl Provider {
         }
     }
 
-    /// Whether the provider is never fetched from.
+    /// Whether the list is fixed and never fetched.
     pub(crate) fn is_fixed(&self) -> bool {
         matches!(self.backend, Backend::Fixed(_))
     }
 
-    /// The declared list of a provider that is never asked.
+    /// The list of a fixed provider.
     pub(crate) fn declared(&self) -> Option<ModelList> {
         match &self.backend {
             Backend::Fixed(models) => Some(ModelList::from(models.to_vec()).into_declared()),
@@ -553,20 +565,20 @@ impl Provider {
         }
     }
 
-    /// The declared list that stands in where the provider has none.
+    /// The fallback list, for a provider without a model list.
     pub(crate) fn fallback_list(&self) -> Option<ModelList> {
         let models = self.fallback.as_ref()?;
         Some(ModelList::from(models.to_vec()).into_declared())
     }
 
-    /// Whether the provider's model is listed.
+    /// Whether the filter keeps a model.
     pub(crate) fn keeps(&self, model: &Model) -> bool {
         self.filter
             .as_ref()
             .is_none_or(|filter| (filter.keep)(model))
     }
 
-    /// What the catalogue calls this provider.
+    /// The id of this provider in the catalogue, unless it is excluded from it.
     pub(crate) fn called_in_catalog(&self) -> Option<&Arc<str>> {
         match &self.options.catalog {
             CatalogName::Own => Some(&self.name),
@@ -579,23 +591,23 @@ impl Provider {
         &self.name
     }
 
-    /// Checks all that was set, and gives what can be asked for the list.
+    /// Validates all settings and builds the source.
     pub(crate) fn open(&self) -> Result<Arc<dyn DynSource>, BuildError> {
         check_name(&self.name)?;
         self.build_as(format_args!("providers.{}", self.name))
     }
 
-    /// The same of what is called so in errors.
+    /// Like [`open`](Self::open), with the name of the parent field in errors.
     pub(crate) fn build_as(
         &self,
-        place: impl fmt::Display + Copy,
+        parent: impl fmt::Display + Copy,
     ) -> Result<Arc<dyn DynSource>, BuildError> {
-        let within = |error: BuildError| error.within(place);
+        let within = |error: BuildError| error.within(parent);
         self.check_effect().map_err(within)?;
         check_duration("refresh_interval", self.options.refresh_interval).map_err(within)?;
         check_duration("timeout", self.options.timeout).map_err(within)?;
         Ok(match &self.backend {
-            Backend::Http(backend) => backend.open(&self.name).map_err(within)?,
+            Backend::Http(backend) => backend.build(&self.name).map_err(within)?,
             Backend::Source(source) => Arc::clone(source),
             Backend::Fixed(models) => Arc::new(Declared::new(Arc::clone(models))),
         })
@@ -612,15 +624,17 @@ impl fmt::Debug for Provider {
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), BuildError> {
-    let good = !name.is_empty() && name.len() <= 128 && name.trim() == name;
-    if good && !name.contains('/') && !name.contains(is_unsafe_char) {
+    let has_valid_length = (1..=128).contains(&name.len());
+    let is_trimmed = name.trim() == name;
+    if has_valid_length && is_trimmed && !name.contains('/') && !name.contains(is_unsafe_char) {
         return Ok(());
     }
-    let expected = "1 to 128 bytes without slash, control character or space at an end";
+    let expected =
+        "1 to 128 bytes without slashes, control characters and leading or trailing whitespace";
     Err(BuildError::new("providers.name", name, expected))
 }
 
-/// Checks that a duration, where there is one, is more than nothing and at most a year.
+/// Checks that a duration, if set, is from 1 ms to a year.
 pub(crate) fn check_duration(
     field: &'static str,
     value: Option<Duration>,

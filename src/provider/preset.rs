@@ -1,4 +1,4 @@
-//! Presets: what is known of providers that many use.
+//! Presets: settings of widely used providers.
 
 use std::{fmt, str::FromStr};
 
@@ -6,29 +6,30 @@ use http::{HeaderName, header};
 
 use super::dialect::{Dialect, PriceRule};
 
-/// A provider that many use: its address, the header of its key, its dialect, and what
-/// its numbers mean.
+/// The settings of a widely used provider: address, header of the key, dialect, and the unit
+/// of its prices.
 ///
-/// In a file, a preset is its [name](Self::name). Those of servers that people run
-/// themselves have the address at which they listen when nothing else is said, if there is
-/// one; those without, and those with an address of each customer, have none, and building
-/// fails until a [`base_url`](super::Provider::base_url) is set.
+/// In a configuration file a preset is its [name](Self::name). The preset of a self-hosted
+/// server has the address that the server listens on by default. A preset has no
+/// [`base_url`](Self::base_url) if the server has no default address, or if each customer has a
+/// different one: building the layer then fails unless
+/// [`Provider::base_url`](super::Provider::base_url) is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Preset {
     /// `anthropic`.
     Anthropic,
-    /// `azure`: Azure OpenAI, the models that a resource could deploy. The base URL is the
-    /// resource's, such as `https://RESOURCE.openai.azure.com`.
+    /// `azure`: Azure OpenAI, the models available to a resource for deployment. The base URL
+    /// is that of the resource, such as `https://RESOURCE.openai.azure.com`.
     Azure,
-    /// `azure-deployments`: Azure OpenAI, what a resource has deployed, under the names
-    /// that are called. The base URL is as for `azure`.
+    /// `azure-deployments`: Azure OpenAI, the deployments of a resource, under their deployment
+    /// names. The base URL is as for `azure`.
     AzureDeployments,
-    /// `bedrock`: the foundation models of Amazon Bedrock. The base URL is the region's,
-    /// `https://bedrock.REGION.amazonaws.com`. The key is one of Bedrock's; feature
-    /// `bedrock` signs instead.
+    /// `bedrock`: the foundation models of Amazon Bedrock. The base URL is
+    /// `https://bedrock.REGION.amazonaws.com`. The key is an Amazon Bedrock API key; with
+    /// feature `bedrock`, requests can be signed instead.
     Bedrock,
-    /// `bedrock-mantle`: Amazon Bedrock's OpenAI API. The base URL is the region's,
+    /// `bedrock-mantle`: the OpenAI API of Amazon Bedrock. The base URL is
     /// `https://bedrock-mantle.REGION.api.aws/v1`.
     BedrockMantle,
     /// `bedrock-profiles`: the inference profiles of Amazon Bedrock. The base URL is as
@@ -36,19 +37,19 @@ pub enum Preset {
     BedrockProfiles,
     /// `cerebras`.
     Cerebras,
-    /// `cerebras-public`: Cerebras's list with prices, which takes no key.
+    /// `cerebras-public`: the public list of Cerebras, with prices. It needs no key.
     CerebrasPublic,
-    /// `chutes`. A key is demanded, though the list is there without: it is a shorter one
-    /// then, which nothing tells from the whole.
+    /// `chutes`. A key is required: without one the provider returns a shorter list, which is
+    /// indistinguishable from the whole one.
     Chutes,
-    /// `cloudflare`: Workers AI. The base URL is the account's,
+    /// `cloudflare`: Workers AI. The base URL is
     /// `https://api.cloudflare.com/client/v4/accounts/ACCOUNT/ai`.
     Cloudflare,
     /// `cohere`.
     Cohere,
-    /// `dashscope`: Alibaba's models, outside of China.
+    /// `dashscope`: Alibaba Cloud Model Studio, the international endpoint.
     DashScope,
-    /// `dashscope-cn`: Alibaba's models, in China.
+    /// `dashscope-cn`: Alibaba Cloud Model Studio, the endpoint in China.
     DashScopeCn,
     /// `deepinfra`.
     DeepInfra,
@@ -56,36 +57,36 @@ pub enum Preset {
     DeepSeek,
     /// `docker-model-runner`.
     DockerModelRunner,
-    /// `fireworks`: the models that can be called.
+    /// `fireworks`: the models of the inference API.
     Fireworks,
-    /// `fireworks-account`: all models of an account. The base URL is the account's,
+    /// `fireworks-account`: all models of an account. The base URL is
     /// `https://api.fireworks.ai/v1/accounts/ACCOUNT`.
     FireworksAccount,
     /// `gemini`.
     Gemini,
     /// `github`: GitHub Models. The key is a token with `models:read`.
     GitHub,
-    /// `gpustack`. The base URL is the server's.
+    /// `gpustack`. The base URL is that of the server.
     GpuStack,
     /// `groq`.
     Groq,
     /// `huggingface`: the router of Hugging Face.
     HuggingFace,
-    /// `kimi-coding`: for keys that begin with `sk-kimi-`.
+    /// `kimi-coding`: for keys that start with `sk-kimi-`.
     KimiCoding,
-    /// `lemonade`. The base URL is the server's, with `/v1`.
+    /// `lemonade`. The base URL is that of the server, with `/v1`.
     Lemonade,
-    /// `litellm`: the proxy's list of models.
+    /// `litellm`: the model list of a LiteLLM proxy.
     LiteLlm,
-    /// `litellm-info`: the proxy's models with what is known of them.
+    /// `litellm-info`: the models of a LiteLLM proxy with details (`/v1/model/info`).
     LiteLlmInfo,
     /// `llamacpp`.
     LlamaCpp,
     /// `lmdeploy`.
     LmDeploy,
-    /// `lmstudio`: LM Studio's OpenAI API.
+    /// `lmstudio`: the OpenAI API of LM Studio.
     LmStudio,
-    /// `lmstudio-native`: LM Studio's own API of version 1, which tells more.
+    /// `lmstudio-native`: the native API of LM Studio, version 1, with more details.
     LmStudioNative,
     /// `localai`.
     LocalAi,
@@ -111,14 +112,14 @@ pub enum Preset {
     SambaNova,
     /// `sglang`.
     Sglang,
-    /// `tgi`: Text Generation Inference. The base URL is the server's, with `/v1`.
+    /// `tgi`: Text Generation Inference. The base URL is that of the server, with `/v1`.
     Tgi,
     /// `together`.
     Together,
     /// `vercel`: the AI Gateway of Vercel.
     Vercel,
-    /// `vertex`: Google's models on Vertex AI. The key is an OAuth access token, which
-    /// lives for an hour: see [`token`](super::Provider::token). Vertex wants the header
+    /// `vertex`: Google's models on Vertex AI. The key is an OAuth access token that expires
+    /// after an hour: see [`token`](super::Provider::token). Vertex AI requires the header
     /// `x-goog-user-project` with the name of a project.
     Vertex,
     /// `vllm`.
@@ -131,13 +132,13 @@ pub enum Preset {
     ZenMux,
 }
 
-/// What is known of a provider.
+/// The settings of a preset.
 pub(super) struct PresetFacts {
     name: &'static str,
     pub(super) base: BaseUrl,
-    /// Where the list lies on the host of the base URL, whatever the path of that.
+    /// The path of the list. It replaces the path of the base URL.
     pub(super) path: Option<&'static str>,
-    /// Where it lies at the provider's own address, and not at another one.
+    /// The path of the list, used only with the preset's own base URL.
     pub(super) own_path: Option<&'static str>,
     pub(super) key: HeaderName,
     pub(super) scheme: &'static str,
@@ -148,17 +149,17 @@ pub(super) struct PresetFacts {
     pub(super) invents_dates: bool,
 }
 
-/// Where a provider is.
+/// The base URL of a provider.
 #[derive(Clone, Copy)]
 pub(super) enum BaseUrl {
-    /// Here, for everyone or by default.
-    At(&'static str),
-    /// Somewhere else for everyone, as in this example.
-    Like(&'static str),
+    /// The URL for all customers, or the default of a self-hosted server.
+    Default(&'static str),
+    /// There is no default. The URL is an example.
+    Example(&'static str),
 }
 
 impl PresetFacts {
-    /// A provider that speaks like OpenAI and wants a key as a bearer.
+    /// A provider with the OpenAI dialect, and a required key that is sent as a bearer token.
     fn new(name: &'static str, base: BaseUrl) -> Self {
         Self {
             name,
@@ -185,7 +186,7 @@ impl PresetFacts {
         self
     }
 
-    fn key_in(mut self, header: &'static str) -> Self {
+    fn key_header(mut self, header: &'static str) -> Self {
         self.key = HeaderName::from_static(header);
         self.scheme = "";
         self
@@ -201,7 +202,7 @@ impl PresetFacts {
         self
     }
 
-    fn speaks(mut self, dialect: Dialect) -> Self {
+    fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
         self
     }
@@ -217,12 +218,12 @@ impl PresetFacts {
     }
 }
 
-fn at(name: &'static str, base: &'static str) -> PresetFacts {
-    PresetFacts::new(name, BaseUrl::At(base))
+fn with_base(name: &'static str, base: &'static str) -> PresetFacts {
+    PresetFacts::new(name, BaseUrl::Default(base))
 }
 
-fn like(name: &'static str, base: &'static str) -> PresetFacts {
-    PresetFacts::new(name, BaseUrl::Like(base))
+fn with_example(name: &'static str, base: &'static str) -> PresetFacts {
+    PresetFacts::new(name, BaseUrl::Example(base))
 }
 
 impl Preset {
@@ -285,179 +286,184 @@ impl Preset {
         const AZURE: &str = "https://RESOURCE.openai.azure.com";
         const BEDROCK: &str = "https://bedrock.us-east-1.amazonaws.com";
         match self {
-            // ----- with an address of their own -----
-            Self::Anthropic => at("anthropic", "https://api.anthropic.com/v1")
-                .key_in("x-api-key")
-                .speaks(Dialect::Anthropic),
-            Self::Cerebras => at("cerebras", "https://api.cerebras.ai/v1"),
-            Self::CerebrasPublic => at("cerebras-public", "https://api.cerebras.ai/public/v1")
-                .keyless()
-                .speaks(Dialect::OpenRouter),
-            Self::Chutes => at("chutes", "https://llm.chutes.ai/v1")
+            // ----- hosted, one address for all customers -----
+            Self::Anthropic => with_base("anthropic", "https://api.anthropic.com/v1")
+                .key_header("x-api-key")
+                .dialect(Dialect::Anthropic),
+            Self::Cerebras => with_base("cerebras", "https://api.cerebras.ai/v1"),
+            Self::CerebrasPublic => {
+                with_base("cerebras-public", "https://api.cerebras.ai/public/v1")
+                    .keyless()
+                    .dialect(Dialect::OpenRouter)
+            }
+            Self::Chutes => with_base("chutes", "https://llm.chutes.ai/v1")
                 .prices(PriceRule::Per(6))
                 .invents_dates(),
-            Self::Cohere => at("cohere", "https://api.cohere.com/v1").speaks(Dialect::Cohere),
-            Self::DashScope => at(
+            Self::Cohere => {
+                with_base("cohere", "https://api.cohere.com/v1").dialect(Dialect::Cohere)
+            }
+            Self::DashScope => with_base(
                 "dashscope",
                 "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
             ),
-            Self::DashScopeCn => at(
+            Self::DashScopeCn => with_base(
                 "dashscope-cn",
                 "https://dashscope.aliyuncs.com/compatible-mode/v1",
             ),
-            Self::DeepInfra => {
-                at("deepinfra", "https://api.deepinfra.com/v1/openai").prices(PriceRule::Per(6))
-            }
-            Self::DeepSeek => at("deepseek", "https://api.deepseek.com").own_path("/models"),
-            Self::Fireworks => at("fireworks", "https://api.fireworks.ai/inference/v1"),
-            Self::Gemini => at("gemini", "https://generativelanguage.googleapis.com/v1beta")
-                .key_in("x-goog-api-key")
-                .speaks(Dialect::Gemini),
-            Self::GitHub => at("github", "https://models.github.ai")
-                .path("/catalog/models") // base URLs of inference end in another path
+            Self::DeepInfra => with_base("deepinfra", "https://api.deepinfra.com/v1/openai")
+                .prices(PriceRule::Per(6)),
+            Self::DeepSeek => with_base("deepseek", "https://api.deepseek.com").own_path("/models"),
+            Self::Fireworks => with_base("fireworks", "https://api.fireworks.ai/inference/v1"),
+            Self::Gemini => with_base("gemini", "https://generativelanguage.googleapis.com/v1beta")
+                .key_header("x-goog-api-key")
+                .dialect(Dialect::Gemini),
+            Self::GitHub => with_base("github", "https://models.github.ai")
+                .path("/catalog/models") // the base URL of the inference API has another path
                 .headers(&[
                     ("accept", "application/vnd.github+json"),
                     ("x-github-api-version", "2022-11-28"),
                 ])
-                .speaks(Dialect::Array),
-            Self::Groq => at("groq", "https://api.groq.com/openai/v1").prices(PriceRule::Per(0)),
-            Self::HuggingFace => at("huggingface", "https://router.huggingface.co/v1"),
-            Self::KimiCoding => at("kimi-coding", "https://api.kimi.com/coding/v1").invents_dates(),
-            Self::MiniMax => {
-                at("minimax", "https://api.minimax.io/anthropic/v1").speaks(Dialect::Anthropic)
+                .dialect(Dialect::Array),
+            Self::Groq => {
+                with_base("groq", "https://api.groq.com/openai/v1").prices(PriceRule::Per(0))
             }
-            Self::Mistral => at("mistral", "https://api.mistral.ai/v1").invents_dates(),
-            Self::Moonshot => at("moonshot", "https://api.moonshot.ai/v1").invents_dates(),
-            Self::Novita => {
-                at("novita", "https://api.novita.ai/openai/v1").prices(PriceRule::TenThousandths)
+            Self::HuggingFace => with_base("huggingface", "https://router.huggingface.co/v1"),
+            Self::KimiCoding => {
+                with_base("kimi-coding", "https://api.kimi.com/coding/v1").invents_dates()
             }
-            Self::Nvidia => at("nvidia", "https://integrate.api.nvidia.com/v1")
+            Self::MiniMax => with_base("minimax", "https://api.minimax.io/anthropic/v1")
+                .dialect(Dialect::Anthropic),
+            Self::Mistral => with_base("mistral", "https://api.mistral.ai/v1").invents_dates(),
+            Self::Moonshot => with_base("moonshot", "https://api.moonshot.ai/v1").invents_dates(),
+            Self::Novita => with_base("novita", "https://api.novita.ai/openai/v1")
+                .prices(PriceRule::TenThousandths),
+            Self::Nvidia => with_base("nvidia", "https://integrate.api.nvidia.com/v1")
                 .keyless()
                 .invents_dates(),
-            Self::OpenAi => at("openai", "https://api.openai.com/v1"),
-            Self::OpenRouter => at("openrouter", "https://openrouter.ai/api/v1")
+            Self::OpenAi => with_base("openai", "https://api.openai.com/v1"),
+            Self::OpenRouter => with_base("openrouter", "https://openrouter.ai/api/v1")
                 .keyless()
-                .speaks(Dialect::OpenRouter),
-            Self::Perplexity => at("perplexity", "https://api.perplexity.ai/v1"),
+                .dialect(Dialect::OpenRouter),
+            Self::Perplexity => with_base("perplexity", "https://api.perplexity.ai/v1"),
             Self::SambaNova => {
-                at("sambanova", "https://api.sambanova.ai/v1").prices(PriceRule::Per(0))
+                with_base("sambanova", "https://api.sambanova.ai/v1").prices(PriceRule::Per(0))
             }
-            Self::Together => at("together", "https://api.together.xyz/v1")
-                .speaks(Dialect::Array)
+            Self::Together => with_base("together", "https://api.together.xyz/v1")
+                .dialect(Dialect::Array)
                 .prices(PriceRule::Per(6)),
-            Self::Vercel => at("vercel", "https://ai-gateway.vercel.sh/v1")
+            Self::Vercel => with_base("vercel", "https://ai-gateway.vercel.sh/v1")
                 .keyless()
                 .prices(PriceRule::Per(0)),
             Self::Vertex => {
-                at("vertex", "https://aiplatform.googleapis.com").speaks(Dialect::Vertex)
+                with_base("vertex", "https://aiplatform.googleapis.com").dialect(Dialect::Vertex)
             }
-            Self::Xai => at("xai", "https://api.x.ai/v1"),
+            Self::Xai => with_base("xai", "https://api.x.ai/v1"),
             Self::XaiLanguage => {
-                at("xai-language", "https://api.x.ai/v1").speaks(Dialect::XaiLanguage)
+                with_base("xai-language", "https://api.x.ai/v1").dialect(Dialect::XaiLanguage)
             }
-            Self::ZenMux => at("zenmux", "https://zenmux.ai/api/v1")
+            Self::ZenMux => with_base("zenmux", "https://zenmux.ai/api/v1")
                 .keyless()
                 .prices(PriceRule::Tiers),
 
-            // ----- with an address of each customer -----
-            Self::Azure => like("azure", AZURE)
+            // ----- hosted, an address per customer -----
+            Self::Azure => with_example("azure", AZURE)
                 .path("/openai/v1/models?api-version=preview")
-                .key_in("api-key")
-                .speaks(Dialect::Azure),
-            Self::AzureDeployments => like("azure-deployments", AZURE)
+                .key_header("api-key")
+                .dialect(Dialect::Azure),
+            Self::AzureDeployments => with_example("azure-deployments", AZURE)
                 .path("/openai/deployments?api-version=2023-03-15-preview")
-                .key_in("api-key")
-                .speaks(Dialect::AzureDeployments),
-            Self::Bedrock => like("bedrock", BEDROCK).speaks(Dialect::Bedrock),
-            Self::BedrockMantle => like(
+                .key_header("api-key")
+                .dialect(Dialect::AzureDeployments),
+            Self::Bedrock => with_example("bedrock", BEDROCK).dialect(Dialect::Bedrock),
+            Self::BedrockMantle => with_example(
                 "bedrock-mantle",
                 "https://bedrock-mantle.us-east-1.api.aws/v1",
             ),
             Self::BedrockProfiles => {
-                like("bedrock-profiles", BEDROCK).speaks(Dialect::BedrockProfiles)
+                with_example("bedrock-profiles", BEDROCK).dialect(Dialect::BedrockProfiles)
             }
-            Self::Cloudflare => like(
+            Self::Cloudflare => with_example(
                 "cloudflare",
                 "https://api.cloudflare.com/client/v4/accounts/ACCOUNT/ai",
             )
-            .speaks(Dialect::Cloudflare),
-            Self::FireworksAccount => like(
+            .dialect(Dialect::Cloudflare),
+            Self::FireworksAccount => with_example(
                 "fireworks-account",
                 "https://api.fireworks.ai/v1/accounts/ACCOUNT",
             )
-            .speaks(Dialect::Fireworks),
+            .dialect(Dialect::Fireworks),
 
-            // ----- that people run themselves -----
+            // ----- self-hosted -----
             Self::DockerModelRunner => {
-                at("docker-model-runner", "http://localhost:12434/engines/v1").keyless()
+                with_base("docker-model-runner", "http://localhost:12434/engines/v1").keyless()
             }
-            Self::GpuStack => {
-                like("gpustack", "https://gpustack.example.com/v1").speaks(Dialect::GpuStack)
-            }
-            Self::Lemonade => like("lemonade", "http://localhost:8000/v1").keyless(),
-            Self::LiteLlm => at("litellm", "http://localhost:4000/v1")
+            Self::GpuStack => with_example("gpustack", "https://gpustack.example.com/v1")
+                .dialect(Dialect::GpuStack),
+            Self::Lemonade => with_example("lemonade", "http://localhost:8000/v1").keyless(),
+            Self::LiteLlm => with_base("litellm", "http://localhost:4000/v1")
                 .keyless()
                 .invents_dates(),
-            Self::LiteLlmInfo => at("litellm-info", "http://localhost:4000/v1")
+            Self::LiteLlmInfo => with_base("litellm-info", "http://localhost:4000/v1")
                 .keyless()
-                .speaks(Dialect::LiteLlm),
-            Self::LlamaCpp => at("llamacpp", "http://localhost:8080/v1")
-                .keyless()
-                .invents_dates(),
-            Self::LmDeploy => at("lmdeploy", "http://localhost:23333/v1")
+                .dialect(Dialect::LiteLlm),
+            Self::LlamaCpp => with_base("llamacpp", "http://localhost:8080/v1")
                 .keyless()
                 .invents_dates(),
-            Self::LmStudio => at("lmstudio", "http://localhost:1234/v1").keyless(),
-            Self::LmStudioNative => at("lmstudio-native", "http://localhost:1234")
-                .keyless()
-                .speaks(Dialect::LmStudio),
-            Self::LocalAi => at("localai", "http://localhost:8080/v1").keyless(),
-            Self::Ollama => at("ollama", "http://localhost:11434")
-                .keyless()
-                .speaks(Dialect::Ollama),
-            Self::Sglang => at("sglang", "http://localhost:30000/v1")
+            Self::LmDeploy => with_base("lmdeploy", "http://localhost:23333/v1")
                 .keyless()
                 .invents_dates(),
-            Self::Tgi => like("tgi", "http://localhost:8080/v1").keyless(),
-            Self::Vllm => at("vllm", "http://localhost:8000/v1")
+            Self::LmStudio => with_base("lmstudio", "http://localhost:1234/v1").keyless(),
+            Self::LmStudioNative => with_base("lmstudio-native", "http://localhost:1234")
+                .keyless()
+                .dialect(Dialect::LmStudio),
+            Self::LocalAi => with_base("localai", "http://localhost:8080/v1").keyless(),
+            Self::Ollama => with_base("ollama", "http://localhost:11434")
+                .keyless()
+                .dialect(Dialect::Ollama),
+            Self::Sglang => with_base("sglang", "http://localhost:30000/v1")
+                .keyless()
+                .invents_dates(),
+            Self::Tgi => with_example("tgi", "http://localhost:8080/v1").keyless(),
+            Self::Vllm => with_base("vllm", "http://localhost:8000/v1")
                 .keyless()
                 .invents_dates(),
         }
     }
 
-    /// The name, as it stands in a file. A provider that is made from the preset is called
-    /// so, unless it is [renamed](super::Provider::with_name).
+    /// Returns the name of the preset, as used in configuration files. It is also the name of
+    /// a provider created from the preset, unless
+    /// [`with_name`](super::Provider::with_name) sets another.
     pub fn name(self) -> &'static str {
         self.facts().name
     }
 
-    /// The same as [`name`](Self::name).
+    /// Returns the same as [`name`](Self::name).
     pub fn as_str(self) -> &'static str {
         self.name()
     }
 
-    /// The address of the provider's API, if it has one for everyone.
+    /// Returns the base URL of the provider's API, or `None` if one has to be set.
     pub fn base_url(self) -> Option<&'static str> {
         match self.facts().base {
-            BaseUrl::At(url) => Some(url),
-            BaseUrl::Like(_) => None,
+            BaseUrl::Default(url) => Some(url),
+            BaseUrl::Example(_) => None,
         }
     }
 
-    /// The wire format of the list.
+    /// Returns the wire format of the list.
     pub fn dialect(self) -> Dialect {
         self.facts().dialect
     }
 
-    /// The header of the key, and what stands before it there.
+    /// The header of the key, and the prefix of its value.
     #[cfg(feature = "config")]
     pub(crate) fn key_header(self) -> (HeaderName, &'static str) {
         let facts = self.facts();
         (facts.key, facts.scheme)
     }
 
-    /// What [models.dev](https://models.dev) calls the provider, if it has it: by this its
-    /// models are found in a catalogue (feature `catalog`).
+    /// Returns the id of the provider at [models.dev](https://models.dev), if it is listed
+    /// there. It is used to look up models in a catalogue (feature `catalog`).
     pub fn catalog_id(self) -> Option<&'static str> {
         Some(match self {
             Self::Azure => "azure",
@@ -490,12 +496,12 @@ impl Preset {
             | Self::Perplexity
             | Self::Vercel
             | Self::ZenMux => self.name(),
-            // Names that customers give, or servers that people run themselves.
+            // Deployment names chosen by customers, and self-hosted servers.
             _ => return None,
         })
     }
 
-    /// Whether building fails without a key or another credential.
+    /// Returns whether building the layer fails without a key or another credential.
     pub fn needs_key(self) -> bool {
         self.facts().needs_key
     }
@@ -510,14 +516,14 @@ impl fmt::Display for Preset {
 impl FromStr for Preset {
     type Err = UnknownPreset;
 
-    /// The preset of this name.
+    /// Parses the [name](Preset::name) of a preset.
     fn from_str(name: &str) -> Result<Self, UnknownPreset> {
         let found = Self::ALL.iter().find(|preset| preset.name() == name);
         found.copied().ok_or(UnknownPreset)
     }
 }
 
-/// A name that no preset has.
+/// The error returned when parsing an unknown [`Preset`] name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownPreset;
 
@@ -528,7 +534,7 @@ fn names() -> String {
 
 impl fmt::Display for UnknownPreset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no preset of this name, which is one of {}", names())
+        write!(f, "unknown preset, expected one of {}", names())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sources: whatever answers `ListModels`, with its type erased once, here.
+//! Sources: services that respond to [`ListModels`], with their types erased.
 
 use std::{
     future::poll_fn,
@@ -16,9 +16,9 @@ use crate::{
     model::{Model, ModelList},
 };
 
-/// The request for a provider's list: what a [source](Source) is called with.
+/// A request for a provider's model list: what a [source](Source) is called with.
 ///
-/// The cache makes one for each fetch. To test a source, make one yourself:
+/// The cache creates one per fetch. To test a source, create one with [`new`](Self::new):
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -41,11 +41,11 @@ pub struct ListModels {
     pub(crate) bounds: Bounds,
     pub(crate) timeout: Duration,
     pub(crate) headers_timeout: Duration,
-    /// Of the list there is: one that still holds need not be sent again.
+    /// The validator of the current list, for a conditional request.
     pub(crate) validator: Option<Validator>,
 }
 
-/// How long a fetch may take in all, and until the head of the response, by default.
+/// The default timeouts of a fetch: for the whole list, and for the response headers.
 pub(crate) const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -61,63 +61,66 @@ impl Default for ListModels {
 }
 
 impl ListModels {
-    /// A request with the default timeout and bounds of a
-    /// [builder](crate::Builder::fetch_timeout).
+    /// Creates a request with the defaults of a [builder](crate::Builder): a timeout of 15 s,
+    /// 100,000 models, 1,000 pages and 16 MiB.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets how long the whole list is waited for.
+    /// Sets the timeout for the whole list.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self.headers_timeout = HEADERS_TIMEOUT.min(timeout);
         self
     }
 
-    /// Sets how many models are taken at most.
+    /// Sets the maximum number of models.
     pub fn with_max_models(mut self, models: usize) -> Self {
         self.bounds.models = models;
         self
     }
 
-    /// Sets how many pages are requested at most.
+    /// Sets the maximum number of pages.
     pub fn with_max_pages(mut self, pages: usize) -> Self {
         self.bounds.pages = pages;
         self
     }
 
-    /// Sets how many bytes of decoded response are read at most.
+    /// Sets the maximum size of the decoded response, in bytes, over all pages.
     pub fn with_max_bytes(mut self, bytes: usize) -> Self {
         self.bounds.body = bytes;
         self
     }
 
-    /// How long the answer is waited for in all. The cache keeps to it whatever
-    /// the source does.
+    /// Returns the timeout for the whole list. The cache enforces it, whatever the source does.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// How many models are taken at the most; more is a failure.
+    /// Returns the maximum number of models. A list with more is a failure.
     pub fn max_models(&self) -> usize {
         self.bounds.models
     }
 
-    /// How many pages are asked for at the most; more is a failure.
+    /// Returns the maximum number of pages. A list with more is a failure.
     pub fn max_pages(&self) -> usize {
         self.bounds.pages
     }
 
-    /// How many bytes of decoded answer are taken at the most; more is a failure.
+    /// Returns the maximum size of the decoded response, in bytes, over all pages. A larger
+    /// response is a failure.
     pub fn max_bytes(&self) -> usize {
         self.bounds.body
     }
 }
 
-/// Anything that lists models: every cloneable `Service<ListModels>` whose
-/// response is a [`ModelList`]. Sealed: be a service, and you are one.
+/// A service that lists models.
 ///
-/// An error of type [`ListError`] keeps its kind; any other is told as
+/// This trait is sealed. It is implemented for every
+/// `Service<ListModels, Response = ModelList> + Clone + Send + 'static` whose future is `Send`
+/// and whose error is `Into<BoxError>`.
+///
+/// A [`ListError`] keeps its kind. Any other error is reported as
 /// [`ListErrorKind::Other`](crate::ListErrorKind::Other).
 pub trait Source: sealed::Sealed {}
 
@@ -132,7 +135,7 @@ where
 mod sealed {
     use super::*;
 
-    /// The supertrait that carries what `Source` promises.
+    /// The sealed supertrait, with the method behind `Source`.
     pub trait Sealed: Clone + Send + 'static {
         fn list(self, request: ListModels) -> BoxFuture<'static, Result<ModelList, ListError>>;
     }
@@ -153,11 +156,11 @@ mod sealed {
     }
 }
 
-/// A source of any type.
+/// A source with its type erased.
 pub(crate) trait DynSource: Send + Sync {
     fn list(&self, request: ListModels) -> ListFuture;
 
-    /// Where the list is requested, if that is known and can be shown.
+    /// The address of the list without credentials, if there is one.
     fn address(&self) -> Option<&str> {
         None
     }
@@ -165,12 +168,12 @@ pub(crate) trait DynSource: Send + Sync {
 
 pub(crate) type ListFuture = BoxFuture<'static, Result<SourceResponse, ListError>>;
 
-/// What a source answers with.
+/// The response of a source.
 #[derive(Debug)]
 pub(crate) enum SourceResponse {
-    /// A list, and what tells it from others, if the provider gave that.
+    /// A list, with its validator if the provider sent one.
     List(ModelList, Option<Validator>),
-    /// The list is the one whose validator was sent.
+    /// The list that the validator in the request belongs to is still current.
     Unchanged,
 }
 
@@ -180,7 +183,7 @@ impl From<ModelList> for SourceResponse {
     }
 }
 
-/// The lock is for cloning alone: it makes services shareable that are not `Sync`.
+/// Makes a service `Sync`. The lock is held only while the service is cloned.
 struct Shared<S>(Mutex<S>);
 
 impl<S: Source> DynSource for Shared<S> {
@@ -198,7 +201,7 @@ pub(super) fn erase<S: Source>(service: S) -> Arc<dyn DynSource> {
     Arc::new(Shared(Mutex::new(service)))
 }
 
-/// A declared list.
+/// The source of a provider with a fixed list.
 pub(super) struct Declared(Arc<[Model]>);
 
 impl Declared {

@@ -1,4 +1,4 @@
-//! Validators of a provider's list (RFC 9110, section 8.8), and what they are bound to.
+//! Validators of a provider's list (RFC 9110, section 8.8), for conditional requests.
 
 use std::{
     fmt,
@@ -10,10 +10,10 @@ use twox_hash::XxHash3_128;
 
 use crate::conditional::is_entity_tag;
 
-/// What tells a list that a provider has sent from every other one.
+/// The `ETag` and `Last-Modified` of a list.
 ///
-/// It is worth something only at the address and under the credential that gave it:
-/// for another key the same tag may stand for another list.
+/// A validator applies only to the URI and the headers of the request that it was received
+/// for: with another key the same tag may identify another list.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Validator {
     etag: Option<HeaderValue>,
@@ -22,13 +22,17 @@ pub(crate) struct Validator {
 }
 
 impl Validator {
-    /// The validator in the headers of a response that was received `now`, if there is one.
+    /// Reads the validator from the headers of a response received at `now`.
     ///
-    /// A value that is no validator, or that is there twice, is not sent back: a server would
-    /// answer `If-None-Match: *` with 304 whatever its list is by then.
-    pub(super) fn of(response: &HeaderMap, bound_to: u128, now: SystemTime) -> Option<Self> {
-        let etag = only(response, header::ETAG).filter(|tag| is_entity_tag(tag.as_bytes()));
-        let modified = only(response, header::LAST_MODIFIED).filter(|date| is_past(date, now));
+    /// A value that is invalid or sent twice is ignored: a server would respond to
+    /// `If-None-Match: *` with 304 even if its list has changed.
+    pub(super) fn from_headers(
+        response: &HeaderMap,
+        bound_to: u128,
+        now: SystemTime,
+    ) -> Option<Self> {
+        let etag = single(response, header::ETAG).filter(|tag| is_entity_tag(tag.as_bytes()));
+        let modified = single(response, header::LAST_MODIFIED).filter(|date| is_past(date, now));
         let (etag, last_modified) = (etag.cloned(), modified.cloned());
         if etag.is_none() && last_modified.is_none() {
             return None;
@@ -40,13 +44,13 @@ impl Validator {
         })
     }
 
-    /// Whether the provider may be asked with it.
-    pub(super) fn holds_for(&self, bound_to: u128) -> bool {
+    /// Whether the validator applies to a request with this [`binding`].
+    pub(super) fn applies_to(&self, bound_to: u128) -> bool {
         self.bound_to == bound_to
     }
 
-    /// Asks for the list only if it is another one.
-    pub(super) fn set(&self, headers: &mut HeaderMap) {
+    /// Makes a request conditional.
+    pub(super) fn set_conditions(&self, headers: &mut HeaderMap) {
         let pairs = [
             (header::IF_NONE_MATCH, &self.etag),
             (header::IF_MODIFIED_SINCE, &self.last_modified),
@@ -59,27 +63,27 @@ impl Validator {
     }
 }
 
-/// How much older than the response `Last-Modified` has to be, so that no second change lies
-/// in the same second (RFC 9110, section 8.8.2.2).
-const SETTLED: Duration = Duration::from_secs(60);
+/// How much older than the response `Last-Modified` must be to be a strong validator: a list
+/// can change twice within one second (RFC 9110, section 8.8.2.2).
+const MIN_AGE: Duration = Duration::from_secs(60);
 
-/// The value of a header that is there once.
-fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+/// The value of a header that is present exactly once.
+fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }
 
-/// Whether a value is an `HTTP-date` before `now`. With a date in the future, or of this
-/// very moment, a server may say that nothing has changed where something has.
+/// Whether a value is an `HTTP-date` at least [`MIN_AGE`] before `now`. With a later date, a
+/// server may report that nothing has changed although something has.
 fn is_past(value: &HeaderValue, now: SystemTime) -> bool {
     let text = value.to_str().unwrap_or_default();
     let date = httpdate::parse_http_date(text).ok();
-    let settled = date.and_then(|date| date.checked_add(SETTLED));
-    settled.is_some_and(|settled| settled <= now)
+    let usable_from = date.and_then(|date| date.checked_add(MIN_AGE));
+    usable_from.is_some_and(|usable_from| usable_from <= now)
 }
 
-/// The address and all headers of a request, credentials among them, as a number that
-/// never leaves the process.
+/// A hash of the URI and all headers of a request, credentials included. It never leaves the
+/// process.
 pub(super) fn binding(uri: &Uri, headers: &HeaderMap) -> u128 {
     let mut hash = XxHash3_128::new();
     let mut put = |bytes: &[u8]| {
@@ -96,7 +100,7 @@ pub(super) fn binding(uri: &Uri, headers: &HeaderMap) -> u128 {
     hash.finish_128()
 }
 
-/// Nothing of it shows: it was made by the provider, for whoever holds its key.
+/// Shows no values: they come from the provider, for a holder of its key.
 impl fmt::Debug for Validator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Validator").finish_non_exhaustive()
@@ -116,18 +120,18 @@ mod tests {
         headers
     }
 
-    /// Whether these lines are sent back, as a tag and as a date.
+    /// Whether a tag and a date are read from these headers.
     fn kept(header_values: &[(HeaderName, &[u8])]) -> (bool, bool) {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777); // 08:49:37
-        let validator = Validator::of(&headers(header_values), 0, now);
+        let validator = Validator::from_headers(&headers(header_values), 0, now);
         validator.map_or((false, false), |validator| {
             (validator.etag.is_some(), validator.last_modified.is_some())
         })
     }
 
-    /// A regression: `ETag: *` was sent back, and answered with 304 for ever.
+    /// Regression: `ETag: *` was sent back, and every response was a 304.
     #[test]
-    fn only_an_entity_tag_is_sent_back() {
+    fn invalid_entity_tags_are_ignored() {
         for (tag, expected) in [
             (&b"\"a\""[..], true),
             (b"W/\"a\"", true),
@@ -153,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_date_in_the_past_is_sent_back() {
+    fn recent_and_invalid_dates_are_ignored() {
         for (date, expected) in [
             ("Sun, 06 Nov 1994 08:48:37 GMT", true),
             ("Sun Nov  6 08:00:00 1994", true),

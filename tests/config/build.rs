@@ -211,7 +211,7 @@ fn invalid_address_is_refused_without_echo() {
         ("", "not a URL"),
         ("https://a b/v1", "not a URL"),
         ("/v1", "not an absolute URL"),
-        ("ftp://a.test/v1", "of another scheme"),
+        ("ftp://a.test/v1", "a URL with an unsupported scheme"),
     ] {
         let builder = builder().provider(http("lab").base_url(bad));
         refused(builder, "providers.lab.base_url", value, expected);
@@ -234,8 +234,8 @@ fn invalid_address_is_refused_without_echo() {
         refused(builder, "providers.lab.base_url", value, expected);
     }
     for (bad, expected) in [
-        ("", "begins with a slash"),
-        ("models", "begins with a slash"),
+        ("", "starts with a slash"),
+        ("models", "starts with a slash"),
         ("/a b", "a valid path"),
     ] {
         let builder = builder().provider(http("lab").models_path(bad));
@@ -275,7 +275,7 @@ fn endpoint_as_base_url_is_refused() {
             let error = builder.clone().build().unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
             let value = format!("a URL that ends in {end}");
-            let expected = format!("the address of the API, without {end}");
+            let expected = format!("the base URL of the API, without {end}");
             refused(builder, "providers.lab.base_url", &value, &expected);
         }
     }
@@ -509,8 +509,8 @@ fn extra_fields_with_custom_dialect_are_refused() {
     refused(
         builder().provider(extra),
         field,
-        "dialect of your own",
-        "of this crate",
+        "custom dialect",
+        "a built-in dialect",
     );
     accepted(builder().provider(custom));
 }
@@ -617,5 +617,5 @@ fn glob_as_alias_name_is_refused() {
 #[test]
 fn override_without_fact_is_refused() {
     let over = builder().override_model("house/a", Model::description());
-    refused(over, "overrides[0].facts", "empty", "at least one fact");
+    refused(over, "overrides[0].facts", "empty", "at least one property");
 }

@@ -484,7 +484,7 @@ fn provider_error_names_value_but_no_secret() {
         ),
         (
             "base_url = 'ftp://a.test/hunter2'",
-            "providers.a.base_url is of another scheme",
+            "providers.a.base_url is a URL with an unsupported scheme",
         ),
         (
             "base_url = 'https://u:hunter2@a.test'",
@@ -496,8 +496,8 @@ fn provider_error_names_value_but_no_secret() {
         ),
         (
             "base_url = 'https://a.test/hunter2/v1/chat/completions'",
-            "providers.a.base_url is a URL that ends in /chat/completions, expected the address of \
-             the API, without /chat/completions",
+            "providers.a.base_url is a URL that ends in /chat/completions, expected the base URL \
+             of the API, without /chat/completions",
         ),
         (
             "models_path = 'models?k=hunter2'",

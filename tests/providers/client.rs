@@ -512,8 +512,8 @@ fn error_for_invalid_key_names_the_header() {
             .build()
             .unwrap_err();
         assert_eq!(error.field(), "providers.lab.headers.authorization");
-        let expected = "providers.lab.headers.authorization is not a header value, expected visible \
-                        ASCII characters, and at least one";
+        let expected = "providers.lab.headers.authorization is not a header value, expected one or \
+                        more visible ASCII characters";
         assert_eq!(error.to_string(), expected);
         assert!(!format!("{error:?}").contains("nter2"));
     }

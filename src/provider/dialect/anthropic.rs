@@ -18,7 +18,7 @@ pub(super) const FORMAT: Format = Format {
     name: "anthropic",
     head: RequestHead {
         path: "/v1/models",
-        below: "v1/models",
+        relative_path: "v1/models",
         query: &[("limit", "1000")],
         headers: &[("anthropic-version", "2023-06-01")],
         ..RequestHead::NONE
@@ -33,22 +33,22 @@ fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListErro
         None => NextPage::Unknown,
     });
     let records = object.take("data")?;
-    Ok(ModelPage::of_records(records, rules, read_record).with_next(next))
+    Ok(ModelPage::from_records(records, rules, read_record).with_next(next))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let capabilities = fields.object("capabilities").unwrap_or_default();
     let supported = |name: &str| capabilities.object(name)?.flag("supported");
-    let takes = |(name, modality)| (supported(name) == Some(true)).then_some(modality);
-    let seen = [
+    let accepts = |(name, modality)| (supported(name) == Some(true)).then_some(modality);
+    let inputs = [
         ("image_input", Modality::Image),
         ("pdf_input", Modality::File),
     ];
-    let mut input = Vec::from_iter(seen.into_iter().filter_map(takes));
+    let mut input = Vec::from_iter(inputs.into_iter().filter_map(accepts));
     if !input.is_empty() {
         input.push(Modality::Text);
     }
-    let created = fields.moment("created_at");
+    let created = fields.timestamp("created_at");
     let stage = fields.text("lifecycle");
     let deprecated = matches!(stage.as_deref(), Some("deprecated" | "retired"));
     Ok(fields
@@ -74,7 +74,7 @@ mod tests {
     use crate::provider::dialect::Dialect;
 
     #[test]
-    fn a_record_tells_its_limits_and_what_it_supports() {
+    fn limits_and_capabilities_are_read() {
         let page = Dialect::Anthropic
             .read(
                 br#"{"data":[
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn more_without_a_place_to_go_on_is_said_so() {
+    fn has_more_without_last_id_is_unknown() {
         for (body, next) in [
             (
                 r#"{"data":[],"has_more":true,"last_id":null}"#,

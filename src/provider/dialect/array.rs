@@ -1,5 +1,5 @@
-//! A list that is the whole document: Together, GitHub's catalogue, Hugging Face's hub.
-//! Its records are OpenAI's with further fields.
+//! A top-level array: Together, GitHub Models, the Hugging Face Hub. The records are OpenAI's
+//! with additional fields.
 //!
 //! <https://docs.together.ai/reference/models>,
 //! <https://docs.github.com/en/rest/models/catalog>
@@ -17,7 +17,7 @@ pub(super) const FORMAT: Format = Format {
     name: "array",
     head: RequestHead {
         path: "/v1/models",
-        below: "models",
+        relative_path: "models",
         any_version: true,
         ..RequestHead::NONE
     },
@@ -38,7 +38,7 @@ mod tests {
     };
 
     #[test]
-    fn together_and_github_are_read_alike() {
+    fn together_and_github_records_are_read() {
         let body = br#"[
             {"id":"org/Star-A","object":"model","created":0,"type":"chat","running":false,
              "display_name":"Star A","organization":"Org","link":null,"license":null,"context_length":131072,
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_no_list_and_a_list_of_errors_is_an_error() {
+    fn objects_and_error_arrays_are_rejected() {
         let kind = |body: &[u8]| Dialect::Array.read(body).expect_err("is no list").kind();
         assert_eq!(kind(br#"{"data":[]}"#), ListErrorKind::NotAList);
         assert_eq!(kind(br#"{"error":"no"}"#), ListErrorKind::Refused);

@@ -1,4 +1,4 @@
-//! Azure OpenAI: the models that a resource could deploy, and what it has deployed.
+//! Azure OpenAI: the models available to a resource for deployment, and its deployments.
 //!
 //! <https://learn.microsoft.com/en-us/rest/api/azureopenai/models/list>
 
@@ -18,7 +18,7 @@ pub(super) const MODELS: Format = Format {
     name: "azure",
     head: RequestHead {
         path: "/openai/v1/models",
-        below: "openai/v1/models",
+        relative_path: "openai/v1/models",
         ..RequestHead::NONE
     },
     read: |document, rules| read(document, rules, read_model),
@@ -28,7 +28,7 @@ pub(super) const DEPLOYMENTS: Format = Format {
     name: "azure-deployments",
     head: RequestHead {
         path: "/openai/deployments",
-        below: "openai/deployments",
+        relative_path: "openai/deployments",
         query: &[("api-version", "2023-03-15-preview")],
         ..RequestHead::NONE
     },
@@ -41,14 +41,14 @@ fn read(
     read_record: fn(&Fields<'_>, &Rules) -> Result<Model, RecordFlaw>,
 ) -> Result<ModelPage, ListError> {
     let records = document.object()?.take("data")?;
-    Ok(ModelPage::of_records(records, rules, read_record))
+    Ok(ModelPage::from_records(records, rules, read_record))
 }
 
 fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let can = fields.object("capabilities").unwrap_or_default();
-    // In one of several ways, each with a flag of its own.
-    let ways = ["global_fine_tune", "devtier_fine_tune"];
-    let tunes = ways.iter().any(|way| can.flag(way) == Some(true));
+    // There are several kinds of fine-tuning, each with its own flag.
+    let kinds = ["global_fine_tune", "devtier_fine_tune"];
+    let tunes = kinds.iter().any(|kind| can.flag(kind) == Some(true));
     let tunes = tunes.then_some(true);
     let end = fields.object("deprecation");
     let end = end.and_then(|of| Deprecation::at(of.seconds("inference")?));
@@ -65,13 +65,13 @@ fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     Ok(model)
 }
 
-/// A deployment is called by its own id, whatever model it is of.
+/// Requests name the deployment, not its model.
 fn read_deployment(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     Ok(fields
         .model("id")?
         .with_created(rules.created(fields.seconds("created_at")))
         .with_names(fields.text("owner"), None)
-        .with_extra_fields(rules.extra_with(fields, &[("base_model", fields.plain("model"))])))
+        .with_extra_fields(rules.extra_with(fields, &[("base_model", fields.flat_value("model"))])))
 }
 
 #[cfg(test)]
@@ -80,7 +80,7 @@ mod tests {
     use crate::provider::dialect::Dialect;
 
     #[test]
-    fn models_have_dates_and_ends_in_seconds() {
+    fn dates_are_in_unix_seconds() {
         let page = Dialect::Azure
             .read(
                 br#"{"object":"list","data":[
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn deployments_go_by_their_own_names() {
+    fn deployments_are_listed_by_their_own_ids() {
         let page = Dialect::AzureDeployments
             .read(
                 br#"{"object":"list","data":[{"object":"deployment","id":"prod-chat","model":"star-4",

@@ -1,5 +1,5 @@
-//! Amazon Bedrock: foundation models, and inference profiles, by which most newer models
-//! are called.
+//! Amazon Bedrock: foundation models, and inference profiles, which most newer models are called
+//! through.
 //!
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>
@@ -20,7 +20,7 @@ pub(super) const MODELS: Format = Format {
     name: "bedrock",
     head: RequestHead {
         path: "/foundation-models",
-        below: "foundation-models",
+        relative_path: "foundation-models",
         ..RequestHead::NONE
     },
     read: read_models,
@@ -30,7 +30,7 @@ pub(super) const PROFILES: Format = Format {
     name: "bedrock-profiles",
     head: RequestHead {
         path: "/inference-profiles",
-        below: "inference-profiles",
+        relative_path: "inference-profiles",
         query: &[("maxResults", "1000")],
         ..RequestHead::NONE
     },
@@ -39,13 +39,13 @@ pub(super) const PROFILES: Format = Format {
 
 fn read_models(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let records = document.object()?.take("modelSummaries")?;
-    Ok(ModelPage::of_records(records, rules, read_model))
+    Ok(ModelPage::from_records(records, rules, read_model))
 }
 
 fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let owner = fields.text("providerName");
-    // Of Amazon's own models this is the longest answer, of most others the window.
-    let most = fields
+    // For Amazon's own models this is the output limit, for most others the context length.
+    let max_output = fields
         .object("converse")
         .filter(|_| owner.as_deref() == Some("Amazon"))
         .and_then(|of| of.tokens("maxTokensMaximum"));
@@ -54,7 +54,7 @@ fn read_model(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     Ok(fields
         .model("modelId")?
         .with_names(owner, fields.text("modelName"))
-        .with_max_output_tokens(most)
+        .with_max_output_tokens(max_output)
         .with_input(fields.modalities("inputModalities"))
         .with_output(fields.modalities("outputModalities"))
         .with_deprecation(legacy.then_some(Deprecation::UNDATED))
@@ -65,11 +65,11 @@ fn read_profiles(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage,
     let mut object = document.object()?;
     let next = object.next_by_token("nextToken", "nextToken");
     let records = object.take("inferenceProfileSummaries")?;
-    Ok(ModelPage::of_records(records, rules, read_profile).with_next(next))
+    Ok(ModelPage::from_records(records, rules, read_profile).with_next(next))
 }
 
 fn read_profile(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let created = fields.moment("createdAt");
+    let created = fields.timestamp("createdAt");
     Ok(fields
         .model("inferenceProfileId")?
         .with_names(None, fields.text("inferenceProfileName"))
@@ -84,7 +84,7 @@ mod tests {
     use crate::provider::dialect::{Dialect, NextPage};
 
     #[test]
-    fn a_foundation_model_says_what_it_takes_and_whose_it_is() {
+    fn foundation_models_have_owner_and_modalities() {
         let page = Dialect::Bedrock
             .read(
                 br#"{"modelSummaries":[
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_come_in_pages() {
+    fn inference_profiles_are_paged() {
         let page = Dialect::BedrockProfiles
             .read(
                 br#"{"inferenceProfileSummaries":[{"inferenceProfileId":"us.vendor.moon-v1:0",

@@ -1,4 +1,4 @@
-//! One form for equal values, however a provider writes them.
+//! The canonical form of a JSON value, so that equal values are equal text.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -7,11 +7,11 @@ use super::{
     json::{elements, has_escapes, read_text},
 };
 
-/// The same value with sorted names and without spaces, less the fields that `drop`
-/// names; numbers stay as they are written. `None` for one that not every reader of JSON
-/// can read: with a number out of range, or a text that is no Unicode.
+/// Sorts names, and removes whitespace and the fields that `drop` selects. PageFields stay as
+/// written. Returns `None` for a value that not every JSON parser accepts: one with a number out
+/// of range, or with a string that is not valid Unicode.
 ///
-/// It follows the nesting, whose depth must have been looked at before.
+/// This recurses: the caller must have checked the nesting depth.
 pub(super) fn canonical<'a>(json: &'a str, drop: &dyn Fn(&str) -> bool) -> Option<Cow<'a, str>> {
     Some(match json.as_bytes().first()? {
         b'{' => {
@@ -32,7 +32,7 @@ pub(super) fn canonical<'a>(json: &'a str, drop: &dyn Fn(&str) -> bool) -> Optio
             let list = list.map(|value| canonical(value, drop));
             format!("[{}]", list.collect::<Option<Vec<_>>>()?.join(",")).into()
         }
-        // Another way of writing it is the same text.
+        // Escapes can be written in several ways.
         b'"' if has_escapes(json) => serde_json::to_string(&read_text(json)?)
             .expect("text always serialises")
             .into(),
@@ -41,7 +41,7 @@ pub(super) fn canonical<'a>(json: &'a str, drop: &dyn Fn(&str) -> bool) -> Optio
     })
 }
 
-/// The same list without the spaces around what it holds, if that is text without escapes.
+/// Removes whitespace from a list of strings and lists. `None` if it has escapes or other values.
 fn without_spaces(json: &str) -> Option<Cow<'_, str>> {
     if has_escapes(json) {
         return None;
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_canonical_form_does_not_depend_on_how_a_value_is_written() {
+    fn equal_values_have_one_canonical_form() {
         let drop = |name: &str| name == "no";
         let one = canonical(
             r#" {"b" : [1.50, "\u0061"], "a":{"no":1,"y":null,"x":true}}"#.trim(),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_not_every_reader_can_read_has_no_canonical_form() {
+    fn unportable_values_have_no_canonical_form() {
         for (json, readable) in [
             ("1e308", true),
             ("-0.5", true),

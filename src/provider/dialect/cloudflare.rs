@@ -1,4 +1,4 @@
-//! Model search of Cloudflare's Workers AI: `result`, in numbered pages.
+//! Model search of Cloudflare Workers AI: `result`, in numbered pages.
 //!
 //! <https://developers.cloudflare.com/api/resources/ai/subresources/models/methods/list/>
 
@@ -6,7 +6,7 @@ use super::{
     document::JsonDocument,
     fields::Fields,
     format::{Format, RequestHead},
-    page::{ModelPage, NextPage, Numbers},
+    page::{ModelPage, NextPage, PageFields},
     rules::Rules,
 };
 use crate::{
@@ -18,7 +18,7 @@ pub(super) const FORMAT: Format = Format {
     name: "cloudflare",
     head: RequestHead {
         path: "/models/search",
-        below: "models/search",
+        relative_path: "models/search",
         stripped: &["/v1"],
         query: &[("per_page", "100")],
         ..RequestHead::NONE
@@ -26,7 +26,7 @@ pub(super) const FORMAT: Format = Format {
     read,
 };
 
-const NUMBERS: Numbers = Numbers {
+const PAGE_FIELDS: PageFields = PageFields {
     size: "per_page",
     pages: "total_pages",
     all: "total_count",
@@ -37,11 +37,11 @@ fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListErro
     let records = object.take("result")?;
     let next = object
         .object("result_info")
-        .and_then(|info| NextPage::by_number(info, &NUMBERS, records.len()));
-    Ok(ModelPage::of_records(records, rules, read_record).with_next(next))
+        .and_then(|info| NextPage::by_number(info, &PAGE_FIELDS, records.len()));
+    Ok(ModelPage::from_records(records, rules, read_record).with_next(next))
 }
 
-/// The id of a record is an UUID; a model is called by its name.
+/// Requests name a model by its name. The id of a record is a UUID.
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let window = fields
         .objects("properties")
@@ -54,7 +54,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
     let model = fields
         .model("name")?
         .with_context_length(window)
-        .with_extra_fields(rules.extra_with(fields, &[("task", task.plain("name"))]));
+        .with_extra_fields(rules.extra_with(fields, &[("task", task.flat_value("name"))]));
     Ok(match task.text("name").as_deref() {
         Some("Text Generation") => model.with_output([Modality::Text]),
         Some("Text Embeddings") => model.with_output([Modality::Embeddings]),
@@ -69,7 +69,7 @@ mod tests {
     use crate::{error::ListErrorKind, provider::dialect::Dialect};
 
     #[test]
-    fn a_model_goes_by_its_name_and_pages_by_numbers() {
+    fn names_are_ids_and_pages_are_numbered() {
         let page = |page: u32| {
             let body = format!(
                 r#"{{"success":true,"errors":[],"messages":[],"result":[{{"id":"0f7e","name":"@cf/org/star",
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_so_under_any_status() {
+    fn unsuccessful_response_is_rejected() {
         let body = br#"{"success":false,"errors":[{"code":10000,"message":"no"}],"result":[]}"#;
         let error = Dialect::Cloudflare.read(body).expect_err("is none");
         assert_eq!(error.kind(), ListErrorKind::Refused);

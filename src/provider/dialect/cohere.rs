@@ -18,7 +18,7 @@ pub(super) const FORMAT: Format = Format {
     name: "cohere",
     head: RequestHead {
         path: "/v1/models",
-        below: "v1/models",
+        relative_path: "v1/models",
         stripped: &["/compatibility/v1", "/v2"],
         query: &[("page_size", "1000")],
         ..RequestHead::NONE
@@ -30,7 +30,7 @@ fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListErro
     let mut object = document.object()?;
     let next = object.next_by_token("next_page_token", "page_token");
     let records = object.take("models")?;
-    Ok(ModelPage::of_records(records, rules, read_record).with_next(next))
+    Ok(ModelPage::from_records(records, rules, read_record).with_next(next))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
@@ -64,7 +64,7 @@ mod tests {
     use crate::provider::dialect::{Dialect, NextPage};
 
     #[test]
-    fn a_name_is_the_id_and_endpoints_say_what_it_does() {
+    fn endpoints_determine_capabilities() {
         let page = Dialect::Cohere
             .read(
                 br#"{"models":[

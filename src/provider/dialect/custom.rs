@@ -1,4 +1,4 @@
-//! Dialects that the crate does not know.
+//! Dialects implemented outside of the crate.
 
 use std::{fmt, sync::Arc};
 
@@ -7,15 +7,20 @@ use http::HeaderMap;
 use super::ModelPage;
 use crate::error::ListError;
 
-/// A wire format of model lists that the crate does not know: bytes in, models out.
+/// A wire format of model lists that is not built in.
 ///
-/// It does no I/O and reads no clock: the cache asks, bounds what comes and follows the
-/// pages, and a dialect says what a page holds and where the list goes on. A panic in
-/// [`read`](Self::read) is a failure of its provider alone; the rest is asked for when the
-/// layer is built. What rules of its own a provider has, such as
-/// [`extra_fields`](crate::Provider::extra_fields), is up to it.
+/// A dialect does no I/O and reads no clock. The cache sends the requests, limits the size of
+/// responses and follows pages. The dialect defines the request, parses a page and identifies
+/// the next one.
 ///
-/// A provider whose list is text, an id in each line, twenty lines a page:
+/// The path, the query and the headers are evaluated when the layer is built. A panic in
+/// [`read`](Self::read) is a [failure](crate::ListErrorKind::Panic) of its provider and does not
+/// affect others. [`extra_fields`](crate::Provider::extra_fields) cannot be set together with a
+/// custom dialect.
+///
+/// # Example
+///
+/// A provider whose list is plain text, with one id per line and twenty lines per page:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -72,41 +77,45 @@ use crate::error::ListError;
 /// # }
 /// ```
 ///
-/// One that differs in little from a dialect of the crate can read with that: see
+/// A dialect that is similar to a built-in one can call that one's parser,
 /// [`Dialect::read`](super::Dialect::read).
 pub trait CustomDialect: Send + Sync + 'static {
-    /// What the status calls the dialect.
+    /// The name of the dialect, for the [status](crate::ProviderStatus::dialect).
     fn name(&self) -> &'static str;
 
-    /// The path of the list below the root of a provider's host. It begins with a slash.
+    /// The absolute path of the list. It starts with a slash.
     ///
-    /// Below a base URL with a path of its own, that path stands before it, once: of
-    /// `https://a.test/v2` and `/v2/list` comes `https://a.test/v2/list`.
+    /// If the base URL has a path, the two are joined without repeating a common part:
+    /// `https://a.test/v2` and `/v2/list` result in `https://a.test/v2/list`.
     fn path(&self) -> &str;
 
-    /// Query parameters of every page, such as its size. They are encoded on their way
-    /// out, and give way to parameters of the same names in a provider's own path.
+    /// Query parameters of the request, such as a page size. The default is none.
+    ///
+    /// Names and values must not be percent-encoded. Parameters of the same names in
+    /// [`models_path`](crate::Provider::models_path) take precedence.
     fn query(&self) -> Vec<(String, String)> {
         Vec::new()
     }
 
-    /// Headers of every page. They give way to headers that are set for a provider.
+    /// Headers of every request. The default is none.
+    ///
+    /// Headers that are set on the provider take precedence.
     fn headers(&self) -> HeaderMap {
         HeaderMap::new()
     }
 
-    /// Reads one page of status 2xx.
+    /// Parses one page: the body of a response with status 200 or 203.
     ///
-    /// A record that cannot be read should cost itself alone: see
-    /// [`ModelPage::with_skipped`].
+    /// A malformed record should be skipped and counted with [`ModelPage::with_skipped`].
     ///
     /// # Errors
     ///
-    /// The body is no page of a list. What is there of the list stays.
+    /// Returns an error if the body is not a page of a list. The fetch then fails, and the last
+    /// good list is kept.
     fn read(&self, body: &[u8]) -> Result<ModelPage, ListError>;
 }
 
-/// A dialect of others, shared. It is equal to its clones alone.
+/// A shared [`CustomDialect`]. It is equal only to its clones.
 #[derive(Clone)]
 pub struct Custom(pub(super) Arc<dyn CustomDialect>);
 

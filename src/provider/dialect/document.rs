@@ -1,4 +1,4 @@
-//! One answer as a document: its fields, and its lists with each record for itself.
+//! The parser of a response: the members of the top-level object, and the records of its lists.
 
 use std::{borrow::Cow, cell::Cell, fmt};
 
@@ -9,7 +9,7 @@ use serde::{
 use serde_json::error::Category;
 
 use super::{
-    fields::{Fields, MOST_FIELDS},
+    fields::{Fields, MAX_FIELDS},
     json::Text,
     page::NextPage,
 };
@@ -18,18 +18,18 @@ use crate::{
     model::RecordFlaw,
 };
 
-/// What a list's element is: an object that can be read, or nothing of use.
+/// An element of a list: an object, or the reason why it cannot be read.
 pub(super) type Record<'a> = Result<Fields<'a>, RecordFlaw>;
 
-/// A whole answer.
+/// A whole response.
 #[derive(Debug)]
 pub(super) enum JsonDocument<'a> {
     Array(Vec<Record<'a>>),
     Object(Object<'a>),
 }
 
-/// An object around lists. Every member that is a list is read as one of records,
-/// whatever its name: which of them counts is for the dialect to say.
+/// The top-level object. Every member that is a list is parsed as a list of records. The dialect
+/// selects one of them.
 #[derive(Debug, Default)]
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Member<'a>)>);
 
@@ -43,15 +43,15 @@ enum Member<'a> {
     List(Vec<Record<'a>>),
 }
 
-/// How deep a record may be nested.
-const DEEPEST: usize = 64;
+/// The maximum nesting depth of a record.
+const MAX_DEPTH: usize = 64;
 
 impl<'a> JsonDocument<'a> {
-    /// Reads a whole answer, whose lists may have `most` records together.
-    pub(super) fn parse(text: &'a str, most: usize) -> Result<Self, ListError> {
-        let (left, exceeded) = (Cell::new(most), Cell::new(false));
+    /// Parses a whole response with at most `max_records` records in all of its lists.
+    pub(super) fn parse(text: &'a str, max_records: usize) -> Result<Self, ListError> {
+        let (remaining, exceeded) = (Cell::new(max_records), Cell::new(false));
         let limits = Limits {
-            left: &left,
+            remaining: &remaining,
             exceeded: &exceeded,
         };
         let mut json = serde_json::Deserializer::from_str(text);
@@ -59,7 +59,7 @@ impl<'a> JsonDocument<'a> {
         document
             .and_then(|document| json.end().map(|()| document))
             .map_err(|error| {
-                // The error itself stays here: its text may quote the body.
+                // The error is dropped, because its text may quote the body.
                 let kind = match error.classify() {
                     _ if exceeded.get() => ListErrorKind::TooManyModels,
                     Category::Data => ListErrorKind::NotAList,
@@ -69,8 +69,8 @@ impl<'a> JsonDocument<'a> {
             })
     }
 
-    /// The same, unless it is an error in the place of a list, under whatever status.
-    pub(super) fn no_error(self) -> Result<Self, ListError> {
+    /// Fails if the document is an error response, which some providers send with status 200.
+    pub(super) fn reject_error(self) -> Result<Self, ListError> {
         let is_error = match &self {
             Self::Object(object) => object.is_error(),
             Self::Array(records) => is_list_of_errors(records),
@@ -81,24 +81,24 @@ impl<'a> JsonDocument<'a> {
         Ok(self)
     }
 
-    /// The object that it must be, and no error.
+    /// The top-level object. Fails for an error response or an array.
     pub(super) fn object(self) -> Result<Object<'a>, ListError> {
-        match self.no_error()? {
+        match self.reject_error()? {
             Self::Object(object) => Ok(object),
             Self::Array(_) => Err(ListErrorKind::NotAList.into()),
         }
     }
 
-    /// The list that it must be, and no error.
+    /// The top-level array. Fails for an error response or an object.
     pub(super) fn array(self) -> Result<Vec<Record<'a>>, ListError> {
-        match self.no_error()? {
+        match self.reject_error()? {
             Self::Array(records) => Ok(records),
             Self::Object(_) => Err(ListErrorKind::NotAList.into()),
         }
     }
 }
 
-/// Whether the first element is an error and no model, as in `[{"error":{...}}]`.
+/// Whether the first element is an error and not a model, as in `[{"error":{...}}]`.
 fn is_list_of_errors(records: &[Record<'_>]) -> bool {
     let is_error = |record: &Fields<'_>| record.has("error") && !record.has("id");
     matches!(records, [Ok(first), ..] if is_error(first))
@@ -115,7 +115,7 @@ impl<'a> Object<'a> {
         self.member(name).is_some()
     }
 
-    /// Whether there is a member of this name, and it is null.
+    /// Whether the member is present and null.
     pub(super) fn is_null(&self, name: &str) -> bool {
         let named = |(other, member): &(Cow<'a, str>, Member<'a>)| {
             other == name && matches!(member, Member::Null)
@@ -144,7 +144,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The members that are objects, by name.
+    /// The members that are objects, with their names.
     #[cfg(feature = "catalog")]
     pub(super) fn objects(&self) -> impl Iterator<Item = (&str, &Fields<'a>)> {
         self.0.iter().filter_map(|(name, member)| match member {
@@ -153,7 +153,7 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// The records of a list, to look at.
+    /// The records of a list.
     pub(super) fn list(&self, name: &str) -> Option<&[Record<'a>]> {
         match self.member(name)? {
             Member::List(records) => Some(records),
@@ -161,22 +161,22 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The records of a list that must be there.
+    /// Takes the records of a list. Fails if there is no such list.
     pub(super) fn take(&mut self, name: &str) -> Result<Vec<Record<'a>>, ListError> {
-        let calls_itself_a_list = self.text("object") == Some("list");
+        let is_list_object = self.text("object") == Some("list");
         let members = self.0.iter_mut().rev();
         let mut members = members.filter(|(other, _)| other == name);
         match members.next() {
             Some((_, Member::List(records))) => Ok(std::mem::take(records)),
-            // Servers in Go encode an empty list this way.
-            Some((_, Member::Null)) if calls_itself_a_list => Ok(Vec::new()),
+            // Servers written in Go encode an empty slice as null.
+            Some((_, Member::Null)) if is_list_object => Ok(Vec::new()),
             _ => Err(ListErrorKind::NotAList.into()),
         }
     }
 
-    /// The same for a document of Google's APIs, which leave out what is empty: there
-    /// an object without anything is a page without models.
-    pub(super) fn take_or_none(&mut self, name: &str) -> Result<Vec<Record<'a>>, ListError> {
+    /// Like [`take`](Self::take), for Google's APIs, which omit empty members: an object without
+    /// a list is an empty page.
+    pub(super) fn take_or_empty(&mut self, name: &str) -> Result<Vec<Record<'a>>, ListError> {
         let known = |(other, _): &(Cow<'a, str>, Member<'a>)| {
             other == "nextPageToken" || other == "totalSize"
         };
@@ -186,8 +186,8 @@ impl<'a> Object<'a> {
         self.take(name)
     }
 
-    /// The next page, where a field of this name holds a token for this parameter; an
-    /// empty one is the end.
+    /// The next page, if `field` holds a token for the query parameter `parameter`. An empty
+    /// token marks the last page.
     pub(super) fn next_by_token(&self, field: &str, parameter: &'static str) -> Option<NextPage> {
         match self.member(field)? {
             Member::Text(token) if token.is_empty() => None,
@@ -196,8 +196,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Whether this is an error: by a field that says so, or by the form that errors
-    /// have where there is no list.
+    /// Whether this is an error response: it has a member that marks it as one, or has the
+    /// members of an error and no list.
     fn is_error(&self) -> bool {
         let error = match self.member("error") {
             Some(Member::Text(text)) => !text.is_empty(),
@@ -205,7 +205,7 @@ impl<'a> Object<'a> {
             Some(Member::Flag(flag)) => *flag,
             error => matches!(error, Some(Member::Object(_))),
         };
-        let says_so =
+        let is_marked =
             error || self.flag("success") == Some(false) || self.text("object") == Some("error");
         let detailed = ["detail", "errors"];
         let has_form = detailed.iter().any(|name| self.has(name))
@@ -213,22 +213,21 @@ impl<'a> Object<'a> {
         let is_list = |(name, member): &(Cow<'a, str>, Member<'a>)| {
             matches!(member, Member::List(_)) && !detailed.contains(&&**name)
         };
-        says_so || (has_form && !self.0.iter().any(is_list))
+        is_marked || (has_form && !self.0.iter().any(is_list))
     }
 }
 
-// ===== Reading =====
+// ===== Parsing =====
 //
-// One pass over the whole: what is no object and no list of them is skipped where it
-// stands, and values of a record stay text until a dialect asks for them.
+// One pass over the text. The values of a record stay JSON text until a dialect reads them.
 
-/// How much of a document is read before it is given up: what is read takes several
-/// times the room of its text, and a hostile one is all records without anything.
+/// Bounds the number of records: a parsed record takes several times the memory of its text,
+/// and a hostile document may consist of empty records.
 #[derive(Clone, Copy)]
 struct Limits<'c> {
-    /// Records of all lists that may still come.
-    left: &'c Cell<usize>,
-    /// Whether there were more.
+    /// How many more records are accepted, over all lists.
+    remaining: &'c Cell<usize>,
+    /// Whether there were too many.
     exceeded: &'c Cell<bool>,
 }
 
@@ -238,14 +237,14 @@ impl Limits<'_> {
         mut seq: A,
     ) -> Result<Vec<Record<'de>>, A::Error> {
         let mut records = Vec::new();
-        // The records of a list are alike.
+        // The capacity of the next record: the records of a list have similar fields.
         let mut fields = 0;
         while let Some(record) = seq.next_element_seed(AnyElement { fields })? {
-            let Some(left) = self.left.get().checked_sub(1) else {
+            let Some(remaining) = self.remaining.get().checked_sub(1) else {
                 self.exceeded.set(true);
                 return Err(A::Error::custom("too many records"));
             };
-            self.left.set(left);
+            self.remaining.set(remaining);
             fields = record.as_ref().map_or(0, Fields::len);
             records.push(record);
         }
@@ -271,7 +270,7 @@ impl<'de> Visitor<'de> for Limits<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
         while let Some(Text(name)) = map.next_key()? {
-            if members.len() == MOST_FIELDS {
+            if members.len() == MAX_FIELDS {
                 return Err(A::Error::custom("too many members"));
             }
             members.push((name, map.next_value_seed(AnyMember(self))?));
@@ -284,7 +283,7 @@ impl<'de> Visitor<'de> for Limits<'_> {
     }
 }
 
-/// A member of the object around a list.
+/// A member of the top-level object.
 struct AnyMember<'c>(Limits<'c>);
 
 impl<'de> DeserializeSeed<'de> for AnyMember<'_> {
@@ -331,7 +330,7 @@ impl<'de> Visitor<'de> for AnyMember<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        let fields = Fields::of(map, 0)?;
+        let fields = Fields::from_map(map, 0)?;
         Ok(fields.map_or(Member::Null, Member::Object))
     }
 
@@ -340,7 +339,7 @@ impl<'de> Visitor<'de> for AnyMember<'_> {
     }
 }
 
-/// An element that likely has so many fields.
+/// An element of a list, with the expected number of fields.
 struct AnyElement {
     fields: usize,
 }
@@ -385,9 +384,9 @@ impl<'de> Visitor<'de> for AnyElement {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Ok(match Fields::of(map, self.fields)? {
+        Ok(match Fields::from_map(map, self.fields)? {
             None => Err(RecordFlaw::Unreadable),
-            Some(fields) if fields.is_deeper_than(DEEPEST - 1) => Err(RecordFlaw::TooDeep),
+            Some(fields) if fields.is_deeper_than(MAX_DEPTH - 1) => Err(RecordFlaw::TooDeep),
             Some(fields) => Ok(fields),
         })
     }

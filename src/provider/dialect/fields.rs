@@ -1,5 +1,5 @@
-//! One JSON object, field by field: each is read as what it should be, and where it is
-//! not, it is absent. A bad field costs itself alone.
+//! One JSON object, read field by field. A field of an unexpected type counts as absent, and
+//! does not affect the others.
 
 use std::{borrow::Cow, fmt};
 
@@ -10,22 +10,22 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::json::{Text, depth_exceeds, elements, is_plain, read_text};
+use super::json::{Text, depth_exceeds, elements, is_flat, read_text};
 use crate::model::{Modalities, Modality, Model, RecordFlaw};
 
-/// The fields of an object, their values still as text. Of one name twice the last
-/// counts, as for nearly every parser.
+/// The fields of an object, with their values as JSON text. The last of several fields of one
+/// name wins, as in most parsers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-/// More fields than any record will have.
-pub(super) const MOST_FIELDS: usize = 4096;
+/// The maximum number of fields of an object.
+pub(super) const MAX_FIELDS: usize = 4096;
 
-/// As many fields as nearly every record has at the most.
-const MOST_LIKELY: usize = 64;
+/// The maximum number of fields that memory is reserved for in advance.
+const MAX_RESERVED: usize = 64;
 
-/// More tokens than any model will take: what is larger is not meant.
-const MOST_TOKENS: u64 = 1_000_000_000_000;
+/// The maximum plausible number of tokens. A larger number is ignored.
+const MAX_TOKENS: u64 = 1_000_000_000_000;
 
 impl<'a> Fields<'a> {
     pub(super) fn parse(text: &'a str) -> Option<Self> {
@@ -46,19 +46,19 @@ impl<'a> Fields<'a> {
         self.0.is_empty()
     }
 
-    /// Whether there is a field of this name, and not as null.
+    /// Whether the field is present and not null.
     pub(super) fn has(&self, name: &str) -> bool {
         self.raw(name).is_some()
     }
 
-    /// Text that is not empty, as it stands there.
-    pub(super) fn verbatim(&self, name: &str) -> Option<Cow<'a, str>> {
+    /// A string that is not blank, unchanged.
+    pub(super) fn untrimmed_text(&self, name: &str) -> Option<Cow<'a, str>> {
         read_text(self.raw(name)?).filter(|text| !text.trim().is_empty())
     }
 
-    /// Text that is not empty, without spaces at its ends.
+    /// A string that is not blank, trimmed.
     pub(super) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
-        Some(match self.verbatim(name)? {
+        Some(match self.untrimmed_text(name)? {
             Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
             Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
         })
@@ -68,28 +68,28 @@ impl<'a> Fields<'a> {
         names.iter().find_map(|name| self.text(name))
     }
 
-    /// A number of tokens: whole and more than none, as a number of any form or as text.
+    /// A number of tokens: a positive integer, written as a number or a string.
     pub(super) fn tokens(&self, name: &str) -> Option<u64> {
         let text = self.number(name)?;
         let whole = text.parse().ok().or_else(|| {
             let number: f64 = text.parse().ok()?;
-            // Some write every number as a float, and none writes half a token.
-            (number.fract() == 0.0 && number > 0.0 && number <= MOST_TOKENS as f64)
+            // Some providers write every number as a float.
+            (number.fract() == 0.0 && number > 0.0 && number <= MAX_TOKENS as f64)
                 .then_some(number as u64)
         })?;
-        (1..=MOST_TOKENS).contains(&whole).then_some(whole)
+        (1..=MAX_TOKENS).contains(&whole).then_some(whole)
     }
 
     pub(super) fn first_tokens(&self, names: &[&str]) -> Option<u64> {
         names.iter().find_map(|name| self.tokens(name))
     }
 
-    /// A whole number from 0 on: a page, or a count.
+    /// A non-negative integer: a page number or a count.
     pub(super) fn count(&self, name: &str) -> Option<u64> {
         self.number(name)?.parse().ok()
     }
 
-    /// What stands where a number should, as text: a number, or one as a text.
+    /// A number or a string, as text. The string may not be a number.
     pub(super) fn number(&self, name: &str) -> Option<Cow<'a, str>> {
         let raw = self.raw(name)?;
         match raw.as_bytes().first()? {
@@ -99,7 +99,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A moment in whole seconds since the Unix epoch, as a number.
+    /// A number of seconds since the Unix epoch, truncated.
     pub(super) fn seconds(&self, name: &str) -> Option<i64> {
         let raw = self.raw(name)?;
         let whole = || raw.parse().ok();
@@ -110,10 +110,10 @@ impl<'a> Fields<'a> {
         whole().or_else(float)
     }
 
-    /// A moment as of RFC 3339, in seconds since the Unix epoch.
-    pub(super) fn moment(&self, name: &str) -> Option<i64> {
-        let moment: Timestamp = self.text(name)?.parse().ok()?;
-        Some(moment.as_second())
+    /// An RFC 3339 timestamp, in seconds since the Unix epoch.
+    pub(super) fn timestamp(&self, name: &str) -> Option<i64> {
+        let timestamp: Timestamp = self.text(name)?.parse().ok()?;
+        Some(timestamp.as_second())
     }
 
     pub(super) fn flag(&self, name: &str) -> Option<bool> {
@@ -140,10 +140,10 @@ impl<'a> Fields<'a> {
         elements.filter_map(Fields::parse).collect()
     }
 
-    /// The model whose id stands in this field: listed without spaces at its ends, and
-    /// asked for as it is.
+    /// A model with the id in this field. It is listed with the trimmed id; the upstream id is
+    /// not trimmed.
     pub(super) fn model(&self, name: &str) -> Result<Model, RecordFlaw> {
-        let id = self.verbatim(name).ok_or(RecordFlaw::NoId)?;
+        let id = self.untrimmed_text(name).ok_or(RecordFlaw::NoId)?;
         let model = Model::new(id.trim());
         Ok(match model.id() == id {
             true => model,
@@ -151,19 +151,19 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// The modalities whose names stand in a list.
+    /// The modalities in a list of names.
     pub(super) fn modalities(&self, name: &str) -> Modalities {
         let named = self.texts(name).into_iter();
         Modalities::from_iter(named.filter_map(|name| Modality::from_name(&name)))
     }
 
-    /// The texts in a list.
+    /// The strings in a list.
     pub(super) fn texts(&self, name: &str) -> Vec<Cow<'a, str>> {
         let Some(list) = self.raw(name).filter(|text| text.starts_with('[')) else {
             return Vec::new();
         };
         if memchr::memchr3(b'[', b'{', b'\\', &list.as_bytes()[1..]).is_none() {
-            // Then texts are what stands between each two quotation marks.
+            // Without escapes, each string is the text between a pair of quotation marks.
             let marks = || memchr::memchr_iter(b'"', list.as_bytes());
             let mut texts = Vec::with_capacity(marks().count() / 2);
             let mut marks = marks();
@@ -180,10 +180,9 @@ impl<'a> Fields<'a> {
         list.and_then(elements).unwrap_or_default()
     }
 
-    /// A value that is listed as it is: text, a number, a yes or no, or a list without
-    /// anything nested, as JSON.
-    pub(super) fn plain(&self, name: &str) -> Option<&'a str> {
-        self.raw(name).filter(|value| is_plain(value))
+    /// A scalar or a list of scalars, as JSON text.
+    pub(super) fn flat_value(&self, name: &str) -> Option<&'a str> {
+        self.raw(name).filter(|value| is_flat(value))
     }
 
     /// All fields that are not null, with their values as JSON text.
@@ -210,7 +209,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                let fields = Fields::of(map, 8)?;
+                let fields = Fields::from_map(map, 8)?;
                 fields.ok_or_else(|| Error::custom("too many fields"))
             }
         }
@@ -219,20 +218,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of an object that likely has so many; `None`: it has so many that it is
-    /// not meant.
-    pub(super) fn of<'de: 'a, A: MapAccess<'de>>(
+    /// Reads the fields of an object, with the expected number of them. `None` if there are more
+    /// than [`MAX_FIELDS`].
+    pub(super) fn from_map<'de: 'a, A: MapAccess<'de>>(
         mut map: A,
-        likely: usize,
+        expected: usize,
     ) -> Result<Option<Self>, A::Error> {
         let mut fields = Vec::new();
         while let Some((Text(name), value)) = map.next_entry()? {
-            if fields.len() == MOST_FIELDS {
+            if fields.len() == MAX_FIELDS {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 return Ok(None);
             }
             if fields.is_empty() {
-                fields.reserve(likely.min(MOST_LIKELY)); // an empty object takes no room
+                fields.reserve(expected.min(MAX_RESERVED)); // an empty object allocates nothing
             }
             fields.push((name, value));
         }
@@ -249,13 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_type_is_absent() {
+    fn values_of_another_type_are_absent() {
         let fields = fields(
             r#"{"text":" a\n","blank":" ","number":7,"float":8192.0,"half":8192.5,"written":"131072",
                 "na":"N/A","zero":0,"negative":-1,"huge":1e300,"null":null,"yes":true,"list":["a",1,{"b":2}]}"#,
         );
         assert_eq!(fields.text("text").as_deref(), Some("a"));
-        assert_eq!(fields.verbatim("text").as_deref(), Some(" a\n"));
+        assert_eq!(fields.untrimmed_text("text").as_deref(), Some(" a\n"));
         for absent in ["blank", "number", "null", "list", "missing"] {
             assert_eq!(fields.text(absent), None, "{absent}");
         }
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_name_twice_the_last_counts() {
+    fn last_duplicate_field_wins() {
         assert_eq!(
             fields(r#"{"a":"1","a":"2"}"#).text("a").as_deref(),
             Some("2")
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_that_of_brackets_outside_of_text() {
+    fn brackets_in_strings_do_not_count_as_depth() {
         let fields = |levels: usize| {
             let (open, close) = ("[".repeat(levels), "]".repeat(levels));
             format!(r#"{{"a":{open}"\"[[[["{close}}}"#)

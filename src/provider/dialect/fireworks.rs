@@ -1,4 +1,4 @@
-//! The models of an account at Fireworks, from its control plane.
+//! The models of a Fireworks account, from the control plane API.
 //!
 //! <https://docs.fireworks.ai/api-reference/list-models>
 
@@ -14,16 +14,16 @@ pub(super) const FORMAT: Format = Format {
     name: "fireworks",
     head: RequestHead {
         path: "/v1/accounts/fireworks/models",
-        below: "models",
+        relative_path: "models",
         query: &[("pageSize", "200")],
         ..RequestHead::NONE
     },
     read: |document, rules| google::read(document, "models", rules, read_record),
 };
 
-/// `accounts/org/models/star`, which is how the model is called.
+/// The id is the whole name, `accounts/org/models/star`.
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let created = fields.moment("createTime");
+    let created = fields.timestamp("createTime");
     let model = fields
         .model("name")?
         .with_created(rules.created(created))
@@ -44,7 +44,7 @@ mod tests {
     use crate::provider::dialect::{Dialect, NextPage};
 
     #[test]
-    fn the_account_is_the_owner_and_the_whole_name_the_id() {
+    fn account_is_owner_and_name_is_id() {
         let page = Dialect::Fireworks
             .read(
                 br#"{"models":[{"name":"accounts/org/models/star-v3","displayName":"Star V3",

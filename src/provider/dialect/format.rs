@@ -1,4 +1,4 @@
-//! What is known of a dialect: its name, what is asked for, and how a page is read.
+//! The description of a dialect: its name, the request for a page, and the parser.
 
 use std::borrow::Cow;
 
@@ -7,32 +7,32 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::{document::JsonDocument, page::ModelPage, rules::Rules};
 use crate::error::ListError;
 
-/// A dialect that the crate knows.
+/// A built-in dialect.
 pub(super) struct Format {
     pub(super) name: &'static str,
     pub(super) head: RequestHead,
     pub(super) read: fn(JsonDocument<'_>, &Rules) -> Result<ModelPage, ListError>,
 }
 
-/// What is asked for of it.
+/// The request of a built-in dialect.
 pub(super) struct RequestHead {
-    /// Where the list lies on a host of its own.
+    /// The absolute path of the list, for a base URL without a path.
     pub(super) path: &'static str,
-    /// Where it lies below the path of a base URL, whose end may be the beginning of
+    /// The path relative to the path of a base URL, unless that path ends with a prefix of
     /// `path`.
-    pub(super) below: &'static str,
-    /// Ends of a base URL that belong to another API of the same provider.
+    pub(super) relative_path: &'static str,
+    /// Suffixes of a base URL that belong to another API of the same provider.
     pub(super) stripped: &'static [&'static str],
-    /// Whether another version in a base URL stands in for that of `path`.
+    /// Whether a version in the base URL replaces the version in `path`.
     pub(super) any_version: bool,
     pub(super) query: &'static [(&'static str, &'static str)],
     pub(super) headers: &'static [(&'static str, &'static str)],
 }
 
-/// What is asked for of any dialect.
+/// The request of any dialect.
 pub(in crate::provider) struct Request<'a> {
     pub(in crate::provider) path: Cow<'a, str>,
-    pub(in crate::provider) below: Cow<'a, str>,
+    pub(in crate::provider) relative_path: Cow<'a, str>,
     pub(in crate::provider) stripped: &'static [&'static str],
     pub(in crate::provider) any_version: bool,
     pub(in crate::provider) query: Vec<(Cow<'a, str>, String)>,
@@ -40,10 +40,10 @@ pub(in crate::provider) struct Request<'a> {
 }
 
 impl RequestHead {
-    /// Nothing but what is set beside it.
+    /// The default, for the fields that a dialect does not set.
     pub(super) const NONE: Self = Self {
         path: "",
-        below: "",
+        relative_path: "",
         stripped: &[],
         any_version: false,
         query: &[],
@@ -61,7 +61,7 @@ impl RequestHead {
         };
         Request {
             path: self.path.into(),
-            below: self.below.into(),
+            relative_path: self.relative_path.into(),
             stripped: self.stripped,
             any_version: self.any_version,
             query: self.query.iter().map(parameter).collect(),

@@ -1,4 +1,4 @@
-//! `models.list` of the Gemini API, and of gateways that pose as it.
+//! `models.list` of the Gemini API, and of compatible gateways.
 //!
 //! <https://ai.google.dev/api/models#method:-models.list>
 
@@ -14,7 +14,7 @@ pub(super) const FORMAT: Format = Format {
     name: "gemini",
     head: RequestHead {
         path: "/v1beta/models",
-        below: "v1beta/models",
+        relative_path: "v1beta/models",
         stripped: &["/openai"],
         any_version: true,
         query: &[("pageSize", "1000")],
@@ -24,7 +24,7 @@ pub(super) const FORMAT: Format = Format {
 };
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let name = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
+    let name = fields.untrimmed_text("name").ok_or(RecordFlaw::NoId)?;
     let id = name.trim();
     let id = id.strip_prefix("models/").unwrap_or(id).trim();
     if id.is_empty() {
@@ -41,7 +41,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
             fields,
             &[(
                 "supported_generation_methods",
-                fields.plain("supportedGenerationMethods"),
+                fields.flat_value("supportedGenerationMethods"),
             )],
         ));
     if !methods.is_empty() {
@@ -59,7 +59,7 @@ mod tests {
     use crate::provider::dialect::{Dialect, NextPage};
 
     #[test]
-    fn a_model_is_listed_without_the_collection_and_asked_for_with_it() {
+    fn models_prefix_is_only_in_the_upstream_id() {
         let page = Dialect::Gemini
             .read(
                 br#"{"models":[
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_without_models_is_an_empty_object_here() {
+    fn empty_object_is_an_empty_page() {
         for body in ["{}", r#"{"nextPageToken":""}"#, r#"{"models":[]}"#] {
             let page = Dialect::Gemini.read(body.as_bytes()).expect(body);
             assert!(page.models().is_empty() && page.next().is_none(), "{body}");

@@ -1,5 +1,5 @@
-//! What the lists of Google's APIs have in common, and of those made after them: tokens for
-//! pages, and nothing where a list is empty.
+//! Common parts of Google's APIs and of those modelled on them: page tokens, and empty lists
+//! that are omitted.
 //!
 //! <https://google.aip.dev/158>
 
@@ -9,7 +9,7 @@ use crate::{
     model::{Model, RecordFlaw},
 };
 
-/// Reads a page whose records stand under `list`.
+/// Reads a page whose records are in the member `list`.
 pub(super) fn read(
     document: JsonDocument<'_>,
     list: &str,
@@ -18,6 +18,6 @@ pub(super) fn read(
 ) -> Result<ModelPage, ListError> {
     let mut object = document.object()?;
     let next = object.next_by_token("nextPageToken", "pageToken");
-    let records = object.take_or_none(list)?;
-    Ok(ModelPage::of_records(records, rules, read_record).with_next(next))
+    let records = object.take_or_empty(list)?;
+    Ok(ModelPage::from_records(records, rules, read_record).with_next(next))
 }

@@ -1,5 +1,5 @@
-//! The models of a GPUStack server, in its own form: `items`, in numbered pages. Only
-//! what is meant for clients is read: records hold paths, environments and arguments.
+//! The native list of a GPUStack server: `items`, in numbered pages. Only fields meant for
+//! clients are read: records also contain paths, environment variables and arguments.
 //!
 //! <https://docs.gpustack.ai/>
 
@@ -7,7 +7,7 @@ use super::{
     document::JsonDocument,
     fields::Fields,
     format::{Format, RequestHead},
-    page::{ModelPage, NextPage, Numbers},
+    page::{ModelPage, NextPage, PageFields},
     rules::Rules,
 };
 use crate::{
@@ -19,14 +19,14 @@ pub(super) const FORMAT: Format = Format {
     name: "gpustack",
     head: RequestHead {
         path: "/v1/models",
-        below: "models",
+        relative_path: "models",
         query: &[("perPage", "100")],
         ..RequestHead::NONE
     },
     read,
 };
 
-const NUMBERS: Numbers = Numbers {
+const PAGE_FIELDS: PageFields = PageFields {
     size: "perPage",
     pages: "totalPage",
     all: "total",
@@ -37,14 +37,14 @@ fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListErro
     let records = object.take("items")?;
     let next = object
         .object("pagination")
-        .and_then(|info| NextPage::by_number(info, &NUMBERS, records.len()));
-    Ok(ModelPage::of_records(records, rules, read_record).with_next(next))
+        .and_then(|info| NextPage::by_number(info, &PAGE_FIELDS, records.len()));
+    Ok(ModelPage::from_records(records, rules, read_record).with_next(next))
 }
 
-/// The id of a record is a number; a model is called by its name.
+/// Requests name a model by its name. The id of a record is a number.
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let meta = fields.object("meta").unwrap_or_default();
-    let created = fields.moment("created_at");
+    let created = fields.timestamp("created_at");
     let is = |category: &str| fields.texts("categories").iter().any(|of| of == category);
     let supports = |name: &str| meta.flag(name) == Some(true);
     let (image, audio) = (supports("support_vision"), supports("support_audio"));
@@ -61,16 +61,16 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
         (is("text_to_speech"), Modality::Speech),
         (is("speech_to_text"), Modality::Transcription),
     ];
-    let those = |set: &[(bool, Modality)]| {
-        let those = set.iter().filter(|(has, _)| *has);
-        Modalities::from_iter(those.map(|(_, modality)| *modality))
+    let selected = |set: &[(bool, Modality)]| {
+        let selected = set.iter().filter(|(has, _)| *has);
+        Modalities::from_iter(selected.map(|(_, modality)| *modality))
     };
     Ok(fields
         .model("name")?
         .with_created(rules.created(created))
         .with_context_length(meta.first_tokens(&["n_ctx", "max_model_len"]))
-        .with_input(those(&input))
-        .with_output(those(&output))
+        .with_input(selected(&input))
+        .with_output(selected(&output))
         .with_capability(Capability::Tools, meta.flag("support_tool_calls"))
         .with_capability(Capability::Reasoning, meta.flag("support_reasoning"))
         .with_extra_fields(rules.extra(fields)))
@@ -88,7 +88,7 @@ mod tests {
         "pagination":{"page":1,"perPage":100,"total":101,"totalPage":2}}"#;
 
     #[test]
-    fn a_model_goes_by_its_name_and_pages_by_numbers() {
+    fn names_are_ids_and_pages_are_numbered() {
         let page = Dialect::GpuStack.read(PAGE).expect("is a page");
         let expected = Model::new("star3")
             .with_created(1_762_077_600)
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_record_leaks_is_not_listed_even_when_all_is_wanted() {
+    fn secrets_are_not_served_with_all_fields() {
         let rules = Rules {
             extra: ExtraFields::All,
             ..Rules::default()

@@ -1,6 +1,6 @@
-//! The text of one JSON value: what it is, and what it holds.
+//! Inspection of the JSON text of one value.
 //!
-//! Values stay text until somebody asks for them, so this is where each is looked at.
+//! The values of a record stay text until a dialect reads them with these functions.
 
 use std::{borrow::Cow, fmt};
 
@@ -10,15 +10,15 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// More elements than any list in a record will have.
-const MOST_ELEMENTS: usize = 4096;
+/// The maximum number of elements of a list in a record.
+const MAX_ELEMENTS: usize = 4096;
 
-/// Text that is borrowed where it holds no escapes.
+/// A string that is borrowed if it has no escapes.
 #[derive(Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// Whether a value is text, a number, a yes or no, or a list without anything nested.
-pub(super) fn is_plain(value: &str) -> bool {
+/// Whether a value is a scalar, or a list of scalars.
+pub(super) fn is_flat(value: &str) -> bool {
     match value.as_bytes() {
         [b'{', ..] => false,
         [b'[', list @ ..] => !list.iter().any(|byte| matches!(byte, b'[' | b'{')),
@@ -26,7 +26,7 @@ pub(super) fn is_plain(value: &str) -> bool {
     }
 }
 
-/// The elements of a list; `None`: it is none, or has so many that it is not meant.
+/// The elements of a list. `None` if the value is not a list, or has too many elements.
 pub(super) fn elements(json: &str) -> Option<Vec<&str>> {
     struct Elements;
     impl<'de> Visitor<'de> for Elements {
@@ -39,7 +39,7 @@ pub(super) fn elements(json: &str) -> Option<Vec<&str>> {
         fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
             let mut elements = Vec::new();
             while let Some(element) = seq.next_element::<&RawValue>()? {
-                if elements.len() == MOST_ELEMENTS {
+                if elements.len() == MAX_ELEMENTS {
                     return Err(Error::custom("too many elements"));
                 }
                 elements.push(element.get());
@@ -51,7 +51,7 @@ pub(super) fn elements(json: &str) -> Option<Vec<&str>> {
     json.deserialize_seq(Elements).ok()
 }
 
-/// A text, of which `raw` is known to be JSON.
+/// The value of a string. `raw` must be valid JSON.
 pub(super) fn read_text(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     if !has_escapes(inner) {
@@ -65,8 +65,9 @@ pub(super) fn has_escapes(json: &str) -> bool {
     memchr::memchr(b'\\', json.as_bytes()).is_some()
 }
 
+/// Whether the nesting of arrays and objects is deeper than `levels`.
 pub(super) fn depth_exceeds(json: &str, levels: usize) -> bool {
-    // Nearly no value has so many brackets in all, or room for them.
+    // A cheap test first: hardly any value is long enough, or has so many brackets in total.
     let brackets = || memchr::memchr2_iter(b'[', b'{', json.as_bytes());
     if json.len() <= 2 * levels || brackets().nth(levels).is_none() {
         return false;

@@ -1,5 +1,5 @@
-//! `GET /v1/model/info` of a LiteLLM proxy: a record for each deployment, so one name may
-//! stand there often. What it is deployed with (`litellm_params`) is never read.
+//! `GET /v1/model/info` of a LiteLLM proxy: a record per deployment, so a name can occur several
+//! times. The parameters of a deployment (`litellm_params`) are never read.
 //!
 //! <https://docs.litellm.ai/docs/proxy/model_management>
 
@@ -19,7 +19,7 @@ pub(super) const FORMAT: Format = Format {
     name: "litellm",
     head: RequestHead {
         path: "/v1/model/info",
-        below: "model/info",
+        relative_path: "model/info",
         ..RequestHead::NONE
     },
     read,
@@ -27,7 +27,7 @@ pub(super) const FORMAT: Format = Format {
 
 fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let records = document.object()?.take("data")?;
-    Ok(ModelPage::of_records(records, rules, read_record))
+    Ok(ModelPage::from_records(records, rules, read_record))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
@@ -63,7 +63,7 @@ mod tests {
     use crate::provider::dialect::{Dialect, ExtraFields};
 
     #[test]
-    fn a_deployment_tells_of_its_model_and_never_what_it_is_deployed_with() {
+    fn deployment_parameters_are_never_served() {
         let rules = Rules {
             extra: ExtraFields::All,
             ..Rules::default()

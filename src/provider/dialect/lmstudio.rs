@@ -1,4 +1,4 @@
-//! LM Studio's own APIs, of versions 0 and 1.
+//! The native API of LM Studio, versions 0 and 1.
 //!
 //! <https://lmstudio.ai/docs/developer/rest>
 
@@ -14,13 +14,13 @@ pub(super) const V0: Format = Format {
     name: "lmstudio-v0",
     head: RequestHead {
         path: "/api/v0/models",
-        below: "api/v0/models",
+        relative_path: "api/v0/models",
         stripped: &["/api/v1", "/v1"],
         ..RequestHead::NONE
     },
     read: |document, rules| {
         let records = document.object()?.take("data")?;
-        Ok(ModelPage::of_records(records, rules, read_v0))
+        Ok(ModelPage::from_records(records, rules, read_v0))
     },
 };
 
@@ -28,18 +28,18 @@ pub(super) const V1: Format = Format {
     name: "lmstudio",
     head: RequestHead {
         path: "/api/v1/models",
-        below: "api/v1/models",
+        relative_path: "api/v1/models",
         stripped: &["/api/v0", "/v1"],
         ..RequestHead::NONE
     },
     read: |document, rules| {
         let records = document.object()?.take("models")?;
-        Ok(ModelPage::of_records(records, rules, read_v1))
+        Ok(ModelPage::from_records(records, rules, read_v1))
     },
 };
 
-/// The window is the model's own, not that of a loaded instance: which are loaded, and
-/// how, changes from hour to hour, and LM Studio loads what is asked for.
+/// The context length is that of the model, not of a loaded instance: instances come and go, and
+/// LM Studio loads a model on request.
 fn read_v0(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let model = fields
         .model("id")?
@@ -52,7 +52,7 @@ fn read_v0(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
 fn read_v1(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let can = fields.object("capabilities").unwrap_or_default();
     let quantization = fields.object("quantization").unwrap_or_default();
-    let quantization = [("quantization", quantization.plain("name"))];
+    let quantization = [("quantization", quantization.flat_value("name"))];
     let model = fields
         .model("key")?
         .with_names(fields.text("publisher"), fields.text("display_name"))
@@ -78,7 +78,7 @@ mod tests {
     use crate::provider::dialect::Dialect;
 
     #[test]
-    fn version_0_says_more_than_openai() {
+    fn v0_records_are_read() {
         let page = Dialect::LmStudioV0
             .read(
                 br#"{"data":[{"id":"star-4b-mlx","object":"model","type":"vlm","publisher":"community",
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn version_1_goes_by_keys() {
+    fn v1_keys_are_ids() {
         let page = Dialect::LmStudio
             .read(
                 br#"{"models":[

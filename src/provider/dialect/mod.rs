@@ -1,8 +1,8 @@
-//! Wire formats of model lists: bytes in, models out. Pure: no I/O, no clock.
+//! Dialects: the wire formats of model lists. Parsing is pure, without I/O or clocks.
 //!
-//! A file a dialect, or a few that are close: what is asked for, and how a page is read.
-//! [`document`] and [`fields`] are what they read with, [`format`](mod@format) what they
-//! are made of.
+//! Each file holds one dialect or a few similar ones: the request for a page, and the parser
+//! of the response. [`document`] and [`fields`] are the JSON parser they share, and
+//! [`format`](mod@format) is the type that describes a dialect.
 
 mod anthropic;
 mod array;
@@ -48,81 +48,79 @@ use self::{
 };
 use crate::error::ListError;
 
-/// The wire format of a provider's list.
+/// The wire format of a provider's model list.
 ///
-/// In a file, a dialect is its [name](Self::name).
+/// In a configuration file a dialect is its [name](Self::name).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// `openai`: `{"object":"list","data":[{"id":...}]}`, of OpenAI and all that speak
-    /// like it, with whatever facts they add.
+    /// `openai`: `{"object":"list","data":[{"id":...}]}`, used by OpenAI and compatible
+    /// servers, including the fields that those add.
     #[default]
     OpenAi,
-    /// `openrouter`: OpenAI's, with prices in US dollars for a token, and owners that
-    /// stand in the ids.
+    /// `openrouter`: like `openai`, with prices in US dollars per token. The owner is the first
+    /// segment of the id.
     OpenRouter,
-    /// `anthropic`: of Anthropic and MiniMax, in pages.
+    /// `anthropic`: used by Anthropic and MiniMax. Paged.
     Anthropic,
-    /// `array`: a list that is the whole document, of records like OpenAI's: Together,
-    /// GitHub's catalogue.
+    /// `array`: a top-level array of records like OpenAI's, used by Together and GitHub Models.
     Array,
-    /// `auto`: asked for as OpenAI's, and told by its marks: one of the others. The
-    /// [status](crate::ProviderStatus::dialect) says which was found.
+    /// `auto`: requested like `openai`, and detected from the response. The
+    /// [status](crate::ProviderStatus::dialect) reports the detected dialect.
     Auto,
-    /// `azure`: what a resource of Azure OpenAI could deploy.
+    /// `azure`: the models available to an Azure OpenAI resource for deployment.
     Azure,
-    /// `azure-deployments`: what a resource of Azure OpenAI has deployed.
+    /// `azure-deployments`: the deployments of an Azure OpenAI resource.
     AzureDeployments,
     /// `bedrock`: the foundation models of Amazon Bedrock.
     Bedrock,
-    /// `bedrock-profiles`: the inference profiles of Amazon Bedrock, in pages.
+    /// `bedrock-profiles`: the inference profiles of Amazon Bedrock. Paged.
     BedrockProfiles,
-    /// `cloudflare`: Workers AI, in pages.
+    /// `cloudflare`: Workers AI. Paged.
     Cloudflare,
-    /// `cohere`: in pages.
+    /// `cohere`. Paged.
     Cohere,
-    /// `fireworks`: the control plane of Fireworks, in pages.
+    /// `fireworks`: the control plane of Fireworks. Paged.
     Fireworks,
-    /// `gemini`: in pages.
+    /// `gemini`. Paged.
     Gemini,
-    /// `gpustack`: a GPUStack server's own form, in pages.
+    /// `gpustack`: the native list of a GPUStack server. Paged.
     GpuStack,
-    /// `litellm`: the models of a LiteLLM proxy with what is known of them
-    /// (`/v1/model/info`).
+    /// `litellm`: the models of a LiteLLM proxy with details (`/v1/model/info`).
     LiteLlm,
-    /// `lmstudio`: LM Studio's own API of version 1.
+    /// `lmstudio`: the native API of LM Studio, version 1.
     LmStudio,
-    /// `lmstudio-v0`: LM Studio's own API of version 0.
+    /// `lmstudio-v0`: the native API of LM Studio, version 0.
     LmStudioV0,
-    /// `models.dev`: what a [catalogue](crate::Catalog) is in, which lists its models as
-    /// `provider/id`. A file cannot name it: it is no provider's.
+    /// `models.dev`: the format of a [catalogue](crate::Catalog). Its models have the ids
+    /// `provider/id`. A configuration file cannot use it, because no provider has this format.
     #[cfg(feature = "catalog")]
     #[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
     ModelsDev,
     /// `ollama`: `/api/tags`.
     Ollama,
-    /// `vertex`: the publishers' models of Vertex AI, in pages.
+    /// `vertex`: the publisher models of Vertex AI. Paged.
     Vertex,
-    /// `xai-language`: xAI's language models, with prices.
+    /// `xai-language`: the language models of xAI, with prices.
     XaiLanguage,
-    /// One that the crate does not know.
+    /// A dialect that is not built in. See [`Dialect::custom`].
     Custom(Custom),
 }
 
-/// Asked as OpenAI is, and read in whatever dialect the answer turns out to be.
+/// Requested like OpenAI, and parsed in the dialect that the response is in.
 const AUTO: Format = Format {
     name: "auto",
     head: openai::FORMAT.head,
     read: |document, rules| {
-        let document = document.no_error()?;
-        let found = sniff::sniff(&document)?;
-        let mut page = (found.format().read)(document, rules)?;
-        page.found = Some(found);
+        let document = document.reject_error()?;
+        let detected = sniff::sniff(&document)?;
+        let mut page = (detected.format().read)(document, rules)?;
+        page.detected = Some(detected);
         Ok(page)
     },
 };
 
-/// Every dialect that has a name.
+/// Every dialect that a configuration file can name.
 const NAMED: [Dialect; 20] = [
     Dialect::OpenAi,
     Dialect::OpenRouter,
@@ -147,12 +145,12 @@ const NAMED: [Dialect; 20] = [
 ];
 
 impl Dialect {
-    /// A dialect that the crate does not know.
+    /// Creates a dialect from an implementation of [`CustomDialect`].
     pub fn custom(dialect: impl CustomDialect) -> Self {
         Self::Custom(Custom(Arc::new(dialect)))
     }
 
-    /// The name, as it stands in a file and in the status.
+    /// Returns the name of the dialect, as used in configuration files and in the status.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Custom(custom) => custom.0.name(),
@@ -160,18 +158,21 @@ impl Dialect {
         }
     }
 
-    /// The same as [`name`](Self::name).
+    /// Returns the same as [`name`](Self::name).
     pub fn as_str(&self) -> &'static str {
         self.name()
     }
 
-    /// Reads one page, with nothing known of the provider: prices are read where the
-    /// dialect says what their numbers mean, and of further fields the
-    /// [known](ExtraFields::Known) ones are kept. 100,000 records are read at the most.
+    /// Parses one page of a list, without the settings of a provider.
+    ///
+    /// Prices are read only if the dialect defines their unit. Of the additional fields,
+    /// those of [`ExtraFields::Known`] are kept. Malformed records are skipped and
+    /// [counted](ModelPage::skipped).
     ///
     /// # Errors
     ///
-    /// The body is no page of a list in this dialect.
+    /// Returns an error if the body is not a page of a list in this dialect, or if it has more
+    /// than 100,000 records.
     ///
     /// ```
     /// use tower_models_cache::{Dialect, ListErrorKind};
@@ -186,7 +187,7 @@ impl Dialect {
         self.read_page(body, &Rules::default())
     }
 
-    /// Reads one page of status 2xx.
+    /// Parses the body of a successful response.
     pub(super) fn read_page(&self, body: &[u8], rules: &Rules) -> Result<ModelPage, ListError> {
         let format = match self {
             Self::Custom(custom) => return custom.0.read(body),
@@ -196,14 +197,14 @@ impl Dialect {
         (format.read)(JsonDocument::parse(&text, rules.records)?, rules)
     }
 
-    /// What is asked for.
+    /// The request for the list.
     pub(super) fn head(&self) -> Request<'_> {
         match self {
             Self::Custom(Custom(custom)) => {
                 let path = custom.path();
                 Request {
                     path: path.into(),
-                    below: path.trim_start_matches('/').into(),
+                    relative_path: path.trim_start_matches('/').into(),
                     stripped: &[],
                     any_version: false,
                     query: (custom.query().into_iter())
@@ -240,7 +241,7 @@ impl Dialect {
             Self::Ollama => &ollama::FORMAT,
             Self::Vertex => &vertex::FORMAT,
             Self::XaiLanguage => &xai::FORMAT,
-            Self::Custom(_) => unreachable!("a custom dialect reads for itself"),
+            Self::Custom(_) => unreachable!("a custom dialect has its own parser"),
         }
     }
 }
@@ -254,25 +255,21 @@ impl fmt::Display for Dialect {
 impl FromStr for Dialect {
     type Err = UnknownDialect;
 
-    /// The dialect of this name.
+    /// Parses the [name](Dialect::name) of a dialect.
     fn from_str(name: &str) -> Result<Self, UnknownDialect> {
         let found = NAMED.into_iter().find(|dialect| dialect.name() == name);
         found.ok_or(UnknownDialect)
     }
 }
 
-/// A name that no dialect has.
+/// The error returned when parsing an unknown [`Dialect`] name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownDialect;
 
 impl fmt::Display for UnknownDialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = NAMED.map(|dialect| dialect.name());
-        write!(
-            f,
-            "no dialect of this name, which is one of {}",
-            names.join(", ")
-        )
+        write!(f, "unknown dialect, expected one of {}", names.join(", "))
     }
 }
 
@@ -289,11 +286,11 @@ impl<'de> serde::Deserialize<'de> for Dialect {
     }
 }
 
-/// The text of a body. JSON is UTF-8 (RFC 8259, section 8.1); a byte that is none
-/// costs the text it stands in, and a mark of the byte order costs nothing.
+/// Decodes a body as UTF-8 (RFC 8259, section 8.1). Invalid bytes are replaced by U+FFFD, which
+/// affects only the string they are in. A byte order mark is ignored.
 fn decoded(body: &[u8]) -> Cow<'_, str> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    // Nearly every body is UTF-8, and that is found far faster than what is not.
+    // Nearly every body is valid, and validation is much faster than lossy decoding.
     match std::str::from_utf8(body) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(body),

@@ -1,8 +1,8 @@
-//! `api.json` of models.dev: a catalogue of what many providers have.
+//! `api.json` of models.dev: a catalogue of the models of many providers.
 //!
-//! <https://github.com/sst/models.dev>: an object of providers, each with an object of
-//! models. A model is called `provider/id` here, by the names that the catalogue gives both;
-//! no name of a provider has a slash.
+//! <https://github.com/sst/models.dev>: an object of providers, each with an object of models.
+//! A model gets the id `provider/id`, with the ids of the catalogue. A provider id contains no
+//! slash.
 
 use super::{
     document::JsonDocument,
@@ -21,14 +21,14 @@ pub(super) const FORMAT: Format = Format {
     name: "models.dev",
     head: RequestHead {
         path: "/api.json",
-        below: "api.json",
+        relative_path: "api.json",
         ..RequestHead::NONE
     },
     read,
 };
 
-/// How deep a record may be nested.
-const DEEPEST: usize = 64;
+/// The maximum nesting depth of a record.
+const MAX_DEPTH: usize = 64;
 
 fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let object = document.object()?;
@@ -66,12 +66,12 @@ fn read_record(provider: &str, id: &str, record: &str) -> Result<Model, RecordFl
         return Err(RecordFlaw::NoId);
     }
     let fields = Fields::parse(record).ok_or(RecordFlaw::Unreadable)?;
-    if fields.is_deeper_than(DEEPEST - 1) {
+    if fields.is_deeper_than(MAX_DEPTH - 1) {
         return Err(RecordFlaw::TooDeep);
     }
     let limit = fields.object("limit").unwrap_or_default();
     let modalities = fields.object("modalities").unwrap_or_default();
-    // In US dollars for a million tokens.
+    // In US dollars per million tokens.
     let cost = fields.object("cost").unwrap_or_default();
     let deprecated = fields.text("status").as_deref() == Some("deprecated");
     let mut model = Model::new(format!("{provider}/{id}"))
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_called_by_its_provider_and_its_own_id() {
+    fn ids_contain_the_provider() {
         let page = read(
             r#"{"star":{"id":"star","name":"Star","doc":"https://star.test","models":{
                 "star-4":{"id":"star-4","name":"Star 4","family":"star","attachment":true,"reasoning":true,
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_costs_itself_and_what_is_no_catalogue_is_none() {
+    fn malformed_records_are_skipped() {
         let deep = format!("{}{}", "[".repeat(70), "]".repeat(70));
         let body = format!(
             r#"{{"a":{{"models":{{"x":7,"y":{{"d":{deep}}},"z":{{}},"":{{}}}}}},

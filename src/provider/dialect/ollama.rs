@@ -18,7 +18,7 @@ pub(super) const FORMAT: Format = Format {
     name: "ollama",
     head: RequestHead {
         path: "/api/tags",
-        below: "api/tags",
+        relative_path: "api/tags",
         stripped: &["/v1"],
         ..RequestHead::NONE
     },
@@ -27,22 +27,22 @@ pub(super) const FORMAT: Format = Format {
 
 fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let records = document.object()?.take("models")?;
-    Ok(ModelPage::of_records(records, rules, read_record))
+    Ok(ModelPage::from_records(records, rules, read_record))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
     let details = fields.object("details").unwrap_or_default();
     let capabilities = fields.texts("capabilities");
     let can = |name: &str| capabilities.iter().any(|other| other == name);
-    let modified = fields.moment("modified_at");
+    let modified = fields.timestamp("modified_at");
     let mut model = (fields.model("name"))
         .or_else(|_| fields.model("model"))?
         .with_created(rules.created(modified))
         .with_extra_fields(rules.extra_with(
             fields,
             &[
-                ("parameter_size", details.plain("parameter_size")),
-                ("quantization", details.plain("quantization_level")),
+                ("parameter_size", details.flat_value("parameter_size")),
+                ("quantization", details.flat_value("quantization_level")),
             ],
         ));
     if let Some(family) = details.text("family") {
@@ -67,7 +67,7 @@ mod tests {
     use crate::provider::dialect::Dialect;
 
     #[test]
-    fn a_tag_is_an_id_and_its_last_change_a_date() {
+    fn names_are_ids_and_modified_at_is_created() {
         let page = Dialect::Ollama
             .read(
                 br#"{"models":[

@@ -1,5 +1,5 @@
-//! `GET /v1/models` of the OpenAI API, and of the many that imitate it: minimal, with flat
-//! fields beside, with the facts nested in `meta` or `metadata`, and OpenRouter's.
+//! `GET /v1/models` of the OpenAI API and of compatible servers, which add fields to the records
+//! or nest them in `meta` or `metadata`, and of OpenRouter.
 //!
 //! <https://platform.openai.com/docs/api-reference/models/list>
 
@@ -28,7 +28,7 @@ pub(super) const OPENROUTER: Format = Format {
     name: "openrouter",
     head: HEAD,
     read: |document, rules| {
-        // What is known of the provider goes before: `auto` may have taken it for one.
+        // The provider's own rule takes precedence: `auto` may have detected this dialect.
         let prices = match rules.prices {
             PriceRule::Unknown => PriceRule::Per(0),
             known => known,
@@ -39,16 +39,17 @@ pub(super) const OPENROUTER: Format = Format {
 
 const HEAD: RequestHead = RequestHead {
     path: "/v1/models",
-    below: "models",
+    relative_path: "models",
     any_version: true,
     ..RequestHead::NONE
 };
 
-/// Whose a model is where its record does not say.
+/// The owner of a model whose record does not name one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
+    /// None.
     Stated,
-    /// `qwen` of `qwen/qwen3` and of `~qwen/latest`.
+    /// The first segment of the id: `qwen` for `qwen/qwen3` and `~qwen/latest`.
     FirstSegment,
 }
 
@@ -59,7 +60,7 @@ fn read(document: JsonDocument<'_>, rules: &Rules, owner: Owner) -> Result<Model
     Ok(read_records(records, rules, owner).with_next(next))
 }
 
-/// Only OpenRouter documents how its list goes on. Others say whether it does.
+/// Only OpenRouter documents a link to the next page. Others only report that there is one.
 fn next(object: &Object<'_>) -> Option<NextPage> {
     let link = object.object("links").and_then(|links| links.text("next"));
     match link {
@@ -68,12 +69,12 @@ fn next(object: &Object<'_>) -> Option<NextPage> {
     }
 }
 
-/// The records of a list in OpenAI's form, whatever it stands in.
+/// Reads records in OpenAI's format.
 pub(super) fn read_records<'a>(records: Vec<Record<'a>>, rules: &Rules, owner: Owner) -> ModelPage {
-    // An adapter has the window of the model that it was made for, and does not say so.
+    // The record of an adapter lacks the context length, which is that of the parent model.
     let mut children = Vec::new();
     let mut index = 0;
-    let mut page = ModelPage::of_records(records, rules, |fields, rules| {
+    let mut page = ModelPage::from_records(records, rules, |fields, rules| {
         let model = read_record(fields, rules, owner)?;
         if model.context_length().is_none()
             && let Some(parent) = fields.text("parent")
@@ -103,7 +104,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules, owner: Owner) -> Result<Model
         .model("id")?
         .with_created(rules.created(created(fields)))
         .with_context_length(window)
-        .with_max_input_tokens(max_input_tokens(fields).filter(|most| Some(*most) != window))
+        .with_max_input_tokens(max_input_tokens(fields).filter(|max| Some(*max) != window))
         .with_max_output_tokens(max_output_tokens(fields))
         .with_open_weights(fields.flag("open_weights"))
         .with_input(input(fields, &architecture))
@@ -132,7 +133,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules, owner: Owner) -> Result<Model
     Ok(model)
 }
 
-/// `name` is a label, but for Mistral, which repeats the canonical id there.
+/// `name` is a display name, except for Mistral, which repeats the canonical id there.
 fn display_name<'a>(fields: &Fields<'a>) -> Option<Cow<'a, str>> {
     let label = fields.text("display_name");
     let name = || {
@@ -144,12 +145,12 @@ fn display_name<'a>(fields: &Fields<'a>) -> Option<Cow<'a, str>> {
     label.or_else(name)
 }
 
-/// A date of any of the names, as a number or as RFC 3339.
+/// The creation date, in Unix seconds or RFC 3339.
 fn created(fields: &Fields<'_>) -> Option<i64> {
-    let written = |name: &&str| fields.moment(name);
-    let number = ["created", "created_at"];
-    (number.iter().find_map(|name| fields.seconds(name)))
-        .or_else(|| ["created_at", "created"].iter().find_map(written))
+    let timestamp = |name: &&str| fields.timestamp(name);
+    let seconds = ["created", "created_at"];
+    (seconds.iter().find_map(|name| fields.seconds(name)))
+        .or_else(|| ["created_at", "created"].iter().find_map(timestamp))
 }
 
 fn context_length(fields: &Fields<'_>) -> Option<u64> {
@@ -174,7 +175,7 @@ fn context_length(fields: &Fields<'_>) -> Option<u64> {
         })
 }
 
-/// Most that have the field have it for the window: then it says nothing of its own.
+/// The input limit. Most providers that have the field set it to the context length.
 fn max_input_tokens(fields: &Fields<'_>) -> Option<u64> {
     let nested = || fields.object("limits")?.tokens("max_input_tokens");
     fields.tokens("max_input_tokens").or_else(nested)
@@ -192,7 +193,7 @@ fn max_output_tokens(fields: &Fields<'_>) -> Option<u64> {
         .or_else(|| nested("top_provider", &["max_completion_tokens"]))
         .or_else(|| nested("limits", &["max_output_tokens", "max_completion_tokens"]))
         .or_else(|| nested("metadata", &["max_tokens"]))
-        // Beside Vercel's name for the window, and nowhere else, this is the answer's.
+        // With Vercel's `context_window`, and only then, this is the output limit.
         .or_else(|| {
             fields
                 .tokens("max_tokens")
@@ -200,7 +201,7 @@ fn max_output_tokens(fields: &Fields<'_>) -> Option<u64> {
         })
 }
 
-// ===== What it takes, gives and can do =====
+// ===== Modalities and capabilities =====
 
 fn named<'a>(names: impl IntoIterator<Item = Cow<'a, str>>) -> Modalities {
     let known = |name: Cow<'a, str>| Modality::from_name(&name);
@@ -213,7 +214,7 @@ fn input(fields: &Fields<'_>, architecture: &Fields<'_>) -> Modalities {
     if !listed.is_empty() {
         return listed;
     }
-    // Yes or no, each for itself: of text nobody says so.
+    // A flag per modality. No provider has one for text.
     let capabilities = fields.object("capabilities").unwrap_or_default();
     let tags = fields.object("metadata").map(|of| of.texts("tags"));
     let tagged = |tag: &str| tags.iter().flatten().any(|other| other == tag);
@@ -247,8 +248,8 @@ fn output(fields: &Fields<'_>, architecture: &Fields<'_>) -> Modalities {
     if !listed.is_empty() {
         return listed;
     }
-    // Together and Vercel say what a model is for.
-    let is_for = match fields.text("type").as_deref() {
+    // Together and Vercel report the kind of a model in `type`.
+    let modality = match fields.text("type").as_deref() {
         Some("chat" | "language" | "code") => Modality::Text,
         Some("image") => Modality::Image,
         Some("embedding") => Modality::Embeddings,
@@ -257,10 +258,10 @@ fn output(fields: &Fields<'_>, architecture: &Fields<'_>) -> Modalities {
         Some("transcribe") => Modality::Transcription,
         _ => return listed,
     };
-    [is_for].into()
+    [modality].into()
 }
 
-/// By their lists, or by a line such as `text+image->text`, of which `side` is meant.
+/// Reads modalities from a list, or from one `side` of a string such as `text+image->text`.
 fn modalities(
     fields: &Fields<'_>,
     architecture: &Fields<'_>,
@@ -317,7 +318,7 @@ fn capabilities(fields: &Fields<'_>) -> impl Iterator<Item = (Capability, Option
     .into_iter()
 }
 
-// ===== What it costs, and how long it stays =====
+// ===== Prices and deprecation =====
 
 fn record_prices(fields: &Fields<'_>, rules: &Rules) -> Prices {
     let nested = fields.object("metadata").filter(|of| of.has("pricing"));
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn the_envelope_and_what_imitators_add_beside() {
+    fn additional_fields_of_servers_are_read() {
         let models = read(
             r#"{"id":"a","object":"model","created":1700000000,"owned_by":"o"},
             {"id":" b ","context_window":8192,"max_completion_tokens":512,"display_name":"B"},
@@ -379,14 +380,14 @@ mod tests {
                     .with_created(1_700_000_000)
                     .with_context_length(128_000)
                     .with_max_output_tokens(8000),
-                // Elsewhere nobody knows of what this is the most.
+                // Elsewhere the meaning of `max_tokens` is unknown.
                 Model::new("f").with_context_length(128_000),
             ]
         );
     }
 
     #[test]
-    fn what_goes_in_is_told_where_it_is_another_number_than_the_window() {
+    fn input_limit_differs_from_context_length() {
         let models = read(
             r#"{"id":"a","context_length":400000,"max_input_tokens":272000,"family":" star ","open_weights":false},
             {"id":"b","max_input_tokens":8192},
@@ -403,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_field_costs_the_field() {
+    fn malformed_fields_are_ignored() {
         let models = read(
             r#"{"id":"a","created":"yesterday","owned_by":null,"context_length":"N/A","name":7},
             {"id":"b","created":-1},{"id":"c","created":99999999999},{"id":"d","created":null},
@@ -413,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn facts_that_are_nested_in_an_object_of_their_own() {
+    fn nested_fields_are_read() {
         let rules = Rules {
             prices: PriceRule::Per(6),
             ..Rules::default()
@@ -456,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn openrouter_prices_are_for_a_token_and_owners_stand_in_ids() {
+    fn openrouter_prices_and_owners_are_read() {
         let models = read_by(
             Dialect::OpenRouter,
             r#"{"id":"~vendor/star:free","canonical_slug":"vendor/star-1","name":"Vendor: Star","created":1770671901,
@@ -490,13 +491,13 @@ mod tests {
             .with_extra("canonical_slug", "vendor/star-1")
             .with_extra("supported_parameters", ["tools", "structured_outputs"]);
         assert_eq!(models, [expected]);
-        // Without a rule nobody knows what the same numbers mean.
+        // Without a price rule the unit is unknown.
         let models = read(r#"{"id":"a","pricing":{"prompt":"1.40"}}"#);
         assert_eq!(models, [Model::new("a")]);
     }
 
     #[test]
-    fn mistral_repeats_an_id_in_the_place_of_a_label_and_makes_dates_up() {
+    fn mistral_names_and_dates_are_ignored() {
         let rules = Rules {
             invents_dates: true,
             ..Rules::default()
@@ -522,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn an_adapter_has_the_window_of_its_parent() {
+    fn adapter_has_context_length_of_parent() {
         let models = read(
             r#"{"id":"lora","owned_by":"vllm","root":"/loras/x","parent":"base"},
             {"id":"base","owned_by":"vllm","root":"/models/base","parent":null,"max_model_len":32768,
@@ -536,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_lists_data_is_the_one() {
+    fn data_takes_precedence_over_models() {
         let page = Dialect::OpenAi
             .read(br#"{"models":[{"name":"copy"}],"object":"list","data":[{"id":"m.gguf"}]}"#)
             .expect("is a list");
@@ -544,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_leads_on_and_more_without_one_leads_nowhere() {
+    fn has_more_without_link_is_unknown() {
         for (body, next) in [
             (
                 r#"{"data":[],"links":{"next":"/api/v1/models?offset=2"},"total_count":4}"#,
@@ -560,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn a_null_list_that_calls_itself_one_is_empty() {
+    fn null_data_of_a_list_object_is_empty() {
         let page = Dialect::OpenAi.read(br#"{"object":"list","data":null}"#);
         assert!(page.expect("is a list").models().is_empty());
         let error = Dialect::OpenAi

@@ -1,47 +1,47 @@
-//! One page of a list, and where the list goes on.
+//! One page of a list, and the reference to the next page.
 
 use std::borrow::Cow;
 
 use super::{document::Record, fields::Fields, rules::Rules};
 use crate::model::{Flaws, Model, ModelList, RecordFlaw};
 
-/// One page of a provider's list, as a dialect reads it.
+/// One page of a provider's list, as parsed by a dialect.
 ///
-/// Most providers answer with everything at once: a page without a next one.
+/// Most providers send the whole list at once: a single page without a next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelPage {
     pub(crate) models: Vec<Model>,
     pub(crate) flaws: Flaws,
-    /// Records read, those that were skipped included.
+    /// The number of records, including skipped ones.
     pub(crate) records: usize,
     pub(crate) next: Option<NextPage>,
-    /// What `Dialect::Auto` has found.
-    pub(crate) found: Option<super::Dialect>,
+    /// The dialect that `Dialect::Auto` detected.
+    pub(crate) detected: Option<super::Dialect>,
 }
 
-/// Where a list goes on after a page.
+/// A reference to the next page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NextPage {
-    /// At the same address, with these query parameters in the place of those of the
-    /// same names. They are encoded on their way out.
+    /// The URI of the current page with these query parameters set, replacing parameters of the
+    /// same names. Names and values are percent-encoded when the page is requested.
     Query(Vec<(Cow<'static, str>, String)>),
-    /// At this address, absolute or relative to that of the page. One at another origin
-    /// is never asked, and the fetch fails.
+    /// A URI, absolute or relative to that of the current page. If it has another origin, it is
+    /// not requested, and the fetch fails.
     Link(String),
-    /// Nobody can say: the page says that there is more, and not where. The fetch fails.
+    /// There is a next page, but the current page does not identify it. The fetch fails.
     Unknown,
 }
 
 impl NextPage {
-    /// At the same address, with this query parameter.
+    /// Creates a reference with one query parameter. See [`Query`](Self::Query).
     pub fn query(name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         Self::Query(vec![(name.into(), value.into())])
     }
 
-    /// On the page after a numbered one of so many records, by what `info` says of the
-    /// pages. Where that does not fit together, nobody can say.
-    pub(super) fn by_number(info: &Fields<'_>, names: &Numbers, records: usize) -> Option<Self> {
+    /// The page after a numbered page with `records` records, according to the paging
+    /// information in `info`. `Unknown` if that is incomplete.
+    pub(super) fn by_number(info: &Fields<'_>, names: &PageFields, records: usize) -> Option<Self> {
         let records = records as u64;
         let page = info.count("page");
         let size = info.count(names.size).filter(|size| *size > 0);
@@ -51,7 +51,7 @@ impl NextPage {
             let read = page.zip(size).map(|(page, size)| page.saturating_mul(size));
             read.unwrap_or(records) < all
         } else if records > 0 && size == Some(records) {
-            return Some(Self::Unknown); // full, and of nothing is told how much there is
+            return Some(Self::Unknown); // a full page, without any total
         } else {
             false
         };
@@ -61,18 +61,18 @@ impl NextPage {
     }
 }
 
-/// How a dialect names what it says of numbered pages, beside `page`.
-pub(super) struct Numbers {
-    /// Records of a page.
+/// The names of a dialect's paging fields, besides `page`.
+pub(super) struct PageFields {
+    /// The maximum number of records per page.
     pub(super) size: &'static str,
-    /// Pages in all.
+    /// The total number of pages.
     pub(super) pages: &'static str,
-    /// Records in all.
+    /// The total number of records.
     pub(super) all: &'static str,
 }
 
 impl ModelPage {
-    /// A page with these models, and no next one.
+    /// Creates a page with these models and without a next page.
     pub fn new(models: impl IntoIterator<Item = Model>) -> Self {
         let models = Vec::from_iter(models);
         Self {
@@ -82,41 +82,41 @@ impl ModelPage {
         }
     }
 
-    /// Says that so many records of the page could not be read.
+    /// Sets the number of records that could not be read, besides the models.
     pub fn with_skipped(mut self, records: usize) -> Self {
         self.flaws = Flaws::skipping(records);
         self.records = self.models.len() + records;
         self
     }
 
-    /// Sets where the list goes on.
+    /// Sets the next page. `None`, the default, marks the last page.
     pub fn with_next(mut self, next: impl Into<Option<NextPage>>) -> Self {
         self.next = next.into();
         self
     }
 
-    /// The models, in the order of the page.
+    /// Returns the models, in the order of the page.
     pub fn models(&self) -> &[Model] {
         &self.models
     }
 
-    /// How many records could not be read.
+    /// Returns the number of records that could not be read.
     pub fn skipped(&self) -> usize {
         self.flaws.skipped()
     }
 
-    /// Where the list goes on; `None`: it ends here.
+    /// Returns the next page, or `None` if this is the last one.
     pub fn next(&self) -> Option<&NextPage> {
         self.next.as_ref()
     }
 
-    /// The models alone.
+    /// Returns the models, consuming the page.
     pub fn into_models(self) -> Vec<Model> {
         self.models
     }
 
-    /// Reads each record for itself. One that cannot be read costs itself.
-    pub(super) fn of_records<'a>(
+    /// Reads the records of a list. A malformed record is skipped and counted.
+    pub(super) fn from_records<'a>(
         records: Vec<Record<'a>>,
         rules: &Rules,
         mut read: impl FnMut(&Fields<'a>, &Rules) -> Result<Model, RecordFlaw>,
@@ -135,7 +135,7 @@ impl ModelPage {
     }
 }
 
-/// The pages of one list, one after the other.
+/// Collects the pages of one list.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
     models: Vec<Model>,
@@ -168,8 +168,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbered_pages_lead_on_until_their_totals_or_nobody_knows() {
-        const NAMES: Numbers = Numbers {
+    fn next_numbered_page_is_derived_from_totals() {
+        const NAMES: PageFields = PageFields {
             size: "size",
             pages: "pages",
             all: "all",
@@ -183,16 +183,16 @@ mod tests {
             (r#"{"page":2,"pages":2}"#, 1, None),
             (r#"{"page":1,"pages":1,"all":9}"#, 1, None),
             (r#"{"page":"1","pages":"2"}"#, 1, second()),
-            // No number, and yet more.
+            // No page number, but more pages.
             (r#"{"pages":2}"#, 1, unknown.clone()),
             (r#"{"page":"one","pages":2}"#, 1, unknown.clone()),
             (r#"{"pages":1}"#, 1, None),
             (r#"{"size":50,"all":97}"#, 50, unknown.clone()),
             (r#"{"all":50}"#, 50, None),
-            // No size, or one of nothing.
+            // No size, or a size of 0.
             (r#"{"page":1,"all":97}"#, 50, second()),
             (r#"{"page":1,"size":0,"all":97}"#, 50, second()),
-            // No total: a full page may not be the last.
+            // No total: a full page may not be the last one.
             (r#"{"page":1,"size":50}"#, 50, unknown.clone()),
             (r#"{"page":1,"size":50}"#, 49, None),
             (r#"{"page":1,"size":50,"pages":null}"#, 50, unknown.clone()),

@@ -1,9 +1,9 @@
-//! What a model costs, by the unit that a provider's numbers are in.
+//! The prices of a record, by the unit that the provider uses.
 
 use super::{fields::Fields, rules::PriceRule};
 use crate::model::{Price, Prices};
 
-/// Each price, and its names wherever it stands in an object of its own.
+// The names of each price in a pricing object.
 const PROMPT: [&str; 3] = ["prompt", "input", "input_tokens"];
 const COMPLETION: [&str; 3] = ["completion", "output", "output_tokens"];
 const READ: [&str; 4] = [
@@ -31,7 +31,7 @@ pub(super) fn prices(fields: &Fields<'_>, rule: PriceRule) -> Prices {
     }
 }
 
-/// Prices that stand in an object of their own, for 10^`power` tokens each.
+/// Reads a pricing object, with prices per 10^`power` tokens.
 pub(super) fn per(pricing: &Fields<'_>, power: u32) -> Prices {
     let first = |names: &[&str], power| {
         let price = |name: &&str| Price::per(&pricing.number(name)?, power);
@@ -42,13 +42,13 @@ pub(super) fn per(pricing: &Fields<'_>, power: u32) -> Prices {
         completion: first(&COMPLETION, power),
         input_cache_read: first(&READ, power),
         input_cache_write: first(&WRITE, power),
-        // For one, whatever the number of tokens.
+        // Per request or image, not per token.
         request: first(&["request"], 0),
         image: first(&["image"], 0),
     }
 }
 
-/// Prices that stand in the record itself.
+/// Reads prices from fields of the record itself.
 fn flat(fields: &Fields<'_>, power: u32) -> Prices {
     let price = |name| Price::per(&fields.number(name)?, power);
     Prices {
@@ -58,17 +58,17 @@ fn flat(fields: &Fields<'_>, power: u32) -> Prices {
     }
 }
 
-/// Prices by tiers: the only one there is, or the one without conditions.
+/// Reads tiered prices: the only tier, or the one without conditions.
 fn tiers(fields: &Fields<'_>) -> Prices {
     let Some(pricings) = fields.object("pricings") else {
         return Prices::default();
     };
     let price = |name| {
         let tiers = pricings.objects(name);
-        let plain = |tier: &&Fields<'_>| {
+        let is_base = |tier: &&Fields<'_>| {
             tiers.len() == 1 || tier.object("conditions").is_none_or(|of| of.is_empty())
         };
-        let tier = tiers.iter().find(plain)?;
+        let tier = tiers.iter().find(is_base)?;
         let power = match tier.text("unit").as_deref() {
             Some("perMTokens") => 6,
             _ => return None,
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unit_is_that_of_the_provider() {
+    fn prices_are_converted_from_the_providers_unit() {
         use PriceRule::{Per, TenThousandths, Tiers, Unknown};
         for (record, rule, expected) in [
             (

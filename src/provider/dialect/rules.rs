@@ -1,15 +1,18 @@
-//! What a dialect does not say of itself: which fields are kept, and what the words of
-//! one provider mean.
+//! Rules for the records of one provider, beyond its dialect: which additional fields are kept,
+//! and the unit of its prices.
 
 use std::{borrow::Cow, fmt};
 
-use super::{canonical::canonical, fields::Fields, json::is_plain};
+use super::{canonical::canonical, fields::Fields, json::is_flat};
 use crate::{
     entry::{Bounds, is_unsafe_char},
     model::Extra,
 };
 
-/// Which fields of a provider's records are listed beside those that the crate knows.
+/// Which additional fields of a provider's records are served, besides those of
+/// [`Model`](crate::Model).
+///
+/// In a configuration file this is `"all"`, `"known"` or `"none"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "config",
@@ -18,24 +21,25 @@ use crate::{
 )]
 #[non_exhaustive]
 pub enum ExtraFields {
-    /// All of up to 64 KiB, nested ones too, but for those that are known to change with
-    /// every request (`permission`, `benchmarks`), and those whose names say that they hold
-    /// keys, command lines, paths or environments (`api_key`, `args`, `root`,
-    /// `litellm_params`). Only for providers whose records you know: what they add tomorrow
-    /// is listed, too.
+    /// All fields of at most 64 KiB, including nested ones.
+    ///
+    /// Excluded are fields that change with every request (`permission`, `benchmarks`), and
+    /// fields whose names suggest keys, command lines, paths or environment variables
+    /// (`api_key`, `args`, `root`, `litellm_params`). Use this only for providers whose records
+    /// you know: fields that they add later are served as well.
     All,
-    /// A short list of names: `aliases`, `canonical_slug`, `features`,
-    /// `hugging_face_id`, `knowledge_cutoff`, `lifecycle`, `parameter_size`,
-    /// `quantization`, `supported_parameters`, `type` and the like. Their values are text, numbers, or
-    /// lists of these.
+    /// A fixed set of fields, such as `aliases`, `canonical_slug`, `features`,
+    /// `hugging_face_id`, `knowledge_cutoff`, `lifecycle`, `parameter_size`, `quantization`,
+    /// `supported_parameters` and `type`. Only scalars and lists of scalars are served. This is
+    /// the default.
     #[default]
     Known,
-    /// None.
+    /// No additional fields.
     None,
 }
 
 impl ExtraFields {
-    /// The choice as one word, as in a file: `all`, `known` or `none`. It never changes.
+    /// Returns `all`, `known` or `none`. These names are stable.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::All => "all",
@@ -51,14 +55,14 @@ impl fmt::Display for ExtraFields {
     }
 }
 
-/// How to read the records of one provider.
+/// Rules for the records of one provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// How many records are read of one page at the most.
+    /// The maximum number of records per page.
     pub(crate) records: usize,
     pub(crate) extra: ExtraFields,
     pub(crate) prices: PriceRule,
-    /// Whether the provider makes its dates up.
+    /// Whether `created` is not a creation date, such as the time of the request.
     pub(crate) invents_dates: bool,
 }
 
@@ -73,22 +77,22 @@ impl Default for Rules {
     }
 }
 
-/// What a provider's numbers for prices mean: the same names stand for other units
-/// elsewhere, so without a rule there is no price.
+/// The unit of a provider's prices. Providers use the same names for different units, so without
+/// a rule prices are not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum PriceRule {
-    /// Not known.
+    /// The unit is unknown.
     #[default]
     Unknown,
-    /// `pricing.*`: US dollars for 10^n tokens.
+    /// `pricing.*`: US dollars per 10^n tokens.
     Per(u32),
-    /// `input_token_price_per_m` and the like: 1/10,000 of a US dollar for a million.
+    /// `input_token_price_per_m` and similar: 1/10,000 US dollar per million tokens.
     TenThousandths,
-    /// `pricings.*`: tiers, each with its unit and currency.
+    /// `pricings.*`: tiers with a unit and a currency each.
     Tiers,
 }
 
-/// Under [`ExtraFields::Known`]: what clients read, and what is the same tomorrow.
+/// The fields of [`ExtraFields::Known`]: clients use them, and their values are stable.
 const KNOWN: [&str; 17] = [
     "aliases",
     "canonical_slug",
@@ -109,10 +113,10 @@ const KNOWN: [&str; 17] = [
     "version",
 ];
 
-/// Never listed, whatever the case and however the words are joined. The first change from
-/// request to request or from day to day; the rest were seen to hold command lines, paths,
-/// environments and keys.
-const NEVER: [&str; 30] = [
+/// Fields that are never served, in lower case and without separators. The first ones change
+/// from request to request or from day to day. The others, from `apibase` on, are known to
+/// contain command lines, paths, environment variables or keys.
+const EXCLUDED: [&str; 30] = [
     "benchmarks",
     "createdat",
     "createtime",
@@ -145,8 +149,8 @@ const NEVER: [&str; 30] = [
     "workerselector",
 ];
 
-/// How the names of fields end that hold the like elsewhere.
-const NEVER_ENDS: [&str; 10] = [
+/// Suffixes of the names of fields that may contain such values.
+const EXCLUDED_SUFFIXES: [&str; 10] = [
     "args",
     "command",
     "credentials",
@@ -159,33 +163,34 @@ const NEVER_ENDS: [&str; 10] = [
     "token",
 ];
 
-fn never(name: &str) -> bool {
+fn is_excluded(name: &str) -> bool {
     let letters = name.chars().filter(|c| c.is_alphanumeric());
-    let plain = String::from_iter(letters.flat_map(char::to_lowercase));
-    let ends = |end: &&str| plain.ends_with(end);
-    // A price for a token is no token.
-    NEVER.contains(&&*plain) || (NEVER_ENDS.iter().any(ends) && !plain.ends_with("pertoken"))
+    let name = String::from_iter(letters.flat_map(char::to_lowercase));
+    let has_suffix = |suffix: &&str| name.ends_with(suffix);
+    // A price per token is not a token.
+    EXCLUDED.contains(&&*name)
+        || (EXCLUDED_SUFFIXES.iter().any(has_suffix) && !name.ends_with("pertoken"))
 }
 
-/// No field of a model is longer than this, in bytes of JSON.
-const LONGEST: usize = 64 * 1024;
+/// The maximum length of a field, in bytes of JSON.
+const MAX_FIELD_BYTES: usize = 64 * 1024;
 
-/// Whether people can be shown a text: one that JSON has to escape with a number, but for
-/// line breaks and tabs, controls a terminal.
-fn is_fit(json: &str) -> bool {
+/// Whether a value is safe to display: it contains no control characters except line breaks
+/// and tabs.
+fn is_displayable(json: &str) -> bool {
     let escapes = ["\\u00", "\\b", "\\f"];
-    let is_plain = json.is_ascii() || !json.contains(is_unsafe_char);
+    let is_safe = json.is_ascii() || !json.contains(is_unsafe_char);
     let has_escapes = || memchr::memchr(b'\\', json.as_bytes()).is_some();
-    is_plain && !(has_escapes() && escapes.iter().any(|escape| json.contains(escape)))
+    is_safe && !(has_escapes() && escapes.iter().any(|escape| json.contains(escape)))
 }
 
 impl Rules {
-    /// The fields of a record that are listed beside those that the crate knows.
+    /// The additional fields of a record that are served.
     pub(super) fn extra(&self, fields: &Fields<'_>) -> Extra {
         self.extra_with(fields, &[])
     }
 
-    /// The same, and values from elsewhere in the record under names of ours.
+    /// Like [`extra`](Self::extra), with values from elsewhere in the record under other names.
     pub(super) fn extra_with(
         &self,
         fields: &Fields<'_>,
@@ -193,29 +198,30 @@ impl Rules {
     ) -> Extra {
         let is_kept = |name: &str, value: &str| match self.extra {
             ExtraFields::None => false,
-            ExtraFields::Known => KNOWN.contains(&name) && is_plain(value),
-            ExtraFields::All => !never(name) && !name.contains(is_unsafe_char),
+            ExtraFields::Known => KNOWN.contains(&name) && is_flat(value),
+            ExtraFields::All => !is_excluded(name) && !name.contains(is_unsafe_char),
         };
         if self.extra == ExtraFields::None {
             return Extra::default();
         }
         let own = fields.iter().map(|(name, value)| (&**name, value));
-        let own = own.filter(|(name, value)| is_kept(name, value) && value.len() <= LONGEST);
+        let own =
+            own.filter(|(name, value)| is_kept(name, value) && value.len() <= MAX_FIELD_BYTES);
         let more = more
             .iter()
             .filter_map(|(name, value)| Some((*name, (*value)?)));
         let fields = own.chain(more);
-        let fields = fields.map(|(name, value)| (Cow::from(name), canonical(value, &never)));
-        let says_something = |name: &str, value: &str| match value {
+        let fields = fields.map(|(name, value)| (Cow::from(name), canonical(value, &is_excluded)));
+        let is_meaningful = |name: &str, value: &str| match value {
             "\"\"" | "[]" | "{}" => false,
-            "\"model\"" => name != "type", // as all records of Anthropic have it
-            _ => is_fit(value),
+            "\"model\"" => name != "type", // Anthropic's records all have it
+            _ => is_displayable(value),
         };
         let known = fields.filter_map(|(name, value)| Some((name, value?)));
-        Extra::new(known.filter(|(name, value)| says_something(name, value)))
+        Extra::new(known.filter(|(name, value)| is_meaningful(name, value)))
     }
 
-    /// A provider's date, unless it is made up.
+    /// The creation date in Unix seconds, unless the provider invents its dates.
     pub(super) fn created(&self, seconds: Option<i64>) -> Option<u32> {
         let seconds = seconds.filter(|_| !self.invents_dates)?;
         u32::try_from(seconds).ok().filter(|seconds| *seconds > 0)

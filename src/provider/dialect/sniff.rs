@@ -1,5 +1,5 @@
-//! Which dialect a document is in. The name of the list alone does not tell: six dialects
-//! call theirs `models`, each with another field for the id.
+//! Detects the dialect of a document. The name of the list is not enough: six dialects name it
+//! `models`, each with a different field for the id.
 
 use super::{
     Dialect, JsonDocument,
@@ -8,17 +8,18 @@ use super::{
 };
 use crate::error::{ListError, ListErrorKind};
 
-/// The dialect of a document that is no error.
+/// Detects the dialect of a document that is not an error response.
 pub(super) fn sniff(document: &JsonDocument<'_>) -> Result<Dialect, ListError> {
     let object = match document {
         JsonDocument::Array(_) => return Ok(Dialect::Array),
         JsonDocument::Object(object) => object,
     };
-    // llama.cpp sends both, the second as a copy in Ollama's form: `data` goes before.
+    // llama.cpp sends both `data` and `models`, a copy in Ollama's format. `data` takes
+    // precedence.
     if let Some(records) = object.list("data") {
         return Ok(match first(records) {
-            Some(record) => of_data(object, record),
-            // Of those who say whether there is more, only OpenAI's kin call it a list.
+            Some(record) => dialect_of_data(object, record),
+            // Of the dialects with `has_more`, only OpenAI's has `object`.
             None if object.has("has_more") && !object.has("object") => Dialect::Anthropic,
             None => Dialect::OpenAi,
         });
@@ -35,10 +36,10 @@ pub(super) fn sniff(document: &JsonDocument<'_>) -> Result<Dialect, ListError> {
     }
     if let Some(records) = object.list("models") {
         if records.is_empty() {
-            return Ok(of_no_models(object));
+            return Ok(dialect_of_empty_models(object));
         }
-        let mut found = records.iter().flatten().filter_map(of_models);
-        return found.next().ok_or(ListErrorKind::NotAList.into());
+        let mut dialects = records.iter().flatten().filter_map(dialect_of_models);
+        return dialects.next().ok_or(ListErrorKind::NotAList.into());
     }
     if is_list("result") && object.flag("success") == Some(true) {
         return Ok(Dialect::Cloudflare);
@@ -46,12 +47,12 @@ pub(super) fn sniff(document: &JsonDocument<'_>) -> Result<Dialect, ListError> {
     if is_list("items") && object.has("pagination") {
         return Ok(Dialect::GpuStack);
     }
-    // What null may stand for is known where the list is taken.
+    // Whether null is an empty list is decided when the list is read.
     if object.is_null("data") {
         return Ok(Dialect::OpenAi);
     }
     if object.is_null("models") {
-        return Ok(of_no_models(object));
+        return Ok(dialect_of_empty_models(object));
     }
     Err(ListErrorKind::NotAList.into())
 }
@@ -61,7 +62,8 @@ fn first<'r, 'a>(records: &'r [Record<'a>]) -> Option<&'r Fields<'a>> {
     records.iter().find_map(|record| record.as_ref().ok())
 }
 
-fn of_data(object: &Object<'_>, record: &Fields<'_>) -> Dialect {
+/// The dialect of a list named `data`, by one of its records.
+fn dialect_of_data(object: &Object<'_>, record: &Fields<'_>) -> Dialect {
     let is = |name: &str, value: &str| record.text(name).as_deref() == Some(value);
     let dated = record.has("display_name") && record.text("created_at").is_some();
     if (is("type", "model") && dated) || (object.has("has_more") && (is("type", "model") || dated))
@@ -82,10 +84,10 @@ fn of_data(object: &Object<'_>, record: &Fields<'_>) -> Dialect {
     }
 }
 
-/// An empty list is one in any dialect, but for where it goes on.
-fn of_no_models(object: &Object<'_>) -> Dialect {
+/// The dialect of an empty list named `models`. It only matters for the next page.
+fn dialect_of_empty_models(object: &Object<'_>) -> Dialect {
     if object.has("nextPageToken") {
-        Dialect::Gemini // or Fireworks, which pages alike
+        Dialect::Gemini // or Fireworks, which has the same paging
     } else if object.has("next_page_token") {
         Dialect::Cohere
     } else {
@@ -93,7 +95,8 @@ fn of_no_models(object: &Object<'_>) -> Dialect {
     }
 }
 
-fn of_models(record: &Fields<'_>) -> Option<Dialect> {
+/// The dialect of a list named `models`, by one of its records.
+fn dialect_of_models(record: &Fields<'_>) -> Option<Dialect> {
     let name = record.text("name").unwrap_or_default();
     Some(
         if record.has("supportedGenerationMethods") || name.starts_with("models/") {
@@ -118,15 +121,15 @@ fn of_models(record: &Fields<'_>) -> Option<Dialect> {
 mod tests {
     use super::*;
 
-    fn found(body: &str) -> Result<&'static str, ListErrorKind> {
+    fn detect(body: &str) -> Result<&'static str, ListErrorKind> {
         match Dialect::Auto.read(body.as_bytes()) {
-            Ok(page) => Ok(page.found.expect("tells what it has found").name()),
+            Ok(page) => Ok(page.detected.expect("a dialect is detected").name()),
             Err(error) => Err(error.kind()),
         }
     }
 
     #[test]
-    fn each_dialect_is_told_by_its_marks() {
+    fn auto_detects_each_dialect() {
         for (body, dialect) in [
             (r#"{"object":"list","data":[{"id":"a"}]}"#, "openai"),
             (r#"{"data":[]}"#, "openai"),
@@ -216,12 +219,12 @@ mod tests {
                 "gpustack",
             ),
         ] {
-            assert_eq!(found(body), Ok(dialect), "{body}");
+            assert_eq!(detect(body), Ok(dialect), "{body}");
         }
     }
 
     #[test]
-    fn what_has_no_mark_is_no_list_and_an_error_is_an_error() {
+    fn auto_rejects_unknown_formats_and_errors() {
         use ListErrorKind::{NotAList, NotJson, Refused};
         for (body, kind) in [
             ("", NotJson),
@@ -247,7 +250,7 @@ mod tests {
             (r#"{"success":false,"result":[]}"#, Refused),
             (r#"[{"error":{"code":403}}]"#, Refused),
         ] {
-            assert_eq!(found(body), Err(kind), "{body}");
+            assert_eq!(detect(body), Err(kind), "{body}");
         }
     }
 }

@@ -14,16 +14,16 @@ pub(super) const FORMAT: Format = Format {
     name: "vertex",
     head: RequestHead {
         path: "/v1beta1/publishers/google/models",
-        below: "v1beta1/publishers/google/models",
+        relative_path: "v1beta1/publishers/google/models",
         query: &[("pageSize", "100")],
         ..RequestHead::NONE
     },
     read: |document, rules| google::read(document, "publisherModels", rules, read_record),
 };
 
-/// `publishers/google/models/star-2`: whose it is, and its id.
+/// The name is `publishers/google/models/star-2`: the owner and the id.
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    let name = fields.verbatim("name").ok_or(RecordFlaw::NoId)?;
+    let name = fields.untrimmed_text("name").ok_or(RecordFlaw::NoId)?;
     let id = name.trim().rsplit('/').next().unwrap_or_default().trim();
     if id.is_empty() {
         return Err(RecordFlaw::NoId);
@@ -31,7 +31,7 @@ fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> 
     let publisher = name.trim().strip_prefix("publishers/");
     let publisher = publisher.and_then(|rest| rest.split_once('/'));
     let publisher = publisher.map(|(publisher, _)| publisher.into());
-    let launch_stage = [("launch_stage", fields.plain("launchStage"))];
+    let launch_stage = [("launch_stage", fields.flat_value("launchStage"))];
     Ok(Model::new(id)
         .with_upstream_id(&*name)
         .with_names(publisher, None)
@@ -44,7 +44,7 @@ mod tests {
     use crate::provider::dialect::{Dialect, NextPage};
 
     #[test]
-    fn the_last_segment_is_the_id_and_the_publisher_the_owner() {
+    fn name_contains_owner_and_id() {
         let page = Dialect::Vertex
             .read(
                 br#"{"publisherModels":[

@@ -1,5 +1,5 @@
-//! `GET /v1/language-models` of the xAI API: with modalities and prices, which
-//! `/v1/models` has not.
+//! `GET /v1/language-models` of the xAI API, with modalities and prices, which `/v1/models`
+//! lacks.
 //!
 //! <https://docs.x.ai/docs/api-reference#list-language-models>
 
@@ -19,7 +19,7 @@ pub(super) const FORMAT: Format = Format {
     name: "xai-language",
     head: RequestHead {
         path: "/v1/language-models",
-        below: "language-models",
+        relative_path: "language-models",
         any_version: true,
         ..RequestHead::NONE
     },
@@ -28,11 +28,11 @@ pub(super) const FORMAT: Format = Format {
 
 fn read(document: JsonDocument<'_>, rules: &Rules) -> Result<ModelPage, ListError> {
     let records = document.object()?.take("models")?;
-    Ok(ModelPage::of_records(records, rules, read_record))
+    Ok(ModelPage::from_records(records, rules, read_record))
 }
 
 fn read_record(fields: &Fields<'_>, rules: &Rules) -> Result<Model, RecordFlaw> {
-    // In ten-thousandths of a dollar for a million tokens.
+    // In ten-thousandths of a US dollar per million tokens.
     let price = |name: &str| Price::per(&fields.number(name)?, 10);
     let prices = Prices {
         prompt: price("prompt_text_token_price"),
@@ -58,7 +58,7 @@ mod tests {
     use crate::provider::dialect::Dialect;
 
     #[test]
-    fn prices_are_in_ten_thousandths_for_a_million() {
+    fn prices_are_ten_thousandths_per_million() {
         let page = Dialect::XaiLanguage
             .read(
                 br#"{"models":[{"id":"star-4","created":1752019200,"object":"model","owned_by":"xai","version":"1.0",

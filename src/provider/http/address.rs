@@ -1,4 +1,4 @@
-//! Addresses: where a list lies, and where no key may go.
+//! The URI of a provider's list, and the checks of a base URL.
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -7,60 +7,67 @@ use http::Uri;
 use super::query::{names, with_query};
 use crate::error::{BuildError, without_query};
 
-/// Where a list lies on the host of a provider.
+/// The location of a list on a provider's host, as its dialect defines it.
 pub(super) struct ListLocation<'a> {
-    /// On a host of its own.
+    /// The absolute path, for a base URL without a path.
     pub(super) path: Cow<'a, str>,
-    /// Below the path of a base URL.
-    pub(super) below: Cow<'a, str>,
-    /// Ends of a base URL that belong to another API of the same provider.
+    /// The path relative to the path of a base URL.
+    pub(super) relative_path: Cow<'a, str>,
+    /// Suffixes of a base URL that belong to another API of the same provider.
     pub(super) stripped: &'static [&'static str],
-    /// Whether another version in a base URL stands in for that of `path`.
+    /// Whether a version in the base URL replaces the version in `path`.
     pub(super) any_version: bool,
-    /// What is asked for unless the provider's own path says otherwise.
+    /// Query parameters. A parameter of the same name in `models_path` takes precedence.
     pub(super) query: Vec<(Cow<'a, str>, String)>,
 }
 
-/// Where the list lies.
+/// The URI of the list.
 ///
-/// Userinfo in a URL is refused: it is a credential, and belongs in a header.
+/// Userinfo in a URL is rejected: it is a credential, and belongs in a header.
 pub(super) fn list_uri(
     base_url: Option<&str>,
     models_path: Option<&str>,
-    place: &ListLocation<'_>,
+    location: &ListLocation<'_>,
 ) -> Result<Uri, BuildError> {
     let base = match base_url {
         None => Uri::from_static("/"),
         Some(url) => parse_base(url)?,
     };
-    check_end(&base, models_path, place)?;
+    check_suffix(&base, models_path, location)?;
     let path = match models_path {
         Some(path) if path.starts_with('/') => path.to_owned(),
         Some(path) => {
-            let expected = "a path that begins with a slash";
+            let expected = "a path that starts with a slash";
             return Err(BuildError::new(
                 "models_path",
                 without_query(path),
                 expected,
             ));
         }
-        None => join(base.path(), place),
+        None => join(base.path(), location),
     };
     let invalid = || BuildError::new("models_path", without_query(&path), "a valid path");
     let missing = |(name, _): &&(Cow<'_, str>, String)| !names(&path).any(|other| other == *name);
-    let missing: Vec<_> = place.query.iter().filter(missing).cloned().collect();
+    let missing: Vec<_> = location.query.iter().filter(missing).cloned().collect();
     let path_and_query = with_query(&path, &missing);
     let mut parts = base.into_parts();
     parts.path_and_query = Some(path_and_query.parse().map_err(|_| invalid())?);
     Uri::from_parts(parts).map_err(|_| invalid())
 }
 
-/// The path of the list below that of a base URL. People write the same base in many
-/// ways: with the version of the API or without, for this API of a server or another.
-fn join(base: &str, place: &ListLocation<'_>) -> String {
-    let ListLocation { path, below, .. } = place;
+/// Joins the path of a base URL and the path of the list.
+///
+/// A base URL can be written in several ways: with or without the version of the API, or for
+/// another API of the same server.
+fn join(base: &str, location: &ListLocation<'_>) -> String {
+    let ListLocation {
+        path,
+        relative_path,
+        ..
+    } = location;
     let base = base.trim_end_matches('/');
-    let stripped = place.stripped.iter().find_map(|end| base.strip_suffix(end));
+    let mut suffixes = location.stripped.iter();
+    let stripped = suffixes.find_map(|suffix| base.strip_suffix(suffix));
     let base = stripped.unwrap_or(base);
     if base.is_empty() {
         return path.clone().into_owned();
@@ -73,20 +80,20 @@ fn join(base: &str, place: &ListLocation<'_>) -> String {
     }
     let first = path[1..].split('/').next().unwrap_or_default();
     let last = base.rsplit('/').next().unwrap_or_default();
-    if place.any_version && is_version(last) && is_version(first) {
+    if location.any_version && is_version(last) && is_version(first) {
         return format!("{base}{}", &path[1 + first.len()..]);
     }
-    format!("{base}/{below}")
+    format!("{base}/{relative_path}")
 }
 
-/// `v1`, `v1beta`, `v4`.
+/// Whether a path segment is a version, such as `v1`, `v1beta` or `v4`.
 fn is_version(segment: &str) -> bool {
     let digit = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
     segment.strip_prefix('v').is_some_and(digit)
 }
 
-/// An address as an operator may read it: without query, and never with userinfo.
-pub(super) fn shown(uri: &Uri) -> String {
+/// The URI without userinfo and query, for logs and the status.
+pub(super) fn redact(uri: &Uri) -> String {
     let Some(authority) = uri.authority() else {
         return uri.path().to_owned();
     };
@@ -98,7 +105,7 @@ pub(super) fn shown(uri: &Uri) -> String {
     format!("{scheme}://{host}{port}{}", uri.path())
 }
 
-/// Ends of a URL that are one endpoint of an API, and so never the address of an API.
+/// Suffixes of a URL that name an endpoint of an API, so that it is not the base URL of one.
 const ENDPOINTS: [&str; 9] = [
     "/chat/completions",
     "/completions",
@@ -111,69 +118,68 @@ const ENDPOINTS: [&str; 9] = [
     "/audio/transcriptions",
 ];
 
-/// The same, but a server can also be mounted under such a path: only behind a version.
-const VERSIONED: [&str; 3] = ["/embeddings", "/rerank", "/moderations"];
+/// Suffixes that name an endpoint only after a version: a server can also be mounted under
+/// such a path.
+const VERSIONED_ENDPOINTS: [&str; 3] = ["/embeddings", "/rerank", "/moderations"];
 
-/// The endpoint at the end of a base URL's path, if it names one. The list, or a chat, would
-/// be requested below it.
+/// The endpoint that a base URL's path ends in, if any. The list would be requested below it.
 fn endpoint(base: &str) -> Option<&'static str> {
     let base = base.trim_end_matches('/');
-    let behind_version = |end: &&&str| {
-        let before = base.strip_suffix(**end);
+    let follows_version = |suffix: &&&str| {
+        let before = base.strip_suffix(**suffix);
         before.is_some_and(|before| is_version(before.rsplit('/').next().unwrap_or_default()))
     };
-    let plain = ENDPOINTS.iter().find(|end| base.ends_with(**end));
-    plain
-        .or_else(|| VERSIONED.iter().find(behind_version))
+    let unversioned = ENDPOINTS.iter().find(|suffix| base.ends_with(**suffix));
+    unversioned
+        .or_else(|| VERSIONED_ENDPOINTS.iter().find(follows_version))
         .copied()
 }
 
-/// Whether a base URL ends in `/models`, below which the list would be requested, and that is
-/// not how the dialect's own path begins.
-fn ends_in_models(base: &str, place: &ListLocation<'_>) -> bool {
+/// Whether a base URL ends in `/models` and the dialect's own path does not go on from there.
+/// The list would be requested below it.
+fn ends_in_models(base: &str, location: &ListLocation<'_>) -> bool {
     const MODELS: &str = "/models";
     let base = base.trim_end_matches('/');
-    let inner = || {
-        let ends = place.path.match_indices("/models/");
-        ends.map(|(at, _)| &place.path[..at + MODELS.len()])
+    let is_prefix_of_path = || {
+        let ends = location.path.match_indices("/models/");
+        ends.map(|(at, _)| &location.path[..at + MODELS.len()])
             .any(|start| base.ends_with(start))
     };
-    base.ends_with(MODELS) && !inner()
+    base.ends_with(MODELS) && !is_prefix_of_path()
 }
 
-/// A base URL, once nothing is found wrong with it as such.
+/// Parses and checks a base URL that no list is fetched from.
 #[cfg(feature = "config")]
 pub(super) fn checked_base(url: &str) -> Result<Uri, BuildError> {
     let base = parse_base(url)?;
     match endpoint(base.path()) {
-        Some(end) => Err(ends_in(end)),
+        Some(endpoint) => Err(names_endpoint(endpoint)),
         None => Ok(base),
     }
 }
 
-fn ends_in(end: &str) -> BuildError {
-    let value = format!("a URL that ends in {end}");
-    let expected = format!("the address of the API, without {end}");
+fn names_endpoint(endpoint: &str) -> BuildError {
+    let value = format!("a URL that ends in {endpoint}");
+    let expected = format!("the base URL of the API, without {endpoint}");
     BuildError::hidden("base_url", &value, expected)
 }
 
-fn check_end(
+fn check_suffix(
     base: &Uri,
     models_path: Option<&str>,
-    place: &ListLocation<'_>,
+    location: &ListLocation<'_>,
 ) -> Result<(), BuildError> {
     let models =
-        || (models_path.is_none() && ends_in_models(base.path(), place)).then_some("/models");
+        || (models_path.is_none() && ends_in_models(base.path(), location)).then_some("/models");
     match endpoint(base.path()).or_else(models) {
-        Some(end) => Err(ends_in(end)),
+        Some(endpoint) => Err(names_endpoint(endpoint)),
         None => Ok(()),
     }
 }
 
 fn parse_base(url: &str) -> Result<Uri, BuildError> {
     let expected = "an absolute http or https URL such as https://api.example.com/v1";
-    // The text of a URL that does not parse is not repeated: what is in it is
-    // not known, and may be a credential.
+    // The error does not repeat a URL that fails to parse: it may contain a credential.
     let uri: Uri = url
         .parse()
         .map_err(|_| BuildError::hidden("base_url", "not a URL", expected))?;
@@ -185,23 +191,23 @@ fn parse_base(url: &str) -> Result<Uri, BuildError> {
         ));
     };
     if authority.as_str().contains('@') {
-        let expected = "a URL without user name and password: set a header instead";
+        let expected = "a URL without user name and password; set a header instead";
         return Err(BuildError::hidden(
             "base_url",
             "a URL with userinfo",
             expected,
         ));
     }
-    // What stands behind the host is taken as it is, port or not.
+    // `http` accepts any text after the host, even if it is not a port.
     if authority.as_str() != authority.host() && authority.port_u16().is_none() {
         return Err(BuildError::hidden(
             "base_url",
-            "a URL with a port that is none",
+            "a URL with an invalid port",
             expected,
         ));
     }
     if uri.query().is_some() {
-        let expected = "a URL without a query: put it into models_path";
+        let expected = "a URL without a query; put the query in models_path";
         return Err(BuildError::hidden(
             "base_url",
             "a URL with a query",
@@ -212,13 +218,11 @@ fn parse_base(url: &str) -> Result<Uri, BuildError> {
         Some("http" | "https") => Ok(uri),
         _ => Err(BuildError::hidden(
             "base_url",
-            "of another scheme",
+            "a URL with an unsupported scheme",
             expected,
         )),
     }
 }
-
-// ===== Where no key may go =====
 
 /// Whether a host is this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
 pub(super) fn is_loopback(host: &str) -> bool {
@@ -233,10 +237,10 @@ pub(super) fn is_loopback(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn place(path: &'static str, below: &'static str) -> ListLocation<'static> {
+    fn location(path: &'static str, relative_path: &'static str) -> ListLocation<'static> {
         ListLocation {
             path: path.into(),
-            below: below.into(),
+            relative_path: relative_path.into(),
             stripped: if path.starts_with("/api/") {
                 &["/v1"]
             } else {
@@ -248,8 +252,8 @@ mod tests {
     }
 
     #[test]
-    fn the_list_lies_where_the_base_url_says() {
-        let openai = place("/v1/models", "models");
+    fn list_uri_is_below_the_base_url() {
+        let openai = location("/v1/models", "models");
         for (base, path, expected) in [
             (None, None, "/v1/models"),
             (None, Some("/models"), "/models"),
@@ -301,7 +305,7 @@ mod tests {
             let uri = list_uri(base, path, &openai).expect("is a good address");
             assert_eq!(uri, expected, "{base:?} {path:?}");
         }
-        for (path, below, base, expected) in [
+        for (path, relative_path, base, expected) in [
             (
                 "/v1/models",
                 "v1/models",
@@ -333,15 +337,16 @@ mod tests {
             ("/api/tags", "api/tags", "/ollama", "/ollama/api/tags"),
         ] {
             let base = format!("http://a.test{base}");
-            let uri = list_uri(Some(&base), None, &place(path, below)).expect("is good");
+            let location = location(path, relative_path);
+            let uri = list_uri(Some(&base), None, &location).expect("is good");
             assert_eq!(uri.path(), expected, "{base} {path}");
         }
     }
 
     #[test]
-    fn the_query_of_a_dialect_gives_way_to_that_of_a_path() {
-        let mut place = place("/v1/models", "models");
-        place.query = vec![
+    fn query_of_models_path_overrides_dialect() {
+        let mut location = location("/v1/models", "models");
+        location.query = vec![
             ("limit".into(), "1000".into()),
             ("a b".into(), "ü&=".into()),
         ];
@@ -350,13 +355,14 @@ mod tests {
             (Some("/m?limit=5&"), "/m?limit=5&a%20b=%C3%BC%26%3D"),
             (Some("/m?%6Cimit=5&a%20b"), "/m?%6Cimit=5&a%20b"),
         ] {
-            assert_eq!(list_uri(None, path, &place).expect("is good"), expected);
+            let uri = list_uri(None, path, &location).expect("is good");
+            assert_eq!(uri, expected);
         }
     }
 
     #[test]
-    fn a_bad_address_is_told_without_its_text() {
-        let openai = place("/v1/models", "models");
+    fn errors_do_not_repeat_invalid_urls() {
+        let openai = location("/v1/models", "models");
         for base in [
             "https://user:hunter2@a.test/v1",
             "hunter2",
@@ -381,8 +387,8 @@ mod tests {
     }
 
     #[test]
-    fn a_base_url_that_is_an_endpoint_is_refused() {
-        let openai = place("/v1/models", "models");
+    fn base_url_of_an_endpoint_is_rejected() {
+        let openai = location("/v1/models", "models");
         for (base, end) in [
             (
                 "https://a.test/hunter2/v1/chat/completions",
@@ -401,17 +407,17 @@ mod tests {
             assert_eq!(error.field(), "base_url");
             let text = error.to_string();
             let expected = format!(
-                "base_url is a URL that ends in {end}, expected the address of the API, without {end}"
+                "base_url is a URL that ends in {end}, expected the base URL of the API, without {end}"
             );
             assert_eq!(text, expected);
         }
-        // The list's path does not make an endpoint of inference an address.
+        // `models_path` does not turn an inference endpoint into a base URL.
         let base = "https://a.test/inference/chat/completions";
         assert!(list_uri(Some(base), Some("/catalog/models"), &openai).is_err());
     }
 
     #[test]
-    fn loopback_is_what_never_leaves_the_machine() {
+    fn loopback_hosts_are_recognised() {
         for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "[::1]"] {
             assert!(is_loopback(host), "{host}");
         }

@@ -1,4 +1,4 @@
-//! Credentials that change: fetched when they are needed, kept until they expire.
+//! Credentials that expire: fetched on demand and cached until they do.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use crate::{
     secret::Secret,
 };
 
-/// A token, and how long it is good.
+/// An access token and its lifetime.
 #[derive(Clone, Debug)]
 pub struct AccessToken {
     secret: Secret,
@@ -23,7 +23,7 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// A token that is good until a provider refuses it.
+    /// Creates a token without a lifetime: it is used until the provider responds with 401.
     pub fn new(secret: impl Into<Secret>) -> Self {
         Self {
             secret: secret.into(),
@@ -31,17 +31,19 @@ impl AccessToken {
         }
     }
 
-    /// Sets how long from now the token is good. It is fetched again a little sooner: a
-    /// tenth of that time, and a minute at the most.
+    /// Sets the remaining lifetime of the token.
+    ///
+    /// A new token is fetched before the old one expires: earlier by a tenth of the lifetime,
+    /// and by at most one minute.
     pub fn expires_in(mut self, duration: Duration) -> Self {
         self.expires_in = Some(duration);
         self
     }
 }
 
-/// Puts a credential on each request to a provider.
+/// Adds a credential to each request to a provider.
 pub(crate) trait Authorize: Send + Sync {
-    /// Checks what was set beside the credential.
+    /// Checks the settings besides the credential.
     fn check(&self) -> Result<(), BuildError> {
         Ok(())
     }
@@ -51,30 +53,30 @@ pub(crate) trait Authorize: Send + Sync {
         request: &'a mut Request<()>,
     ) -> BoxFuture<'a, Result<(), ListError>>;
 
-    /// Whether an answer of this status refuses the credential.
-    fn is_refused(&self, status: u16) -> bool {
+    /// Whether a response with this status means that the credential was rejected.
+    fn is_rejection(&self, status: u16) -> bool {
         status == 401
     }
 
-    /// Forgets what the provider has refused. `false`: there is nothing to be had anew.
-    fn forget(&self) -> bool;
+    /// Drops the cached credential. Returns whether there was one.
+    fn invalidate(&self) -> bool;
 }
 
 type Fetch<T> =
     dyn Fn() -> BoxFuture<'static, Result<(T, Option<Duration>), BoxError>> + Send + Sync;
 
-/// A credential that is fetched, and kept until shortly before it expires.
-pub(crate) struct KeptCredential<T> {
+/// A credential that is fetched on demand and cached until shortly before it expires.
+pub(crate) struct CachedCredential<T> {
     fetch: Box<Fetch<T>>,
-    kept: Mutex<Option<Kept<T>>>,
+    cached: Mutex<Option<Cached<T>>>,
 }
 
-struct Kept<T> {
+struct Cached<T> {
     credential: T,
     until: Option<Instant>,
 }
 
-impl<T: Clone> KeptCredential<T> {
+impl<T: Clone> CachedCredential<T> {
     pub(crate) fn new<F, Fut, E>(fetch: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -83,43 +85,47 @@ impl<T: Clone> KeptCredential<T> {
     {
         Self {
             fetch: Box::new(move || fetch().err_into().boxed()),
-            kept: Mutex::new(None),
+            cached: Mutex::new(None),
         }
     }
 
-    /// The credential of this moment. One fetch of a provider is in the air at a time,
-    /// so there is no herd to hold back.
+    /// Returns the cached credential, or fetches a new one.
+    ///
+    /// Concurrent calls are not coalesced: there is at most one fetch per provider at a time.
     pub(crate) async fn get(&self) -> Result<T, ListError> {
         let now = clock::now();
-        let is_good = |kept: &&Kept<T>| kept.until.is_none_or(|until| now < until);
-        if let Some(kept) = self.kept().as_ref().filter(is_good) {
-            return Ok(kept.credential.clone());
+        let is_fresh = |cached: &&Cached<T>| cached.until.is_none_or(|until| now < until);
+        if let Some(cached) = self.cached().as_ref().filter(is_fresh) {
+            return Ok(cached.credential.clone());
         }
         let (credential, expires_in) = (self.fetch)()
             .await
             .map_err(|error| ListError::new(ListErrorKind::Credential).with_cause(error))?;
-        // From before it was fetched: it may be that old already.
-        let until = expires_in.and_then(|good| now.checked_add(good - (good / 10).min(MARGIN)));
-        *self.kept() = Some(Kept {
+        // Counted from before the fetch: the lifetime may have started at any point of it.
+        let until =
+            expires_in.and_then(|lifetime| now.checked_add(lifetime - (lifetime / 10).min(MARGIN)));
+        *self.cached() = Some(Cached {
             credential: credential.clone(),
             until,
         });
         Ok(credential)
     }
 
-    pub(crate) fn forget(&self) -> bool {
-        self.kept().take().is_some()
+    /// Drops the cached credential. Returns whether there was one.
+    pub(crate) fn invalidate(&self) -> bool {
+        self.cached().take().is_some()
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Option<Kept<T>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cached(&self) -> std::sync::MutexGuard<'_, Option<Cached<T>>> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// A credential is replaced at most this long before it expires.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// Sends a token that changes as `authorization: Bearer`.
-pub(super) struct BearerToken(KeptCredential<Secret>);
+/// Adds a token as `Authorization: Bearer`.
+pub(super) struct BearerToken(CachedCredential<Secret>);
 
 impl BearerToken {
     pub(super) fn new<F, Fut, E>(fetch: F) -> Arc<Self>
@@ -129,7 +135,7 @@ impl BearerToken {
         E: Into<BoxError>,
     {
         let parts = |token: AccessToken| (token.secret, token.expires_in);
-        Arc::new(Self(KeptCredential::new(move || fetch().map_ok(parts))))
+        Arc::new(Self(CachedCredential::new(move || fetch().map_ok(parts))))
     }
 }
 
@@ -141,8 +147,8 @@ impl Authorize for BearerToken {
         Box::pin(async move {
             let secret = self.0.get().await?;
             let Some(value) = secret.header_value("Bearer ") else {
-                // It is never sent, so no provider would ever refuse it.
-                self.0.forget();
+                // It is never sent, so no provider would ever reject it.
+                self.0.invalidate();
                 return Err(ListErrorKind::Credential.into());
             };
             let headers: &mut HeaderMap = request.headers_mut();
@@ -151,8 +157,8 @@ impl Authorize for BearerToken {
         })
     }
 
-    fn forget(&self) -> bool {
-        self.0.forget()
+    fn invalidate(&self) -> bool {
+        self.0.invalidate()
     }
 }
 

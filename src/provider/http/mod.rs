@@ -1,7 +1,8 @@
-//! An HTTP service as a source: what was set, checked and put together once.
+//! HTTP providers: their settings, and the source that is built from them.
 //!
-//! [`source`] asks and follows the pages, [`transport`] is the service, [`address`] where
-//! it is asked, [`next`] where the list goes on, [`credential`] what it is asked with.
+//! [`source`] requests the pages of a list, [`transport`] is the type-erased service,
+//! [`address`] computes the URI of the list, [`next`] the URI of the next page, and
+//! [`credential`] adds credentials that expire.
 
 mod address;
 mod credential;
@@ -20,7 +21,7 @@ pub use self::credential::AccessToken;
 #[cfg(not(feature = "bedrock"))]
 use self::credential::Authorize;
 #[cfg(feature = "bedrock")]
-pub(crate) use self::credential::{Authorize, KeptCredential};
+pub(crate) use self::credential::{Authorize, CachedCredential};
 use self::{
     address::{ListLocation, is_loopback, list_uri},
     credential::BearerToken,
@@ -37,47 +38,47 @@ use crate::{
     secret::Secret,
 };
 
-// ===== HttpBackend: what was set =====
+// ===== HttpBackend =====
 
-/// An HTTP provider as it was declared, not yet checked.
+/// The settings of an HTTP provider, not yet validated.
 #[derive(Clone)]
 pub(super) struct HttpBackend {
     transport: Arc<dyn Transport>,
-    /// Transports of the same kind are the same transport.
-    kind: Option<&'static str>,
+    /// Services of the same kind are treated as the same service.
+    service_kind: Option<&'static str>,
     dialect: Dialect,
     rules: Rules,
-    /// Whether further fields were chosen, which only the crate's own dialects have.
-    chooses_extra: bool,
+    /// Whether `extra_fields` was called, which has no effect on a custom dialect.
+    sets_extra_fields: bool,
     base_url: Option<String>,
     models_path: Option<String>,
-    /// The same, at the preset's own address alone.
+    /// The path of the list, used only with the preset's own base URL.
     own_path: Option<&'static str>,
-    /// Where the provider wants its key, and what stands before it there.
+    /// The header of the key, and the prefix of its value.
     key: (HeaderName, &'static str),
-    /// Why building fails without a base URL, or a key.
+    /// The settings without which building fails.
     required: Required,
     headers: HeaderMap<Header>,
-    /// Puts a credential that changes on each request.
+    /// Adds a credential that expires to each request.
     authorize: Option<Arc<dyn Authorize>>,
-    /// Whether a key may only go over TLS, or to this machine.
-    guards_keys: bool,
+    /// Whether a key may only be sent over TLS, or to this machine.
+    forbid_plain_http_key: bool,
 }
 
-/// What a provider cannot be asked without.
+/// Settings that have no default.
 #[derive(Clone, Copy, Default)]
 struct Required {
-    /// An address such as this one.
+    /// An example of a base URL, if one is required.
     base_url: Option<&'static str>,
     key: bool,
 }
 
-/// A header that was set.
+/// A header to send.
 #[derive(Clone, PartialEq, Eq)]
 struct Header {
-    /// `None`: what was set cannot stand in a header.
+    /// `None` if the value is not a valid header value.
     value: Option<HeaderValue>,
-    /// Whether whoever reads it can use it.
+    /// Whether the value is a credential.
     is_key: bool,
 }
 
@@ -94,10 +95,10 @@ impl HttpBackend {
     {
         Self {
             transport: transport::erase(service),
-            kind: None,
+            service_kind: None,
             dialect: Dialect::default(),
             rules: Rules::default(),
-            chooses_extra: false,
+            sets_extra_fields: false,
             base_url: None,
             models_path: None,
             own_path: None,
@@ -105,14 +106,14 @@ impl HttpBackend {
             required: Required::default(),
             headers: HeaderMap::default(),
             authorize: None,
-            guards_keys: false,
+            forbid_plain_http_key: false,
         }
     }
 
     pub(super) fn set_preset(&mut self, facts: PresetFacts) {
         match facts.base {
-            BaseUrl::At(url) => self.base_url = Some(url.to_owned()),
-            BaseUrl::Like(example) => self.required.base_url = Some(example),
+            BaseUrl::Default(url) => self.base_url = Some(url.to_owned()),
+            BaseUrl::Example(example) => self.required.base_url = Some(example),
         }
         self.required.key = facts.needs_key;
         self.models_path = facts.path.map(str::to_owned);
@@ -130,13 +131,13 @@ impl HttpBackend {
         self.rules.invents_dates = facts.invents_dates;
     }
 
-    /// Fails to build without a base URL such as this one.
+    /// Makes building fail without a base URL.
     #[cfg(feature = "bedrock")]
-    pub(super) fn demand_base_url(&mut self, example: &'static str) {
+    pub(super) fn require_base_url(&mut self, example: &'static str) {
         self.required.base_url.get_or_insert(example);
     }
 
-    /// Sets the key where the provider wants it.
+    /// Sets the key, in the header that the provider uses for it.
     pub(super) fn set_key(&mut self, secret: &Secret) {
         let (name, scheme) = self.key.clone();
         self.set_secret(name, scheme, secret);
@@ -148,7 +149,7 @@ impl HttpBackend {
 
     pub(super) fn set_extra(&mut self, extra: ExtraFields) {
         self.rules.extra = extra;
-        self.chooses_extra = true;
+        self.sets_extra_fields = true;
     }
 
     pub(super) fn set_authorize(&mut self, authorize: Arc<dyn Authorize>) {
@@ -187,24 +188,23 @@ impl HttpBackend {
     }
 
     #[cfg(feature = "client")]
-    pub(super) fn set_guards_keys(&mut self, guards: bool) {
-        self.guards_keys = guards;
+    pub(super) fn set_forbid_plain_http_key(&mut self, forbid: bool) {
+        self.forbid_plain_http_key = forbid;
     }
 
     #[cfg(feature = "client")]
-    pub(super) fn set_kind(&mut self, kind: &'static str) {
-        self.kind = Some(kind);
+    pub(super) fn set_service_kind(&mut self, kind: &'static str) {
+        self.service_kind = Some(kind);
     }
 
+    /// Whether the transport, the credentials and all settings are the same.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let same_transport = Arc::ptr_eq(&self.transport, &other.transport)
-            || (self.kind.is_some() && self.kind == other.kind);
         let same_credential = match (&self.authorize, &other.authorize) {
             (None, None) => true,
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             _ => false,
         };
-        same_transport
+        self.has_same_transport(other)
             && same_credential
             && self.dialect == other.dialect
             && self.rules == other.rules
@@ -214,35 +214,37 @@ impl HttpBackend {
             && self.headers == other.headers
     }
 
-    /// Whether the list is requested from the same address: by the same service, or from
-    /// an absolute URL.
+    fn has_same_transport(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.transport, &other.transport)
+            || (self.service_kind.is_some() && self.service_kind == other.service_kind)
+    }
+
+    /// Whether the list has the same URI, and the URI is absolute or the service is the same.
     pub(super) fn has_same_address(&self, other: &Self) -> bool {
-        let same_transport = Arc::ptr_eq(&self.transport, &other.transport)
-            || (self.kind.is_some() && self.kind == other.kind);
         match (self.uri(), other.uri()) {
-            (Ok(a), Ok(b)) => a == b && (same_transport || a.host().is_some()),
+            (Ok(a), Ok(b)) => a == b && (self.has_same_transport(other) || a.host().is_some()),
             _ => false,
         }
     }
 
-    /// Where the list is requested: scheme, host, port and path. `None`: that is not known
-    /// before what is wrong has been corrected.
+    /// The address of the list: scheme, host, port and path. `None` if it is invalid.
     pub(super) fn address(&self) -> Option<String> {
         let uri = self.uri().ok()?;
-        Some(address::shown(&uri))
+        Some(address::redact(&uri))
     }
 
-    pub(super) fn open(&self, provider: &Arc<str>) -> Result<Arc<dyn DynSource>, BuildError> {
-        self.check_needs()?;
+    /// Validates the settings and builds the source.
+    pub(super) fn build(&self, provider: &Arc<str>) -> Result<Arc<dyn DynSource>, BuildError> {
+        self.check_required()?;
         self.check_effect()?;
         if let Some(authorize) = &self.authorize {
             authorize.check()?;
         }
         let uri = self.uri()?;
-        check_way(&uri, self.guards_keys && self.has_key())?;
+        check_transport_security(&uri, self.forbid_plain_http_key && self.has_key())?;
         Ok(Arc::new(HttpSource(Arc::new(Inner {
             provider: Arc::clone(provider),
-            address: address::shown(&uri),
+            address: address::redact(&uri),
             transport: Arc::clone(&self.transport),
             dialect: self.dialect.clone(),
             rules: self.rules,
@@ -255,30 +257,30 @@ impl HttpBackend {
     fn uri(&self) -> Result<Uri, BuildError> {
         let head = self.dialect.head();
         if !head.path.starts_with('/') {
-            let expected = "a path that begins with a slash";
+            let expected = "a path that starts with a slash";
             return Err(BuildError::new(
                 "dialect.path",
                 without_query(&head.path),
                 expected,
             ));
         }
-        let place = ListLocation {
+        let location = ListLocation {
             path: head.path,
-            below: head.below,
+            relative_path: head.relative_path,
             stripped: head.stripped,
             any_version: head.any_version,
             query: head.query,
         };
         let path = self.models_path.as_deref().or(self.own_path);
-        list_uri(self.base_url.as_deref(), path, &place)
+        list_uri(self.base_url.as_deref(), path, &location)
     }
 
-    /// The headers, or the name of one whose value cannot be sent.
+    /// All headers of a request. The error names a header with an invalid value.
     fn header_map(&self) -> Result<HeaderMap, BuildError> {
         let value = |(name, header): (&HeaderName, &Header)| match &header.value {
             Some(value) => Ok((name.clone(), value.clone())),
             None => {
-                let expected = "visible ASCII characters, and at least one";
+                let expected = "one or more visible ASCII characters";
                 let field = format!("headers.{name}");
                 Err(BuildError::hidden(field, "not a header value", expected))
             }
@@ -309,41 +311,41 @@ impl HttpBackend {
             || own.keys().any(names_a_key)
     }
 
-    /// Checks that what the preset leaves open was set.
-    fn check_needs(&self) -> Result<(), BuildError> {
+    /// Checks that the settings without a default are set.
+    fn check_required(&self) -> Result<(), BuildError> {
         if let (Some(example), None) = (self.required.base_url, &self.base_url) {
-            let expected = format!("an address of your own, such as {example}");
+            let expected = format!("your own base URL, such as {example}");
             return Err(BuildError::hidden("base_url", "missing", expected));
         }
         if self.required.key && !self.has_key() {
-            let expected = "a key, a token, or a header that holds one";
+            let expected = "a key, a token, or a header with a credential";
             return Err(BuildError::hidden("api_key", "missing", expected));
         }
         Ok(())
     }
 
-    /// Checks that nothing was set that something else overrides.
+    /// Checks that every setting has an effect.
     fn check_effect(&self) -> Result<(), BuildError> {
-        if self.chooses_extra && matches!(self.dialect, Dialect::Custom(_)) {
-            let value = "set for a dialect of your own";
-            let expected = "it with a dialect of this crate only";
+        if self.sets_extra_fields && matches!(self.dialect, Dialect::Custom(_)) {
+            let value = "set for a custom dialect";
+            let expected = "a built-in dialect";
             return Err(BuildError::hidden("extra_fields", value, expected));
         }
         Ok(())
     }
 }
 
-/// Checks the address of an API from which no list is fetched, and to which a key may go.
+/// Checks the base URL of an API that a key may be sent to, but no list is fetched from.
 #[cfg(feature = "config")]
 pub(crate) fn check_base_url(url: &str, has_key: bool) -> Result<(), BuildError> {
     let base = address::checked_base(url)?;
-    check_way(&base, has_key)
+    check_transport_security(&base, has_key)
 }
 
-/// Checks that no key goes where others can read it.
-fn check_way(uri: &Uri, has_key: bool) -> Result<(), BuildError> {
-    let open = uri.scheme() == Some(&Scheme::HTTP) && !uri.host().is_some_and(is_loopback);
-    if open && has_key {
+/// Checks that no key is sent over plain HTTP to another machine.
+fn check_transport_security(uri: &Uri, has_key: bool) -> Result<(), BuildError> {
+    let is_insecure = uri.scheme() == Some(&Scheme::HTTP) && !uri.host().is_some_and(is_loopback);
+    if is_insecure && has_key {
         let value = "plain http to another machine, while a key is set";
         let expected = "https, a loopback host, or allow_plain_http_key";
         return Err(BuildError::hidden("base_url", value, expected));
@@ -351,7 +353,7 @@ fn check_way(uri: &Uri, has_key: bool) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// Whether a header of this name holds a credential, as far as its name tells.
+/// Whether the name of a header suggests that its value is a credential.
 pub(crate) fn names_a_key(name: &HeaderName) -> bool {
     ["auth", "cookie", "key", "password", "secret", "token"]
         .iter()
@@ -365,7 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_credential_is_known_by_the_name_of_its_header() {
+    fn credential_headers_are_recognised_by_name() {
         let name = |name| HeaderName::from_static(name);
         for key in ["authorization", "x-api-key", "cookie", "x-goog-api-key"] {
             assert!(names_a_key(&name(key)), "{key}");

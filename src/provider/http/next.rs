@@ -1,4 +1,4 @@
-//! Where the next page of a list lies: at the same origin, or nowhere.
+//! The URI of the next page, which must have the same origin as the current one.
 
 use std::borrow::Cow;
 
@@ -7,14 +7,15 @@ use http::{Uri, uri::Authority};
 use super::query::with_query;
 use crate::error::{ListError, ListErrorKind};
 
-/// The address of a page that differs from `page` in these query parameters.
+/// The URI of `page` with these query parameters set.
 pub(super) fn by_query(page: &Uri, set: &[(Cow<'static, str>, String)]) -> Result<Uri, ListError> {
     let path_and_query = page.path_and_query().map_or("/", |of| of.as_str());
-    replaced(page, &with_query(path_and_query, set))
+    with_path_and_query(page, &with_query(path_and_query, set))
 }
 
-/// The address that a link of `page` names, at the same origin: to another the key must
-/// not go (RFC 6454).
+/// Resolves a link of `page`.
+///
+/// A link to another origin (RFC 6454) is an error: the key must not be sent there.
 pub(super) fn by_link(page: &Uri, link: &str) -> Result<Uri, ListError> {
     let link = link.split('#').next().unwrap_or_default().trim();
     if link.is_empty() {
@@ -33,23 +34,23 @@ pub(super) fn by_link(page: &Uri, link: &str) -> Result<Uri, ListError> {
         if !same_origin(page, &link) {
             return Err(ListErrorKind::NextPage.into());
         }
-        return replaced(page, link.path_and_query().map_or("/", |of| of.as_str()));
+        return with_path_and_query(page, link.path_and_query().map_or("/", |of| of.as_str()));
     }
     if link.starts_with('/') {
-        return replaced(page, link);
+        return with_path_and_query(page, link);
     }
     let path = page.path();
     if link.starts_with('?') {
-        return replaced(page, &format!("{path}{link}"));
+        return with_path_and_query(page, &format!("{path}{link}"));
     }
     if first.contains(':') {
         return Err(ListErrorKind::NextPage.into());
     }
     let folder = path.rfind('/').map_or("/", |end| &path[..=end]);
-    replaced(page, &format!("{folder}{link}"))
+    with_path_and_query(page, &format!("{folder}{link}"))
 }
 
-fn replaced(page: &Uri, path_and_query: &str) -> Result<Uri, ListError> {
+fn with_path_and_query(page: &Uri, path_and_query: &str) -> Result<Uri, ListError> {
     let mut parts = page.clone().into_parts();
     let path_and_query = path_and_query
         .parse()
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_page_lies_at_the_same_origin_or_nowhere() {
+    fn links_to_other_origins_are_rejected() {
         let page = "https://A.test/v1/models?limit=2&x=1";
         let next = |page: &str, link: &str| {
             let page = page.parse().expect("is an address");
@@ -119,13 +120,13 @@ mod tests {
         ] {
             assert_eq!(next(page, link).as_deref(), expected, "{link}");
         }
-        // Without a base URL there is no origin that a link could be at.
+        // Without a base URL there is no origin to compare with.
         assert_eq!(next("/v1/models", "/m").as_deref(), Some("/m"));
         assert_eq!(next("/v1/models", "https://a.test/m"), None);
     }
 
     #[test]
-    fn the_next_page_differs_in_its_parameters() {
+    fn query_parameters_are_replaced_by_name() {
         let page = "https://a.test/m?limit=2&after=a%2Fb&x"
             .parse()
             .expect("is an address");

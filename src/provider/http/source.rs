@@ -1,4 +1,4 @@
-//! `HttpSource`: a list asked for page by page, to its end or not at all.
+//! `HttpSource`: fetches all pages of a list from an HTTP service, or fails.
 
 use std::{
     collections::HashSet,
@@ -21,11 +21,11 @@ use crate::{
     tasks::compute,
 };
 
-/// An HTTP service, and what to ask it.
+/// A source that fetches a list over HTTP.
 pub(super) struct HttpSource(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    /// The provider's name and address, for the log and the status.
+    /// The provider's name and redacted address, for logs and the status.
     pub(super) provider: Arc<str>,
     pub(super) address: String,
     pub(super) transport: Arc<dyn Transport>,
@@ -37,9 +37,9 @@ pub(super) struct Inner {
 }
 
 impl DynSource for HttpSource {
-    fn list(&self, asked: ListModels) -> ListFuture {
-        let asking = Arc::clone(&self.0);
-        Box::pin(async move { asking.list(asked).await })
+    fn list(&self, request: ListModels) -> ListFuture {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move { inner.list(request).await })
     }
 
     fn address(&self) -> Option<&str> {
@@ -47,65 +47,65 @@ impl DynSource for HttpSource {
     }
 }
 
-/// What came for one page.
-struct Received {
+/// The response for one page.
+struct PageResponse {
     headers: HeaderMap,
     body: Bytes,
-    /// What the validators in the headers are bound to.
+    /// Identifies the request that the validators in the headers belong to.
     bound_to: u128,
 }
 
 impl Inner {
-    async fn list(&self, asked: ListModels) -> Result<SourceResponse, ListError> {
+    async fn list(&self, request: ListModels) -> Result<SourceResponse, ListError> {
         tracing::debug!(
             provider = &*self.provider,
             address = self.address,
-            "fetching the list of models"
+            "fetching model list"
         );
         let mut pages = Pages::default();
         let mut dialect = self.dialect.clone();
         let mut uri = self.uri.clone();
         let mut seen = HashSet::new();
-        let mut bytes = asked.bounds.body;
+        let mut bytes = request.bounds.body;
         let mut validator = None;
         loop {
-            if seen.len() == asked.bounds.pages {
+            if seen.len() == request.bounds.pages {
                 return Err(ListErrorKind::TooManyPages.into());
             }
             if !seen.insert(uri.to_string()) {
                 return Err(ListErrorKind::PageLoop.into());
             }
-            let known = asked.validator.as_ref().filter(|_| seen.len() == 1);
-            let answered = self.ask(&uri, bytes, &asked, known).await;
-            let answered = answered.map_err(|error| error.after_pages(seen.len() - 1));
-            let Some(received) = answered? else {
+            let known = request.validator.as_ref().filter(|_| seen.len() == 1);
+            let response = self.fetch_page(&uri, bytes, &request, known).await;
+            let response = response.map_err(|error| error.after_pages(seen.len() - 1))?;
+            let Some(response) = response else {
                 return Ok(SourceResponse::Unchanged);
             };
-            let Received {
+            let PageResponse {
                 headers,
                 body,
                 bound_to,
-            } = received;
+            } = response;
             bytes -= body.len();
-            let room = asked.bounds.models - pages.models();
-            let mut page = self.read(dialect.clone(), body, room).await?;
-            if let (Dialect::Auto, Some(found)) = (&dialect, page.found.take()) {
-                dialect = found; // the pages of one list are of one dialect
+            let max_models = request.bounds.models - pages.models();
+            let mut page = self.read(dialect.clone(), body, max_models).await?;
+            if let (Dialect::Auto, Some(detected)) = (&dialect, page.detected.take()) {
+                dialect = detected; // all pages of a list are in one dialect
             }
-            let goes_on = page.next.take();
+            let next_page = page.next.take();
             pages.push(page);
-            if pages.models() > asked.bounds.models {
+            if pages.models() > request.bounds.models {
                 return Err(ListErrorKind::TooManyModels.into());
             }
-            let Some(goes_on) = goes_on else {
-                // A validator of one page says nothing of the others.
+            let Some(next_page) = next_page else {
+                // The validator of one page does not cover the others.
                 if seen.len() == 1 {
-                    validator = Validator::of(&headers, bound_to, clock::wall());
+                    validator = Validator::from_headers(&headers, bound_to, clock::wall());
                 }
                 let list = pages.into_list().with_dialect(dialect.name());
                 return Ok(SourceResponse::List(list, validator));
             };
-            uri = match goes_on {
+            uri = match next_page {
                 NextPage::Query(set) => next::by_query(&uri, &set)?,
                 NextPage::Link(link) => next::by_link(&uri, &link)?,
                 NextPage::Unknown => return Err(ListErrorKind::NextPage.into()),
@@ -113,43 +113,44 @@ impl Inner {
         }
     }
 
-    /// Asks for one page; `None`: the list is still that of the validator. A credential
-    /// that is refused is fetched anew, once.
-    async fn ask(
+    /// Fetches one page, and retries once with a new credential if the provider rejects the
+    /// cached one. Returns `None` if the list has not been modified.
+    async fn fetch_page(
         &self,
         uri: &Uri,
-        most: usize,
-        asked: &ListModels,
-        known: Option<&Validator>,
-    ) -> Result<Option<Received>, ListError> {
-        let answered = self.send(uri, most, asked, known).await;
-        if !self.forgets(&answered) {
-            return answered;
+        max_bytes: usize,
+        request: &ListModels,
+        validator: Option<&Validator>,
+    ) -> Result<Option<PageResponse>, ListError> {
+        let response = self.send(uri, max_bytes, request, validator).await;
+        if !self.drop_rejected_credential(&response) {
+            return response;
         }
-        let answered = self.send(uri, most, asked, known).await;
-        self.forgets(&answered);
-        answered
+        let response = self.send(uri, max_bytes, request, validator).await;
+        self.drop_rejected_credential(&response);
+        response
     }
 
-    /// Forgets a credential that this answer refuses. `false`: it does not, or there is
-    /// none to be had anew.
-    fn forgets<T>(&self, answered: &Result<T, ListError>) -> bool {
-        let status = match answered.as_ref().map_err(ListError::kind) {
+    /// Drops the cached credential if the provider rejected it. Returns whether there was one
+    /// to drop.
+    fn drop_rejected_credential<T>(&self, response: &Result<T, ListError>) -> bool {
+        let status = match response.as_ref().map_err(ListError::kind) {
             Err(ListErrorKind::Status(status)) => status,
             _ => return false,
         };
-        let refused = |authorize: &&Arc<dyn Authorize>| authorize.is_refused(status);
-        let authorize = self.authorize.as_ref().filter(refused);
-        authorize.is_some_and(|authorize| authorize.forget())
+        let rejects = |authorize: &&Arc<dyn Authorize>| authorize.is_rejection(status);
+        let authorize = self.authorize.as_ref().filter(rejects);
+        authorize.is_some_and(|authorize| authorize.invalidate())
     }
 
     async fn send(
         &self,
         uri: &Uri,
-        most: usize,
-        asked: &ListModels,
-        known: Option<&Validator>,
-    ) -> Result<Option<Received>, ListError> {
+        max_bytes: usize,
+        request: &ListModels,
+        validator: Option<&Validator>,
+    ) -> Result<Option<PageResponse>, ListError> {
+        let headers_timeout = request.headers_timeout;
         let mut request = Request::new(());
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
@@ -157,52 +158,52 @@ impl Inner {
             authorize.authorize(&mut request).await?;
         }
         let bound_to = binding(uri, request.headers());
-        let known = known.filter(|known| known.holds_for(bound_to));
-        if let Some(known) = known {
-            known.set(request.headers_mut());
+        let validator = validator.filter(|validator| validator.applies_to(bound_to));
+        if let Some(validator) = validator {
+            validator.set_conditions(request.headers_mut());
         }
-        let answer = self.transport.send(request, most);
-        let answer = clock::within(asked.headers_timeout, answer)
+        let response = self.transport.send(request, max_bytes);
+        let response = clock::within(headers_timeout, response)
             .await
             .ok_or(ListErrorKind::Timeout)??;
-        let (head, body) = answer.into_parts();
-        if head.status == StatusCode::NOT_MODIFIED && known.is_some() {
+        let (head, body) = response.into_parts();
+        if head.status == StatusCode::NOT_MODIFIED && validator.is_some() {
             return Ok(None);
         }
         check_head(&head)?;
-        Ok(Some(Received {
+        Ok(Some(PageResponse {
             headers: head.headers,
             body: body.await?,
             bound_to,
         }))
     }
 
-    /// Reads a page with room for so many models, off the async workers when it is large.
+    /// Parses a page, on the blocking pool if the body is large.
     async fn read(
         &self,
         dialect: Dialect,
         body: Bytes,
-        room: usize,
+        max_models: usize,
     ) -> Result<ModelPage, ListError> {
         let rules = Rules {
-            records: room.saturating_mul(2).saturating_add(FLAWED),
+            records: max_models.saturating_mul(2).saturating_add(SPARE_RECORDS),
             ..self.rules
         };
         compute(body.len(), move || dialect.read_page(&body, &rules)).await
     }
 }
 
-/// How many records of a page may be no models, beside a copy of them all in another
-/// list, before it is given up as too long.
-const FLAWED: usize = 1000;
+/// A page may have twice as many records as models, since some servers send every model in
+/// two lists, and this many more that are not models.
+const SPARE_RECORDS: usize = 1000;
 
-/// Checks status and headers before a byte of the body is read.
+/// Checks status and headers before the body is read.
 ///
-/// Of the successes only 200 and 203 (RFC 9110, sections 15.3.1 and 15.3.4) have the whole
-/// list as their content: a 206 has a part of it, and the others have something else.
+/// Of the 2xx statuses only 200 and 203 (RFC 9110, sections 15.3.1 and 15.3.4) carry the whole
+/// list. A 206 carries part of it, and the others carry something else.
 fn check_head(head: &response::Parts) -> Result<(), ListError> {
-    const WHOLE: [StatusCode; 2] = [StatusCode::OK, StatusCode::NON_AUTHORITATIVE_INFORMATION];
-    if !WHOLE.contains(&head.status) {
+    const COMPLETE: [StatusCode; 2] = [StatusCode::OK, StatusCode::NON_AUTHORITATIVE_INFORMATION];
+    if !COMPLETE.contains(&head.status) {
         let delay = retry_after(&head.headers, clock::wall());
         return Err(
             ListError::new(ListErrorKind::Status(head.status.as_u16())).with_retry_after(delay)
@@ -214,7 +215,7 @@ fn check_head(head: &response::Parts) -> Result<(), ListError> {
     {
         return Err(ListErrorKind::Encoding.into());
     }
-    // A page of a login form or of a bot wall, under a status of success.
+    // A login form or a bot challenge, sent with a success status.
     if value(header::CONTENT_TYPE).is_some_and(|kind| {
         kind.get(..9)
             .is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
@@ -224,17 +225,17 @@ fn check_head(head: &response::Parts) -> Result<(), ListError> {
     Ok(())
 }
 
-/// `Retry-After` in either of its forms (RFC 9110, section 10.2.3). Of several values the
-/// longest counts, and a number of seconds that does not fit is as long as possible: whoever
-/// calls caps it.
+/// `Retry-After` in either of its forms (RFC 9110, section 10.2.3).
+///
+/// The longest of several values wins. A number of seconds that overflows is the maximum: the
+/// caller caps it.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let values = headers.get_all(header::RETRY_AFTER).iter();
     let values = values.filter_map(|value| value.to_str().ok());
     values.filter_map(|value| longest_delay(value, now)).max()
 }
 
-/// The longest of the delays in one line, which is one value or a list of them. A date has a
-/// comma itself.
+/// The longest delay in one field line, which is one value or a list. A date contains a comma.
 fn longest_delay(line: &str, now: SystemTime) -> Option<Duration> {
     let members: Vec<_> = line.split(',').map(str::trim).collect();
     let delay = |at: usize| {
@@ -250,7 +251,7 @@ fn longest_delay(line: &str, now: SystemTime) -> Option<Duration> {
     (0..members.len()).filter_map(delay).max()
 }
 
-/// `delay-seconds`: digits, of which there may be more than fit.
+/// Parses `delay-seconds`. A number that overflows is the maximum.
 fn seconds(text: &str) -> Option<Duration> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -263,8 +264,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_after_is_read_in_both_forms() {
-        const MOST: Option<u64> = Some(u64::MAX);
+    fn retry_after_is_parsed_in_both_forms() {
+        const MAX: Option<u64> = Some(u64::MAX);
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_767);
         for (header_values, expected) in [
             (&["120"][..], Some(120)),
@@ -273,10 +274,10 @@ mod tests {
             (&["Sunday, 06-Nov-94 08:49:37 GMT"], Some(10)),
             (&["Sun Nov  6 08:49:37 1994"], Some(10)),
             (&["Sun, 06 Nov 1994 08:49:07 GMT"], Some(0)),
-            // Regressions: too many digits, a list and several lines counted as none.
-            (&["18446744073709551615"], MOST),
-            (&["18446744073709551616"], MOST),
-            (&["99999999999999999999999999"], MOST),
+            // Regressions: too many digits, a list and several lines were ignored.
+            (&["18446744073709551615"], MAX),
+            (&["18446744073709551616"], MAX),
+            (&["99999999999999999999999999"], MAX),
             (&["5, 120, 7"], Some(120)),
             (&["5", "120", "7"], Some(120)),
             (&["soon, 5"], Some(5)),

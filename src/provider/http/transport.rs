@@ -1,4 +1,4 @@
-//! An HTTP service of any type: the response's head, then its body, bounded.
+//! A type-erased HTTP service: sends a request, and reads the response body up to a limit.
 
 use std::{
     future::poll_fn,
@@ -17,14 +17,13 @@ use crate::error::{BoxError, ListError, ListErrorKind};
 pub(super) type BodyFuture = BoxFuture<'static, Result<Bytes, ListError>>;
 type TransportFuture = BoxFuture<'static, Result<Response<BodyFuture>, ListError>>;
 
-/// A service with its types erased.
+/// An HTTP service with its types erased.
 pub(super) trait Transport: Send + Sync {
-    /// Sends a request. The body that comes back fails when it is longer than `most`
-    /// bytes.
-    fn send(&self, request: Request<()>, most: usize) -> TransportFuture;
+    /// Sends a request. Reading the response body fails if it is longer than `max_bytes`.
+    fn send(&self, request: Request<()>, max_bytes: usize) -> TransportFuture;
 }
 
-/// The lock is for cloning alone: it makes services shareable that are not `Sync`.
+/// Erases the type of a service. The lock makes it `Sync`, and is held only to clone it.
 pub(super) fn erase<S, ReqBody, ResBody>(service: S) -> Arc<dyn Transport>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
@@ -37,7 +36,7 @@ where
 {
     let service = Mutex::new(service);
     Arc::new(
-        move |request: Request<()>, most: usize| -> TransportFuture {
+        move |request: Request<()>, max_bytes: usize| -> TransportFuture {
             let service = service
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -45,7 +44,7 @@ where
             Box::pin(exchange(
                 service,
                 request.map(|()| ReqBody::default()),
-                most,
+                max_bytes,
             ))
         },
     )
@@ -55,15 +54,15 @@ impl<F> Transport for F
 where
     F: Fn(Request<()>, usize) -> TransportFuture + Send + Sync,
 {
-    fn send(&self, request: Request<()>, most: usize) -> TransportFuture {
-        self(request, most)
+    fn send(&self, request: Request<()>, max_bytes: usize) -> TransportFuture {
+        self(request, max_bytes)
     }
 }
 
 async fn exchange<S, ReqBody, ResBody>(
     mut service: S,
     request: Request<ReqBody>,
-    most: usize,
+    max_bytes: usize,
 ) -> Result<Response<BodyFuture>, ListError>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
@@ -72,44 +71,46 @@ where
     ResBody::Data: Send,
     ResBody::Error: Into<BoxError>,
 {
-    poll_fn(|cx| service.poll_ready(cx)).await.map_err(broken)?;
-    let response = service.call(request).await.map_err(broken)?;
-    Ok(response.map(|body| -> BodyFuture { Box::pin(collect(body, most)) }))
+    poll_fn(|cx| service.poll_ready(cx))
+        .await
+        .map_err(transport_error)?;
+    let response = service.call(request).await.map_err(transport_error)?;
+    Ok(response.map(|body| -> BodyFuture { Box::pin(collect(body, max_bytes)) }))
 }
 
-fn broken(error: impl Into<BoxError>) -> ListError {
+fn transport_error(error: impl Into<BoxError>) -> ListError {
     ListError::new(ListErrorKind::Transport).with_cause(error)
 }
 
-/// The whole body, unless it is longer than `most` bytes.
-async fn collect<B>(body: B, most: usize) -> Result<Bytes, ListError>
+/// Reads the whole body, or fails if it is longer than `max_bytes`.
+async fn collect<B>(body: B, max_bytes: usize) -> Result<Bytes, ListError>
 where
     B: Body,
     B::Error: Into<BoxError>,
 {
     let mut body = pin!(body);
-    if body.size_hint().lower() > most as u64 {
+    if body.size_hint().lower() > max_bytes as u64 {
         return Err(ListErrorKind::TooLarge.into());
     }
-    let mut whole = Bytes::new();
+    let mut bytes = Bytes::new();
     while let Some(frame) = next_frame(body.as_mut()).await {
-        let Ok(mut data) = frame.map_err(broken)?.into_data() else {
+        let Ok(mut data) = frame.map_err(transport_error)?.into_data() else {
             continue; // trailers
         };
-        if whole.len() + data.remaining() > most {
+        if bytes.len() + data.remaining() > max_bytes {
             return Err(ListErrorKind::TooLarge.into());
         }
-        whole = if whole.is_empty() {
-            // A body of one frame is not copied, where its data is `Bytes`.
+        bytes = if bytes.is_empty() {
+            // A body with a single frame of `Bytes` is not copied.
             data.copy_to_bytes(data.remaining())
         } else {
-            // Copied once; from then on nobody else has it, and it grows in place.
-            let mut longer = BytesMut::from(whole);
-            longer.put(data);
-            longer.freeze()
+            // Copied once. From then on the buffer is not shared, and grows in place.
+            let mut buffer = BytesMut::from(bytes);
+            buffer.put(data);
+            buffer.freeze()
         };
     }
-    Ok(whole)
+    Ok(bytes)
 }
 
 async fn next_frame<B: Body>(
