@@ -1,15 +1,12 @@
 //! The fetch of one provider: a task from the call of the source to the published list.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 
 use super::{
     Cache, CacheConfig, Outcome,
+    completion::CompletionGuard,
     permits::Permits,
     schedule::SlotKey,
     slot::Fetched,
@@ -19,7 +16,7 @@ use crate::{
     clock::{self, Instant},
     entry::Entry,
     error::{ListError, ListErrorKind, ProviderError},
-    flight::{Flight, FlightGuard},
+    flight::Flight,
     provider::{DynSource, ListModels, Provider, SourceResponse},
     tasks::compute,
 };
@@ -75,13 +72,10 @@ impl Cache {
             config,
         );
         follow_up.drop_later(before);
-        let guard = FetchGuard {
-            guard: Some(guard),
-            cache: Arc::downgrade(self),
-        };
+        let guard = CompletionGuard::new(guard, self);
         let task = async move {
             let fetched = fetch.await;
-            if let Some(cache) = guard.cache.upgrade() {
+            if let Some(cache) = guard.cache() {
                 cache.complete_fetch(number, fetched, guard).await;
             }
         };
@@ -93,7 +87,7 @@ impl Cache {
         self: &Arc<Self>,
         number: u64,
         fetched: Result<Fetched, ListError>,
-        guard: FetchGuard,
+        guard: CompletionGuard<Outcome>,
     ) {
         let now = clock::now();
         let outcome = self.update(now, |table, follow_up| {
@@ -108,37 +102,6 @@ impl Cache {
             table.finish(number, follow_up);
             follow_up.wake = true;
         });
-    }
-}
-
-/// Ends a fetch: with an outcome, or without one if its task is lost.
-struct FetchGuard {
-    guard: Option<FlightGuard<Outcome>>,
-    cache: Weak<Cache>,
-}
-
-impl FetchGuard {
-    fn complete(mut self, outcome: Outcome) {
-        if let Some(guard) = self.guard.take() {
-            guard.complete(outcome);
-        }
-    }
-}
-
-impl Drop for FetchGuard {
-    /// A lost fetch records no result, so the next request has to check the table: a cache
-    /// may outlive the runtime of the request that started the fetch. Nothing is spawned
-    /// here, because that runtime may be shutting down. Locking is safe: a fetch is never
-    /// dropped under the table's lock.
-    fn drop(&mut self) {
-        let Some(guard) = self.guard.take() else {
-            return;
-        };
-        drop(guard);
-        if let Some(cache) = self.cache.upgrade() {
-            cache.rearm(&cache.table(), clock::now());
-            cache.wake.send_replace(());
-        }
     }
 }
 

@@ -12,6 +12,7 @@
 //! - Tasks hold a `Weak<Cache>`, except publications and renderings, which are short. The
 //!   cache is dropped with its last owner, and `_guard` then cancels the tasks.
 
+mod completion;
 mod config;
 mod describe;
 mod encode;

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::FutureExt;
 
-use super::{Cache, describe::describe};
+use super::{Cache, completion::CompletionGuard, describe::describe};
 use crate::{
     clock::{self, Instant},
     flight::{Flight, FlightGuard},
@@ -93,7 +93,7 @@ impl Cache {
         self: Arc<Self>,
         number: u64,
         mode: Mode,
-        guard: FlightGuard<()>,
+        guard: CompletionGuard<()>,
     ) {
         let (mut assembled, mut up_to) = self.assemble(mode).await;
         if assembled.is_none() {
@@ -172,7 +172,7 @@ impl Cache {
     }
 
     /// Keeps the current snapshot until the table changes again.
-    fn give_up(self: &Arc<Self>, number: u64, up_to: u64, guard: FlightGuard<()>) {
+    fn give_up(self: &Arc<Self>, number: u64, up_to: u64, guard: CompletionGuard<()>) {
         tracing::error!("failed to publish the model list: its assembly panicked");
         self.update(clock::now(), |table, follow_up| {
             let is_this = |current: &mut Publication| current.number == number;

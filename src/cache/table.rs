@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Cache, CacheConfig,
+    completion::CompletionGuard,
     log::Event,
     publish::{Mode, Publication},
     slot::{Fetched, Outcome, Settled, Slot},
@@ -120,6 +121,7 @@ impl Cache {
             self.tasks.spawn_until(stop, fetch);
         }
         if let Some((number, mode, guard)) = follow_up.publication {
+            let guard = CompletionGuard::new(guard, self);
             let publication = Arc::clone(self).run_publication(number, mode, guard);
             self.tasks.spawn(publication);
         }

@@ -97,7 +97,7 @@ fn every_variant_has_a_distinct_word() {
         &[Readiness::Attempted, Readiness::AnyProvider].map(Readiness::as_str),
         "_",
     );
-    assert_eq!(Readiness::AnyProvider.to_string(), "listing");
+    assert_eq!(Readiness::AnyProvider.to_string(), "any_provider");
     let extra = [ExtraFields::All, ExtraFields::Known, ExtraFields::None];
     are_words(&extra.map(ExtraFields::as_str), "_");
     let dialects = [
