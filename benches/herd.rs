@@ -28,7 +28,9 @@ use support::{Cached, Constant, Incoming, get, rounds::median, run};
 use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceExt};
-use tower_models_cache::{ListModels, Model, ModelList, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{
+    Model, Provider, StaticModelsCacheLayer, model::ModelList, provider::ListModels,
+};
 
 fn main() {
     let quick = std::env::args().any(|arg| arg == "--test");

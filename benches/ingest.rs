@@ -15,7 +15,7 @@ use support::{
     rich,
     rounds::{self, Case, human},
 };
-use tower_models_cache::Dialect;
+use tower_models_cache::provider::Dialect;
 
 const CAPTURE: &str = "openrouter/models_all_modalities_2026-08-04.json";
 

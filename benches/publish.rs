@@ -39,8 +39,8 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 use tower_models_cache::{
-    ClientDialect, ListModels, Model, ModelList, ModelsCache, Provider, StaticModelsCache,
-    StaticModelsCacheLayer,
+    ClientDialect, Model, ModelsCache, Provider, StaticModelsCache, StaticModelsCacheLayer,
+    model::ModelList, provider::ListModels,
 };
 
 fn main() {

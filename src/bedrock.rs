@@ -94,7 +94,7 @@ impl Provider {
     ///
     /// Credentials are fetched when a list is fetched, within the same deadline, and cached
     /// until they [expire](AwsCredentials::expires_in). If `fetch` fails, the fetch of the list
-    /// fails with [`Credential`](crate::ListErrorKind::Credential). If the provider responds
+    /// fails with [`Credential`](crate::error::ListErrorKind::Credential). If the provider responds
     /// with status 401 or 403, the page is requested once more with new credentials.
     ///
     /// Building the layer fails without a [`base_url`](Self::base_url), since the host is
@@ -103,7 +103,7 @@ impl Provider {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use tower_models_cache::{AwsCredentials, BuildError, Preset, Provider};
+    /// use tower_models_cache::{BuildError, Preset, Provider, bedrock::AwsCredentials};
     ///
     /// # let service = tower::service_fn(|_: http::Request<String>| async {
     /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))

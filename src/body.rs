@@ -136,3 +136,6 @@ where
         }
     }
 }
+
+/// Response body of [`ModelsService`](crate::ModelsService).
+pub type ModelsBody = ResponseBody<http_body_util::Empty<Bytes>>;

@@ -22,7 +22,7 @@ use crate::{
 /// Model metadata from [models.dev](https://models.dev), in the format of its `api.json`.
 ///
 /// The catalogue only fills properties that are unknown otherwise: providers,
-/// [enrichers](crate::Enrich) and [overrides](Builder::override_model) take precedence.
+/// [enrichers](crate::enrich::Enrich) and [overrides](Builder::override_model) take precedence.
 ///
 /// # Matching
 ///
@@ -39,7 +39,7 @@ use crate::{
 /// # Failures
 ///
 /// If a fetch fails, the last catalogue is kept, however old it is. The
-/// [status](crate::Status::catalog) reports its age and the error. Until the first fetch
+/// [status](crate::status::Status::catalog) reports its age and the error. Until the first fetch
 /// succeeds, models are listed without the catalogue. The limits are 16 MiB and 100,000 models,
 /// whatever limits are set for providers.
 ///
@@ -141,7 +141,7 @@ impl ModelsCache {
     ///
     /// Returns an error if the fetch fails. The last catalogue is kept. Outside a Tokio runtime,
     /// and after the cache is shut down, the fetch is
-    /// [cancelled](crate::ListErrorKind::Cancelled).
+    /// [cancelled](crate::error::ListErrorKind::Cancelled).
     ///
     /// # Cancel safety
     ///

@@ -96,7 +96,7 @@ impl Error for BuildError {}
 
 /// A failed fetch of a list.
 ///
-/// A [source](crate::Source) may fail with any error. With this one, it also reports the kind of
+/// A [source](crate::provider::Source) may fail with any error. With this one, it also reports the kind of
 /// failure, and how long to back off.
 ///
 /// Neither `Display` nor `Debug` shows the cause, because it may quote what a provider sent.

@@ -14,7 +14,7 @@ use crate::body::{Prepared, ResponseBody};
 
 pin_project! {
     /// Response future of [`StaticModelsCache`](crate::StaticModelsCache) and of
-    /// [`OllamaShow`](crate::OllamaShow).
+    /// [`OllamaShow`](crate::ollama_show::OllamaShow).
     pub struct ResponseFuture<F> {
         #[pin]
         kind: Kind<F>,

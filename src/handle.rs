@@ -173,7 +173,7 @@ impl ModelsCache {
     ///
     /// Returns the failure of every provider whose fetch failed. The lists of the others are
     /// published anyway. Outside a tokio runtime, and once the cache is shut down, every fetch
-    /// fails as [cancelled](crate::ListErrorKind::Cancelled).
+    /// fails as [cancelled](crate::error::ListErrorKind::Cancelled).
     ///
     /// # Cancel safety
     ///
@@ -209,7 +209,7 @@ impl ModelsCache {
         }
     }
 
-    /// Publishes the list again, so that [enrichers](crate::Enrich) whose generation has
+    /// Publishes the list again, so that [enrichers](crate::enrich::Enrich) whose generation has
     /// changed describe all models again. Models whose descriptions stay the same keep their
     /// bytes. Fetches nothing.
     ///
@@ -235,7 +235,7 @@ impl ModelsCache {
     ///
     /// - A provider with the name and address of a previous one keeps its list.
     /// - If its credential changed, or an option that affects what it lists, that list is
-    ///   [superseded](crate::ProviderStatus::superseded): it is served as stale and fetched
+    ///   [superseded](crate::status::ProviderStatus::superseded): it is served as stale and fetched
     ///   again at once. A fetch in flight with the old credential is dropped. Models that a
     ///   changed filter excludes are removed at once.
     /// - A provider with another address, or with another service if its address is not known,

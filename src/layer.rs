@@ -6,11 +6,11 @@ use tower_layer::Layer;
 
 use crate::{
     builder::Builder,
-    etag_layer::ModelsEtagLayer,
     handle::ModelsCache,
+    models_etag::ModelsEtagLayer,
     models_service::ModelsService,
+    ollama_show::OllamaShowLayer,
     service::{Responder, StaticModelsCache},
-    show::OllamaShowLayer,
 };
 
 /// Layer that serves the list of models in front of an HTTP service.

@@ -12,7 +12,9 @@
 //! use http::Request;
 //! use http_body_util::BodyExt;
 //! use tower::ServiceExt;
-//! use tower_models_cache::{ListModels, Model, ModelList, Provider, StaticModelsCacheLayer};
+//! use tower_models_cache::{
+//!     Model, Provider, StaticModelsCacheLayer, model::ModelList, provider::ListModels,
+//! };
 //!
 //! // A source is a provider's HTTP service (`Provider::http`), the crate's own client
 //! // (`Provider::preset`, feature `client`), a declared list, or any `Service<ListModels>`.
@@ -59,7 +61,7 @@
 //! - **Complete lists.** All pages of a list are fetched, from one origin and within limits
 //!   ([`max_bytes`](Builder::max_bytes), [`max_models`](Builder::max_models),
 //!   [`max_pages`](Builder::max_pages)). If one page fails, the fetch fails. A malformed
-//!   record is skipped and counted in the [status](ProviderStatus::flaws).
+//!   record is skipped and counted in the [status](status::ProviderStatus::flaws).
 //! - **Stable validators.** Equal models have equal bytes and an equal strong `ETag` in every
 //!   process. The order of a provider's response, duplicates and made-up dates have no effect.
 //! - **Transparent pass-through.** Other requests reach the inner service unchanged. Readiness
@@ -100,9 +102,9 @@
 //! | `capabilities` | booleans: `chat`, `tools`, `reasoning`, `structured_output`, `fine_tuning`, `batch` |
 //! | `pricing` | US dollars as decimal text: `prompt`, `completion`, `input_cache_read`, `input_cache_write` per token, `request` per request, `image` per image |
 //! | `deprecated`, `deprecation_date` | whether the provider advises against the model, and the day on which it is withdrawn |
-//! | others | further fields of the provider's record: see [`ExtraFields`] |
+//! | others | further fields of the provider's record: see [`ExtraFields`](provider::ExtraFields) |
 //!
-//! Your code ([`Enrich`]) or a catalogue (feature `catalog`) supplies what a provider omits, and
+//! Your code ([`Enrich`](enrich::Enrich)) or a catalogue (feature `catalog`) supplies what a provider omits, and
 //! [overrides](Builder::override_model) replace what it reports. Both apply at publication,
 //! never per request.
 //!
@@ -110,17 +112,17 @@
 //! each publication. `Vary` names the headers that select the format.
 //!
 //! Clients cannot force a fetch: `Cache-Control: no-cache` and query parameters are ignored
-//! unless [`allow_refresh`](Builder::allow_refresh) permits them. [Sources](Source) are called
+//! unless [`allow_refresh`](Builder::allow_refresh) permits them. [Sources](provider::Source) are called
 //! on schedule.
 //!
 //! # Names
 //!
 //! A model is listed as `provider/id`, as `id`, or as `id` and on a conflict as `provider/id`
-//! ([`Prefix`]). If two providers list the same id, the one declared first keeps it.
+//! ([`Prefix`](provider::Prefix)). If two providers list the same id, the one declared first keeps it.
 //! [Aliases](Builder::alias) are additional names, and take precedence over all models. A model
 //! that was looked up has its own [`id`](ListedModel::id) and the [`name`](ListedModel::name)
 //! under which it was found. For Anthropic's clients, [`claude_aliases`](Builder::claude_aliases)
-//! adds names that begin with `claude-`. The [status](Status) reports aliases without a model and
+//! adds names that begin with `claude-`. The [status](status::Status) reports aliases without a model and
 //! models without a name.
 //!
 //! # Deployment
@@ -135,11 +137,11 @@
 //!   unless a [view](Builder::views) restricts it.
 //! - For a readiness probe, use [`Readiness::Attempted`]. [`Readiness::AnyProvider`] can turn
 //!   false on all replicas at once.
-//! - A view's predicate, a provider's [filter](Provider::filter) and an [enricher](Enrich) must
+//! - A view's predicate, a provider's [filter](Provider::filter) and an [enricher](enrich::Enrich) must
 //!   return promptly and do no I/O. A publication that does not finish within 10 s is abandoned
 //!   and repeated without predicates and enrichers. If rendering a view takes longer than 10 s,
 //!   its callers get a 500. A fetch whose filter does not return fails with
-//!   [`Timeout`](ListErrorKind::Timeout).
+//!   [`Timeout`](error::ListErrorKind::Timeout).
 //! - For Codex, wrap the inference routes in [`StaticModelsCacheLayer::models_etag`]. For
 //!   Ollama's clients, add [`StaticModelsCacheLayer::ollama_show`] beside the layer.
 //! - Inside axum's `nest`, the layer sees the path without the prefix.
@@ -160,8 +162,9 @@
 
 mod answer;
 #[cfg(feature = "bedrock")]
-mod bedrock;
-mod body;
+#[cfg_attr(docsrs, doc(cfg(feature = "bedrock")))]
+pub mod bedrock;
+pub mod body;
 mod builder;
 mod cache;
 #[cfg(feature = "catalog")]
@@ -176,86 +179,63 @@ mod compress;
 mod compress;
 mod conditional;
 #[cfg(feature = "config")]
-mod config;
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+pub mod config;
 mod encoding;
-mod enrich;
+pub mod enrich;
 mod entry;
-mod error;
-mod etag_layer;
+pub mod error;
 mod flight;
-mod future;
+pub mod future;
 #[cfg(feature = "globs")]
-mod globs;
-mod handle;
+#[cfg_attr(docsrs, doc(cfg(feature = "globs")))]
+pub mod globs;
+pub mod handle;
 mod header_values;
 mod hook;
 mod layer;
-mod model;
+pub mod model;
+pub mod models_etag;
 mod models_service;
+pub mod ollama_show;
 mod page;
-mod provider;
+pub mod provider;
 mod refresher;
 mod render;
 mod request;
-mod secret;
+pub mod secret;
 mod service;
-mod show;
 mod snapshot;
-mod status;
+pub mod status;
 mod tasks;
 mod variants;
 
 pub use self::{
-    body::ResponseBody,
     builder::Builder,
-    enrich::Enrich,
-    error::{BoxError, BuildError, ListError, ListErrorKind, ProviderError},
-    etag_layer::{EtagFuture, ModelsEtag, ModelsEtagLayer},
-    future::ResponseFuture,
-    handle::{FindError, FoundModel, ModelsCache, Readiness, RefreshError, Updates},
+    error::BuildError,
+    handle::{ModelsCache, Readiness},
     layer::StaticModelsCacheLayer,
-    model::{
-        Capabilities, Capability, Deprecation, FlawCount, Modalities, Modality, Model, ModelList,
-        ParsePriceError, Price, Prices, RecordFlaw,
-    },
-    models_service::{ModelsBody, ModelsService},
-    provider::{
-        AccessToken, Custom, CustomDialect, Dialect, ExtraFields, ListModels, ModelPage, NextPage,
-        Prefix, Preset, Provider, Source, UnknownDialect, UnknownPreset,
-    },
+    model::Model,
+    models_service::ModelsService,
+    provider::{Preset, Provider},
     refresher::Refresher,
-    render::{ClientDialect, UnknownClientDialect},
-    secret::{IntoSecret, Secret},
+    render::ClientDialect,
+    secret::Secret,
     service::StaticModelsCache,
-    show::{OllamaShow, OllamaShowLayer},
     snapshot::{ListedModel, ModelsSnapshot, View},
-    status::{
-        AliasStatus, AttemptStatus, CatalogStatus, OverrideStatus, ProviderStatus, Refreshing,
-        Status,
-    },
 };
 
-#[cfg(feature = "bedrock")]
-#[cfg_attr(docsrs, doc(cfg(feature = "bedrock")))]
-pub use self::bedrock::AwsCredentials;
 #[cfg(feature = "catalog")]
 #[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
 pub use self::catalog::Catalog;
-#[cfg(all(feature = "catalog", feature = "config"))]
-#[cfg_attr(docsrs, doc(cfg(all(feature = "catalog", feature = "config"))))]
-pub use self::config::CatalogConfig;
 #[cfg(feature = "config")]
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]
-pub use self::config::{
-    ListOrigin, MaxStale, OverrideConfig, PricingConfig, ProviderConfig, StaticModelsCacheConfig,
-    ViewConfig,
-};
-#[cfg(feature = "catalog")]
-#[cfg_attr(docsrs, doc(cfg(feature = "catalog")))]
-pub use self::error::CatalogError;
-#[cfg(feature = "globs")]
-#[cfg_attr(docsrs, doc(cfg(feature = "globs")))]
-pub use self::globs::GlobList;
+pub use self::config::StaticModelsCacheConfig;
+
+/// The dialects in which clients get the list.
+pub mod client_dialect {
+    pub use crate::render::{ClientDialect, UnknownClientDialect};
+}
 
 #[cfg(all(doctest, feature = "client"))]
 #[doc = include_str!("../README.md")]

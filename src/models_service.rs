@@ -12,7 +12,7 @@ use http_body_util::Empty;
 use tower_service::Service;
 
 use crate::{
-    body::ResponseBody,
+    body::ModelsBody,
     future::ResponseFuture,
     service::{Responder, StaticModelsCache},
 };
@@ -28,9 +28,6 @@ use crate::{
 pub struct ModelsService {
     inner: StaticModelsCache<NoService>,
 }
-
-/// Response body of [`ModelsService`].
-pub type ModelsBody = ResponseBody<Empty<Bytes>>;
 
 impl ModelsService {
     pub(crate) fn new(responder: Responder) -> Self {

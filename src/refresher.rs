@@ -13,7 +13,7 @@ use crate::{cache::Cache, clock, tasks::Tasks};
 ///
 /// Dropping it stops that work at once, as [`cancel`](Self::cancel) does. The layer then keeps
 /// serving the lists that it has, and fetches no more. The status reports
-/// [`Refreshing::Ended`](crate::Refreshing::Ended), the `Cache-Status` of every list has
+/// [`Refreshing::Ended`](crate::status::Refreshing::Ended), the `Cache-Status` of every list has
 /// `detail=stopped`, and a warning is logged if the refresher was dropped and not cancelled.
 ///
 /// Bind it to a name: `let (layer, _) = ..` drops it.

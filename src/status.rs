@@ -106,10 +106,10 @@ pub struct ProviderStatus {
     pub shadowed: usize,
     /// The number of its models that are listed as `provider/id` only because another provider
     /// lists their ids. Always 0 unless it is prefixed
-    /// [on conflict](crate::Prefix::OnConflict).
+    /// [on conflict](crate::provider::Prefix::OnConflict).
     pub prefixed: usize,
     /// The dialect of its list, such as `openai`, if it was fetched over HTTP. With
-    /// [`Dialect::Auto`](crate::Dialect::Auto) the detected one.
+    /// [`Dialect::Auto`](crate::provider::Dialect::Auto) the detected one.
     pub dialect: Option<&'static str>,
     /// The number of records of its list that were skipped because they could not be read or
     /// served.
@@ -123,7 +123,7 @@ pub struct ProviderStatus {
     pub filtered: usize,
     /// The number of its models that the catalogue describes.
     pub catalogued: usize,
-    /// The number of its models for which an [enricher](crate::Enrich) panicked.
+    /// The number of its models for which an [enricher](crate::enrich::Enrich) panicked.
     pub enrich_panics: usize,
     /// Whether its list is declared, as a fixed list or a fallback, rather than fetched.
     pub declared: bool,

@@ -23,8 +23,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_models_cache::{
-    BoxError, ClientDialect, Dialect, Model, Provider, StaticModelsCache, StaticModelsCacheLayer,
-    View,
+    ClientDialect, Model, Provider, StaticModelsCache, StaticModelsCacheLayer, View,
+    error::BoxError, provider::Dialect,
 };
 
 /// A request as a server passes it on: without a body, with the headers that a client

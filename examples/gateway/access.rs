@@ -9,7 +9,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use tower_models_cache::{BoxError, View};
+use tower_models_cache::{View, error::BoxError};
 
 /// The headers in which clients send their keys: OpenAI's, Anthropic's and Google's.
 pub(crate) const KEYS: [HeaderName; 3] = [

@@ -13,7 +13,7 @@ use std::{
 
 use serde::Deserialize;
 use tower_models_cache::{
-    BuildError, Builder, ProviderConfig, Secret, StaticModelsCacheConfig, View,
+    BuildError, Builder, Secret, StaticModelsCacheConfig, View, config::ProviderConfig,
 };
 
 use self::place::Fields;

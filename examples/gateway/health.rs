@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
-use tower_models_cache::{ModelsCache, Readiness, Status};
+use tower_models_cache::{ModelsCache, Readiness, status::Status};
 
 /// The process is alive. Providers do not count, because a restart would not repair them.
 pub(crate) async fn alive() -> &'static str {

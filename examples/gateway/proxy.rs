@@ -16,7 +16,7 @@ use hyper_util::{
 use rustls::crypto::ring;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tower_models_cache::{FindError, ModelsCache};
+use tower_models_cache::{ModelsCache, handle::FindError};
 
 use crate::{access::Caller, refusal::Refusal, reload::Routes};
 

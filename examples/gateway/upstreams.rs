@@ -34,8 +34,9 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tower::service_fn;
 use tower_models_cache::{
-    Catalog, ClientDialect, Dialect, Modality, Model, Prefix, Provider, Secret,
-    StaticModelsCacheLayer, View,
+    Catalog, ClientDialect, Model, Provider, Secret, StaticModelsCacheLayer, View,
+    model::Modality,
+    provider::{Dialect, Prefix},
 };
 
 use crate::{

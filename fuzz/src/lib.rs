@@ -7,9 +7,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use tower_models_cache::{
-    Dialect, ExtraFields, ListErrorKind, ModelsSnapshot, ModelPage, Provider, StaticModelsCacheLayer,
-};
+use tower_models_cache::{ModelsSnapshot, Provider, StaticModelsCacheLayer, error::ListErrorKind, provider::{Dialect, ExtraFields, ModelPage}};
 
 /// Every dialect there is but `auto`, which finds out which of them it is.
 pub const DIALECTS: [&str; 19] = [

@@ -42,7 +42,7 @@ impl Builder {
     }
 
     /// Sets the base paths of Ollama's API, which is served at `{path}/tags`, `{path}/version`
-    /// and, by an [`OllamaShowLayer`](crate::OllamaShowLayer), `{path}/show`. The default is
+    /// and, by an [`OllamaShowLayer`](crate::ollama_show::OllamaShowLayer), `{path}/show`. The default is
     /// `/api` alone.
     ///
     /// The rules of [`paths`](Self::paths) apply. An error if Ollama's dialect is off.
@@ -166,7 +166,7 @@ impl Builder {
     /// An alias takes precedence over a model of the same name, which is not listed under that
     /// name. This holds even while the target is not listed, so that a name never refers to
     /// another model. A [view](View) sees an alias exactly when it sees the model. The
-    /// [status](crate::Status::aliases) reports for each alias whether it is listed.
+    /// [status](crate::status::Status::aliases) reports for each alias whether it is listed.
     ///
     /// An alias is a single name of 1 to 512 bytes; one that contains `*`, `?`, `{` or `}` is an
     /// error. So is an alias of an alias.
@@ -247,7 +247,7 @@ impl Builder {
     /// earlier ones.
     ///
     /// An override never changes which models are listed, nor their ids. One that matches no
-    /// model has no effect; the [status](crate::Status::overrides) counts matches.
+    /// model has no effect; the [status](crate::status::Status::overrides) counts matches.
     ///
     /// A description without facts, a token count of 0 or above 10^12, and a name that cannot
     /// be listed are build errors.

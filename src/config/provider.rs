@@ -97,7 +97,7 @@ pub struct ProviderConfig {
     pub display_name: Option<String>,
     /// Globs over the provider's own ids, without the prefix: `gpt-*`, not `openai/gpt-*`. If
     /// there are any, a model is listed only if one of them matches. The
-    /// [status](crate::ProviderStatus::filtered) counts the models that were filtered out.
+    /// [status](crate::status::ProviderStatus::filtered) counts the models that were filtered out.
     ///
     /// `*` matches any text, slashes included: `*llama*` matches `meta/llama-3`. `?` matches one
     /// byte, `[ab]` either character, `{a,b}` either text, and a backslash escapes the next

@@ -43,10 +43,10 @@ use crate::{
 ///
 /// If an enricher panics, no enricher describes the model until the model, a generation or the
 /// catalogue changes. This is logged, and counted in the provider's
-/// [status](crate::ProviderStatus::enrich_panics).
+/// [status](crate::status::ProviderStatus::enrich_panics).
 ///
 /// ```
-/// use tower_models_cache::{Enrich, Model, Provider, StaticModelsCacheLayer};
+/// use tower_models_cache::{Model, Provider, StaticModelsCacheLayer, enrich::Enrich};
 ///
 /// struct Windows;
 ///

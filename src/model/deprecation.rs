@@ -24,7 +24,7 @@ impl Deprecation {
     /// "never".
     ///
     /// ```
-    /// use tower_models_cache::Deprecation;
+    /// use tower_models_cache::model::Deprecation;
     ///
     /// let end = Deprecation::on(2026, 10, 23).unwrap();
     /// assert_eq!(end.to_string(), "2026-10-23");

@@ -6,13 +6,13 @@ use serde::{Serialize, Serializer};
 
 use super::Model;
 
-/// All models of one provider: the response of a [source](crate::Source).
+/// All models of one provider: the response of a [source](crate::provider::Source).
 ///
 /// Order does not matter, and duplicates are allowed: the cache sorts by id, and keeps the
 /// record with the most properties of those with one id.
 ///
 /// ```
-/// use tower_models_cache::{Model, ModelList};
+/// use tower_models_cache::{Model, model::ModelList};
 ///
 /// let list: ModelList = ["small", "large"].map(Model::new).into_iter().collect();
 /// assert_eq!(list.models().len(), 2);
@@ -32,7 +32,7 @@ impl ModelList {
     }
 
     /// Sets the number of records in the provider's response that could not be read. It is
-    /// added to the provider's [status](crate::ProviderStatus::skipped).
+    /// added to the provider's [status](crate::status::ProviderStatus::skipped).
     pub fn with_skipped(mut self, records: usize) -> Self {
         self.flaws = Flaws::skipping(records);
         self

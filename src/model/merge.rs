@@ -5,7 +5,7 @@ use super::{Capabilities, Extra, Model, Prices};
 impl Model {
     /// Creates an empty description: properties of a model without its id.
     ///
-    /// Descriptions are for [enrichers](crate::Enrich) and
+    /// Descriptions are for [enrichers](crate::enrich::Enrich) and
     /// [overrides](crate::Builder::override_model). A provider cannot list one.
     ///
     /// ```

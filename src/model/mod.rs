@@ -24,7 +24,7 @@ pub(crate) use self::{extra::Extra, list::Flaws};
 /// Only the id is required. An unknown property is absent and never guessed.
 ///
 /// ```
-/// use tower_models_cache::{Modality, Model};
+/// use tower_models_cache::{Model, model::Modality};
 ///
 /// let model = Model::new("gpt-5.2")
 ///     .with_created(1_765_000_000)

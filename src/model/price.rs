@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 /// without an exponent or trailing zeros: `"3.50e-7"` is `0.00000035`.
 ///
 /// ```
-/// use tower_models_cache::Price;
+/// use tower_models_cache::model::Price;
 ///
 /// let price: Price = "3.50e-7".parse().unwrap();
 /// assert_eq!(price.to_string(), "0.00000035");
@@ -94,7 +94,7 @@ impl std::error::Error for ParsePriceError {}
 /// future versions: use `..Prices::default()` to construct this.
 ///
 /// ```
-/// use tower_models_cache::Prices;
+/// use tower_models_cache::model::Prices;
 ///
 /// let prices = Prices {
 ///     prompt: "0.0000025".parse().ok(),

@@ -207,7 +207,7 @@ impl Provider {
     /// Creates a provider whose list is fetched from a `Service<ListModels>`.
     ///
     /// ```
-    /// use tower_models_cache::{ListModels, Model, ModelList, Provider};
+    /// use tower_models_cache::{Model, Provider, model::ModelList, provider::ListModels};
     ///
     /// let source = tower::service_fn(|_: ListModels| async {
     ///     Ok::<_, std::io::Error>(ModelList::from_iter([Model::new("house-small")]))
@@ -371,12 +371,12 @@ impl Provider {
     ///
     /// The token is fetched when a list is fetched, within the same deadline, and cached until
     /// it [expires](AccessToken::expires_in). If `fetch` fails, the fetch of the list fails with
-    /// [`Credential`](crate::ListErrorKind::Credential). If the provider responds with status
+    /// [`Credential`](crate::error::ListErrorKind::Credential). If the provider responds with status
     /// 401, a cached token is dropped, and the page is requested once more with a new one.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tower_models_cache::{BoxError, Provider, AccessToken};
+    /// use tower_models_cache::{Provider, error::BoxError, provider::AccessToken};
     ///
     /// async fn access_token() -> Result<AccessToken, BoxError> {
     ///     // Call your identity provider here.
@@ -418,8 +418,8 @@ impl Provider {
     ///
     /// If two models would be listed under one id, the provider declared first takes
     /// precedence. The status of the other provider counts its models that are
-    /// [shadowed](crate::ProviderStatus::shadowed) or
-    /// [prefixed](crate::ProviderStatus::prefixed) as a result.
+    /// [shadowed](crate::status::ProviderStatus::shadowed) or
+    /// [prefixed](crate::status::ProviderStatus::prefixed) as a result.
     pub fn prefix(mut self, prefix: impl Into<Prefix>) -> Self {
         self.options.prefix = prefix.into();
         self
@@ -467,7 +467,7 @@ impl Provider {
     ///
     /// The filter runs after the response has been validated and deduplicated, so it never
     /// changes a field of a model that it keeps. The number of models removed is in the
-    /// [status](crate::ProviderStatus::filtered).
+    /// [status](crate::status::ProviderStatus::filtered).
     pub fn filter(mut self, keep: impl Fn(&Model) -> bool + Send + Sync + 'static) -> Self {
         self.filter = Some(Filter {
             keep: Arc::new(keep),

@@ -24,7 +24,7 @@ use crate::{
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use tower::ServiceExt;
-/// use tower_models_cache::{ListModels, Model, ModelList};
+/// use tower_models_cache::{Model, model::ModelList, provider::ListModels};
 ///
 /// let source = tower::service_fn(|request: ListModels| async move {
 ///     let models = ["a", "b", "c"].map(Model::new).into_iter();
@@ -121,7 +121,7 @@ impl ListModels {
 /// and whose error is `Into<BoxError>`.
 ///
 /// A [`ListError`] keeps its kind. Any other error is reported as
-/// [`ListErrorKind::Other`](crate::ListErrorKind::Other).
+/// [`ListErrorKind::Other`](crate::error::ListErrorKind::Other).
 pub trait Source: sealed::Sealed {}
 
 impl<S> Source for S

@@ -37,7 +37,7 @@ pub enum ClientDialect {
     /// <https://ai.google.dev/api/models>
     Gemini = 2,
     /// Ollama's: `/api/tags` and `/api/version`. For `POST /api/show` see
-    /// [`OllamaShowLayer`](crate::OllamaShowLayer).
+    /// [`OllamaShowLayer`](crate::ollama_show::OllamaShowLayer).
     ///
     /// <https://docs.ollama.com/api/tags>
     Ollama = 3,

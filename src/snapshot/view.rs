@@ -129,7 +129,7 @@ impl View {
     /// An excluded model is excluded under every name: an alias, or a name that begins with
     /// `claude-`, is seen exactly when its model is. `exclude` is also matched against
     /// `provider/id` if the model is listed without its prefix, because a model that is
-    /// [prefixed on conflict](crate::Prefix::OnConflict) is always found by its prefixed id
+    /// [prefixed on conflict](crate::provider::Prefix::OnConflict) is always found by its prefixed id
     /// too.
     ///
     /// `*` matches any text, including slashes, `?` matches one byte, `[ab]` one of these,

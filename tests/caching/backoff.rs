@@ -11,7 +11,9 @@ use http::{Request, Response};
 use http_body_util::{Empty, Full};
 use tokio::time::sleep;
 use tower_models_cache::{
-    Builder, ListError, ListErrorKind, ModelList, ModelsCache, Provider, StaticModelsCacheLayer,
+    Builder, ModelsCache, Provider, StaticModelsCacheLayer,
+    error::{ListError, ListErrorKind},
+    model::ModelList,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -7,7 +7,9 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use tokio::{runtime, time::sleep};
 use tokio_util::sync::CancellationToken;
-use tower_models_cache::{Builder, Provider, Refresher, Refreshing, StaticModelsCacheLayer};
+use tower_models_cache::{
+    Builder, Provider, Refresher, StaticModelsCacheLayer, status::Refreshing,
+};
 
 use crate::support::{ScriptedSource, builder, get, list, log::LOG, send, settle};
 

@@ -7,8 +7,10 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use tokio::time::sleep;
 use tower_models_cache::{
-    ListError, ListErrorKind, Model, ModelList, ModelsCache, Provider, ProviderStatus,
-    StaticModelsCacheLayer,
+    Model, ModelsCache, Provider, StaticModelsCacheLayer,
+    error::{ListError, ListErrorKind},
+    model::ModelList,
+    status::ProviderStatus,
 };
 
 use crate::support::{MODES, ScriptedSource, SharedList, builder, list, models, settle};

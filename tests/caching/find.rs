@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tokio::time::sleep;
-use tower_models_cache::{FindError, ListErrorKind, Model, Provider, View};
+use tower_models_cache::{Model, Provider, View, error::ListErrorKind, handle::FindError};
 
 use crate::support::{MODES, ScriptedSource, SharedList, builder, timed};
 

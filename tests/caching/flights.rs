@@ -18,7 +18,7 @@ use tokio::{
 };
 use tower::{Layer, Service};
 use tower_models_cache::{
-    Enrich, Model, ModelList, ModelsCache, Provider, StaticModelsCacheLayer, View,
+    Model, ModelsCache, Provider, StaticModelsCacheLayer, View, enrich::Enrich, model::ModelList,
 };
 
 use crate::support::{

@@ -14,7 +14,8 @@ use http_body_util::Empty;
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, advance, sleep};
 use tower_models_cache::{
-    Builder, ListError, ListErrorKind, Model, Provider, StaticModelsCacheLayer,
+    Builder, Model, Provider, StaticModelsCacheLayer,
+    error::{ListError, ListErrorKind},
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -16,7 +16,9 @@ use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{Either, Empty, Full};
 use tokio::time::{Sleep, sleep};
-use tower_models_cache::{ListErrorKind, Model, Provider, Readiness, StaticModelsCacheLayer};
+use tower_models_cache::{
+    Model, Provider, Readiness, StaticModelsCacheLayer, error::ListErrorKind,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MISS_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -304,7 +306,7 @@ async fn endless_body_fails_at_size_limit() {
             Ok::<_, Infallible>(
                 (0..1001)
                     .map(model)
-                    .collect::<tower_models_cache::ModelList>(),
+                    .collect::<tower_models_cache::model::ModelList>(),
             )
         })
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tower_models_cache::{Builder, ListErrorKind, Model, Provider, Readiness};
+use tower_models_cache::{Builder, Model, Provider, Readiness, error::ListErrorKind};
 
 use crate::support::{MODES, ScriptedSource, SharedList, builder, models, settle, timed};
 
@@ -21,7 +21,7 @@ async fn ready_retries_until_list_is_fetched() {
         let source = ScriptedSource::new(|call| async move {
             match call {
                 1..=3 => Err(ListErrorKind::Timeout.into()),
-                _ => Ok::<_, tower_models_cache::ListError>(models(["a"])),
+                _ => Ok::<_, tower_models_cache::error::ListError>(models(["a"])),
             }
         });
         let (layer, _refresher) = mode.start(lab(&source));

@@ -13,7 +13,9 @@ use crate::support::{
     MODES, ScriptedSource, SharedList, builder, get, list, models, send, settle, timed,
 };
 use tokio::time::sleep;
-use tower_models_cache::{ListErrorKind, Model, ModelsSnapshot, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{
+    Model, ModelsSnapshot, Provider, StaticModelsCacheLayer, error::ListErrorKind,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 

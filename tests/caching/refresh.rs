@@ -12,7 +12,10 @@ use crate::support::{
 use futures_util::future::join_all;
 use tokio::time::sleep;
 use tower_models_cache::{
-    ListError, ListErrorKind, Model, ModelList, ModelsCache, Provider, ProviderStatus, Readiness,
+    Model, ModelsCache, Provider, Readiness,
+    error::{ListError, ListErrorKind},
+    model::ModelList,
+    status::ProviderStatus,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

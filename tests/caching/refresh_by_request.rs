@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use http::{Request, Response};
 use http_body_util::Empty;
 use tokio::time::sleep;
-use tower_models_cache::{Builder, ListErrorKind, Provider, StaticModelsCacheLayer, View};
+use tower_models_cache::{Builder, Provider, StaticModelsCacheLayer, View, error::ListErrorKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -13,7 +13,8 @@ use http_body_util::{Empty, Full};
 use tokio::{sync::Semaphore, time::sleep};
 use tower::service_fn;
 use tower_models_cache::{
-    ExtraFields, ListErrorKind, Model, ModelsCache, Provider, ProviderStatus, Secret,
+    Model, ModelsCache, Provider, Secret, error::ListErrorKind, provider::ExtraFields,
+    status::ProviderStatus,
 };
 
 use crate::support::{MODES, builder, get, ids, list, send, settle};

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_models_cache::{
-    Builder, ListErrorKind, Model, Provider, Readiness, Refresher, StaticModelsCacheLayer,
+    Builder, Model, Provider, Readiness, Refresher, StaticModelsCacheLayer, error::ListErrorKind,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

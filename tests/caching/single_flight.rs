@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
 use tokio::task::JoinHandle;
-use tower_models_cache::{ListErrorKind, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{Provider, StaticModelsCacheLayer, error::ListErrorKind};
 use tower_test::mock;
 
 const PROVIDERS: usize = 10;

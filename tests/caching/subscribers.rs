@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::time::sleep;
-use tower_models_cache::{ListErrorKind, Model, ModelsCache, Provider};
+use tower_models_cache::{Model, ModelsCache, Provider, error::ListErrorKind};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     Layer,

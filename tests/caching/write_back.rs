@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{MODES, ScriptedSource, SharedList, builder, get, list, send, settle, timed};
 use tokio::time::sleep;
-use tower_models_cache::{ListErrorKind, Provider};
+use tower_models_cache::{Provider, error::ListErrorKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -48,7 +48,7 @@ async fn due_list_is_served_while_refreshed() {
             let (response, opened) = (shared.read(), opened.clone());
             async move {
                 opened.passed().await;
-                response.map_err(tower_models_cache::ListError::from)
+                response.map_err(tower_models_cache::error::ListError::from)
             }
         });
         (source, gate)

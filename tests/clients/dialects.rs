@@ -13,7 +13,9 @@ use http_body_util::{BodyExt, Empty};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
 use tower_models_cache::{
-    Capability, ClientDialect, ListErrorKind, Modality, Model, Provider, StaticModelsCacheLayer,
+    ClientDialect, Model, Provider, StaticModelsCacheLayer,
+    error::ListErrorKind,
+    model::{Capability, Modality},
 };
 
 use ClientDialect::{Anthropic, Codex, Gemini, Ollama, OpenAi};

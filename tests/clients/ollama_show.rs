@@ -11,7 +11,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use tower_models_cache::{Builder, Capability, ClientDialect, Modality, Model, Provider, View};
+use tower_models_cache::{
+    Builder, ClientDialect, Model, Provider, View,
+    model::{Capability, Modality},
+};
 
 fn models() -> Builder {
     let known = Model::new("qwen3:8b")

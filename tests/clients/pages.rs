@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use proptest::{collection, prelude::*, sample::Index};
 use tower_models_cache::{
-    ClientDialect, Model, ModelsCache, Prefix, Provider, StaticModelsCacheLayer, View,
+    ClientDialect, Model, ModelsCache, Provider, StaticModelsCacheLayer, View, provider::Prefix,
 };
 
 use ClientDialect::{Anthropic, Gemini};

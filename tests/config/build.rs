@@ -6,8 +6,9 @@ use crate::support::{ScriptedSource, get, send};
 use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
 use tower_models_cache::{
-    AccessToken, BuildError, Builder, ClientDialect, CustomDialect, Dialect, ExtraFields,
-    ListError, Model, ModelPage, Provider, Secret, StaticModelsCacheLayer,
+    BuildError, Builder, ClientDialect, Model, Provider, Secret, StaticModelsCacheLayer,
+    error::ListError,
+    provider::{AccessToken, CustomDialect, Dialect, ExtraFields, ModelPage},
 };
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -433,7 +434,7 @@ fn http_setters_on_other_providers_are_refused() {
         #[cfg(feature = "bedrock")]
         ("sigv4", |p| {
             p.sigv4("r", "s", || async {
-                tower_models_cache::AwsCredentials::from_env()
+                tower_models_cache::bedrock::AwsCredentials::from_env()
             })
         }),
         #[cfg(feature = "client")]

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::Full;
 use tower_models_cache::{
-    BuildError, MaxStale, Model, Provider, ProviderConfig, Secret, StaticModelsCacheConfig,
-    StaticModelsCacheLayer, View,
+    BuildError, Model, Provider, Secret, StaticModelsCacheConfig, StaticModelsCacheLayer, View,
+    config::{MaxStale, ProviderConfig},
 };
 
 /// Parses the settings.

@@ -4,8 +4,10 @@ use std::{collections::HashSet, error::Error, time::Duration};
 
 use serde::Serialize;
 use tower_models_cache::{
-    BuildError, Capability, ClientDialect, Dialect, ExtraFields, ListErrorKind, ListModels,
-    Modality, Prefix, Preset, Readiness, RecordFlaw, StaticModelsCacheLayer,
+    BuildError, ClientDialect, Preset, Readiness, StaticModelsCacheLayer,
+    error::ListErrorKind,
+    model::{Capability, Modality, RecordFlaw},
+    provider::{Dialect, ExtraFields, ListModels, Prefix},
 };
 
 #[track_caller]
@@ -222,7 +224,7 @@ fn globs_accept_array_slice_vec_or_none() {
 #[cfg(feature = "catalog")]
 #[tokio::test]
 async fn catalog_error_is_std_error() {
-    use tower_models_cache::{Catalog, CatalogError};
+    use tower_models_cache::{Catalog, error::CatalogError};
     let catalog = Catalog::file("no-such-catalogue.json");
     let builder = StaticModelsCacheLayer::builder().catalog(catalog);
     let cache = builder.build().unwrap().cache();

@@ -12,7 +12,9 @@ use http::{Response, header};
 use http_body_util::Full;
 use stats_alloc::Region;
 use tower::service_fn;
-use tower_models_cache::{Dialect, ListErrorKind, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{
+    Provider, StaticModelsCacheLayer, error::ListErrorKind, provider::Dialect,
+};
 
 use crate::{GLOBAL, TURN};
 

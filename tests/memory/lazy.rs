@@ -109,7 +109,7 @@ async fn unchanged_list_is_not_rendered_again() {
         before.push(send(&layer, dialects::whole_list(dialect)).await);
     }
     // A failure and an unchanged success are published with the same lists.
-    shared.set(Err(tower_models_cache::ListErrorKind::Status(500)));
+    shared.set(Err(tower_models_cache::error::ListErrorKind::Status(500)));
     layer.cache().refresh().await.unwrap_err();
     for (dialect, before) in dialects::ALL.into_iter().zip(&before) {
         let after = send(&layer, dialects::whole_list(dialect)).await;

@@ -16,7 +16,9 @@ use crate::support::log::LOG;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
-use tower_models_cache::{AwsCredentials, ListErrorKind, Preset, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{
+    Preset, Provider, StaticModelsCacheLayer, bedrock::AwsCredentials, error::ListErrorKind,
+};
 
 const PAGES: [&str; 2] = [
     r#"{"inferenceProfileSummaries":[{"inferenceProfileId":"eu.vendor.model-v1:0"}],"nextToken":"A/+="}"#,

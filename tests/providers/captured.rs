@@ -8,7 +8,9 @@ use std::{convert::Infallible, fs, path::PathBuf};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
-use tower_models_cache::{Dialect, ListErrorKind, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{
+    Provider, StaticModelsCacheLayer, error::ListErrorKind, provider::Dialect,
+};
 
 /// The number of models and of duplicates among them, or a failure.
 pub(crate) type Outcome = Result<(usize, usize), ListErrorKind>;

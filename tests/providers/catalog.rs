@@ -17,8 +17,8 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use serde_json::{Value, json};
 use tower_models_cache::{
-    Catalog, Dialect, ListErrorKind, Model, Preset, Prices, Provider, StaticModelsCacheLayer,
-    Status,
+    Catalog, Model, Preset, Provider, StaticModelsCacheLayer, error::ListErrorKind, model::Prices,
+    provider::Dialect, status::Status,
 };
 
 use crate::support::{Gate, MODES, Mode, ScriptedSource, builder, get, list, send, settle};
@@ -94,7 +94,7 @@ fn window(layer: &StaticModelsCacheLayer, id: &str) -> Option<u64> {
     snapshot.get(id).unwrap().model().context_length()
 }
 
-fn catalog(layer: &StaticModelsCacheLayer) -> tower_models_cache::CatalogStatus {
+fn catalog(layer: &StaticModelsCacheLayer) -> tower_models_cache::status::CatalogStatus {
     let Status { catalog, .. } = layer.cache().status();
     catalog.unwrap()
 }

@@ -24,7 +24,9 @@ use http_body_util::BodyExt;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 use tower_http::compression::CompressionLayer;
-use tower_models_cache::{ListErrorKind, ModelsCache, Provider, Secret, StaticModelsCacheLayer};
+use tower_models_cache::{
+    ModelsCache, Provider, Secret, StaticModelsCacheLayer, error::ListErrorKind,
+};
 
 const LIST: &str = r#"{"object":"list","data":[{"id":"large"},{"id":"meta/small"}]}"#;
 const KEY: &str = "sk-hunter2";
@@ -463,7 +465,7 @@ async fn reloaded_file_keeps_lists_of_unchanged() {
         let server = Server::start(listing()).await;
         let read = |globs: &str| {
             let text = format!("name = 'lab'\nbase_url = '{}'\n{globs}", server.url(""));
-            let config: tower_models_cache::ProviderConfig = toml::from_str(&text).unwrap();
+            let config: tower_models_cache::config::ProviderConfig = toml::from_str(&text).unwrap();
             config.provider().unwrap()
         };
         let cache = layer(read("include = ['meta/*']")).cache();

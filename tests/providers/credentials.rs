@@ -21,8 +21,10 @@ use http_body_util::{Empty, Full};
 use tokio::time::{sleep, sleep_until};
 use tower::service_fn;
 use tower_models_cache::{
-    AccessToken, BoxError, Dialect, ListErrorKind, ModelsCache, Provider, ProviderError,
-    ProviderStatus, Secret,
+    ModelsCache, Provider, Secret,
+    error::{BoxError, ListErrorKind, ProviderError},
+    provider::{AccessToken, Dialect},
+    status::ProviderStatus,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -8,8 +8,9 @@ use std::sync::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tower_models_cache::{
-    Capability, Deprecation, Enrich, Modality, Model, ModelList, Prices, Provider,
-    StaticModelsCacheLayer,
+    Model, Provider, StaticModelsCacheLayer,
+    enrich::Enrich,
+    model::{Capability, Deprecation, Modality, ModelList, Prices},
 };
 
 use crate::support::{MODES, Mode, ScriptedSource, SharedList, builder, get, send, settle};
@@ -298,7 +299,7 @@ async fn panicking_enricher_is_skipped_and_counted() {
             "owned_by": "lab", "max_output_tokens": 9});
         assert_eq!(bad, expected);
         assert_eq!(record(&layer, "lab/good").await["family"], "f");
-        let panics = |status: tower_models_cache::Status| {
+        let panics = |status: tower_models_cache::status::Status| {
             let providers = status.providers.into_iter();
             Vec::from_iter(providers.map(|provider| provider.enrich_panics))
         };

@@ -19,7 +19,9 @@ use proptest::{
 };
 use serde_json::{Value, json};
 use tower_models_cache::{
-    Dialect, ExtraFields, ListErrorKind, ModelPage, ModelsSnapshot, Provider,
+    ModelsSnapshot, Provider,
+    error::ListErrorKind,
+    provider::{Dialect, ExtraFields, ModelPage},
 };
 
 const DIALECTS: [&str; 19] = [

@@ -6,7 +6,8 @@ use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 use crate::support::{ScriptedSource, SharedList, builder};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use tower_models_cache::{
-    Model, ModelList, ModelsCache, Provider, RecordFlaw, StaticModelsCacheLayer,
+    Model, ModelsCache, Provider, StaticModelsCacheLayer,
+    model::{ModelList, RecordFlaw},
 };
 
 const HOUR: u32 = 3600;

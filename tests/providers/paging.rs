@@ -26,8 +26,10 @@ use hyper::body::Incoming;
 use tokio::{sync::mpsc, time::sleep};
 use tower::service_fn;
 use tower_models_cache::{
-    BoxError, Builder, Dialect, ListErrorKind, ModelsCache, Provider, ProviderError,
-    ProviderStatus, Secret, StaticModelsCacheLayer,
+    Builder, ModelsCache, Provider, Secret, StaticModelsCacheLayer,
+    error::{BoxError, ListErrorKind, ProviderError},
+    provider::Dialect,
+    status::ProviderStatus,
 };
 
 const KEY: &str = "sk-hunter2";

@@ -10,7 +10,7 @@ use crate::support::{ScriptedSource, builder, log::LOG};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
-use tower_models_cache::{BuildError, Dialect, Model, Preset, Provider, Secret};
+use tower_models_cache::{BuildError, Model, Preset, Provider, Secret, provider::Dialect};
 
 const KEY: &str = "sk-7d1f";
 
@@ -553,7 +553,8 @@ fn preset_accepts_every_key_type() {
     let log = Log::default();
     let provider = || log.provider(Preset::OpenAi, None);
     let header = HeaderName::from_static("authorization");
-    let token = || async { Ok::<_, Infallible>(tower_models_cache::AccessToken::new(KEY)) };
+    let token =
+        || async { Ok::<_, Infallible>(tower_models_cache::provider::AccessToken::new(KEY)) };
     for provider in [
         provider().api_key(Secret::new(KEY)),
         provider().bearer(Secret::new(KEY)),
@@ -659,7 +660,10 @@ async fn preset_at_another_address_is_a_new_provider() {
 #[cfg(feature = "client")]
 #[test]
 fn dialect_key_over_plain_http_needs_opt_in() {
-    use tower_models_cache::{CustomDialect, ListError, ModelPage};
+    use tower_models_cache::{
+        error::ListError,
+        provider::{CustomDialect, ModelPage},
+    };
 
     struct WithKey;
     impl CustomDialect for WithKey {

@@ -12,8 +12,11 @@ use http::{Request, Response};
 use http_body_util::{Empty, Full};
 use serde_json::{Value, json};
 use tower_models_cache::{
-    CustomDialect, Dialect, ExtraFields, FlawCount, ListError, ListErrorKind, ModelPage, Provider,
-    ProviderStatus, RecordFlaw, StaticModelsCacheLayer,
+    Provider, StaticModelsCacheLayer,
+    error::{ListError, ListErrorKind},
+    model::{FlawCount, RecordFlaw},
+    provider::{CustomDialect, Dialect, ExtraFields, ModelPage},
+    status::ProviderStatus,
 };
 
 /// The current response of a provider, page by page.

@@ -19,8 +19,10 @@ use http_body_util::Empty;
 use tokio::time::sleep;
 use tower::Service;
 use tower_models_cache::{
-    AccessToken, BoxError, Dialect, ListErrorKind, ModelsCache, Provider, ProviderError,
-    ProviderStatus, Secret, StaticModelsCacheLayer,
+    ModelsCache, Provider, Secret, StaticModelsCacheLayer,
+    error::{BoxError, ListErrorKind, ProviderError},
+    provider::{AccessToken, Dialect},
+    status::ProviderStatus,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! Small lists in the wire formats of real providers, written for these tests, which run
 //! everywhere. `captured` tests the same with real lists.
 
-use tower_models_cache::{ListErrorKind, ModelsSnapshot};
+use tower_models_cache::{ModelsSnapshot, error::ListErrorKind};
 
 use crate::captured::{Outcome, assert_is_read, assert_truncation_fails, layer};
 

@@ -27,7 +27,8 @@ use tokio::{
 };
 use tower::{Layer, service_fn};
 use tower_models_cache::{
-    ListError, ListErrorKind, Model, Provider, Readiness, StaticModelsCacheLayer,
+    Model, Provider, Readiness, StaticModelsCacheLayer,
+    error::{ListError, ListErrorKind},
 };
 
 // ===== markers =====

@@ -10,7 +10,10 @@ use crate::support::transports::{
 };
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
-use tower_models_cache::{ListError, ListErrorKind, Model, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{
+    Model, Provider, StaticModelsCacheLayer,
+    error::{ListError, ListErrorKind},
+};
 
 /// Field lines, in which `@` is replaced by the quoted tag; whether they match; the rule.
 type Row = (&'static [&'static [u8]], bool, &'static str);

@@ -10,7 +10,7 @@ use crate::support::dialects::{ids, with_all_dialects};
 use crate::support::{ScriptedSource, SharedList, builder, list, send, timed};
 use proptest::{collection, prelude::*};
 use tower_models_cache::{
-    Builder, ClientDialect, Model, Prefix, Provider, StaticModelsCacheLayer, View,
+    Builder, ClientDialect, Model, Provider, StaticModelsCacheLayer, View, provider::Prefix,
 };
 
 use ClientDialect::{Anthropic, Gemini, OpenAi};
@@ -62,7 +62,7 @@ async fn first_provider_keeps_bare_name_on_conflict() {
         assert_eq!(route(&layer, name), expected, "{name}");
     }
     let status = layer.cache().status();
-    let counts = |of: fn(&tower_models_cache::ProviderStatus) -> usize| {
+    let counts = |of: fn(&tower_models_cache::status::ProviderStatus) -> usize| {
         status.providers.iter().map(of).collect::<Vec<_>>()
     };
     assert_eq!(counts(|provider| provider.prefixed), [0, 1, 0, 0]);

@@ -11,7 +11,7 @@ use crate::support::transports::{
 };
 use crate::support::{ScriptedSource, get, send};
 use http::{StatusCode, header};
-use tower_models_cache::{Model, ModelList, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{Model, Provider, StaticModelsCacheLayer, model::ModelList};
 
 /// Field lines, the expected coding if the list is served, and the rule.
 type Row = (&'static [&'static [u8]], Option<&'static str>, &'static str);

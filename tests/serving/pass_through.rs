@@ -32,7 +32,7 @@ use tokio::{
     sync::mpsc,
 };
 use tower::{Layer, Service, service_fn};
-use tower_models_cache::{BoxError, Model, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{Model, Provider, StaticModelsCacheLayer, error::BoxError};
 use tower_test::{assert_request_eq, mock};
 
 fn house() -> StaticModelsCacheLayer {

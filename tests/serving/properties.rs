@@ -9,8 +9,9 @@ use http_body_util::{Empty, Full};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use tower_models_cache::{
-    Capability, Deprecation, ListErrorKind, Modalities, Modality, Model, ModelList, Prices,
-    Provider, StaticModelsCacheLayer,
+    Model, Provider, StaticModelsCacheLayer,
+    error::ListErrorKind,
+    model::{Capability, Deprecation, Modalities, Modality, ModelList, Prices},
 };
 
 const CASES: u32 = 48;

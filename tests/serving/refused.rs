@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use tower::{Layer, ServiceExt};
-use tower_models_cache::{BoxError, Builder, Model, Provider, StaticModelsCacheLayer, View};
+use tower_models_cache::{Builder, Model, Provider, StaticModelsCacheLayer, View, error::BoxError};
 
 /// Callers that may not even learn whether there is a list, with the status that each gets.
 const CLOSED: [(&str, u16); 4] = [

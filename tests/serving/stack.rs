@@ -43,7 +43,7 @@ use tower_http::{
     trace::TraceLayer,
     validate_request::ValidateRequestHeaderLayer,
 };
-use tower_models_cache::{Model, Provider, ResponseBody, StaticModelsCacheLayer};
+use tower_models_cache::{Model, Provider, StaticModelsCacheLayer, body::ResponseBody};
 
 type In = Request<Full<Bytes>>;
 

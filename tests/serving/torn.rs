@@ -16,7 +16,7 @@ use crate::support::{ScriptedSource, ids};
 use bytes::Bytes;
 use http::Response;
 use tokio::task::{JoinSet, yield_now};
-use tower_models_cache::{Model, ModelList, Provider, StaticModelsCacheLayer};
+use tower_models_cache::{Model, Provider, StaticModelsCacheLayer, model::ModelList};
 
 const READERS: usize = 8;
 const PUBLICATIONS: usize = 200;

@@ -14,7 +14,9 @@ use http_body_util::{Empty, Full};
 use proptest::{collection, prelude::*, sample::Index};
 use serde_json::json;
 use tower::{Layer, ServiceExt};
-use tower_models_cache::{ClientDialect, Model, Prefix, Provider, StaticModelsCacheLayer, View};
+use tower_models_cache::{
+    ClientDialect, Model, Provider, StaticModelsCacheLayer, View, provider::Prefix,
+};
 
 // ===== Views =====
 

@@ -18,7 +18,8 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::Empty;
 use tower_models_cache::{
-    BoxError, Builder, ClientDialect, ListErrorKind, Model, Provider, StaticModelsCacheLayer, View,
+    Builder, ClientDialect, Model, Provider, StaticModelsCacheLayer, View,
+    error::{BoxError, ListErrorKind},
 };
 
 const CALLER: HeaderName = HeaderName::from_static("x-caller");

@@ -31,8 +31,11 @@ use http_body_util::{BodyExt, Empty};
 use tokio::{sync::Semaphore, time::Instant};
 use tower::{Layer, Service, ServiceExt};
 use tower_models_cache::{
-    BoxError, Builder, ListError, ListErrorKind, ListModels, Model, ModelList, Provider, Refresher,
-    ResponseBody, StaticModelsCache, StaticModelsCacheLayer,
+    Builder, Model, Provider, Refresher, StaticModelsCache, StaticModelsCacheLayer,
+    body::ResponseBody,
+    error::{BoxError, ListError, ListErrorKind},
+    model::ModelList,
+    provider::ListModels,
 };
 
 type ListFuture = Pin<Box<dyn Future<Output = Result<ModelList, BoxError>> + Send>>;

@@ -37,7 +37,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 use tower::Service;
-use tower_models_cache::BoxError;
+use tower_models_cache::error::BoxError;
 
 /// Turns a test that hangs into one that fails. The timeout is not a promise.
 pub async fn within<F: Future>(future: F) -> F::Output {

@@ -9,7 +9,7 @@
 use http::Uri;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Value, json};
-use tower_models_cache::{Dialect, ListErrorKind};
+use tower_models_cache::{error::ListErrorKind, provider::Dialect};
 
 /// One page of a list on the server.
 struct Leaf<'a> {

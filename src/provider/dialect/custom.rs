@@ -14,7 +14,7 @@ use crate::error::ListError;
 /// the next one.
 ///
 /// The path, the query and the headers are evaluated when the layer is built. A panic in
-/// [`read`](Self::read) is a [failure](crate::ListErrorKind::Panic) of its provider and does not
+/// [`read`](Self::read) is a [failure](crate::error::ListErrorKind::Panic) of its provider and does not
 /// affect others. [`extra_fields`](crate::Provider::extra_fields) cannot be set together with a
 /// custom dialect.
 ///
@@ -29,8 +29,8 @@ use crate::error::ListError;
 /// use http::{Request, Response};
 /// use http_body_util::{Empty, Full};
 /// use tower_models_cache::{
-///     CustomDialect, Dialect, ListError, ListErrorKind, Model, NextPage, ModelPage, Provider,
-///     StaticModelsCacheLayer,
+///     Model, Provider, StaticModelsCacheLayer, error::{ListError, ListErrorKind},
+///     provider::{CustomDialect, Dialect, NextPage, ModelPage},
 /// };
 ///
 /// struct Lines;
@@ -80,7 +80,7 @@ use crate::error::ListError;
 /// A dialect that is similar to a built-in one can call that one's parser,
 /// [`Dialect::read`](super::Dialect::read).
 pub trait CustomDialect: Send + Sync + 'static {
-    /// The name of the dialect, for the [status](crate::ProviderStatus::dialect).
+    /// The name of the dialect, for the [status](crate::status::ProviderStatus::dialect).
     fn name(&self) -> &'static str;
 
     /// The absolute path of the list. It starts with a slash.

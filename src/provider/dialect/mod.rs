@@ -66,7 +66,7 @@ pub enum Dialect {
     /// `array`: a top-level array of records like OpenAI's, used by Together and GitHub Models.
     Array,
     /// `auto`: requested like `openai`, and detected from the response. The
-    /// [status](crate::ProviderStatus::dialect) reports the detected dialect.
+    /// [status](crate::status::ProviderStatus::dialect) reports the detected dialect.
     Auto,
     /// `azure`: the models available to an Azure OpenAI resource for deployment.
     Azure,
@@ -175,7 +175,7 @@ impl Dialect {
     /// than 100,000 records.
     ///
     /// ```
-    /// use tower_models_cache::{Dialect, ListErrorKind};
+    /// use tower_models_cache::{error::ListErrorKind, provider::Dialect};
     ///
     /// let page = Dialect::OpenAi.read(br#"{"data":[{"id":"a"},{"id":7}]}"#).unwrap();
     /// assert_eq!((page.models()[0].id(), page.skipped()), ("a", 1));
