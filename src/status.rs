@@ -36,6 +36,9 @@ pub struct Status {
     pub overrides: Vec<OverrideStatus>,
     /// The number of views that are kept rendered.
     pub views: usize,
+    /// The prepared views that show no model, such as `globs:["best"] without []`: their globs
+    /// or predicates match nothing. Not [`View::none`](crate::View::none).
+    pub empty_views: Vec<String>,
     /// The size of their lists in bytes, in all dialects and codings.
     pub view_bytes: usize,
 }
@@ -273,6 +276,7 @@ impl Status {
             aliases: aliases.collect(),
             overrides: overrides.collect(),
             views,
+            empty_views: snapshot.0.views().empty_names(),
             view_bytes,
             models: snapshot.len(),
             etag: snapshot.etag().to_owned(),

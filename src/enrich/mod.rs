@@ -38,7 +38,8 @@ use crate::{
 ///
 /// Enrichers run when a list is published, not on the request path: once for each new or changed
 /// model, and once for all models when the [generation](Self::generation) of an enricher or the
-/// catalogue changes. They must not do I/O. Within a generation, the result must depend only on
+/// catalogue changes. They must not do I/O, and must return promptly: after 10 s a publication
+/// goes on without them. Within a generation, the result must depend only on
 /// the arguments, or else replicas serve different lists.
 ///
 /// If an enricher panics, no enricher describes the model until the model, a generation or the

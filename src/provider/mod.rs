@@ -463,7 +463,8 @@ impl Provider {
     }
 
     /// Lists only the models for which `keep` returns `true`. It is called once per model and
-    /// fetch, never per request.
+    /// fetch, never per request. It must return promptly: a fetch whose list is not filtered
+    /// 10 s after its timeout is a failure of kind [`Timeout`](crate::error::ListErrorKind::Timeout).
     ///
     /// The filter runs after the response has been validated and deduplicated, so it never
     /// changes a field of a model that it keeps. The number of models removed is in the

@@ -254,6 +254,17 @@ impl Views {
         )
     }
 
+    /// The names of the views that show no model although they could.
+    pub(crate) fn empty_names(&self) -> Vec<String> {
+        let all = self.all();
+        let is_empty =
+            |view: &&Arc<PreparedView>| view.sees_any() == Some(false) && !view.predicate.is_empty;
+        let empty = all.iter().filter(is_empty);
+        let mut names: Vec<_> = empty.map(|view| view.predicate.name().to_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Prepares the views that were used since the last publication for the next snapshot.
     pub(super) fn carry_over(&self, last: &Snapshot, next: &Snapshot, shared: bool) -> Self {
         let last_used =

@@ -109,7 +109,9 @@ impl View {
     ///
     /// `allows` must return the same result for the same model each time. It is called once
     /// per model and publication, and once per request for a single model; never per
-    /// request for a prepared list. If it panics, callers get status 500 and no model.
+    /// request for a prepared list. If it panics, callers get status 500 and no model. It must
+    /// return promptly: after 10 s a publication goes on without it, and a request that waits
+    /// for the view's list gets status 500.
     ///
     /// The predicate judges the model, not the requested name: for all names of a model,
     /// [`id`](ListedModel::id) and [`name`](ListedModel::name) are the model's own id. So a
@@ -131,6 +133,9 @@ impl View {
     /// `provider/id` if the model is listed without its prefix, because a model that is
     /// [prefixed on conflict](crate::provider::Prefix::OnConflict) is always found by its prefixed id
     /// too.
+    ///
+    /// A glob on an alias matches nothing, because it is matched against the model's own id. A
+    /// view that shows nothing is in the [status](crate::status::Status::empty_views).
     ///
     /// `*` matches any text, including slashes, `?` matches one byte, `[ab]` one of these,
     /// `{a,b}` either, and a backslash escapes the next character. Matching is
@@ -227,6 +232,11 @@ impl fmt::Debug for View {
 }
 
 impl ViewPredicate {
+    /// The kind of the view and its name, such as `named:team-a`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     fn new(
         kind: &str,
         name: &str,

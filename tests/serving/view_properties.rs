@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::dialects::{self, WITH_MODELS, with_all_dialects};
-use crate::support::{Unreachable, builder, collect, send};
+use crate::support::{Unreachable, builder, collect, get, list, send};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{Empty, Full};
@@ -347,4 +347,27 @@ proptest! {
             .unwrap();
         runtime.block_on(check(&providers, &aliases, claude, &rules, &more));
     }
+}
+
+/// A glob on an alias matches nothing, because globs are matched against the model's own id.
+#[tokio::test]
+async fn view_that_shows_nothing_is_in_the_status() {
+    let of_alias = View::globs(["best"], []).unwrap();
+    let view = of_alias.clone();
+    let layer = builder([Provider::fixed("house", [Model::new("small")])])
+        .alias("best", "house/small")
+        .views(move |head| match head.headers.contains_key("x-none") {
+            true => Ok(View::none()),
+            false => Ok(view.clone()),
+        })
+        .build()
+        .unwrap();
+    let mut request = get("/v1/models");
+    request.headers_mut().insert("x-none", "1".parse().unwrap());
+    send(&layer, request).await;
+    assert!(layer.cache().status().empty_views.is_empty());
+    assert!(list(&layer).await.is_empty());
+    let empty = layer.cache().status().empty_views;
+    assert_eq!(empty.len(), 1);
+    assert!(empty[0].contains("best"), "{empty:?}");
 }
