@@ -1,13 +1,14 @@
 //! `Refresher`: the handle of the task that keeps the lists fresh.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
 
 use tokio_util::sync::DropGuard;
 
-use crate::{cache::Cache, clock, tasks::Tasks};
+use crate::{
+    cache::{Cache, HEARTBEAT},
+    clock,
+    tasks::Tasks,
+};
 
 /// Owns the background work of a cache: the schedule and every fetch.
 ///
@@ -24,10 +25,6 @@ pub struct Refresher {
     guard: Option<DropGuard>,
     tasks: Tasks,
 }
-
-/// The refresher checks the schedule at least this often, because timers do not notice when
-/// the system was suspended.
-const HEARTBEAT: Duration = Duration::from_secs(60);
 
 impl Refresher {
     pub(crate) fn spawn(cache: &Arc<Cache>) -> Self {

@@ -1,9 +1,10 @@
 //! Spawning. Every task of a cache is tracked, and ends when its token is cancelled.
 
 use std::{
+    cell::Cell,
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -24,12 +25,16 @@ pub(crate) struct Tasks {
     caller_tracker: Option<TaskTracker>,
     /// Whether the refresher was dropped rather than shut down.
     abandoned: Arc<AtomicBool>,
-    /// When a runtime without a timer was last detected.
-    timerless: Arc<Mutex<Option<Instant>>>,
 }
 
 /// How long a runtime without a timer is not checked again.
 const TIMER_RECHECK: Duration = Duration::from_secs(60);
+
+thread_local! {
+    /// When this thread was last found in a runtime without a timer. Other threads have
+    /// other runtimes.
+    static TIMERLESS: Cell<Option<Instant>> = const { Cell::new(None) };
+}
 
 impl Tasks {
     pub(crate) fn new(stop: CancellationToken, caller_tracker: Option<TaskTracker>) -> Self {
@@ -40,7 +45,6 @@ impl Tasks {
             tracker,
             caller_tracker,
             abandoned: Arc::default(),
-            timerless: Arc::default(),
         }
     }
 
@@ -84,18 +88,13 @@ impl Tasks {
             return false;
         }
         let now = clock::now();
-        let timerless = || {
-            self.timerless
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
-        let found = *timerless();
+        let found = TIMERLESS.get();
         if found.is_some_and(|found| now.duration_since(found) < TIMER_RECHECK) {
             return false;
         }
         let has_timer = clock::has_timer();
         if !has_timer {
-            *timerless() = Some(now);
+            TIMERLESS.set(Some(now));
             tracing::error!("cannot fetch model lists in a tokio runtime without a timer");
         }
         has_timer

@@ -52,6 +52,7 @@ impl CacheConfig {
                 refresh_mode => refresh_mode,
             },
             accept_empty: false,
+            max_stale: None,
             bounds: Bounds::default(),
             ..self.clone()
         }

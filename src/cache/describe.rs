@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::publish::Mode;
 use crate::{
-    enrich::{Described, Enrichment},
+    enrich::{Described, Enrichment, EnrichmentVersion},
     entry::Entry,
     snapshot::{ProviderListing, Snapshot},
 };
@@ -27,8 +27,11 @@ pub(super) fn describe(
             (&essential, true)
         }
     };
-    let Some(version) = enrichment.version(catalog) else {
-        return listings;
+    let version = match enrichment.version(catalog) {
+        Some(version) => version,
+        // The descriptions there are stay, although nothing describes more models now.
+        None if keeps_last => EnrichmentVersion::default(),
+        None => return listings,
     };
     for listing in &mut listings {
         let Some(entry) = &listing.entry else {
@@ -42,7 +45,11 @@ pub(super) fn describe(
             listing.described = Some(Arc::clone(before));
             continue;
         }
-        let described = Described::new(entry, &listing.provider, enrichment, &version, before);
+        if before.is_none() && enrichment.is_empty() && keeps_last {
+            continue;
+        }
+        let (provider, keep) = (&listing.provider, keeps_last);
+        let described = Described::new(entry, provider, enrichment, &version, before, keep);
         listing.described = Some(described);
     }
     listings

@@ -38,6 +38,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 
+pub(crate) use self::table::HEARTBEAT;
 pub(crate) use self::{
     config::{CacheConfig, RefreshMode},
     fetch::cancelled,

@@ -99,6 +99,7 @@ impl Cache {
         if assembled.is_none() {
             (assembled, up_to) = self.assemble(Mode::Essential).await;
         }
+        let is_degraded = mode == Mode::Essential;
         let Some(next) = assembled else {
             return self.give_up(number, up_to, guard);
         };
@@ -114,6 +115,7 @@ impl Cache {
                 return; // the deadline was exceeded
             }
             table.published = up_to;
+            table.is_degraded |= is_degraded;
             (
                 self.snapshot.swap(Arc::clone(&next)),
                 table.publication.take(),

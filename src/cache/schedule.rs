@@ -1,6 +1,9 @@
 //! The schedule: fetches what is due, on behalf of the refresher or of a request.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use super::{
     Cache, CacheConfig, Outcome, Slot,
@@ -18,6 +21,9 @@ pub(crate) struct Fetch {
     /// `None`: nothing is fetched any more.
     pub(crate) flight: Option<(Flight<Outcome>, Instant)>,
 }
+
+/// When to check again what is due and could not be started.
+const RETRY: Duration = Duration::from_secs(1);
 
 impl Cache {
     // ----- requests -----
@@ -87,19 +93,35 @@ impl Cache {
     // ----- the schedule -----
 
     /// Starts every fetch that is due, and returns when the schedule next has work to do.
+    ///
+    /// If each request fetches every list, the schedule only has providers without a list.
     pub(crate) fn run_schedule(self: &Arc<Self>) -> Option<Instant> {
         let now = clock::now();
+        let is_per_request = self.config.refresh_mode.is_per_request();
+        let selects = |slot: &Slot| !(is_per_request && slot.has_succeeded());
         let next = self.update(now, |table, follow_up| {
-            self.launch_due(table, now, follow_up);
-            table.next_deadline(&self.config)
+            self.launch_selected(table, now, follow_up, selects);
+            table.next_deadline(&self.config, selects)
         });
         self.encode_soon();
-        next
+        // What is due and was not started cannot be, outside a runtime for example: not a
+        // reason to spin.
+        next.map(|next| if next <= now { now + RETRY } else { next })
     }
 
     fn launch_due(self: &Arc<Self>, table: &mut Table, now: Instant, follow_up: &mut FollowUp) {
+        self.launch_selected(table, now, follow_up, |_| true);
+    }
+
+    fn launch_selected(
+        self: &Arc<Self>,
+        table: &mut Table,
+        now: Instant,
+        follow_up: &mut FollowUp,
+        selects: impl Fn(&Slot) -> bool,
+    ) {
         for index in 0..table.slots.len() {
-            if table.slots[index].is_due(now) {
+            if table.slots[index].is_due(now) && selects(&table.slots[index]) {
                 self.launch(table, SlotKey::Provider(index), now, follow_up);
             }
         }
@@ -211,8 +233,20 @@ impl Wait {
         if let Some(end) = self.publication {
             clock::until(end, cache.published()).await;
         }
+        let mut lost = None;
         for (flight, end) in self.flights {
-            flight.wait_until(end).await;
+            if flight.wait_until(end).await.is_none() && clock::now() < end {
+                lost = lost.max(Some(end));
+            }
+        }
+        // A fetch that ended without a result was replaced by `set_providers`, or lost with
+        // its runtime: the one that follows is waited for until the same time.
+        if let Some(end) = lost
+            && let Some(again) = cache.check_schedule()
+        {
+            for (flight, _) in again.flights {
+                flight.wait_until(end).await;
+            }
         }
     }
 }

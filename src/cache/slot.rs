@@ -119,8 +119,9 @@ pub(super) struct Settled {
     pub(super) outcome: Outcome,
     /// Whether the result has to be published.
     pub(super) changed: bool,
-    /// A list that is no longer needed, to be dropped after the table is unlocked.
-    pub(super) garbage: Option<Arc<Entry>>,
+    /// What is no longer needed, to be dropped after the table is unlocked: a list, the
+    /// attempt before, whose error may be a user's, and an error that is none.
+    pub(super) garbage: (Option<Arc<Entry>>, Option<Attempt>, Option<ListError>),
 }
 
 impl Slot {
@@ -233,13 +234,12 @@ impl Slot {
             .confirmed(confirmed)
         });
         self.superseded = self.last_good.is_some();
-        if !self.superseded {
-            self.attempt = None; // requests wait for the first attempt with the new credential
-        }
+        // Without a list, requests wait for the first attempt with the new credential.
+        let attempt = self.attempt.take_if(|_| !self.superseded);
         self.failures = 0;
         self.shrunk = false;
         self.due = Some(now);
-        (provider, source, fallback, flight, before)
+        (provider, source, fallback, flight, before, attempt)
     }
 
     // ----- flights -----
@@ -390,7 +390,7 @@ impl Slot {
             }
             Err(error) => self.fail(error, config, jitter, now, &mut not_before),
         };
-        self.attempt = Some(Attempt {
+        let attempt = self.attempt.replace(Attempt {
             ended: now,
             took: now.duration_since(began),
             outcome: outcome.clone(),
@@ -399,7 +399,7 @@ impl Slot {
         Settled {
             outcome,
             changed: confirmed.differs || self.health() != before,
-            garbage: confirmed.garbage,
+            garbage: (confirmed.garbage, attempt, confirmed.error),
         }
     }
 
@@ -433,7 +433,7 @@ impl Slot {
     ) -> (Outcome, Confirmed) {
         let fallback = self.fallback.clone().filter(|_| !self.had_own);
         let has_no_list = fallback.is_some() && error.says_there_is_no_list();
-        let confirmed = match fallback {
+        let mut confirmed = match fallback {
             Some(entry) => {
                 let validator = None;
                 self.confirm(Fetched { entry, validator }, now)
@@ -444,6 +444,7 @@ impl Slot {
             self.failures = 0;
             self.superseded = false;
             self.due = Some(now + jitter.around(self.interval(config), 0.1));
+            confirmed.error = Some(error);
             return (Ok(()), confirmed);
         }
         self.failures = self.failures.saturating_add(1);
@@ -471,11 +472,13 @@ impl Slot {
                 Confirmed {
                     differs: false,
                     garbage: Some(fetched.entry),
+                    error: None,
                 }
             }
             last => Confirmed {
                 differs: true,
                 garbage: last.replace(fetched.confirmed(now)).map(|last| last.entry),
+                error: None,
             },
         }
     }
@@ -590,6 +593,12 @@ impl Slot {
         self.attempt.as_ref()
     }
 
+    /// Whether the last attempt brought a list.
+    pub(super) fn has_succeeded(&self) -> bool {
+        let attempt = self.attempt.as_ref();
+        attempt.is_some_and(|attempt| attempt.outcome.is_ok())
+    }
+
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
@@ -611,6 +620,8 @@ impl LastGood {
 struct Confirmed {
     differs: bool,
     garbage: Option<Arc<Entry>>,
+    /// Of a provider that has no list, which is no failure.
+    error: Option<ListError>,
 }
 
 fn declared(entry: Arc<Entry>, now: Instant) -> LastGood {

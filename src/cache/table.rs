@@ -37,6 +37,10 @@ use crate::{
 /// No request has to check the table.
 pub(super) const NEVER: u64 = u64::MAX;
 
+/// The schedule is checked at least this often where it is checked at all: the system may
+/// have been suspended, which timers do not notice.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(60);
+
 pub(crate) struct Table {
     pub(super) slots: Vec<Slot>,
     /// The catalogue's slot: fetched like a provider, but never listed.
@@ -53,6 +57,9 @@ pub(crate) struct Table {
     pub(super) publication: Option<Publication>,
     /// A publication that exceeded its deadline. Its task may still be running.
     overdue: Option<Publication>,
+    /// Whether a publication since then ran none of the callbacks, so that another one is
+    /// needed once the overdue one has ended.
+    pub(super) is_degraded: bool,
 }
 
 /// The work that follows a change of the table, done after it is unlocked.
@@ -78,9 +85,7 @@ impl FollowUp {
 
     fn settled(&mut self, slot: &Slot, settled: Settled, now: Instant) -> Outcome {
         self.events.push(Event::settled(slot, &settled, now));
-        if let Some(garbage) = settled.garbage {
-            self.drop_later(garbage);
-        }
+        self.drop_later(settled.garbage);
         settled.outcome
     }
 }
@@ -103,6 +108,7 @@ impl Cache {
             if !self.tasks.stopped() {
                 table.enforce(&self.config, now, wall, &mut follow_up);
             }
+            table.enforce_publication(now, &mut follow_up);
             let result = change(&mut table, &mut follow_up);
             table.begin_publication(now, &mut follow_up);
             self.rearm(&table, now);
@@ -135,14 +141,16 @@ impl Cache {
         let config = &self.config;
         let is_awaited =
             |slot: &Slot| slot.pending(config, now).is_some() || slot.awaits_first(now);
-        let next_check = if table.is_unpublished(now) {
+        let next_check = if table.is_unpublished(now) || table.has_recovered() {
             0
         } else if self.tasks.stopped() {
             NEVER
         } else if config.refresh_mode.is_per_request() || table.slots.iter().any(is_awaited) {
             0
         } else if config.refresh_mode.is_on_demand() {
-            let next = table.next_deadline(config);
+            let next = table.next_deadline(config, |_| true);
+            // Sooner, because the system may be suspended meanwhile.
+            let next = next.map(|next| next.min(now + HEARTBEAT));
             next.map_or(NEVER, |next| self.nanos_at(next))
         } else {
             NEVER
@@ -170,6 +178,7 @@ impl Table {
             published: 0,
             publication: None,
             overdue: None,
+            is_degraded: false,
         }
     }
 
@@ -218,11 +227,27 @@ impl Table {
                 }
             }
         }
+    }
+
+    /// Gives up a publication that is past its deadline. Once its task has ended, what was
+    /// published without the callbacks is published again, with them.
+    fn enforce_publication(&mut self, now: Instant, follow_up: &mut FollowUp) {
+        if self.has_recovered() {
+            self.is_degraded = false;
+            self.changes += 1;
+            follow_up.drop_later(self.overdue.take());
+        }
         let overdue = |publication: &mut Publication| now >= publication.deadline;
         if let Some(publication) = self.publication.take_if(overdue) {
             follow_up.events.push(Event::PublicationOverdue);
-            self.overdue = Some(publication);
+            follow_up.drop_later(self.overdue.replace(publication));
         }
+    }
+
+    /// Whether the overdue publication has ended, and left something to publish again.
+    fn has_recovered(&self) -> bool {
+        let overdue = self.overdue.as_ref();
+        self.is_degraded && overdue.is_none_or(|overdue| !overdue.flight.is_running())
     }
 
     fn advance(&mut self, gap: Duration) {
@@ -309,9 +334,13 @@ impl Table {
         self.slots.iter().filter(|slot| slot.is_fetching()).count()
     }
 
-    /// When the schedule next has work to do, if known.
-    pub(super) fn next_deadline(&self, config: &CacheConfig) -> Option<Instant> {
-        let slots = self.slots.iter();
+    /// When the schedule next has work to do for the selected providers, if known.
+    pub(super) fn next_deadline(
+        &self,
+        config: &CacheConfig,
+        selects: impl Fn(&Slot) -> bool,
+    ) -> Option<Instant> {
+        let slots = self.slots.iter().filter(|slot| selects(slot));
         let slots = slots.filter_map(|slot| slot.next_deadline(config));
         let catalog = self.catalog.as_ref();
         let catalog = catalog.and_then(|slot| slot.next_deadline(&config.for_catalog()));

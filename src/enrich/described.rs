@@ -26,13 +26,15 @@ pub(super) struct Provenance {
 }
 
 impl Described {
-    /// Describes the models of an entry, except those that are unchanged since `last`.
+    /// Describes the models of an entry, except those that are unchanged since `last`: if
+    /// that is of the same version, or in any case with `keeps_last`.
     pub(crate) fn new(
         entry: &Arc<Entry>,
         provider: &Provider,
         enrichment: &Enrichment,
         version: &EnrichmentVersion,
         last: Option<&Arc<Self>>,
+        keeps_last: bool,
     ) -> Arc<Self> {
         let catalog_id = provider.called_in_catalog().cloned();
         let is_current =
@@ -41,7 +43,7 @@ impl Described {
         if let Some(last) = same_entry.filter(is_current) {
             return Arc::clone(last);
         }
-        let reusable = last.filter(is_current);
+        let reusable = last.filter(|last| keeps_last || is_current(last));
         let describe = |model: &Model| {
             let reused = reusable.and_then(|last| last.find(model));
             reused.unwrap_or_else(|| enrichment.describe(provider, model, version))

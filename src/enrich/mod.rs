@@ -127,6 +127,11 @@ impl Enrichment {
         })
     }
 
+    /// Whether nothing but a catalogue describes models.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.enrichers.is_empty() && self.overrides.is_empty()
+    }
+
     /// Removes the enrichers, which are user code.
     pub(crate) fn without_enrichers(&self) -> Self {
         Self {

@@ -365,6 +365,7 @@ impl Snapshot {
     /// The `Cache-Status` of a response with one model to a caller with a view.
     pub(crate) fn status_for(&self, model_index: ModelIndex) -> HeaderValue {
         match self.fragments[model_index.fragment()].stale {
+            _ if !self.is_refreshed => variants::HIT_STOPPED,
             _ if !self.availability.complete => variants::PARTIAL,
             Some(_) => variants::STALE,
             None => variants::HIT,

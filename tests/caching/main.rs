@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adversarial;
 mod backoff;
 mod ended;
 mod fallback;
