@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::FutureExt;
 use http::HeaderValue;
-use tokio::time::{advance, sleep};
+use tokio::time::advance;
 use tower_models_cache::{
     Model, ModelsCache, Provider, Readiness, View,
     enrich::Enrich,
@@ -251,7 +251,7 @@ async fn failing_catalog_does_not_spin_the_refresher() {
     let (layer, _refresher) = builder.spawn().unwrap();
     assert!(layer.cache().refresh_catalog().await.unwrap());
     std::fs::remove_file(&file).unwrap();
-    sleep(50 * 3600 * SECOND).await;
+    tokio::time::sleep(50 * 3600 * SECOND).await;
     let snapshot = layer.cache().snapshot();
     let model = snapshot.get("house/x").unwrap();
     assert_eq!(model.model().context_length(), Some(7), "it never expires");
