@@ -193,7 +193,7 @@ impl Variants {
     /// if the client refuses all of them, including identity.
     ///
     /// Without encoded variants the list is not subject to negotiation, and identity is
-    /// served whatever the header says. `None` stands for a request without that header.
+    /// served whatever the header says. `None` means a request without that header.
     #[inline]
     pub(crate) fn select(&self, accept_encoding: Option<&HeaderMap>) -> Option<&Variant> {
         let Some((headers, encoded)) = accept_encoding.zip(self.encoded.get()) else {

@@ -99,7 +99,6 @@ impl Cache {
         if assembled.is_none() {
             (assembled, up_to) = self.assemble(Mode::Essential).await;
         }
-        let is_degraded = mode == Mode::Essential;
         let Some(next) = assembled else {
             return self.give_up(number, up_to, guard);
         };
@@ -114,8 +113,7 @@ impl Cache {
                 drop(table);
                 return; // the deadline was exceeded
             }
-            table.published = up_to;
-            table.is_degraded |= is_degraded;
+            table.record_publication(up_to, mode);
             (
                 self.snapshot.swap(Arc::clone(&next)),
                 table.publication.take(),

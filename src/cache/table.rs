@@ -59,7 +59,10 @@ pub(crate) struct Table {
     overdue: Option<Publication>,
     /// Whether a publication since then ran none of the callbacks, so that another one is
     /// needed once the overdue one has ended.
-    pub(super) is_degraded: bool,
+    is_degraded: bool,
+    /// Whether that other one was started. There is one until a publication with the
+    /// callbacks succeeds, or callbacks that are always too slow would be run for ever.
+    is_repaired: bool,
 }
 
 /// The work that follows a change of the table, done after it is unlocked.
@@ -179,6 +182,7 @@ impl Table {
             publication: None,
             overdue: None,
             is_degraded: false,
+            is_repaired: false,
         }
     }
 
@@ -234,6 +238,7 @@ impl Table {
     fn enforce_publication(&mut self, now: Instant, follow_up: &mut FollowUp) {
         if self.has_recovered() {
             self.is_degraded = false;
+            self.is_repaired = true;
             self.changes += 1;
             follow_up.drop_later(self.overdue.take());
         }
@@ -241,6 +246,15 @@ impl Table {
         if let Some(publication) = self.publication.take_if(overdue) {
             follow_up.events.push(Event::PublicationOverdue);
             follow_up.drop_later(self.overdue.replace(publication));
+        }
+    }
+
+    /// Records that a publication succeeded.
+    pub(super) fn record_publication(&mut self, up_to: u64, mode: Mode) {
+        self.published = up_to;
+        match mode {
+            Mode::Full => (self.is_degraded, self.is_repaired) = (false, false),
+            Mode::Essential => self.is_degraded = !self.is_repaired,
         }
     }
 

@@ -8,7 +8,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod adversarial;
 mod backoff;
 mod ended;
 mod fallback;
@@ -20,6 +19,7 @@ mod readiness;
 mod reconfigure;
 mod refresh;
 mod refresh_by_request;
+mod review;
 mod rotation;
 mod shutdown;
 mod single_flight;

@@ -1,4 +1,4 @@
-//! Faults that a hostile reading of the cache found.
+//! Regressions that a review of the cache found.
 
 use std::{
     error::Error,
